@@ -1,0 +1,70 @@
+"""Every private name of torch that the library uses stands here, with what happens where it is missing.
+
+Without the first group, fast kernels are never used: every operator then runs its differentiable kernels.
+Without the second, foreign operators fall back to a public ``autograd.Function`` (see ``dispatcher.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+try:
+    from torch._C import _len_torch_dispatch_stack
+    from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
+
+    _are_transforms_active: Any = torch._C._are_functorch_transforms_active
+    forward_ad._current_level  # noqa: B018  (the import is the test)
+    CAN_SEE_MODES = True
+except (ImportError, AttributeError):  # pragma: no cover - a torch that moved these names
+    CAN_SEE_MODES = False
+
+try:
+    from torch._C import _after_autograd_keyset, _AutoDispatchBelowAutograd
+    from torch._functorch.utils import enable_single_level_autograd_function
+    from torch.autograd.forward_ad import _set_fwd_grad_enabled
+    from torch.autograd.function import _SingleLevelFunction
+
+    disable_dynamo: Any = getattr(torch, "_disable_dynamo")  # noqa: B009
+    HAS_SINGLE_LEVEL = True
+except (ImportError, AttributeError):  # pragma: no cover
+    HAS_SINGLE_LEVEL = False
+
+
+def is_plain_eager() -> bool:
+    """Whether nothing but eager reverse-mode autograd can be watching."""
+    return (
+        CAN_SEE_MODES
+        and not torch.compiler.is_compiling()
+        and not _are_transforms_active()
+        and forward_ad._current_level < 0
+        and not _len_torch_dispatch_stack()
+    )
+
+
+def is_batched_by_legacy_vmap(x: Tensor) -> bool:
+    """Whether ``x`` is a tensor of ``is_grads_batched=True``, which looks plain but is not."""
+    return bool(is_legacy_batchedtensor(x))
+
+
+def is_wrapped(x: Tensor) -> bool:
+    """Whether ``x`` belongs to a functorch transform that may have ended."""
+    return bool(is_functorch_wrapped_tensor(x))
+
+
+__all__ = [
+    "CAN_SEE_MODES",
+    "HAS_SINGLE_LEVEL",
+    "_AutoDispatchBelowAutograd",
+    "_SingleLevelFunction",
+    "_after_autograd_keyset",
+    "_set_fwd_grad_enabled",
+    "disable_dynamo",
+    "enable_single_level_autograd_function",
+    "is_batched_by_legacy_vmap",
+    "is_plain_eager",
+    "is_wrapped",
+]

@@ -1,0 +1,115 @@
+"""NumPy and DLPack arrays in, the same kind of arrays out; names of dtypes in both worlds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+DType: TypeAlias = "torch.dtype | np.dtype[Any] | type | str"
+
+_NUMPY_OF = {torch.bfloat16: np.dtype(np.float32)}
+_REAL_OF = {torch.complex128: torch.float64, torch.complex64: torch.float32, torch.complex32: torch.float16}
+_COMPLEX_OF = {torch.float64: torch.complex128, torch.float32: torch.complex64, torch.float16: torch.complex32}
+
+
+def torch_dtype(dtype: DType) -> torch.dtype:
+    """Return the torch dtype that ``dtype`` (of NumPy, of torch, a type or a name) stands for.
+
+    >>> torch_dtype("float32"), torch_dtype(np.complex128), torch_dtype(float)
+    (torch.float32, torch.complex128, torch.float64)
+    """
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype == "bfloat16":
+        return torch.bfloat16
+    return torch.from_numpy(np.empty(0, dtype=dtype)).dtype
+
+
+def numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
+    """Return the NumPy dtype that holds every value of ``dtype``.
+
+    >>> numpy_dtype(torch.complex64), numpy_dtype(torch.bfloat16)
+    (dtype('complex64'), dtype('float32'))
+    """
+    return _NUMPY_OF.get(dtype) or torch.empty(0, dtype=dtype).numpy().dtype
+
+
+def real_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the real dtype of the same precision."""
+    return _REAL_OF.get(dtype, dtype)
+
+
+def complex_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the complex dtype that holds every value of ``dtype``."""
+    return dtype if dtype.is_complex else _COMPLEX_OF.get(dtype, torch.complex64)
+
+
+def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:
+    """Return numbers given by a user (tensor, array, list, number) as a floating or complex tensor.
+
+    A tensor comes back as the same object. A NumPy array shares its memory, so that a change of the array
+    is seen. Integers become float64, as in NumPy. ``dtype`` is the one to take for what has none of its own
+    (lists and numbers).
+    """
+    if isinstance(value, Tensor):
+        tensor = value
+    elif hasattr(value, "__dlpack__") or hasattr(value, "__array__"):
+        tensor = _array_to_tensor(value)
+    else:
+        try:
+            array = np.asarray(value)
+            wanted = None if dtype is None else numpy_dtype(torch_dtype(dtype))
+            if wanted is not None and (wanted.kind == "c" or array.dtype.kind != "c"):
+                array = array.astype(wanted)
+            tensor = torch.from_numpy(array)
+        except TypeError:
+            raise TypeError(f"{what} must be an array of numbers, got {type(value).__name__}") from None
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        tensor = tensor.to(torch.float64)
+    return tensor
+
+
+def _array_to_tensor(array: Any) -> Tensor:
+    if isinstance(array, np.ndarray | np.generic):
+        array = np.asarray(array)
+        if array.dtype.kind not in "biufc" or array.dtype.itemsize > 16:
+            raise TypeError(f"an array of dtype {array.dtype} has no torch counterpart: cast it to a number type")
+        if any(stride < 0 for stride in array.strides) or not array.flags.writeable:
+            array = array.copy()
+        return torch.from_numpy(np.ascontiguousarray(array) if not array.dtype.isnative else array)
+    if hasattr(array, "__dlpack__"):
+        return from_dlpack(array)
+    return _array_to_tensor(np.asarray(array))
+
+
+def _to_numpy(tensor: Tensor) -> Any:
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    return tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+
+
+def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], Any]]:
+    """Return a user's array as a tensor, and the function that turns a tensor into the same kind of array.
+
+    Raises:
+        TypeError: when ``array`` is no array.
+    """
+    if isinstance(array, np.ndarray):
+        tensor = _array_to_tensor(array)
+        return (tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.double()), _to_numpy
+    if hasattr(array, "__dlpack__"):
+        namespace = (
+            array.__array_namespace__()
+            if hasattr(array, "__array_namespace__")
+            else sys.modules[type(array).__module__.partition(".")[0]]
+        )
+        return from_dlpack(array), lambda tensor: namespace.from_dlpack(tensor.detach().resolve_conj().clone())
+    raise TypeError(
+        f"{operator} takes a torch tensor, a NumPy array or another DLPack array, got {type(array).__name__}: "
+        "convert it first (numpy.asarray, torch.as_tensor)"
+    )

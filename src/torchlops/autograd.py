@@ -1,0 +1,82 @@
+"""Fast kernels, where they are provably safe.
+
+Every native operator is differentiable torch code, and autograd passes through it. Some operators also
+have kernels that autograd could not follow (they write in place) but that run several times faster:
+``_fast_forward`` and ``_fast_adjoint``. :func:`run_fast` uses them in plain eager execution alone. Where
+anything else may be watching (a compiler, a functorch transform, forward-mode differentiation, a dispatch
+mode, a tensor subclass, a tensor of the operator that wants a gradient) it declines, and the differentiable
+kernel runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from torchlops._private import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
+
+if TYPE_CHECKING:
+    from torchlops.linearoperator import LinearOperator
+
+FAST_FROM = 32_768
+"""Elements from which a fast kernel is worth its Function (about 13 µs forward and 30 µs backward)."""
+
+
+def run_fast(operator: LinearOperator, x: Tensor, adjoint: bool) -> Tensor | None:
+    """Run a fast kernel of ``operator`` on ``x``, or return None where that might not be safe.
+
+    Fast kernels are written for, and measured on, the CPU: other devices take the differentiable ones.
+    """
+    if (
+        not is_plain_eager()
+        or not x.is_cpu
+        or type(x) not in (Tensor, Parameter)
+        or is_batched_by_legacy_vmap(x)
+        or not operator._is_fast_for(x, adjoint)
+    ):
+        return None
+    tensors = operator._own_tensors()
+    tracked = torch.is_grad_enabled()
+    for tensor in tensors:
+        if type(tensor) not in (Tensor, Parameter) or is_wrapped(tensor) or (tracked and tensor.requires_grad):
+            return None
+    if tracked and x.requires_grad:
+        result: Tensor = _FastKernel.apply(x, operator, adjoint, tensors)  # type: ignore[no-untyped-call]
+        return result
+    plain: Tensor = _kernel(operator, adjoint)(x)
+    return plain
+
+
+def _kernel(operator: LinearOperator, adjoint: bool) -> Any:
+    return operator._fast_adjoint if adjoint else operator._fast_forward
+
+
+class _FastKernel(torch.autograd.Function):
+    """A fast kernel with the operator's adjoint as its backward.
+
+    The backward goes through the operator again, under the same policy, so that a second derivative, a
+    batched gradient or a gradient taken in forward mode is exact too. It is written in the ctx-first style:
+    ``setup_context`` would cost 8 µs a call, and functorch, which needs it, never comes here.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, operator: Any, adjoint: bool, tensors: tuple[Tensor, ...]) -> Tensor:
+        ctx.operator, ctx.adjoint, ctx.tensors, ctx.is_real = operator, adjoint, tensors, not x.is_complex()
+        ctx.save_for_backward(*tensors)
+        result: Tensor = _kernel(operator, adjoint)(x)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        _ = ctx.saved_tensors  # raises where one of them was changed in place
+        now = ctx.operator._own_tensors()
+        if len(now) != len(ctx.tensors) or any(a is not b for a, b in zip(now, ctx.tensors, strict=True)):
+            raise RuntimeError(
+                f"a tensor of {ctx.operator.name_and_type} was replaced between the forward pass and backward: "
+                "the gradient would be that of another operator. Call backward first, then replace it."
+            )
+        result = ctx.operator._run(grad, not ctx.adjoint)
+        return (result.real if ctx.is_real and result.is_complex() else result), None, None, None

@@ -1,0 +1,72 @@
+"""Sizes, axes and options as every operator reads them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+Dims: TypeAlias = "int | Sequence[int]"
+
+
+def as_dims(dims: Dims, what: str = "dims") -> tuple[int, ...]:
+    """Return ``dims`` as a tuple of positive integers.
+
+    >>> as_dims(3), as_dims([2, 3])
+    ((3,), (2, 3))
+    """
+    sizes = (dims,) if hasattr(dims, "__index__") else tuple(dims)
+    try:
+        sizes = tuple(operator.index(size) for size in sizes)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer or a sequence of integers, got {dims!r}") from None
+    if not sizes or any(size < 1 for size in sizes):
+        raise ValueError(f"{what} must hold at least one size, each of at least 1, got {dims!r}")
+    return sizes
+
+
+def as_trailing_axis(axis: int, dims: tuple[int, ...]) -> int:
+    """Return ``axis`` counted from the end, so that leading batch axes never move it.
+
+    >>> as_trailing_axis(0, (2, 3)), as_trailing_axis(-1, (2, 3))
+    (-2, -1)
+    """
+    ndim = len(dims)
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"axis {axis} is out of range for dims={dims}: take one from {-ndim} to {ndim - 1}")
+    return axis - ndim if axis >= 0 else axis
+
+
+def as_trailing_axes(axes: Dims, dims: tuple[int, ...]) -> tuple[int, ...]:
+    """Return several different ``axes``, each counted from the end.
+
+    >>> as_trailing_axes((0, -1), (2, 3, 4))
+    (-3, -1)
+    """
+    given = (axes,) if hasattr(axes, "__index__") else tuple(axes)
+    trailing = tuple(as_trailing_axis(int(axis), dims) for axis in given)
+    if len(set(trailing)) != len(trailing):
+        raise ValueError(f"axes {tuple(given)} name the same axis of dims={dims} twice")
+    return trailing
+
+
+def per_axis(value: Any, count: int, what: str) -> tuple[Any, ...]:
+    """Return one ``value`` for each of ``count`` axes, repeating a single one.
+
+    >>> per_axis(2.0, 3, "sampling"), per_axis((1, 2), 2, "sampling")
+    ((2.0, 2.0, 2.0), (1, 2))
+    """
+    values = tuple(value) if hasattr(value, "__len__") and not isinstance(value, str) else (value,) * count
+    if len(values) != count:
+        raise ValueError(f"{what} must be one value or {count} of them, one an axis, got {value!r}")
+    return values
+
+
+def accept_pylops_options(**_: Any) -> None:
+    """Accept the options by which PyLops chooses how, never what, it computes.
+
+    ``engine``, ``nproc``, ``parallel_kind``, ``inoutengine``, ``inplace`` and ``forceflat`` keep their
+    places in our signatures, so that PyLops code runs unchanged. They have no effect here: torch is the
+    engine and threads by itself, an output never shares memory with its input, and the shape of an input
+    decides the shape of the output.
+    """
