@@ -114,7 +114,7 @@ class LinearOperator(nn.Module):
         """Whether the fast kernel is the faster one for this ``x``."""
         return True
 
-    def _inverse(self, y: Tensor) -> Tensor:
+    def _inverse(self, y: Tensor, /) -> Tensor:
         """Return the exact solution of ``A x = y``, where the operator knows one."""
         raise NotImplementedError
 

@@ -1,0 +1,32 @@
+"""The complex conjugate."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims
+
+
+class Conj(LinearOperator):
+    r"""The complex conjugate, :math:`y = \bar x`: linear over the real numbers, its own adjoint and inverse.
+
+    Args:
+        dims: Shape of the model.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> import torch
+        >>> Conj(2)(torch.tensor([1 + 2j, 3 - 1j]))
+        tensor([1.-2.j, 3.+1.j])
+    """
+
+    def __init__(self, dims: Dims, dtype: DType = "complex128", name: str = "C") -> None:
+        super().__init__(dims, dtype=dtype, clinear=False, name=name)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.conj().resolve_conj() if x.is_complex() else x.clone()
+
+    _adjoint = _inverse = _forward

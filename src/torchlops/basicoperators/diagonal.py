@@ -1,0 +1,66 @@
+"""Multiplication by a diagonal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from torchlops.algebra import conjugate
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_trailing_axis
+
+
+class Diagonal(LinearOperator):
+    r"""Element-wise multiplication, :math:`y_i = d_i x_i`, with the adjoint :math:`x_i = \bar d_i y_i`.
+
+    Args:
+        diag: The diagonal ``d``, of shape ``dims``; with ``dims`` given, of one axis or broadcastable to ``dims``.
+        dims: Shape of the model; that of ``diag`` by default.
+        axis: Axis of the model along which a one-dimensional ``diag`` lies.
+        dtype: Label of the operator; that of ``diag`` by default.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when ``diag`` does not fit ``dims``.
+
+    Example:
+        >>> Diagonal(torch.tensor([1.0, 2.0]), dims=(2, 3), axis=0)(torch.ones(2, 3))
+        tensor([[1., 1., 1.],
+                [2., 2., 2.]])
+    """
+
+    diag: Tensor
+
+    def __init__(
+        self, diag: Any, dims: Dims | None = None, axis: int = -1, dtype: DType | None = None, name: str = "D"
+    ) -> None:
+        shape = tuple(getattr(diag, "shape", ())) or (len(diag),)
+        super().__init__(shape if dims is None else dims, dtype=dtype, name=name)
+        self.axis = as_trailing_axis(axis, self.dims)
+        diag = self._register("diag", diag, dtype)
+        # A one-dimensional diagonal lies along one axis; it is shaped in the call, so that a parameter stays one.
+        self._broadcast = shape if len(shape) != 1 else (shape[0],) + (1,) * (-self.axis - 1)
+        padded = (1,) * (len(self.dims) - len(self._broadcast)) + self._broadcast
+        if len(padded) != len(self.dims) or any(d not in (1, n) for d, n in zip(padded, self.dims, strict=True)):
+            raise ValueError(f"Diagonal: diag of shape {shape} does not fit dims={self.dims} along axis {axis}")
+
+    def _shaped(self) -> Tensor:
+        return self.diag if self.diag.shape == self._broadcast else self.diag.reshape(self._broadcast)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x * self._shaped()
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return y * conjugate(self._shaped())
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return y / self._shaped()
+
+    def matrix(self) -> Any:
+        """Return the diagonal matrix as a NumPy array."""
+        return self.todense()
+
+    def extra_repr(self) -> str:
+        return "" if self.diag.ndim != 1 or len(self.dims) == 1 else f"axis={self.axis}"

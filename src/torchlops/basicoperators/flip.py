@@ -1,0 +1,37 @@
+"""Reversal along one axis."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_trailing_axis
+
+
+class Flip(LinearOperator):
+    r"""Reverse the order of the samples along one axis, :math:`y_i = x_{n-1-i}`. It is its own adjoint.
+
+    Args:
+        dims: Shape of the model.
+        axis: The axis.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> import torch
+        >>> Flip(3)(torch.tensor([1.0, 2.0, 3.0]))
+        tensor([3., 2., 1.])
+    """
+
+    def __init__(self, dims: Dims, axis: int = -1, dtype: DType = "float64", name: str = "F") -> None:
+        super().__init__(dims, dtype=dtype, name=name)
+        self.axis = as_trailing_axis(axis, self.dims)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.flip(self.axis)
+
+    _adjoint = _inverse = _forward
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"

@@ -1,0 +1,53 @@
+"""A pair of functions on flat vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from torchlops.algebra import CompositeOperator
+from torchlops.torchoperator import aslinearoperator
+
+
+class FunctionOperator(CompositeOperator):
+    r"""An operator made of a function :math:`f(x) = A x` on flat vectors, and one for the adjoint, if any.
+
+    It is called ``FunctionOperator(f, n)``, ``FunctionOperator(f, m, n)``, ``FunctionOperator(f, fc, n)`` or
+    ``FunctionOperator(f, fc, m, n)``.
+
+    Args:
+        f: The forward function, from vectors ``(n,)`` to vectors ``(m,)``.
+        *args: The adjoint function ``fc``, where there is one, and the sizes ``m`` (rows) and ``n`` (columns).
+        dtype: Type of the operator's numbers.
+        name: A name for errors.
+        arrays: What the functions take: ``"numpy"``, ``"jax"`` or ``"torch"``; see
+            :func:`~torchlops.aslinearoperator`.
+
+    Raises:
+        TypeError: when the arguments are not as above.
+        NotImplementedError: when the adjoint of a NumPy function is asked for and none was given.
+
+    Example:
+        >>> import torch
+        >>> A = FunctionOperator(lambda x: 2 * x, lambda y: 2 * y, 3)
+        >>> A(torch.ones(3, dtype=torch.float64))
+        tensor([2., 2., 2.], dtype=torch.float64)
+    """
+
+    def __init__(
+        self, f: Callable[[Any], Any], *args: Any, dtype: Any = "float64", name: str = "F", arrays: str = "numpy"
+    ) -> None:
+        adjoint, sizes = (args[0], args[1:]) if args and callable(args[0]) else (None, args)
+        if len(sizes) not in (1, 2) or not callable(f):
+            raise TypeError("FunctionOperator takes (f, n), (f, m, n), (f, fc, n) or (f, fc, m, n)")
+        functions = f if arrays == "jax" else (f, adjoint)
+        part = aslinearoperator(functions, sizes[-1], sizes[0], dtype=dtype, arrays=arrays, name=name)
+        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=name, real_model=part.real_model)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.operators[0]._run(x, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.operators[0]._run(y, True)

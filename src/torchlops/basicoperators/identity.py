@@ -1,0 +1,65 @@
+"""The identity, also between spaces of different sizes."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.basicoperators._resize import resize
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, accept_pylops_options, as_dims
+
+
+class Identity(LinearOperator):
+    r"""The identity :math:`y_i = x_i`; where the data is larger than the model it is filled up with zeros.
+
+    Args:
+        N: Shape of the data, an integer or a sequence.
+        M: Shape of the model, ``N`` by default, of as many axes as ``N``.
+        inplace: See :func:`~torchlops.shapes.accept_pylops_options`; the output never aliases the input.
+        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when ``N`` and ``M`` differ in their number of axes, or each is larger than the other somewhere.
+
+    Example:
+        >>> import torch
+        >>> Identity(4, 2)(torch.tensor([1.0, 2.0]))
+        tensor([1., 2., 0., 0.])
+    """
+
+    def __init__(
+        self,
+        N: Dims,
+        M: Dims | None = None,
+        inplace: bool = True,
+        forceflat: bool | None = None,
+        dtype: DType = "float64",
+        name: str = "I",
+    ) -> None:
+        accept_pylops_options(inplace=inplace, forceflat=forceflat)
+        dimsd = as_dims(N, "N")
+        dims = dimsd if M is None else as_dims(M, "M")
+        larger = [n > m for n, m in zip(dimsd, dims, strict=False)]
+        smaller = [n < m for n, m in zip(dimsd, dims, strict=False)]
+        if len(dims) != len(dimsd) or (any(larger) and any(smaller)):
+            raise ValueError(
+                f"Identity takes N and M of as many axes, one of them nowhere larger than the other; got N={N}, M={M}"
+            )
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return resize(x, self.dims, self.dimsd)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return resize(y, self.dimsd, self.dims)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        if self.dims != self.dimsd:
+            raise NotImplementedError(f"{self.name_and_type}: only a square identity has an inverse")
+        return y.clone()
+
+    def _is_identity(self) -> bool:
+        return self.dims == self.dimsd

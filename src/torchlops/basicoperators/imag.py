@@ -1,0 +1,36 @@
+"""The imaginary part."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims
+
+
+class Imag(LinearOperator):
+    r"""The imaginary part, :math:`y = \mathrm{Im}\,x`: linear over the real numbers.
+
+    The adjoint under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle` is :math:`i\,\mathrm{Re}\,y`.
+
+    Args:
+        dims: Shape of the model.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> Imag(2)(torch.tensor([1 + 2j, 3 - 1j]))
+        tensor([ 2., -1.])
+    """
+
+    def __init__(self, dims: Dims, dtype: DType = "complex128", name: str = "I") -> None:
+        super().__init__(dims, dtype=dtype, clinear=False, name=name)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.imag.clone() if x.is_complex() else x * 0
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        real = y.real if y.is_complex() else y
+        return torch.complex(torch.zeros_like(real), real)

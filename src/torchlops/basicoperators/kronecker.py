@@ -1,0 +1,58 @@
+"""The Kronecker product of two operators."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from torchlops.algebra import CompositeOperator, apply_reshaped, reshaped
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.torchoperator import aslinearoperator
+
+
+class Kronecker(CompositeOperator):
+    r"""The Kronecker product, :math:`y = (A_1 \otimes A_2) x`: :math:`Y = A_1 X A_2^T` for ``x = X.ravel()``.
+
+    Args:
+        Op1: The operator on the rows of ``X``, of shape ``(N1, N2)``.
+        Op2: The operator on its columns.
+        dtype: Label of the operator; what the two promote to by default.
+        name: A name for errors.
+
+    Example:
+        >>> import torch, torchlops
+        >>> A = Kronecker(torchlops.Flip(2), torchlops.Identity(2))
+        >>> A(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+        tensor([3., 4., 1., 2.])
+    """
+
+    def __init__(self, Op1: LinearOperator, Op2: LinearOperator, dtype: DType | None = None, name: str = "K") -> None:
+        parts = (aslinearoperator(Op1), aslinearoperator(Op2))
+        super().__init__(
+            parts,
+            dims=parts[0].shape[1] * parts[1].shape[1],
+            dimsd=parts[0].shape[0] * parts[1].shape[0],
+            dtype=dtype,
+            real_model=any(part.real_model for part in parts),
+            name=name,
+        )
+
+    def _forward(self, x: Tensor) -> Tensor:
+        first, second = self.operators
+        rows = x.reshape((*x.shape[:-1], first.shape[1], second.shape[1]))
+        columns = _each(second, rows, False).mT
+        y = _each(first, columns, False).mT
+        return y.reshape((*x.shape[:-1], self.shape[0]))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        first, second = self.operators
+        columns = y.reshape((*y.shape[:-1], first.shape[0], second.shape[0])).mT
+        rows = _each(first, columns, True).mT
+        x = _each(second, rows, True)
+        return x.reshape((*y.shape[:-1], self.shape[1]))
+
+
+def _each(part: LinearOperator, x: Tensor, adjoint: bool) -> Tensor:
+    """Apply ``part`` to each vector in the last axis of ``x``."""
+    y = apply_reshaped(part, x, (x.shape[-1],), adjoint)
+    return reshaped(y, part.dims if adjoint else part.dimsd, (part.shape[1 if adjoint else 0],))

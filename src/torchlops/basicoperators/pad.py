@@ -1,0 +1,57 @@
+"""Filling up with zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.basicoperators._resize import pad as pad_zeros
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_dims
+
+
+class Pad(LinearOperator):
+    r"""Fill each axis up with zeros before and after; the adjoint cuts them off.
+
+    Args:
+        dims: Shape of the model.
+        pad: ``(before, after)`` for each axis; a single pair for a model of one axis.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when there is not one pair of numbers, 0 or more, for each axis.
+
+    Example:
+        >>> import torch
+        >>> Pad(2, (1, 2))(torch.tensor([1.0, 2.0]))
+        tensor([0., 1., 2., 0., 0.])
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        pad: tuple[int, int] | Sequence[tuple[int, int]],
+        dtype: DType = "float64",
+        name: str = "P",
+    ) -> None:
+        dims = as_dims(dims)
+        given: list[Any] = [pad] if len(dims) == 1 and not hasattr(pad[0], "__len__") else list(pad)
+        if len(given) != len(dims) or any(len(pair) != 2 or min(pair) < 0 for pair in given):
+            raise ValueError(f"Pad takes one pair (before, after) of 0 or more for each axis of dims={dims}, got {pad}")
+        pads = [(int(before), int(after)) for before, after in given]
+        dimsd = tuple(n + before + after for n, (before, after) in zip(dims, pads, strict=True))
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self.pad = pads
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return pad_zeros(x, self.pad)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return pad_zeros(y, [(-before, -after) for before, after in self.pad])
+
+    def extra_repr(self) -> str:
+        return f"pad={self.pad}"

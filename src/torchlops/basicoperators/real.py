@@ -1,0 +1,36 @@
+"""The real part."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims
+
+
+class Real(LinearOperator):
+    r"""The real part, :math:`y = \mathrm{Re}\,x`: linear over the real numbers.
+
+    The adjoint under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle` is the real part too, as a complex model.
+
+    Args:
+        dims: Shape of the model.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> Real(2)(torch.tensor([1 + 2j, 3 - 1j]))
+        tensor([1., 3.])
+    """
+
+    def __init__(self, dims: Dims, dtype: DType = "complex128", name: str = "R") -> None:
+        super().__init__(dims, dtype=dtype, clinear=False, name=name)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.real.clone() if x.is_complex() else x.clone()
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        real = y.real if y.is_complex() else y
+        return torch.complex(real, torch.zeros_like(real))

@@ -1,0 +1,44 @@
+"""Circular shift along one axis."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_trailing_axis
+
+
+class Roll(LinearOperator):
+    r"""Shift the samples along one axis circularly, :math:`y_i = x_{(i - s) \bmod n}`.
+
+    The adjoint, which is the inverse, shifts back.
+
+    Args:
+        dims: Shape of the model.
+        axis: The axis.
+        shift: Number of samples ``s``, positive towards larger indices.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> import torch
+        >>> Roll(4, shift=1)(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+        tensor([4., 1., 2., 3.])
+    """
+
+    def __init__(self, dims: Dims, axis: int = -1, shift: int = 1, dtype: DType = "float64", name: str = "R") -> None:
+        super().__init__(dims, dtype=dtype, name=name)
+        self.axis = as_trailing_axis(axis, self.dims)
+        self.shift = int(shift)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.roll(self.shift, self.axis)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return y.roll(-self.shift, self.axis)
+
+    _inverse = _adjoint
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}, shift={self.shift}"

@@ -1,0 +1,52 @@
+"""Sum along one axis."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
+
+
+class Sum(LinearOperator):
+    r"""Sum along one axis, :math:`y = \sum_i x_i`; the adjoint spreads :math:`x_i = y`.
+
+    Args:
+        dims: Shape of the model. A model of one axis, ``(n,)``, is read as ``(n, 1)``, as in PyLops.
+        axis: The axis.
+        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> Sum((2, 3), axis=0)(torch.ones(2, 3))
+        tensor([2., 2., 2.])
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        axis: int = -1,
+        forceflat: bool | None = None,
+        dtype: DType = "float64",
+        name: str = "S",
+    ) -> None:
+        accept_pylops_options(forceflat=forceflat)
+        dims = as_dims(dims)
+        dims = (dims[0], 1) if len(dims) == 1 else dims
+        trailing = as_trailing_axis(axis, dims)
+        dimsd = tuple(n for i, n in enumerate(dims) if i - len(dims) != trailing)
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self.axis = trailing
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.sum(self.axis)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        batch = y.shape[: y.ndim - len(self.dimsd)]
+        return y.unsqueeze(self.axis).expand((*batch, *self.dims)).clone(memory_format=torch.contiguous_format)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"

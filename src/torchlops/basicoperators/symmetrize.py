@@ -1,0 +1,48 @@
+"""Mirroring along one axis."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_dims, as_trailing_axis
+
+
+class Symmetrize(LinearOperator):
+    r"""Mirror the samples along one axis about the first, from ``n`` to ``2 n - 1`` of them.
+
+    .. math:: y_{n-1+i} = x_i, \quad y_{n-1-i} = x_i, \quad i = 0 \ldots n-1
+
+    The adjoint folds: :math:`x_i = y_{n-1+i} + y_{n-1-i}`, and :math:`x_0 = y_{n-1}`.
+
+    Args:
+        dims: Shape of the model.
+        axis: The axis.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> Symmetrize(3)(torch.tensor([1.0, 2.0, 3.0]))
+        tensor([3., 2., 1., 2., 3.])
+    """
+
+    def __init__(self, dims: Dims, axis: int = -1, dtype: DType = "float64", name: str = "S") -> None:
+        dims = as_dims(dims)
+        trailing = as_trailing_axis(axis, dims)
+        dimsd = [2 * n - 1 if i - len(dims) == trailing else n for i, n in enumerate(dims)]
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self.axis = trailing
+
+    def _forward(self, x: Tensor) -> Tensor:
+        n = self.dims[self.axis]
+        return torch.cat((x.narrow(self.axis, 1, n - 1).flip(self.axis), x), dim=self.axis)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        n = self.dims[self.axis]
+        mirrored = y.narrow(self.axis, 0, n - 1).flip(self.axis) + y.narrow(self.axis, n, n - 1)
+        return torch.cat((y.narrow(self.axis, n - 1, 1), mirrored), dim=self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"

@@ -1,0 +1,55 @@
+"""Permutation of axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_dims, as_trailing_axes
+
+
+class Transpose(LinearOperator):
+    r"""Permute the axes of the model; the adjoint, which is the inverse, permutes them back.
+
+    Args:
+        dims: Shape of the model.
+        axes: Axis of the model for each axis of the data.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when ``axes`` is no permutation of the axes of ``dims``.
+
+    Example:
+        >>> Transpose((2, 3), axes=(1, 0)).dimsd
+        (3, 2)
+    """
+
+    def __init__(self, dims: Dims, axes: Sequence[int], dtype: DType = "float64", name: str = "T") -> None:
+        dims = as_dims(dims)
+        trailing = as_trailing_axes(axes, dims)
+        if len(trailing) != len(dims):
+            raise ValueError(f"Transpose takes each axis of dims={dims} once, got axes={tuple(axes)}")
+        super().__init__(dims, [dims[axis] for axis in trailing], dtype=dtype, name=name)
+        self.axes = trailing
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return _permute(x, self.axes)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        ndim = len(self.axes)
+        return _permute(y, [self.axes.index(axis) - ndim for axis in range(-ndim, 0)])
+
+    _inverse = _adjoint
+
+    def extra_repr(self) -> str:
+        return f"axes={self.axes}"
+
+
+def _permute(x: Tensor, axes: Sequence[int]) -> Tensor:
+    permuted = x.permute(*range(x.ndim - len(axes)), *(x.ndim + axis for axis in axes))
+    return permuted.clone(memory_format=torch.contiguous_format)

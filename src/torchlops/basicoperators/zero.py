@@ -1,0 +1,51 @@
+"""The operator that gives zeros."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, accept_pylops_options, as_dims
+
+
+class Zero(LinearOperator):
+    r"""The zero operator, :math:`y = 0` and :math:`A^H y = 0`.
+
+    Args:
+        N: Shape of the data, an integer or a sequence.
+        M: Shape of the model, ``N`` by default.
+        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> import torch
+        >>> Zero(3, 2)(torch.ones(2))
+        tensor([0., 0., 0.])
+    """
+
+    def __init__(
+        self,
+        N: Dims,
+        M: Dims | None = None,
+        forceflat: bool | None = None,
+        dtype: DType = "float64",
+        name: str = "Z",
+    ) -> None:
+        accept_pylops_options(forceflat=forceflat)
+        super().__init__(as_dims(N if M is None else M, "M"), as_dims(N, "N"), dtype=dtype, name=name)
+
+    # The zeros are made from the input, so that every transform finds the (zero) derivative that it asks for.
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return _zeros(x, self.dims, self.dimsd)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return _zeros(y, self.dimsd, self.dims)
+
+
+def _zeros(x: Tensor, dims: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
+    axes = tuple(range(-len(dims), 0))
+    total = x.sum(dim=axes) * 0
+    return total.reshape((*total.shape, *(1,) * len(wanted))).repeat((*(1,) * total.ndim, *wanted))

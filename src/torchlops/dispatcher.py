@@ -1,0 +1,191 @@
+"""Foreign operators as one operator of torch's dispatcher, differentiated exactly in every mode.
+
+A foreign operator is an opaque pair of functions on NumPy arrays. The dispatcher operator
+``torchlops::apply`` calls it by key; its shape and dtype rule depends on its arguments alone (so that a compiled
+or exported program never looks an operator up), its batching rule moves the mapped axis to the front, where
+the foreign operator takes any number of batch axes, and its autograd rule is that of a linear map: the
+backward is the adjoint, the forward derivative is the operator itself. A plain ``autograd.Function`` around
+NumPy would bake its results as constants into traced programs; ``torch.library.custom_op`` would lose
+forward-mode tangents. Where torch has lost the private names that this takes (``_private.py``), a public
+Function stands in that raises where it would be wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+import weakref
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from torchlops import _private
+from torchlops._private import HAS_SINGLE_LEVEL
+
+
+class Foreign(Protocol):
+    """What the dispatcher calls: an opaque linear map on plain tensors ``(batch, *dims)``, any dtype."""
+
+    name_and_type: str
+
+    def _evaluate(self, x: Tensor, adjoint: bool) -> Tensor: ...
+
+
+_foreign: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+_locks: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
+
+
+def register(operator: Any, key: str | None = None) -> str:
+    """Enter ``operator`` under ``key`` (by default a new one), for as long as it lives, and return the key."""
+    key = uuid.uuid4().hex if key is None else key
+    _foreign[key] = operator
+    _locks[operator] = threading.RLock()
+    return key
+
+
+def _after_fork() -> None:
+    for operator in list(_locks):  # a thread of the parent may have held one
+        _locks[operator] = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _lookup(key: str) -> Any:
+    try:
+        return _foreign[key]
+    except KeyError:
+        raise RuntimeError(
+            f"the foreign operator {key!r} is not in this process: it has been deleted, or this is an exported or "
+            "cached program of another process. Build the operator and compile or export again."
+        ) from None
+
+
+def _evaluate(
+    x: Tensor, key: str, adjoint: bool, ndim: int, dims_out: list[int], dims_in: list[int], dtype: torch.dtype
+) -> Tensor:
+    operator = _lookup(key)
+    batch = x.shape[: x.ndim - ndim]
+    if x.numel() == 0:
+        return x.new_empty((*batch, *dims_out), dtype=dtype)
+    with _locks[operator], torch.no_grad():
+        out: Tensor = operator._evaluate(x.reshape((batch.numel(), *dims_in)), adjoint)
+    return out.reshape((*batch, *dims_out)).to(device=x.device, dtype=dtype)
+
+
+def _shape_rule(
+    x: Tensor, _key: str, _adjoint: bool, ndim: int, dims_out: list[int], _dims_in: list[int], dtype: torch.dtype
+) -> Tensor:
+    return x.new_empty((*x.shape[: x.ndim - ndim], *dims_out), dtype=dtype)
+
+
+def _batching_rule(_: Any, in_dims: tuple[int | None, ...], x: Tensor, *arguments: Any) -> tuple[Tensor, int]:
+    axis = in_dims[0]
+    assert axis is not None
+    return _apply_op(x.movedim(axis, 0), *arguments), 0
+
+
+_library: Any = torch.library.Library("torchlops", "DEF")  # type: ignore[no-untyped-call]
+_library.define(
+    "apply(Tensor x, str key, bool adjoint, int ndim, SymInt[] dims_out, SymInt[] dims_in, ScalarType dtype) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+_apply_op: Any = torch.ops.torchlops.apply.default
+_library.impl(
+    "apply", _private.disable_dynamo(_evaluate) if HAS_SINGLE_LEVEL else _evaluate, "CompositeExplicitAutograd"
+)
+torch.library.register_fake("torchlops::apply", _shape_rule, lib=_library)
+torch.library.register_vmap("torchlops::apply", _batching_rule, lib=_library)
+
+
+def _transposed(ctx: Any, grad: Tensor) -> Tensor:
+    key, adjoint, _, dims_out, dims_in, _ = ctx.arguments
+    dtype = ctx.x_dtype if ctx.x_dtype.is_complex or not grad.is_complex() else grad.dtype
+    result: Tensor = _apply_op(grad, key, not adjoint, len(dims_out), dims_in, dims_out, dtype)
+    return result.real.to(ctx.x_dtype) if not ctx.x_dtype.is_complex and result.is_complex() else result
+
+
+if HAS_SINGLE_LEVEL:
+
+    class _Linear(_private._SingleLevelFunction):
+        """The derivative rule of a linear map, at one level of autograd; the outer levels dispatch again."""
+
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, arguments: tuple[Any, ...], keyset: Any) -> Tensor:
+            ctx.arguments, ctx.x_dtype = arguments, x.dtype
+            ctx.operator = _foreign.get(arguments[0])  # alive until backward, even where nobody else holds it
+            with (
+                torch.enable_grad(),
+                _private._set_fwd_grad_enabled(True),
+                _private._AutoDispatchBelowAutograd(),
+            ):
+                out: Tensor = _apply_op.redispatch(keyset & _private._after_autograd_keyset, x, *arguments)
+            return out
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> Any:
+            return _transposed(ctx, grad), None, None
+
+        @staticmethod
+        def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Any:
+            return _apply_op(tangent, *ctx.arguments)
+
+    def _autograd(keyset: Any, x: Tensor, *arguments: Any) -> Any:
+        with _private.enable_single_level_autograd_function():
+            return _Linear.apply(x, arguments, keyset)  # type: ignore[attr-defined]
+
+    _library.impl("apply", _autograd, "Autograd", with_keyset=True)
+
+
+class _PublicLinear(torch.autograd.Function):  # pragma: no cover - only where torch lost its private names
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(x: Tensor, arguments: tuple[Any, ...]) -> Any:
+        return _apply_op(x, *arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        ctx.x_dtype, ctx.arguments = inputs[0].dtype, inputs[1]
+        ctx.operator = _foreign.get(inputs[1][0])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        key, adjoint, _, dims_out, dims_in, _ = ctx.arguments
+        dtype = ctx.x_dtype if ctx.x_dtype.is_complex or not grad.is_complex() else grad.dtype
+        result = apply_foreign(grad, key, not adjoint, len(dims_out), dims_in, dims_out, dtype)
+        return (result.real if not ctx.x_dtype.is_complex and result.is_complex() else result), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: Any) -> Tensor:
+        return apply_foreign(tangent, *ctx.arguments)
+
+    @staticmethod
+    def vmap(_: Any, in_dims: tuple[Any, ...], x: Tensor, arguments: tuple[Any, ...]) -> tuple[Tensor, int]:
+        return apply_foreign(x.movedim(in_dims[0], 0), *arguments), 0
+
+
+def apply_foreign(
+    x: Tensor,
+    key: str,
+    adjoint: bool,
+    ndim: int,
+    dims_out: tuple[int, ...],
+    dims_in: tuple[int, ...],
+    dtype: torch.dtype,
+) -> Tensor:
+    """Apply the foreign operator ``key`` to ``x``, whose last ``ndim`` axes are ``dims_in``."""
+    arguments = (key, adjoint, ndim, list(dims_out), list(dims_in), dtype)
+    if HAS_SINGLE_LEVEL:
+        result: Tensor = _apply_op(x, *arguments)
+        return result
+    if torch.compiler.is_compiling():  # pragma: no cover
+        raise RuntimeError(
+            "this version of torch lacks what compiling a foreign operator exactly takes: leave it out of the "
+            "compiled function (torch.compiler.disable), or use a native operator"
+        )
+    public: Tensor = _PublicLinear.apply(x, arguments)  # type: ignore[no-untyped-call]  # pragma: no cover
+    return public  # pragma: no cover

@@ -1,0 +1,279 @@
+"""Operators from elsewhere: opaque functions on NumPy (CuPy, JAX) arrays, differentiated as linear maps."""
+
+from __future__ import annotations
+
+import functools
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.dlpack import from_dlpack
+
+from torchlops._private import is_wrapped
+from torchlops.arrays import DType, real_dtype
+from torchlops.dispatcher import apply_foreign, register
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims
+
+
+class Source(Protocol):
+    """A foreign linear map on arrays ``(batch, *dims)``."""
+
+    def __call__(self, x: Any, adjoint: bool) -> Any:
+        """Return the data (or, adjoint, the models) of a batch of models (data)."""
+
+
+class ForeignOperator(LinearOperator):
+    """An operator whose forward and adjoint are opaque: NumPy, CuPy or JAX code, a compiled library, a simulator.
+
+    The derivative is that of a linear map, in every mode: the backward pass applies the adjoint, the forward
+    mode the operator. Arrays are handed over on the CPU (``device="cpu"``) or on the GPU (``device="cuda"``,
+    as CuPy arrays); a tensor from elsewhere is moved there and back, with one warning. Calls are serialised
+    by a lock, since foreign objects are seldom re-entrant. A real operator gets the two parts of a complex
+    input one after the other.
+
+    Args:
+        source: The map on a batch of arrays.
+        dims: Shape of one model.
+        dimsd: Shape of one data.
+        dtype: Type of the operator's numbers. The output has the type to which this and the input promote.
+        clinear: False where the operator is linear over the real numbers only.
+        real_model: True where it takes real models only.
+        name: A name for errors.
+        device: Where the foreign code computes, ``"cpu"`` or ``"cuda"``.
+        key: A name under which a program exported by one process finds the operator in another.
+
+    Raises:
+        RuntimeError: when called while the foreign code closes over a tensor that requires a gradient, which
+            would be lost.
+        TypeError: when a complex result contradicts a real ``dtype``.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        dims: Dims,
+        dimsd: Dims | None = None,
+        dtype: DType = "float64",
+        clinear: bool = True,
+        real_model: bool = False,
+        name: str | None = None,
+        device: str = "cpu",
+        key: str | None = None,
+    ) -> None:
+        super().__init__(dims, dimsd, dtype=dtype, clinear=clinear, real_model=real_model, name=name)
+        self.source = source
+        self.device = torch.device({"gpu": "cuda"}.get(device, device))
+        self._fixed_key = key
+        self._key = register(self, key)
+        self._has_warned = False
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return apply_foreign(x, self._key, False, len(self.dims), self.dimsd, self.dims, self._dtype_for(x, False))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        if y.is_complex() and not self.clinear and not self._torch_dtype().is_complex:
+            raise TypeError(f"{self.name_and_type}.H takes real data, got {y.dtype}: give it y.real")
+        return apply_foreign(y, self._key, True, len(self.dimsd), self.dims, self.dimsd, self._dtype_for(y, True))
+
+    def _dtype_for(self, x: Tensor, adjoint: bool) -> torch.dtype:
+        dtype = torch.promote_types(x.dtype, self._torch_dtype())
+        return real_dtype(dtype) if adjoint and self.real_model else dtype
+
+    def _evaluate(self, x: Tensor, adjoint: bool) -> Tensor:
+        """Apply the foreign code to a plain tensor ``(batch, *dims)``."""
+        for tensor in captured_tensors(self.source):
+            if tensor.requires_grad or is_wrapped(tensor):
+                raise RuntimeError(
+                    f"{self.name_and_type} closes over a tensor {tuple(tensor.shape)} that requires a gradient, "
+                    "which would be lost in foreign code. Detach it, or write the operator in torch "
+                    "(a subclass of LinearOperator with _forward)."
+                )
+        if x.device.type != self.device.type:
+            self._warn_once(x.device)
+            x = x.to(self.device)
+        x = x.detach().resolve_conj().resolve_neg()
+        if x.dtype in (torch.bfloat16, torch.float16):
+            x = x.float()
+        if x.is_complex() and self.clinear and not self._torch_dtype().is_complex:
+            return torch.complex(
+                self._call_source(x.real.contiguous(), adjoint), self._call_source(x.imag.contiguous(), adjoint)
+            )
+        return self._call_source(x, adjoint)
+
+    def _call_source(self, x: Tensor, adjoint: bool) -> Tensor:
+        given = x.numpy() if x.is_cpu else _cupy().from_dlpack(x)
+        result = self.source(given, adjoint)
+        if x.is_cpu:
+            result = np.asarray(result)
+            if np.may_share_memory(result, given) or not result.flags.writeable or min((0, *result.strides)) < 0:
+                result = result.copy()
+            out = torch.from_numpy(result)
+        else:
+            out = from_dlpack(result)
+        dims = self.dims if adjoint else self.dimsd
+        name = f"the {'adjoint' if adjoint else 'forward'} of {self.name_and_type}"
+        if out.numel() != x.shape[0] * int(np.prod(dims)):
+            raise ValueError(f"{name} returned shape {tuple(out.shape[1:])}, where {dims} was declared")
+        if out.is_complex() and not (x.is_complex() or self._torch_dtype().is_complex):
+            raise TypeError(
+                f"{name} returned {out.dtype}, where dtype {self.dtype} was declared: declare a complex dtype"
+            )
+        return out.reshape((x.shape[0], *dims))
+
+    def _warn_once(self, device: torch.device) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"{self.name_and_type} computes on {self.device.type}: tensors on {device} are moved there and back",
+                stacklevel=2,
+            )
+
+    def _leaves(self) -> tuple[nn.Module, ...]:
+        return (self,)
+
+    def extra_repr(self) -> str:
+        return repr(self.source)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_key"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._key = register(self, self._fixed_key)
+
+
+class MatrixProducts:
+    """A PyLops or SciPy operator: its ``matmat`` and ``rmatmat`` on the whole batch as columns."""
+
+    def __init__(self, operator: Any) -> None:
+        self.operator = operator
+
+    def __call__(self, x: Any, adjoint: bool) -> Any:
+        """Apply to a batch."""
+        rows = x.reshape(len(x), x[0].size)
+        if len(x) == 1:
+            return (self.operator.rmatvec if adjoint else self.operator.matvec)(rows[0])[None]
+        return (self.operator.rmatmat if adjoint else self.operator.matmat)(rows.T).T
+
+    def __repr__(self) -> str:
+        return type(self.operator).__name__
+
+
+class PairOfFunctions:
+    """A forward and an adjoint function on one array at a time."""
+
+    def __init__(self, forward: Callable[[Any], Any], adjoint: Callable[[Any], Any] | None) -> None:
+        self.functions = forward, adjoint
+
+    def __call__(self, x: Any, adjoint: bool) -> Any:
+        """Apply to a batch, sample by sample: one sample is all that such a function takes."""
+        function = self.functions[adjoint]
+        if function is None:
+            raise NotImplementedError(
+                f"{self.functions[0]!r} was given without its adjoint, which backward and A.H take: give both"
+            )
+        return np.stack([np.asarray(function(sample)) for sample in x])
+
+    def __repr__(self) -> str:
+        return getattr(self.functions[0], "__name__", type(self.functions[0]).__name__)
+
+
+class JaxFunction:
+    """A linear JAX function and its transpose, by ``jax.linear_transpose``, on a batch by ``jax.vmap``."""
+
+    def __init__(self, function: Callable[[Any], Any], dims: tuple[int, ...], dtype: DType) -> None:
+        self.function, self.dims, self.dtype = function, dims, np.dtype(dtype)  # type: ignore[arg-type]
+        out = _jax().eval_shape(function, self._struct())
+        self.dimsd, self.dtype_out = tuple(out.shape), np.dtype(out.dtype)
+
+    def _struct(self) -> Any:
+        return _jax().ShapeDtypeStruct(self.dims, self.dtype)
+
+    @functools.cached_property
+    def _compiled(self) -> tuple[Any, Any]:
+        jax = _jax()
+        transpose = jax.linear_transpose(self.function, self._struct())
+        return jax.jit(jax.vmap(self.function)), jax.jit(jax.vmap(lambda y: transpose(y.conj())[0].conj()))
+
+    def __call__(self, x: Any, adjoint: bool) -> Any:
+        """Apply to a batch; arrays cross by DLPack."""
+        wanted = self.dtype_out if adjoint else self.dtype
+        if x.dtype != wanted:
+            if np.promote_types(x.dtype, wanted) != wanted:
+                raise TypeError(
+                    f"the JAX function was declared for {wanted}, got {x.dtype}: cast the input, or declare dtype "
+                    f"'{x.dtype}' (64-bit types need jax.config.update('jax_enable_x64', True))"
+                )
+            x = x.astype(wanted)
+        jax = _jax()
+        result = self._compiled[adjoint](jax.numpy.from_dlpack(np.ascontiguousarray(x)))
+        return np.from_dlpack(result)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
+
+    def __repr__(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+
+def captured_tensors(thing: Any, depth: int = 4) -> Iterator[Tensor]:
+    """Yield the tensors that ``thing`` (a function, a method, a partial, an object) closes over."""
+    if isinstance(thing, Tensor):
+        yield thing
+    elif isinstance(thing, nn.Module):
+        yield from thing.parameters()
+        yield from thing.buffers()
+    elif depth == 0 or isinstance(thing, type | types.ModuleType | np.ndarray | str | bytes | int | float | complex):
+        return
+    else:
+        for inner in _inside(thing):
+            yield from captured_tensors(inner, depth - 1)
+
+
+def _inside(thing: Any) -> list[Any]:
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if isinstance(thing, types.MethodType):
+        return [thing.__self__, thing.__func__]
+    if isinstance(thing, types.FunctionType):
+        cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
+        named = [thing.__globals__.get(name) for name in thing.__code__.co_names]
+        return [
+            *cells,
+            *(thing.__defaults__ or ()),
+            *(value for value in named if isinstance(value, Tensor | nn.Module)),
+        ]
+    if isinstance(thing, tuple | list):
+        return list(thing)
+    if isinstance(thing, dict):
+        return list(thing.values())
+    return list(getattr(thing, "__dict__", {}).values())
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018  (reading it is the test)
+    except ValueError:
+        return False
+    return True
+
+
+def _jax() -> Any:
+    try:
+        import jax
+    except ImportError:
+        raise ImportError("a JAX function as an operator needs JAX: pip install jax") from None
+    return jax
+
+
+def _cupy() -> Any:
+    try:
+        import cupy
+    except ImportError:
+        raise ImportError("a foreign operator on the GPU computes on CuPy arrays: pip install cupy-cuda12x") from None
+    return cupy

@@ -1,0 +1,219 @@
+"""The gateway: every linear operator, ours or foreign, in a chain of torch functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchlops.algebra import CompositeOperator
+from torchlops.arrays import DType, numpy_dtype, torch_dtype
+from torchlops.foreign import ForeignOperator, JaxFunction, MatrixProducts, PairOfFunctions
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_dims
+
+
+def aslinearoperator(
+    Op: Any,
+    dims: Dims | None = None,
+    dimsd: Dims | None = None,
+    dtype: DType | None = None,
+    arrays: str = "numpy",
+    name: str | None = None,
+    device: str = "cpu",
+    key: str | None = None,
+) -> LinearOperator:
+    """Return ``Op`` as a linear operator that PyTorch differentiates.
+
+    Args:
+        Op: One of ours (returned as it is); a matrix, dense (array, tensor) or sparse (SciPy), which becomes a
+            native, differentiable :class:`~torchlops.MatrixMult`; an operator of PyLops or SciPy, or any
+            object with ``shape``, ``matvec`` and ``rmatvec``; a function, or a pair (forward, adjoint) of them.
+        dims: Shape of one model. Needed for functions; elsewhere it is the operator's own.
+        dimsd: Shape of one data, ``dims`` by default.
+        dtype: Type of the operator's numbers; its own by default, float64 for functions.
+        arrays: What functions take: ``"numpy"`` arrays of shape ``dims``, ``"jax"`` arrays (the adjoint is then
+            JAX's transpose), or ``"torch"`` tensors. Torch functions are differentiated by autograd, also with
+            respect to the tensors that they close over, and batched by ``torch.vmap``; their adjoint may be
+            left out.
+        name: A name for errors.
+        device: Where foreign code computes: ``"cpu"``, or ``"cuda"`` on CuPy arrays.
+        key: A name under which a program exported by one process finds a foreign operator in another.
+
+    Raises:
+        TypeError: when ``Op`` is nothing of that kind.
+        ValueError: when a function comes without ``dims``.
+
+    Example:
+        >>> A = aslinearoperator((lambda x: x[::-1], lambda y: y[::-1]), dims=3)
+        >>> A(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+        tensor([3., 2., 1.], dtype=torch.float64)
+    """
+    foreign: dict[str, Any] = {"name": name, "device": device, "key": key}
+    if isinstance(Op, LinearOperator):
+        return Op
+    if isinstance(Op, Tensor | np.ndarray) or _is_sparse_matrix(Op):
+        from torchlops.basicoperators.matrixmult import MatrixMult
+
+        return MatrixMult(Op)
+    if hasattr(Op, "matvec") and hasattr(Op, "shape"):
+        own = np.dtype(Op.dtype if Op.dtype is not None else np.float64) if dtype is None else dtype
+        own = own if not isinstance(own, torch.dtype) else numpy_dtype(own)
+        clinear = bool(getattr(Op, "clinear", True))
+        is_real = np.dtype(own).kind != "c"
+        # PyLops's FFTs of real signals keep the real part of a complex model without a word.
+        takes_real = hasattr(Op, "cdtype") and np.dtype(getattr(Op, "rdtype", own)).kind != "c"
+        return ForeignOperator(
+            MatrixProducts(Op),
+            dims=as_dims(getattr(Op, "dims", Op.shape[1])),
+            dimsd=as_dims(getattr(Op, "dimsd", Op.shape[0])),
+            dtype=own,
+            clinear=clinear,
+            real_model=not clinear and (is_real or takes_real),
+            **{**foreign, "name": name or getattr(Op, "name", None)},
+        )
+    functions = Op if isinstance(Op, tuple) and len(Op) == 2 else (Op, None)
+    if not callable(functions[0]) or not (functions[1] is None or callable(functions[1])):
+        raise TypeError(
+            f"{type(Op).__name__} is no linear operator: give a LinearOperator of torchlops, PyLops or SciPy, "
+            "a matrix, a function with dims=, or a pair (forward, adjoint) of functions with dims="
+        )
+    if dims is None:
+        raise ValueError("a function does not tell the shape of its model: give dims (and dimsd, where it differs)")
+    dtype = "float64" if dtype is None else dtype
+    if arrays == "jax":
+        source = JaxFunction(functions[0], as_dims(dims), numpy_dtype(torch_dtype(dtype)))
+        label = np.promote_types(source.dtype, source.dtype_out)
+        is_real = source.dtype.kind != "c" and source.dtype_out.kind == "c"
+        return ForeignOperator(source, dims, source.dimsd, label, clinear=not is_real, real_model=is_real, **foreign)
+    if arrays == "torch":
+        return FunctionsOfTensors(*functions, dims=dims, dimsd=dimsd, dtype=dtype, name=name)
+    if arrays != "numpy":
+        raise ValueError(f"arrays must be 'numpy', 'jax' or 'torch', got {arrays!r}")
+    return ForeignOperator(PairOfFunctions(*functions), dims, dimsd, dtype, **foreign)
+
+
+class FunctionsOfTensors(LinearOperator):
+    """A forward and an adjoint function on one tensor at a time, written in torch; see :func:`aslinearoperator`."""
+
+    def __init__(
+        self, forward: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor] | None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.functions = forward, adjoint
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return _batched(self.functions[0], x, self.dims, self.dimsd)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        function = self.functions[1]
+        return super()._adjoint(y) if function is None else _batched(function, y, self.dimsd, self.dims)
+
+    def extra_repr(self) -> str:
+        return getattr(self.functions[0], "__name__", type(self.functions[0]).__name__)
+
+
+def _batched(
+    function: Callable[[Tensor], Tensor], x: Tensor, dims: tuple[int, ...], dims_out: tuple[int, ...]
+) -> Tensor:
+    batch = x.shape[: x.ndim - len(dims)]
+    if not batch:
+        out = function(x)
+    elif batch.numel() == 0:
+        return x.new_zeros((*batch, *dims_out))
+    else:
+        out = torch.func.vmap(function)(x.reshape((batch.numel(), *dims)))
+    if tuple(out.shape[len(batch[:1]) :]) != dims_out:
+        raise ValueError(f"{function!r} returned shape {tuple(out.shape[len(batch[:1]) :])}, {dims_out} was declared")
+    return out.reshape((*batch, *dims_out))
+
+
+class TorchOperator(CompositeOperator):
+    r"""A linear operator, ours or foreign, as a layer: PyLops's own gateway, differentiable in every mode.
+
+    The forward pass applies the operator, the backward pass its adjoint:
+    :math:`y = A x`, :math:`\bar x = A^H \bar y`.
+
+    Args:
+        Op: What :func:`aslinearoperator` takes.
+        batch: Whether the first axis of the input is a batch. Left out, the shape tells.
+        flatten: Whether models are flattened (with ``batch=True``). Left out, the shape tells.
+        device: Where the operator computes: ``"cpu"``, ``"gpu"`` or a torch device. By default native operators
+            compute where their input is, foreign ones on the CPU.
+        devicetorch: Device of the output; that of the input by default.
+
+    Raises:
+        ValueError: when the shape of an input contradicts ``batch`` or ``flatten``.
+
+    Example:
+        >>> import numpy as np, torchlops
+        >>> Aop = TorchOperator(torchlops.MatrixMult(np.array([[1.0, 2.0], [3.0, 4.0]])))
+        >>> x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+        >>> Aop.apply(torch.sin(x)).sum().backward()
+        >>> torch.allclose(x.grad, torch.cos(x.detach()) * torch.tensor([4.0, 6.0]))
+        True
+    """
+
+    def __init__(
+        self,
+        Op: Any,
+        batch: bool | None = None,
+        flatten: bool | None = None,
+        device: str | torch.device | None = None,
+        devicetorch: str | torch.device | None = None,
+    ) -> None:
+        kind = None if device is None else torch.device("cuda" if device == "gpu" else device)
+        part = aslinearoperator(Op, device="cpu" if kind is None else kind.type)
+        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=part.name, real_model=part.real_model)
+        self.batch, self.flatten = batch, flatten
+        self.device = kind
+        self.devicetorch = (
+            None if devicetorch is None else torch.device("cuda" if devicetorch == "gpu" else devicetorch)
+        )
+
+    def apply(self, x: Any) -> Any:
+        """Return ``A x``. Given a function of modules, do what ``nn.Module.apply`` does."""
+        if callable(x) and not hasattr(x, "shape"):
+            return super().apply(x)
+        return self(x)
+
+    def _apply_to(self, x: Tensor, adjoint: bool) -> Tensor:
+        dims = self.dimsd if adjoint else self.dims
+        size = self.shape[0 if adjoint else 1]
+        shape = tuple(x.shape)
+        accepted = {
+            (None, None): True,
+            (None, True): shape[-1:] == (size,),
+            (None, False): shape[-len(dims) :] == dims,
+            (False, None): shape in ((size,), dims),
+            (False, True): shape in ((size,), dims),
+            (False, False): shape == dims,
+            (True, None): shape[1:] in ((size,), dims),
+            (True, True): shape[1:] == (size,),
+            (True, False): shape[1:] == dims,
+        }[self.batch, self.flatten]
+        if not accepted:
+            raise ValueError(
+                f"{self.name_and_type} with batch={self.batch}, flatten={self.flatten} of an operator on models {dims} "
+                f"(flattened ({size},)) got {shape}. Leave batch and flatten out to let the shape tell."
+            )
+        origin = x.device
+        out = super()._apply_to(x if self.device is None else x.to(self.device), adjoint)
+        return out.to(origin if self.devicetorch is None else self.devicetorch)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.operators[0](x)
+        return y
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.operators[0]._run(y, True)
+
+    def expression(self) -> str:
+        return f"TorchOperator({self.operators[0].expression()})"
+
+
+def _is_sparse_matrix(Op: Any) -> bool:
+    return hasattr(Op, "tocoo") and hasattr(Op, "nnz")

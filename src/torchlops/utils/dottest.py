@@ -1,0 +1,78 @@
+"""The dot test of a forward and its adjoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def dottest(
+    Op: Any,
+    nr: int | None = None,
+    nc: int | None = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-21,
+    complexflag: int = 0,
+    raiseerror: bool = True,
+    verb: bool = False,
+    backend: str = "numpy",
+) -> bool:
+    r"""Test :math:`\langle A u, v \rangle = \langle u, A^H v \rangle` on one pair of random vectors.
+
+    For an operator that is linear over the real numbers only, the test is that of the real parts.
+    :func:`torchlops.testing.check` tests far more.
+
+    Args:
+        Op: The operator, ours or PyLops's.
+        nr: Number of rows, for a check of the shape.
+        nc: Number of columns.
+        rtol: Relative tolerance.
+        atol: Absolute tolerance.
+        complexflag: Which vectors are complex: 0 none, 1 the model, 2 the data, 3 both.
+        raiseerror: Raise where the test fails; else return False.
+        verb: Print the outcome.
+        backend: ``"numpy"`` or ``"torch"``: the arrays that the operator is given.
+
+    Raises:
+        AssertionError: when the test fails and ``raiseerror`` is set, or ``nr, nc`` is not the shape.
+        ValueError: when ``backend`` or ``complexflag`` is unknown.
+
+    Example:
+        >>> import torchlops
+        >>> dottest(torchlops.FirstDerivative(16), 16, 16)
+        True
+    """
+    if backend not in ("numpy", "torch"):
+        raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
+    if complexflag not in (0, 1, 2, 3):
+        raise ValueError(f"complexflag must be 0, 1, 2 or 3, got {complexflag!r}")
+    rows, columns = Op.shape
+    if (rows if nr is None else nr, columns if nc is None else nc) != (rows, columns):
+        raise AssertionError(f"nr={nr}, nc={nc} do not match the shape {Op.shape} of the operator")
+    u = _random(columns, Op.dtype, complexflag in (1, 3))
+    v = _random(rows, Op.dtype, complexflag in (2, 3))
+    if backend == "torch":
+        import torch
+
+        y = Op.matvec(torch.from_numpy(u)).detach().cpu().numpy()
+        x = Op.rmatvec(torch.from_numpy(v)).detach().cpu().numpy()
+    else:
+        y, x = np.asarray(Op.matvec(u)), np.asarray(Op.rmatvec(v))
+    left, right = np.vdot(y, v), np.vdot(u, x)
+    if not getattr(Op, "clinear", True):
+        left, right = left.real, right.real
+    passed = bool(np.isclose(right, left, rtol, atol))
+    message = f"Dot test {'passed' if passed else 'failed'}, v^H(Opu)={left} - u^H(Op^Hv)={right}"
+    if not passed and raiseerror:
+        raise AssertionError(message)
+    if verb:
+        print(message)
+    return passed
+
+
+def _random(size: int, dtype: Any, is_complex: bool) -> np.ndarray[Any, Any]:
+    real = np.ones(1, dtype).real.dtype
+    values = np.random.default_rng().standard_normal((2, size)).astype(real)
+    result: np.ndarray[Any, Any] = values[0] + 1j * values[1] if is_complex else values[0]
+    return result
