@@ -123,7 +123,7 @@ class ForeignOperator(LinearOperator):
             raise TypeError(
                 f"{name} returned {out.dtype}, where dtype {self.dtype} was declared: declare a complex dtype"
             )
-        return out.reshape((x.shape[0], *dims))
+        return out.reshape((x.shape[0], *dims)).contiguous()  # as the shape rule promises
 
     def _warn_once(self, device: torch.device) -> None:
         if not self._has_warned:

@@ -93,14 +93,17 @@ class LinearOperator(nn.Module):
 
     def _adjoint(self, y: Tensor, /) -> Tensor:
         """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
-        dtype = torch.result_type(y, torch.empty(0, dtype=self._torch_dtype()))
-        dtype = real_dtype(dtype) if self.real_model else dtype
+        dtype = promote([y.dtype, *(t.dtype for t in self._all_tensors() if t.is_floating_point() or t.is_complex())])
+        if self._torch_dtype().is_complex:
+            dtype = complex_dtype(dtype)
+        if self.real_model:
+            dtype = real_dtype(dtype)
         model = y.new_zeros((*y.shape[: y.ndim - len(self.dimsd)], *self.dims), dtype=dtype)
         pulled = torch.func.vjp(self._forward, model)
         data, pullback = pulled[0], pulled[1]
         cotangent = y if data.is_complex() or not y.is_complex() else y.real
         result: Tensor = pullback(cotangent.to(data.dtype))[0]
-        return result if self.real_model or y.is_complex() or self._torch_dtype().is_complex else _real(result)
+        return result
 
     def _fast_forward(self, x: Tensor, /) -> Tensor:
         """Return ``A x`` by a kernel that autograd need not follow; see ``autograd.py``."""
@@ -451,10 +454,6 @@ def promote(dtypes: Sequence[torch.dtype]) -> torch.dtype:
 
 def _is_scalar(x: Any) -> bool:
     return isinstance(x, Number) or (hasattr(x, "shape") and tuple(x.shape) == () and not isinstance(x, LinearOperator))
-
-
-def _real(x: Tensor) -> Tensor:
-    return x.real if x.is_complex() else x
 
 
 from torchlops import algebra  # noqa: E402  (operators made of operators are operators: each needs the other)

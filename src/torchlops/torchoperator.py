@@ -37,8 +37,8 @@ def aslinearoperator(
         dtype: Type of the operator's numbers; its own by default, float64 for functions.
         arrays: What functions take: ``"numpy"`` arrays of shape ``dims``, ``"jax"`` arrays (the adjoint is then
             JAX's transpose), or ``"torch"`` tensors. Torch functions are differentiated by autograd, also with
-            respect to the tensors that they close over, and batched by ``torch.vmap``; their adjoint may be
-            left out.
+            respect to the tensors that they close over, and batched by ``torch.vmap`` (which
+            ``torch.export`` refuses: for that, subclass LinearOperator); their adjoint may be left out.
         name: A name for errors.
         device: Where foreign code computes: ``"cpu"``, or ``"cuda"`` on CuPy arrays.
         key: A name under which a program exported by one process finds a foreign operator in another.

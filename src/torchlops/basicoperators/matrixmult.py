@@ -76,7 +76,7 @@ class MatrixMult(LinearOperator):
 
     def _multiply_dense(self, x: Tensor, adjoint: bool) -> Tensor:
         matrix = self.A.mH if adjoint else self.A
-        dtype = torch.result_type(x, matrix)
+        dtype = torch.promote_types(x.dtype, matrix.dtype)
         x, matrix = x.to(dtype), matrix.to(dtype)
         if x.ndim == 1:
             return torch.mv(matrix, x)
@@ -104,7 +104,7 @@ class MatrixMult(LinearOperator):
         if self.sparse or self.shape[0] != self.shape[1]:
             raise NotImplementedError(f"{self.name_and_type}: only a square dense matrix knows its inverse")
         axis = -len(self.dims)
-        dtype = torch.result_type(y, self.A)
+        dtype = torch.promote_types(y.dtype, self.A.dtype)
         data = y.movedim(axis, -1).to(dtype).unsqueeze(-1)
         solution: Tensor = torch.linalg.solve(self.A.to(dtype), data).squeeze(-1)
         return solution.movedim(-1, axis).contiguous()

@@ -1,0 +1,37 @@
+# `make demo` and `make test` set up a virtual environment each needs, on a machine with Python and make.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.PHONY: demo test lint types doctest bench clean
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/torchlops demo
+
+test: lint types $(VENV)/.test
+	$(RUN) -m pytest -n 2
+
+lint: $(VENV)/.test
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+
+types: $(VENV)/.test
+	$(RUN) -m mypy
+
+bench: $(VENV)/.test
+	$(RUN) -m benchmarks
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python requirements/demo.txt pyproject.toml
+	$(RUN) -m pip install --quiet --requirement requirements/demo.txt
+	$(RUN) -m pip install --quiet --no-deps --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo requirements/test.txt
+	$(RUN) -m pip install --quiet --requirement requirements/test.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo-output
