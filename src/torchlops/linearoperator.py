@@ -281,6 +281,63 @@ class LinearOperator(nn.Module):
 
         return csr_matrix(self.todense())
 
+    # -- the spectrum ----------------------------------------------------------------------------------------
+
+    def eigs(
+        self,
+        neigs: int | None = None,
+        symmetric: bool = False,
+        niter: int | None = None,
+        uselobpcg: bool = False,
+        **kwargs_eig: Any,
+    ) -> Any:
+        """Return eigenvalues, largest (in modulus, where complex) first; singular values of a rectangular operator.
+
+        Args:
+            neigs: How many; all by default.
+            symmetric: Whether the operator is Hermitian; its eigenvalues are then real.
+            niter: Most iterations of the iterative solver.
+            uselobpcg: Use LOBPCG, for Hermitian operators.
+            **kwargs_eig: Further arguments of SciPy's ``eigs``, ``eigsh`` or ``lobpcg``.
+
+        Raises:
+            TypeError: for an operator that is linear over the real numbers only.
+        """
+        return self._spectrum().eigs(self, neigs, symmetric, niter, uselobpcg, **kwargs_eig)
+
+    def svds(self, k: int = 6, which: str = "LM", niter: int | None = None) -> tuple[Any, Any, Any]:
+        """Return ``U, s, Vh`` of the ``k`` largest (``which="LM"``) or smallest (``"SM"``) singular values."""
+        result: tuple[Any, Any, Any] = self._spectrum().svds(self, k, which, niter)
+        return result
+
+    def cond(self) -> float:
+        """Return the condition number: the ratio of the largest to the smallest singular value.
+
+        (PyLops gives a ratio of eigenvalues.) A singular operator has the condition number infinity.
+        """
+        return float(self._spectrum().cond(self))
+
+    def norm(self, kind: str | int = 2) -> float:
+        """Return the spectral norm (``kind=2``, the largest singular value) or the Frobenius norm (``"fro"``)."""
+        return float(self._spectrum().norm(self, kind))
+
+    def trace(self, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any:
+        """Return the trace: exact while that is cheap, otherwise, or where asked for, by a stochastic estimator.
+
+        Args:
+            neval: Number of random vectors.
+            method: ``hutchinson``, ``hutch++`` or ``na-hutch++``; see ``torchlops.utils.estimators``. (PyLops
+                estimates by default.)
+            **kwargs: Further arguments of the estimator.
+        """
+        return self._spectrum().trace(self, neval, method, **kwargs)
+
+    @staticmethod
+    def _spectrum() -> Any:
+        from torchlops import spectrum  # it imports this module
+
+        return spectrum
+
     def div(self, y: Any) -> Any:
         """Return the solution of ``A x = y`` of an operator that knows its exact inverse."""
         if not isinstance(y, Tensor):

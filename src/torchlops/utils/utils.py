@@ -1,0 +1,46 @@
+"""A report of the software that a result was computed with."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+
+class Report:
+    """The versions of Python, of the packages that matter here, and the machine.
+
+    Args:
+        add_pckg: Names of further packages.
+        ncol: Columns of the table.
+        text_width: Its width in characters.
+        sort: Sort the packages by name.
+
+    Example:
+        >>> "torch" in str(Report())
+        True
+    """
+
+    def __init__(
+        self, add_pckg: Sequence[str] | None = None, ncol: int = 3, text_width: int = 80, sort: bool = False
+    ) -> None:
+        names = ["torchlops", "torch", "numpy", "scipy", "PyWavelets", "matplotlib", *(add_pckg or ())]
+        names = sorted(set(names), key=str.lower) if sort else list(dict.fromkeys(names))
+        self.versions = {name: _version(name) for name in names}
+        self.ncol, self.text_width = ncol, text_width
+
+    def __repr__(self) -> str:
+        entries = [("Python", platform.python_version()), ("machine", platform.machine()), ("OS", platform.system())]
+        entries += list(self.versions.items())
+        width = self.text_width // self.ncol
+        cells = [f"{name}: {value}".ljust(width) for name, value in entries]
+        rows = ["".join(cells[i : i + self.ncol]).rstrip() for i in range(0, len(cells), self.ncol)]
+        line = "-" * self.text_width
+        return "\n".join([line, *rows, line])
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
