@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import torchlops
-from torchlops.utils import metrics, reuse_memory, tapers, wavelets
+from torchlops.utils import metrics, reuse_memory, signalprocessing, tapers, wavelets
 
 TIMES = np.arange(51) * 0.004
 
@@ -112,3 +112,112 @@ def test_reuse_memory():
     assert reuse_memory() in (True, False)
     with pytest.raises(ValueError, match="limit"):
         reuse_memory(0)
+
+
+X, Y, T = np.arange(11) * 10.0 - 50, np.arange(7) * 10.0 - 30, np.arange(60) * 0.004
+WAVELET = wavelets.ricker(np.arange(21) * 0.004, 20)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("linear2d", (X, T, 1500.0, (0.1, 0.2), (10.0, -20.0), (1.0, -2.0), WAVELET)),
+        ("linear2d", (X, T, 1500.0, 0.1, 10.0, 1.0, WAVELET)),
+        ("parabolic2d", (X, T, (0.1, 0.15), (1e-4, 0.0), (1e-5, 1e-6), (1.0, 2.0), WAVELET)),
+        ("hyperbolic2d", (X, T, (0.05, 0.1), (500.0, 900.0), (1.0, 2.0), WAVELET)),
+        ("linear3d", (X, Y, T, 1500.0, (0.1, 0.2), (10.0, -20.0), (5.0, 50.0), (1.0, -2.0), WAVELET)),
+        (
+            "parabolic3d",
+            (X, Y, T, (0.1, 0.2), (1e-4, 0.0), (1e-5, 0.0), (1e-5, 1e-6), (1e-6, 1e-5), (1.0, 2.0), WAVELET),
+        ),
+        ("hyperbolic3d", (X, Y, T, (0.05, 0.1), (500.0, 900.0), (600.0, 700.0), (1.0, 2.0), WAVELET)),
+    ],
+)
+def test_seismic_events_equal_those_of_pylops(name, arguments):
+    ours = getattr(torchlops, name)(*arguments)
+    theirs = getattr(pylops, name)(*arguments)
+    for mine, wanted in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, wanted, atol=1e-13)
+
+
+def test_events_outside_the_time_axis_are_left_out():
+    """PyLops extrapolates those less than a sample before it."""
+    d, _ = torchlops.linear2d(np.zeros(1), np.arange(4.0), 1.0, [-0.5, 9.0], [0.0, 0.0], [1.0, 1.0], np.ones(1))
+    assert not d.any()
+    with pytest.raises(ValueError, match="one value of each kind"):
+        torchlops.linear2d(np.zeros(1), np.arange(4.0), 1.0, [1.0, 2.0], [0.0], [1.0], np.ones(1))
+
+
+def test_makeaxis_equals_that_of_pylops():
+    par = {"ox": -5, "dx": 2, "nx": 4, "oy": 0, "dy": 3, "ny": 5, "ot": 0, "dt": 0.004, "nt": 6}
+    for mine, wanted in zip(torchlops.makeaxis(par), pylops.makeaxis(par), strict=True):
+        np.testing.assert_array_equal(mine, wanted)
+
+
+@pytest.mark.filterwarnings("ignore:A new implementation of convmtx:FutureWarning")
+@pytest.mark.parametrize("sparse", [False, True])
+def test_convolution_matrices_equal_those_of_pylops(sparse):
+    theirs, rng = pylops.utils.signalprocessing, np.random.default_rng(0)
+    h, filters = rng.standard_normal(5), rng.standard_normal((9, 5))
+
+    def dense(matrix):
+        return matrix.toarray() if sparse else matrix
+
+    for offset in (0, 2):
+        mine, wanted = (m.convmtx(h, 7, offset, sparse=sparse) for m in (signalprocessing, theirs))
+        np.testing.assert_allclose(dense(mine), dense(wanted))
+    for pad in ((0, 9), (9, 9)):
+        mine, wanted = (m.nonstationary_convmtx(filters, 9, 2, pad, sparse=sparse) for m in (signalprocessing, theirs))
+        np.testing.assert_allclose(dense(mine), dense(wanted))
+
+
+def plane_waves():
+    z, x = np.mgrid[:60, :50]
+    return np.sin(0.4 * (z - 0.5 * x)) + 0.1 * np.random.default_rng(0).standard_normal((60, 50))
+
+
+@pytest.mark.parametrize("options", [{}, {"dips": True}, {"dz": 2.0, "dx": 3.0, "smooth": 3.0}, {"eps": 0.2}])
+def test_slopes_equal_those_of_pylops(options):
+    d = plane_waves()
+    theirs = pylops.utils.signalprocessing.slope_estimate(d, **options)
+    for mine, wanted in zip(signalprocessing.slope_estimate(d, **options), theirs, strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-8, atol=1e-10)
+    batch = torch.from_numpy(np.stack([d, d]))
+    for several in signalprocessing.slope_estimate(batch, **options):
+        torch.testing.assert_close(several[0], several[1])
+    np.testing.assert_allclose(
+        signalprocessing.dip_estimate(d)[0], pylops.utils.signalprocessing.dip_estimate(d)[0], rtol=1e-8, atol=1e-10
+    )
+    assert not signalprocessing.slope_estimate(np.zeros((8, 8)), **options)[1].any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((60, 50), {}),
+        ((60, 50), {"order": 1, "nsmooth": (8, 6), "damp": 0.1}),
+        ((12, 8, 3), {"axis": 1, "nsmooth": 4}),
+    ],
+)
+def test_plane_wave_destruction_equals_that_of_pylops(shape, options):
+    d = plane_waves()[: shape[0], : shape[1]]
+    d = d if len(shape) == 2 else np.stack([np.roll(d, k, axis=0) for k in range(shape[2])], axis=-1)
+    ours = signalprocessing.pwd_slope_estimate(d, niter=2, **options)
+    theirs = pylops.utils.signalprocessing.pwd_slope_estimate(d, niter=2, **options)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-8)
+    with pytest.raises(ValueError, match="order"):
+        signalprocessing.pwd_slope_estimate(d, order=3)
+
+
+def test_report():
+    report = str(torchlops.Report(["pylops"], sort=True))
+    assert "torch: " in report
+    assert "pylops: 2.8.0" in report
+
+
+def test_describe_gives_different_names(capsys):
+    from torchlops.utils.describe import describe
+
+    A, B = torchlops.Flip(2), torchlops.Flip(2)
+    describe(torchlops.VStack([A @ B, 2j * A.T]))
+    assert "{'F': 'Flip', 'A': 'Flip'}" in capsys.readouterr().out

@@ -2,20 +2,50 @@
 
 from torchlops import basicoperators, signalprocessing, utils
 from torchlops.basicoperators import *  # noqa: F403
-from torchlops.basicoperators import __all__ as _basic
+from torchlops.basicoperators import __all__ as _basicoperators
 from torchlops.linearoperator import LinearOperator
 from torchlops.torchoperator import TorchOperator, aslinearoperator
 from torchlops.utils.dottest import dottest
+from torchlops.utils.seismicevents import (
+    hyperbolic2d,
+    hyperbolic3d,
+    linear2d,
+    linear3d,
+    makeaxis,
+    parabolic2d,
+    parabolic3d,
+)
+from torchlops.utils.tapers import cosinetaper, hanningtaper, taper, taper2d, taper3d, tapernd
+from torchlops.utils.utils import Report
+from torchlops.utils.wavelets import gaussian, klauder, ormsby, ricker
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LinearOperator",
+    "Report",
     "TorchOperator",
     "aslinearoperator",
     "basicoperators",
+    "cosinetaper",
     "dottest",
+    "gaussian",
+    "hanningtaper",
+    "hyperbolic2d",
+    "hyperbolic3d",
+    "klauder",
+    "linear2d",
+    "linear3d",
+    "makeaxis",
+    "ormsby",
+    "parabolic2d",
+    "parabolic3d",
+    "ricker",
     "signalprocessing",
+    "taper",
+    "taper2d",
+    "taper3d",
+    "tapernd",
     "utils",
 ]
-__all__ += _basic
+__all__ += _basicoperators

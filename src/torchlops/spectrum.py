@@ -36,7 +36,7 @@ def eigs(
         if not symmetric:
             raise ValueError("uselobpcg is for symmetric operators: give symmetric=True, if it is one")
         start = np.random.default_rng(0).standard_normal((size, count)).astype(A.dtype)
-        values = _scipy().lobpcg(A, start, maxiter=niter, **kwargs_eig)[0]
+        values = _scipy().lobpcg(A.matmat, start, maxiter=niter, **kwargs_eig)[0]
     else:
         solver = _scipy().eigsh if symmetric else _scipy().eigs
         values = solver(A, k=min(count, size - 2), maxiter=niter, return_eigenvectors=False, **kwargs_eig)

@@ -26,7 +26,7 @@ def describe(Op: LinearOperator) -> Any:
         >>> import torchlops
         >>> A, B = torchlops.Flip(1, name="A"), torchlops.Flip(1)
         >>> _ = describe(A.H @ A + 2 * B)
-        2*F + Adjoint(A)*A
+        Adjoint(A)*A + 2*F
         where: {'A': 'Flip', 'F': 'Flip'}
     """
     names: dict[int, tuple[str, LinearOperator]] = {}
