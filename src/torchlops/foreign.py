@@ -183,6 +183,24 @@ class PairOfFunctions:
         return getattr(self.functions[0], "__name__", type(self.functions[0]).__name__)
 
 
+class FlatMethods:
+    """The methods ``_matvec`` and ``_rmatvec`` of an operator written for PyLops, on flat vectors."""
+
+    def __init__(self, operator: Any) -> None:
+        self.operator = operator
+
+    def __call__(self, x: Any, adjoint: bool) -> Any:
+        """Apply to a batch, vector by vector: one is all that such a method takes."""
+        name = "_rmatvec" if adjoint else "_matvec"
+        method = getattr(self.operator, name, None)
+        if method is None:
+            raise NotImplementedError(f"{type(self.operator).__name__} does not define {name}")
+        return np.stack([np.asarray(method(sample.ravel())) for sample in x])
+
+    def __repr__(self) -> str:
+        return type(self.operator).__name__
+
+
 class JaxFunction:
     """A linear JAX function and its transpose, by ``jax.linear_transpose``, on a batch by ``jax.vmap``."""
 
@@ -228,6 +246,7 @@ def captured_tensors(thing: Any, depth: int = 4) -> Iterator[Tensor]:
     elif isinstance(thing, nn.Module):
         yield from thing.parameters()
         yield from thing.buffers()
+        yield from (value for value in vars(thing).values() if isinstance(value, Tensor))
     elif depth == 0 or isinstance(thing, type | types.ModuleType | np.ndarray | str | bytes | int | float | complex):
         return
     else:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from torchlops.arrays import DType, as_tensor, complex_dtype, from_array, numpy_dtype, real_dtype, torch_dtype
 from torchlops.autograd import FAST_FROM, run_fast
-from torchlops.shapes import Dims, as_dims
+from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -42,6 +42,11 @@ class LinearOperator(nn.Module):
         real_model: True for an operator that takes real models only, and raises on complex ones.
         name: A name for errors and pictures.
         shape: ``(prod(dimsd), prod(dims))``, in the place of ``dims`` and ``dimsd``.
+        explicit: See :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: See there.
+
+    A subclass written for PyLops, with ``_matvec`` and ``_rmatvec`` on flat NumPy vectors, works as it stands: as
+    a foreign operator (see ``foreign.py``).
 
     Raises:
         ValueError: when neither ``dims`` nor ``shape`` is given, or sizes are not positive.
@@ -67,7 +72,10 @@ class LinearOperator(nn.Module):
         real_model: bool = False,
         name: str | None = None,
         shape: tuple[int, int] | None = None,
+        explicit: bool | None = None,
+        forceflat: bool | None = None,
     ) -> None:
+        accept_pylops_options(explicit=explicit, forceflat=forceflat)
         super().__init__()
         if dims is None:
             if shape is None:
@@ -80,6 +88,12 @@ class LinearOperator(nn.Module):
         self.name = name
         self._declared_dtype = None if dtype is None else torch_dtype(dtype)
         self._tensor_names: tuple[str, ...] = ()
+        if hasattr(type(self), "_matvec"):
+            from torchlops.foreign import FlatMethods, ForeignOperator  # it imports this module
+
+            self._foreign = ForeignOperator(
+                FlatMethods(self), self.dims, self.dimsd, dtype or "float64", clinear, real_model, name
+            )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -89,10 +103,14 @@ class LinearOperator(nn.Module):
 
     def _forward(self, x: Tensor, /) -> Tensor:
         """Return ``A x`` for ``x`` of shape ``(*batch, *dims)``."""
+        if hasattr(type(self), "_matvec"):
+            return self._foreign._run(x, False)
         raise NotImplementedError(f"{type(self).__name__} must define _forward(self, x)")
 
     def _adjoint(self, y: Tensor, /) -> Tensor:
         """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
+        if hasattr(type(self), "_matvec"):
+            return self._foreign._run(y, True)
         dtype = promote([y.dtype, *(t.dtype for t in self._all_tensors() if t.is_floating_point() or t.is_complex())])
         if self._torch_dtype().is_complex:
             dtype = complex_dtype(dtype)

@@ -65,7 +65,7 @@ def per_axis(value: Any, count: int, what: str) -> tuple[Any, ...]:
 def accept_pylops_options(**_: Any) -> None:
     """Accept the options by which PyLops chooses how, never what, it computes.
 
-    ``engine``, ``nproc``, ``parallel_kind``, ``inoutengine``, ``inplace`` and ``forceflat`` keep their
+    ``engine``, ``nproc``, ``parallel_kind``, ``inoutengine``, ``inplace``, ``explicit`` and ``forceflat`` keep their
     places in our signatures, so that PyLops code runs unchanged. They have no effect here: torch is the
     engine and threads by itself, an output never shares memory with its input, and the shape of an input
     decides the shape of the output.
