@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -117,7 +118,7 @@ class ForeignOperator(LinearOperator):
             out = from_dlpack(result)
         dims = self.dims if adjoint else self.dimsd
         name = f"the {'adjoint' if adjoint else 'forward'} of {self.name_and_type}"
-        if out.numel() != x.shape[0] * int(np.prod(dims)):
+        if out.numel() != x.shape[0] * math.prod(dims):
             raise ValueError(f"{name} returned shape {tuple(out.shape[1:])}, where {dims} was declared")
         if out.is_complex() and not (x.is_complex() or self._torch_dtype().is_complex):
             raise TypeError(
@@ -239,26 +240,37 @@ class JaxFunction:
         return getattr(self.function, "__name__", type(self.function).__name__)
 
 
-def captured_tensors(thing: Any, depth: int = 4) -> Iterator[Tensor]:
+_HOLDS_NO_TENSOR = {type(None), bool, int, float, complex, str, bytes, np.ndarray, np.dtype, type, types.ModuleType}
+
+
+def captured_tensors(thing: Any, depth: int = 5) -> Iterator[Tensor]:
     """Yield the tensors that ``thing`` (a function, a method, a partial, an object) closes over."""
-    if isinstance(thing, Tensor):
-        yield thing
-    elif isinstance(thing, nn.Module):
-        yield from thing.parameters()
-        yield from thing.buffers()
-        yield from (value for value in vars(thing).values() if isinstance(value, Tensor))
-    elif depth == 0 or isinstance(thing, type | types.ModuleType | np.ndarray | str | bytes | int | float | complex):
-        return
-    else:
-        for inner in _inside(thing):
-            yield from captured_tensors(inner, depth - 1)
+    seen = {id(thing)}
+    level = [thing]
+    for _ in range(depth):
+        inner = []
+        for item in level:
+            kind = type(item)
+            if kind in _HOLDS_NO_TENSOR or isinstance(item, type | np.dtype):
+                continue
+            if isinstance(item, Tensor):
+                yield item
+            elif isinstance(item, nn.Module):
+                yield from item.parameters()
+                yield from item.buffers()
+                yield from (value for value in vars(item).values() if isinstance(value, Tensor))
+            else:
+                inner += [part for part in _inside(item) if type(part) not in _HOLDS_NO_TENSOR]
+        level = []
+        for part in inner:
+            if id(part) not in seen:
+                seen.add(id(part))
+                level.append(part)
+        if not level:
+            return
 
 
-def _inside(thing: Any) -> list[Any]:
-    if isinstance(thing, functools.partial):
-        return [thing.func, *thing.args, *thing.keywords.values()]
-    if isinstance(thing, types.MethodType):
-        return [thing.__self__, thing.__func__]
+def _inside(thing: Any) -> Any:
     if isinstance(thing, types.FunctionType):
         cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
         named = [thing.__globals__.get(name) for name in thing.__code__.co_names]
@@ -267,11 +279,15 @@ def _inside(thing: Any) -> list[Any]:
             *(thing.__defaults__ or ()),
             *(value for value in named if isinstance(value, Tensor | nn.Module)),
         ]
+    if isinstance(thing, types.MethodType):
+        return [thing.__self__, thing.__func__]
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
     if isinstance(thing, tuple | list):
-        return list(thing)
+        return thing
     if isinstance(thing, dict):
-        return list(thing.values())
-    return list(getattr(thing, "__dict__", {}).values())
+        return thing.values()
+    return getattr(thing, "__dict__", {}).values()
 
 
 def _is_filled(cell: Any) -> bool:

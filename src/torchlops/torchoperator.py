@@ -181,28 +181,29 @@ class TorchOperator(CompositeOperator):
         return self(x)
 
     def _apply_to(self, x: Tensor, adjoint: bool) -> Tensor:
+        if self.batch is not None or self.flatten is not None:
+            self._check_batch_and_flatten(tuple(x.shape), adjoint)
+        origin = x.device
+        out = super()._apply_to(x if self.device is None else x.to(self.device), adjoint)
+        return out.to(origin if self.devicetorch is None else self.devicetorch)
+
+    def _check_batch_and_flatten(self, shape: tuple[int, ...], adjoint: bool) -> None:
         dims = self.dimsd if adjoint else self.dims
         size = self.shape[0 if adjoint else 1]
-        shape = tuple(x.shape)
-        accepted = {
-            (None, None): True,
-            (None, True): shape[-1:] == (size,),
-            (None, False): shape[-len(dims) :] == dims,
-            (False, None): shape in ((size,), dims),
-            (False, True): shape in ((size,), dims),
-            (False, False): shape == dims,
-            (True, None): shape[1:] in ((size,), dims),
-            (True, True): shape[1:] == (size,),
-            (True, False): shape[1:] == dims,
-        }[self.batch, self.flatten]
+        if self.batch is None:
+            accepted = shape[-1:] == (size,) if self.flatten else shape[-len(dims) :] == dims
+        else:
+            one = shape[1:] if self.batch else shape
+            flat, nd = one == (size,), one == dims
+            if self.flatten is None or (self.flatten and not self.batch):  # without a batch PyLops takes both
+                accepted = flat or nd
+            else:
+                accepted = flat if self.flatten else nd
         if not accepted:
             raise ValueError(
                 f"{self.name_and_type} with batch={self.batch}, flatten={self.flatten} of an operator on models {dims} "
                 f"(flattened ({size},)) got {shape}. Leave batch and flatten out to let the shape tell."
             )
-        origin = x.device
-        out = super()._apply_to(x if self.device is None else x.to(self.device), adjoint)
-        return out.to(origin if self.devicetorch is None else self.devicetorch)
 
     def _forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.operators[0](x)

@@ -2,19 +2,29 @@
 
 from torchlops.basicoperators.block import Block
 from torchlops.basicoperators.blockdiag import BlockDiag
+from torchlops.basicoperators.causalintegration import CausalIntegration
 from torchlops.basicoperators.conj import Conj
 from torchlops.basicoperators.diagonal import Diagonal
+from torchlops.basicoperators.firstderivative import FirstDerivative
+from torchlops.basicoperators.firstdirectionalderivative import FirstDirectionalDerivative
 from torchlops.basicoperators.flip import Flip
 from torchlops.basicoperators.functionoperator import FunctionOperator
+from torchlops.basicoperators.gradient import Gradient
 from torchlops.basicoperators.hstack import HStack
 from torchlops.basicoperators.identity import Identity
 from torchlops.basicoperators.imag import Imag
 from torchlops.basicoperators.kronecker import Kronecker
+from torchlops.basicoperators.laplacian import Laplacian
 from torchlops.basicoperators.matrixmult import MatrixMult
 from torchlops.basicoperators.pad import Pad
 from torchlops.basicoperators.real import Real
 from torchlops.basicoperators.restriction import Restriction
 from torchlops.basicoperators.roll import Roll
+from torchlops.basicoperators.secondderivative import SecondDerivative
+from torchlops.basicoperators.seconddirectionalderivative import SecondDirectionalDerivative
+from torchlops.basicoperators.smoothing1d import Smoothing1D
+from torchlops.basicoperators.smoothing2d import Smoothing2D
+from torchlops.basicoperators.smoothingnd import SmoothingND
 from torchlops.basicoperators.sum import Sum
 from torchlops.basicoperators.symmetrize import Symmetrize
 from torchlops.basicoperators.transpose import Transpose
@@ -24,19 +34,29 @@ from torchlops.basicoperators.zero import Zero
 __all__ = [
     "Block",
     "BlockDiag",
+    "CausalIntegration",
     "Conj",
     "Diagonal",
+    "FirstDerivative",
+    "FirstDirectionalDerivative",
     "Flip",
     "FunctionOperator",
+    "Gradient",
     "HStack",
     "Identity",
     "Imag",
     "Kronecker",
+    "Laplacian",
     "MatrixMult",
     "Pad",
     "Real",
     "Restriction",
     "Roll",
+    "SecondDerivative",
+    "SecondDirectionalDerivative",
+    "Smoothing1D",
+    "Smoothing2D",
+    "SmoothingND",
     "Sum",
     "Symmetrize",
     "Transpose",

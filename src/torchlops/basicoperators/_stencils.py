@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,7 +18,9 @@ from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import as_trailing_axis
 
-SLAB_BYTES = 2**20
+Slab: TypeAlias = "tuple[slice, slice]"
+
+SLAB_BYTES = 2**21
 """Size of the part of the input that a fast kernel takes at a time; its passes then run in the cache."""
 
 
@@ -51,56 +52,57 @@ class Block(NamedTuple):
 
 
 class Stencil:
-    """The map ``y = scale * sum(bands)`` from ``size`` samples to ``out_size`` (``size`` by default).
+    """The map ``y = scale * sum(bands)`` of ``size`` samples.
 
     The methods that are called ``unscaled`` leave ``scale`` out, for those who can apply it in passing.
     """
 
-    def __init__(self, bands: Sequence[Band], size: int, scale: float = 1.0, out_size: int | None = None) -> None:
+    def __init__(self, bands: Sequence[Band], size: int, scale: float = 1.0) -> None:
         bands = [band for band in bands if band.start < band.stop]
         self.scale = scale
-        self.sizes = (size, size if out_size is None else out_size)
-        self.forward_blocks = _as_blocks(bands, self.sizes[1])
-        self.adjoint_blocks = _as_blocks([band.transposed() for band in bands], self.sizes[0])
+        self.forward_blocks = _as_blocks(bands, size)
+        self.adjoint_blocks = _as_blocks([band.transposed() for band in bands], size)
+        self._forward_trimmed = _without_zero_ends(self.forward_blocks)
+        self._adjoint_trimmed = _without_zero_ends(self.adjoint_blocks)
 
     def apply(self, x: Tensor, axis: int, adjoint: bool = False) -> Tensor:
-        """Return the stencil (or its adjoint) of ``x`` along ``axis``, which counts from the end."""
+        """Return the stencil (or its adjoint) of ``x`` along ``axis``, which counts from the end; differentiable."""
         y = self.unscaled(x, axis, adjoint)
         return y if self.scale == 1 else y * self.scale
 
     def unscaled(self, x: Tensor, axis: int, adjoint: bool = False) -> Tensor:
         """Return the same without ``scale``."""
-        pieces = []
-        is_zero = True
-        for start, stop, first, rest, factor in self.adjoint_blocks if adjoint else self.forward_blocks:
-            size = stop - start
-            if first is None:
-                shape = list(x.shape)
-                shape[axis] = size
-                pieces.append(x.new_zeros(shape))
-                continue
-            is_zero = False
-            piece = x.narrow(axis, start + first, size)
-            for offset, ratio in rest:
-                piece = torch.add(piece, x.narrow(axis, start + offset, size), alpha=ratio)
-            pieces.append(piece if factor == 1 else piece * factor)
-        if is_zero:  # an empty part of the input ties the zeros to it: it then has a derivative, of zero
-            pieces.append(x.narrow(axis, 0, 0))
-        return torch.cat(pieces, axis)
+        blocks, before, after = self._adjoint_trimmed if adjoint else self._forward_trimmed
+        if not blocks:  # zeros, made from x so that they have a derivative
+            return x.masked_fill(x.new_ones((), dtype=torch.bool), 0)
+        if (before or after) and torch.compiler.is_compiling():
+            # Padding is one call instead of three, but of blocks joined at once a compiler makes a single loop.
+            blocks, before, after = self.adjoint_blocks if adjoint else self.forward_blocks, 0, 0
+        pieces = [_block_of(x, axis, *block) for block in blocks]
+        if not before and not after:
+            return torch.cat(pieces, axis)
+        y = pieces[0] if len(pieces) == 1 else torch.cat(pieces, axis)
+        return torch.constant_pad_nd(y, (0, 0) * (-axis - 1) + (before, after))
 
     def fast(self, x: Tensor, axis: int, adjoint: bool = False) -> Tensor:
         """Return what ``apply`` returns, by the kernel that writes in place."""
         x = x.contiguous()
-        shape = list(x.shape)
-        shape[axis] = self.sizes[0 if adjoint else 1]
-        y = x.new_empty(shape)
+        y = x.new_empty(x.shape)
         source, target = from_axis(x, axis), from_axis(y, axis)
-        for lead, rows in slabs(target):
-            part = cut(target, lead, rows)
-            self.write_unscaled(cut(source, lead), part, axis, adjoint, rows.start)
+        for slab in slabs(target):
+            part = target[slab]
+            self.write_slab(source, slab, part, axis, adjoint)
             if self.scale != 1:
                 part.mul_(self.scale)
         return y
+
+    def write_slab(self, x: Tensor, slab: Slab, out: Tensor, axis: int, adjoint: bool = False) -> None:
+        """Write one slab of the output, without ``scale``, into ``out``; ``x`` is the whole input."""
+        lead, rows = slab
+        if axis == 1 - x.ndim:  # the stencil crosses the borders of the slab
+            self.write_unscaled(x[lead], out, axis, adjoint, rows.start)
+        else:
+            self.write_unscaled(x[slab], out, axis, adjoint)
 
     def write_unscaled(self, x: Tensor, out: Tensor, axis: int, adjoint: bool = False, start: int = 0) -> None:
         """Write the samples of the output from ``start`` on, without ``scale``, into ``out``."""
@@ -123,6 +125,36 @@ class Stencil:
                 part.add_(term, alpha=ratio)
             if block.factor != 1:
                 part.mul_(block.factor)
+
+
+def zeros_along(x: Tensor, axis: int, size: int) -> Tensor:
+    """Return zeros of the shape of ``x`` but for ``size`` samples along ``axis``."""
+    shape = list(x.shape)
+    shape[axis] = size
+    return x.new_zeros(shape)
+
+
+def _block_of(
+    x: Tensor, axis: int, start: int, stop: int, first: int | None, rest: tuple[tuple[int, float], ...], factor: float
+) -> Tensor:
+    size = stop - start
+    if first is None:
+        return zeros_along(x, axis, size)
+    y = x.narrow(axis, start + first, size)
+    for offset, ratio in rest:
+        term = x.narrow(axis, start + offset, size)
+        y = y + term if ratio == 1 else y - term if ratio == -1 else torch.add(y, term, alpha=ratio)
+    return y if factor == 1 else y * factor
+
+
+def _without_zero_ends(blocks: tuple[Block, ...]) -> tuple[tuple[Block, ...], int, int]:
+    """Return the blocks without those of zeros at the ends, and how many zeros are missing before and after."""
+    size, kept = blocks[-1].stop, blocks
+    if kept[0].first is None:
+        kept = kept[1:]
+    if kept and kept[-1].first is None:
+        kept = kept[:-1]
+    return kept, (kept[0].start if kept else size), (size - kept[-1].stop if kept else 0)
 
 
 def _as_blocks(bands: Sequence[Band], size: int) -> tuple[Block, ...]:
@@ -163,52 +195,49 @@ def sum_of_stencils(
 def write_sum_of_stencils(
     inputs: Sequence[Tensor], stencils: Sequence[Stencil], axes: Sequence[int], out: Tensor, adjoint: bool = False
 ) -> None:
-    """Write ``sum_k S_k x_k`` into ``out``. Axis 1 of all tensors is the first of ``axes`` that leads."""
-    leading = 1 - out.ndim
-    scratch = None
-    for lead, rows in slabs(out):
-        total = cut(out, lead, rows)
-        for number, (x, stencil, axis) in enumerate(zip(inputs, stencils, axes, strict=True)):
-            if number and scratch is None:
-                scratch = torch.empty_like(total, memory_format=torch.contiguous_format)
-            part = cut(scratch, slice(len_of(lead)), slice(len_of(rows))) if number and scratch is not None else total
-            if axis == leading:
-                stencil.write_unscaled(cut(x, lead), part, axis, adjoint, rows.start)
-            else:
-                stencil.write_unscaled(cut(x, lead, rows), part, axis, adjoint)
-            if number:
-                total.add_(part, alpha=stencil.scale)
-            elif stencil.scale != 1:
-                total.mul_(stencil.scale)
+    """Write ``sum_k S_k x_k`` into ``out``; all tensors are as from :func:`from_axis` of the first axis."""
+    scratch = scratch_for(out)
+    for slab in slabs(out):
+        total = out[slab]
+        stencils[0].write_slab(inputs[0], slab, total, axes[0], adjoint)
+        if stencils[0].scale != 1:
+            total.mul_(stencils[0].scale)
+        term = scratch[: total.shape[0], : total.shape[1]]
+        for x, stencil, axis in zip(inputs[1:], stencils[1:], axes[1:], strict=True):
+            stencil.write_slab(x, slab, term, axis, adjoint)
+            total.add_(term, alpha=stencil.scale)
 
 
 def from_axis(x: Tensor, axis: int) -> Tensor:
-    """Return a view of contiguous ``x`` with all axes before ``axis`` as one."""
-    kept = x.shape[axis:]
-    return x.view(math.prod(x.shape[:axis]), *kept)
+    """Return contiguous ``x`` with all axes before ``axis`` as one: what slabs are cut from."""
+    return x.view(math.prod(x.shape[:axis]), *x.shape[axis:])
 
 
-def slabs(x: Tensor, least: int = 1) -> Iterator[tuple[slice, slice]]:
-    """Split ``x`` into slabs that fit the cache: slices of its first two axes, of at least ``least`` rows."""
-    lead, rows = x.shape[:2]
+def leads(x: Tensor) -> Iterator[slice]:
+    """Split ``x`` along its first axis into parts that fit the cache, of one item where that is too large."""
+    step = _slab_sizes(x, 1)[0]
+    for start in range(0, x.shape[0], step):
+        yield slice(start, min(x.shape[0], start + step))
+
+
+def slabs(x: Tensor, least: int = 1) -> Iterator[Slab]:
+    """Split ``x`` along its first two axes into slabs that fit the cache, of ``least`` rows where it has them."""
+    rows, step = x.shape[1], _slab_sizes(x, least)[1]
+    for lead in leads(x):
+        for start in range(0, rows, step):
+            yield lead, slice(start, min(rows, start + step))
+
+
+def scratch_for(x: Tensor) -> Tensor:
+    """Return memory for one slab of ``x``."""
+    lead, rows = _slab_sizes(x, 1)
+    return x.new_empty((min(lead, x.shape[0]), rows, *x.shape[2:]))
+
+
+def _slab_sizes(x: Tensor, least: int) -> tuple[int, int]:
     limit = SLAB_BYTES // x.element_size()
-    row = math.prod(x.shape[2:])
-    leads = max(1, limit // max(1, rows * row))
-    step = rows if rows * row <= limit else min(rows, max(least, limit // row, 1))
-    for start in range(0, lead, leads):
-        for first in range(0, rows, step):
-            yield slice(start, min(lead, start + leads)), slice(first, min(rows, first + step))
-
-
-def cut(x: Tensor, lead: slice, rows: slice | None = None) -> Tensor:
-    """Return a slab of ``x``."""
-    return x[lead] if rows is None else x[lead, rows]
-
-
-def len_of(part: slice) -> int:
-    """Return the length of a slice with both ends given (or of one that starts at zero)."""
-    length: int = part.stop - (part.start or 0)
-    return length
+    rows, row = x.shape[1], math.prod(x.shape[2:])
+    return max(1, limit // (rows * row)), min(rows, max(1, least, limit // row))
 
 
 class StencilOperator(LinearOperator):
@@ -252,14 +281,3 @@ def as_step(value: Any, what: str) -> float:
     if step == 0:
         raise ValueError(f"{what} must be a step other than 0")
     return step
-
-
-def as_odd(length: Any, what: str) -> int:
-    """Return the length of a window, made odd by adding 1 where it is even, as in PyLops."""
-    try:
-        length = operator.index(length)
-    except TypeError:
-        raise TypeError(f"{what} must be a whole number, got {length!r}") from None
-    if length < 1:
-        raise ValueError(f"{what} must be 1 or more, got {length}")
-    return length + 1 - length % 2

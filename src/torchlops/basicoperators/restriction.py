@@ -72,8 +72,10 @@ class Restriction(LinearOperator):
         self.register_buffer("iava", indices.to(torch.int64) % size)
 
     def _index(self, shape: Sequence[int]) -> Tensor:
-        ones = (1,) * (-self.axis - 1)
-        return self.iava.reshape((*self.iava.shape, *ones)).expand((*shape[: self.axis], *self.dimsd[self.axis :]))
+        iava = self.iava
+        if self.axis != -1:
+            iava = iava.reshape((*iava.shape, *(1,) * (-self.axis - 1)))
+        return iava if len(shape) == 1 else iava.expand((*shape[: self.axis], *self.dimsd[self.axis :]))
 
     def _forward(self, x: Tensor) -> Tensor:
         return x.gather(self.axis, self._index(x.shape))

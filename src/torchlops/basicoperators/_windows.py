@@ -1,0 +1,124 @@
+"""Sums over a moving window along one axis, zero outside the model."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.basicoperators._stencils import from_axis, slabs, zeros_along
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import as_trailing_axes
+
+
+def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
+    """Return ``y[i] = sum(x[i - half : i + half + 1])`` along ``axis``; differentiable.
+
+    Sums of 2, 4, 8, ... samples are built from each other, and the window from those: about 2 log2(width)
+    additions, with the small rounding error of pairwise summation. (The difference of two running sums
+    would be one pass, but in float32 it loses digits along the axis.)
+    """
+    n = x.shape[axis]
+    half = min(half, n - 1)
+    if half == 0:
+        return x
+    if torch.compiler.is_compiling():  # which makes better loops of joined than of padded tensors
+        zeros = zeros_along(x, axis, half)
+        power = torch.cat([zeros, x, zeros], axis)
+    else:
+        power = torch.constant_pad_nd(x, (0, 0) * (-axis - 1) + (half, half))
+    # power[i] is the sum of the 2^k samples from i on
+    total = power.narrow(axis, 0, n)  # of the first samples of the window; its width is odd
+    done, width = 1, 1
+    while done < 2 * half + 1:
+        size = power.shape[axis] - width
+        power = power.narrow(axis, 0, size) + power.narrow(axis, width, size)
+        width *= 2
+        if (2 * half + 1) & width:
+            total = total + power.narrow(axis, done, n)
+            done += width
+    return total
+
+
+class SmoothingOperator(LinearOperator):
+    """A moving average with equal weights: self-adjoint. Subclasses differ in how many axes they take."""
+
+    def __init__(self, nsmooth: Sequence[int], dims: Any, axes: Sequence[int], dtype: DType, name: str | None) -> None:
+        super().__init__(dims, dtype=dtype, name=name)
+        self._axes = as_trailing_axes(axes, self.dims)
+        owner = type(self).__name__
+        if len(nsmooth) != len(self._axes) or not self._axes:
+            raise ValueError(
+                f"{owner} takes one nsmooth for each of one or more axes, got nsmooth={tuple(nsmooth)} and "
+                f"axes={tuple(axes)}"
+            )
+        self._widths = tuple(_as_odd(width, f"{owner}: nsmooth") for width in nsmooth)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        scale = 1.0
+        for width, axis in zip(self._widths, self._axes, strict=True):
+            x = window_sum(x, width // 2, axis)
+            scale /= width
+        return x * scale
+
+    _adjoint = _forward
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous()
+        y = x.new_empty(x.shape)
+        # The slabs are cut along the first axis. It is summed first, since its window reaches into the next slab.
+        windows = sorted(zip(self._axes, self._widths, strict=True))
+        leading = windows[0][0]
+        source, target = from_axis(x, leading), from_axis(y, leading)
+        for lead, rows in slabs(target, least=2 * windows[0][1]):
+            part = target[lead, rows]
+            for axis, width in windows:
+                if axis == leading:
+                    _write_average(source[lead], part, width, axis, rows.start)
+                else:
+                    _write_average(part, part, width, axis)
+        return y
+
+    _fast_adjoint = _fast_forward
+
+
+def _write_average(x: Tensor, out: Tensor, width: int, axis: int, start: int = 0) -> None:
+    """Write the averages from sample ``start`` on into ``out``, which may be ``x``; see :func:`window_sum`."""
+    n, count = x.shape[axis], out.shape[axis]
+    half = min(width // 2, n - 1)
+    if half == 0:
+        torch.mul(x.narrow(axis, start, count), 1 / width, out=out)
+        return
+    shape = list(out.shape)
+    shape[axis] = size = count + 2 * half
+    padded, power, spare = x.new_empty((3, *shape)).unbind()
+    before = max(0, half - start)
+    inside = min(n, start + count + half) - (start - half + before)
+    padded.narrow(axis, 0, before).zero_()
+    padded.narrow(axis, before + inside, size - before - inside).zero_()
+    torch.mul(x.narrow(axis, start - half + before, inside), 1 / width, out=padded.narrow(axis, before, inside))
+    total, last = padded.narrow(axis, 0, count), padded
+    done, step = 1, 1
+    while done < 2 * half + 1:
+        size -= step
+        next_power = power.narrow(axis, 0, size)
+        torch.add(last.narrow(axis, 0, size), last.narrow(axis, step, size), out=next_power)
+        last, power, spare = next_power, spare, power
+        step *= 2
+        if (2 * half + 1) & step:
+            total = torch.add(total, last.narrow(axis, done, count), out=out)
+            done += step
+
+
+def _as_odd(length: Any, what: str) -> int:
+    try:
+        length = operator.index(length)
+    except TypeError:
+        raise TypeError(f"{what} must be a whole number, got {length!r}") from None
+    if length < 1:
+        raise ValueError(f"{what} must be 1 or more, got {length}")
+    return int(length + 1 - length % 2)

@@ -1,0 +1,89 @@
+"""Gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.basicoperators._stencils import from_axis, slabs, sum_of_stencils, write_sum_of_stencils
+from torchlops.basicoperators.firstderivative import first_derivative
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_dims, per_axis
+
+
+class Gradient(LinearOperator):
+    r"""First derivatives along all axes, stacked on a new first axis.
+
+    .. math:: y_a = \partial_a x, \qquad A^H y = \sum_a \partial_a^H y_a
+
+    Each :math:`\partial_a` is that of :class:`FirstDerivative`, of three points where it is centered. The
+    negative adjoint is the divergence.
+
+    Args:
+        dims: Shape of the model, of ``d`` axes. The data has the shape ``(d, *dims)``.
+        sampling: Step of each axis, in its unit, or one for all.
+        edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
+        kind: ``"forward"``, ``"centered"`` or ``"backward"``.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when there is not one ``sampling`` for each axis, or where :class:`FirstDerivative` raises.
+
+    Example:
+        >>> import torch
+        >>> x, y = torch.meshgrid(torch.arange(3.0), torch.arange(3.0), indexing="ij")
+        >>> Gradient((3, 3), kind="forward")(x + 2 * y)[:, 0, 0]
+        tensor([1., 2.])
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        sampling: float | Sequence[float] = 1.0,
+        edge: bool = False,
+        kind: str = "centered",
+        dtype: DType = "float64",
+        name: str = "G",
+    ) -> None:
+        dims = as_dims(dims)
+        super().__init__(dims, (len(dims), *dims), dtype=dtype, name=name)
+        self.sampling, self.edge, self.kind = per_axis(sampling, len(dims), "Gradient: sampling"), edge, kind
+        self.axes = tuple(range(-len(dims), 0))
+        self._stencils = tuple(
+            first_derivative(n, step, kind, edge, 3, "Gradient") for n, step in zip(dims, self.sampling, strict=True)
+        )
+
+    def _forward(self, x: Tensor) -> Tensor:
+        parts = [stencil.apply(x, axis) for stencil, axis in zip(self._stencils, self.axes, strict=True)]
+        return torch.stack(parts, self.axes[0] - 1)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return sum_of_stencils(y.unbind(self.axes[0] - 1), self._stencils, self.axes, adjoint=True)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous()
+        leading = self.axes[0]
+        y = x.new_empty((*x.shape[:leading], *self.dimsd))
+        source = from_axis(x, leading)
+        targets = from_axis(y, leading - 1).unbind(1)
+        for slab in slabs(source):
+            for stencil, axis, target in zip(self._stencils, self.axes, targets, strict=True):
+                stencil.write_slab(source, slab, target[slab], axis)
+                if stencil.scale != 1:
+                    target[slab].mul_(stencil.scale)
+        return y
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        y = y.contiguous()
+        leading = self.axes[0]
+        x = y.new_empty((*y.shape[: leading - 1], *self.dims))
+        inputs = from_axis(y, leading - 1).unbind(1)
+        write_sum_of_stencils(inputs, self._stencils, self.axes, from_axis(x, leading), adjoint=True)
+        return x
+
+    def extra_repr(self) -> str:
+        return f"sampling={self.sampling}, kind={self.kind!r}, edge={self.edge}"

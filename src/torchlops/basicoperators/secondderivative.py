@@ -1,0 +1,78 @@
+"""Second derivative along one axis."""
+
+from __future__ import annotations
+
+from torchlops.arrays import DType
+from torchlops.basicoperators._stencils import Band, Stencil, StencilOperator, as_step
+from torchlops.shapes import Dims
+
+
+class SecondDerivative(StencilOperator):
+    r"""Second derivative along one axis by a finite difference of three points.
+
+    ============== ===========================================================
+    kind           :math:`y_i`
+    ============== ===========================================================
+    ``"forward"``  :math:`(x_{i+2} - 2 x_{i+1} + x_i) / \Delta x^2`
+    ``"centered"`` :math:`(x_{i+1} - 2 x_i + x_{i-1}) / \Delta x^2`
+    ``"backward"`` :math:`(x_i - 2 x_{i-1} + x_{i-2}) / \Delta x^2`
+    ============== ===========================================================
+
+    Where the stencil reaches over the end of the axis, :math:`y_i = 0`. With ``edge=True`` the centered kind
+    takes the forward and the backward stencil at the two ends.
+
+    Args:
+        dims: Shape of the model.
+        axis: Axis along which to differentiate.
+        sampling: Step :math:`\Delta x`, in the unit of the axis.
+        kind: ``"forward"``, ``"centered"`` or ``"backward"``.
+        edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when ``kind`` is another, ``sampling`` is 0, or ``edge=True`` meets an axis of one or two
+            samples, where no stencil fits.
+
+    Example:
+        >>> import torch
+        >>> SecondDerivative(5)(torch.tensor([0.0, 1.0, 4.0, 9.0, 16.0]))
+        tensor([0., 2., 2., 2., 0.])
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        axis: int = -1,
+        sampling: float = 1.0,
+        kind: str = "centered",
+        edge: bool = False,
+        dtype: DType = "float64",
+        name: str = "S",
+    ) -> None:
+        super().__init__(dims, axis, dtype=dtype, name=name)
+        self.sampling, self.kind, self.edge = sampling, kind, edge
+        self._stencil = second_derivative(self.dims[self.axis], sampling, kind, edge, type(self).__name__)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}, sampling={self.sampling}, kind={self.kind!r}, edge={self.edge}"
+
+
+def second_derivative(n: int, sampling: float, kind: str, edge: bool, owner: str, weight: float = 1.0) -> Stencil:
+    """Return the stencil of ``weight`` times a second derivative of ``n`` samples; errors name ``owner``."""
+    centre = {"forward": 1, "centered": 0, "backward": -1}
+    if kind not in centre:
+        raise ValueError(f"{owner}: kind must be 'forward', 'centered' or 'backward', got {kind!r}")
+    scale = weight / as_step(sampling, f"{owner}: sampling") ** 2
+    # The difference around sample j stands at i = j - 1, j or j + 1.
+    rows = [(1 - centre[kind], n - 1 - centre[kind], centre[kind])]
+    if edge and kind == "centered":
+        if n < 3:
+            raise ValueError(f"{owner}: edge=True takes three samples at least, and an axis has {n}: take edge=False")
+        rows += [(0, 1, 1), (n - 1, n, -1)]
+    bands = [
+        Band(start, stop, shift + offset, factor)
+        for start, stop, shift in rows
+        for offset, factor in ((1, 1.0), (-1, 1.0), (0, -2.0))
+    ]
+    return Stencil(bands, n, scale)

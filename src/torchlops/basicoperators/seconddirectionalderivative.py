@@ -1,0 +1,70 @@
+"""Second derivative along a direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from torchlops.algebra import CompositeOperator
+from torchlops.arrays import DType
+from torchlops.basicoperators.firstdirectionalderivative import FirstDirectionalDerivative
+from torchlops.shapes import Dims
+
+
+class SecondDirectionalDerivative(CompositeOperator):
+    r"""Second derivative along a direction, or along one for each sample.
+
+    .. math:: y = -D^H D x
+
+    with :math:`D` the :class:`FirstDirectionalDerivative`. It is its own adjoint. Gradients reach :math:`v`.
+
+    Args:
+        dims: Shape of the model, of ``d`` axes.
+        v: The direction: a vector ``(d,)`` for all samples, or a field ``(d, *dims)``. It is taken as it is,
+            usually of unit length.
+        sampling: Step of each axis, in its unit, or one for all.
+        edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
+        kind: ``"forward"``, ``"centered"`` or ``"backward"``.
+        dtype: Label of the operator, and the type of ``v`` where it is a list.
+        name: A name for errors.
+
+    Raises:
+        ValueError: where :class:`FirstDirectionalDerivative` raises.
+
+    Example:
+        >>> import torch
+        >>> x = torch.arange(7.0).expand(3, 7) ** 2
+        >>> SecondDirectionalDerivative((3, 7), [0.0, 1.0], kind="forward")(x)[0]
+        tensor([  1.,   2.,   2.,   2.,   2.,   2., -11.], dtype=torch.float64)
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        v: Any,
+        sampling: float | Sequence[float] = 1.0,
+        edge: bool = False,
+        kind: str = "centered",
+        dtype: DType = "float64",
+        name: str = "S",
+    ) -> None:
+        first = FirstDirectionalDerivative(dims, v, sampling=sampling, edge=edge, kind=kind, dtype=dtype, name=name)
+        super().__init__((first,), dims=first.dims, dtype=dtype, name=name)
+        self.sampling, self.edge, self.kind = first.sampling, edge, kind
+
+    @property
+    def v(self) -> Tensor:
+        """The direction."""
+        v: Tensor = self.operators[0].v  # type: ignore[assignment]
+        return v
+
+    def _forward(self, x: Tensor) -> Tensor:
+        first = self.operators[0]
+        return -first._run(first._run(x, False), True)
+
+    _adjoint = _forward
+
+    def extra_repr(self) -> str:
+        return self.operators[0].extra_repr()

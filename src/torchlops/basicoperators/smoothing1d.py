@@ -1,0 +1,38 @@
+"""Moving average along one axis."""
+
+from __future__ import annotations
+
+from torchlops.arrays import DType
+from torchlops.basicoperators._windows import SmoothingOperator
+from torchlops.shapes import Dims
+
+
+class Smoothing1D(SmoothingOperator):
+    r"""Moving average along one axis.
+
+    .. math:: y_i = \frac{1}{n} \sum_{j=i-(n-1)/2}^{i+(n-1)/2} x_j
+
+    with :math:`x = 0` outside the model, so that averages near the ends are smaller. It is its own adjoint.
+
+    Args:
+        nsmooth: Length :math:`n` of the window in samples. An even one is made odd by adding 1, as in PyLops.
+        dims: Shape of the model.
+        axis: Axis along which to smooth.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when ``nsmooth`` is less than 1.
+
+    Example:
+        >>> import torch
+        >>> Smoothing1D(3, 5)(torch.tensor([0.0, 0.0, 3.0, 0.0, 6.0]))
+        tensor([0., 1., 1., 3., 2.])
+    """
+
+    def __init__(self, nsmooth: int, dims: Dims, axis: int = -1, dtype: DType = "float64", name: str = "S") -> None:
+        super().__init__((nsmooth,), dims, (axis,), dtype, name)
+        self.nsmooth, self.axis = self._widths[0], self._axes[0]
+
+    def extra_repr(self) -> str:
+        return f"nsmooth={self.nsmooth}, axis={self.axis}"
