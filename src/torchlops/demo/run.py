@@ -1,0 +1,100 @@
+"""The three parts of the demo, one after the other: tables on the screen, figures in a folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from torchlops.demo import chain, deblurring, figures, impedance
+from torchlops.demo.photographs import TEST, TRAINING
+from torchlops.utils import reuse_memory
+
+
+def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = True) -> dict[str, Any]:
+    """Run the demo, print its tables, write its figures into ``output`` and return what was computed.
+
+    Args:
+        output: Folder of the figures; it is made where it is not there.
+        seed: Seed of the noise and of the training.
+        steps: Training steps of the network.
+        show_progress: Show a progress bar.
+    """
+    start = time.perf_counter()
+    reuse_memory()
+    torch.manual_seed(seed)
+    output.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=deblurring.ticks(steps) + 4, disable=not show_progress, leave=False) as bar:
+
+        def tick(what: str) -> None:
+            bar.set_description(what)
+            bar.update()
+
+        derivatives = chain.differentiate()
+        inversion = impedance.solve(tick)
+        comparison = deblurring.compare(steps, tick)
+
+    _print_chain(derivatives)
+    _print_deblurring(comparison)
+    _print_inversion(inversion)
+    paths = [
+        figures.draw_chain(derivatives, output / "chain.png"),
+        figures.draw_deblurring(comparison, output / "deblurring.png"),
+        figures.draw_training(comparison, output / "training.png"),
+        figures.draw_inversion(inversion, output / "inversion.png"),
+    ]
+    print(f"\nFigures, after {time.perf_counter() - start:.0f} s:")
+    for path in paths:
+        print(f"  {path}")
+    return {"chain": derivatives, "deblurring": comparison, "inversion": inversion, "figures": paths}
+
+
+def _print_chain(derivatives: chain.Chain) -> None:
+    print("\n1. The chain A sin(x), automatic against analytical")
+    rows = [(what, mode, f"{norm:.6f}", f"{error:.1e}") for what, mode, norm, error in derivatives.rows()]
+    _print_table(("", "by mode", "norm", "largest difference"), rows)
+
+
+def _print_deblurring(comparison: deblurring.Comparison) -> None:
+    print(f"\n2. Deblurring: trained and tuned on {', '.join(TRAINING)}; tested on {', '.join(TEST)}")
+    rows = []
+    for method, (psnr, ssim) in comparison.means().items():
+        weight = comparison.tuned.get(method)
+        each = [f"{comparison.scores[method][name][0]:.2f}" for name in TEST]
+        rows.append((method, "" if weight is None else f"{weight:g}", f"{psnr:.2f}", f"{ssim:.4f}", *each))
+    _print_table(("method", "weight", "PSNR / dB", "SSIM", *TEST), rows)
+    means = comparison.means()
+    best = max(value[0] for method, value in means.items() if method != "unrolled network")
+    print(f"The network is {means['unrolled network'][0] - best:+.2f} dB from the best baseline, on the test mean.")
+
+
+def _print_inversion(problem: impedance.Problem) -> None:
+    print("\n3. Impedance from a noisy seismic section, d = W tanh(D m / 2), by L-BFGS")
+    rows = []
+    for name, inversion in problem.inversions.items():
+        to_data = inversion.reached(inversion.misfits, 1.1)
+        to_model = inversion.reached(inversion.errors, 0.07)
+        rows.append(
+            (
+                name,
+                "-" if to_data is None else str(to_data),
+                "-" if to_model is None else str(to_model),
+                f"{inversion.misfits[-1]:.2f}",
+                f"{100 * inversion.errors[-1]:.2f} %",
+            )
+        )
+    _print_table(("", "iterations to 1.1 x noise", "to an error of 7 %", "final misfit / noise", "final error"), rows)
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for row in (head, ["-" * width for width in widths], *rows):
+        cells = (
+            text.ljust(width) if i == 0 else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  " + "  ".join(cells))
