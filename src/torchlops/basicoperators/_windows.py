@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -57,13 +58,12 @@ class SmoothingOperator(LinearOperator):
                 f"axes={tuple(axes)}"
             )
         self._widths = tuple(_as_odd(width, f"{owner}: nsmooth") for width in nsmooth)
+        self._weight = 1 / math.prod(self._widths)
 
     def _forward(self, x: Tensor) -> Tensor:
-        scale = 1.0
         for width, axis in zip(self._widths, self._axes, strict=True):
             x = window_sum(x, width // 2, axis)
-            scale /= width
-        return x * scale
+        return x * self._weight
 
     _adjoint = _forward
 

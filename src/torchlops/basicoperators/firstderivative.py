@@ -21,6 +21,7 @@ class FirstDerivative(StencilOperator):
 
     Where a stencil reaches over the end of the axis, :math:`y_i = 0`. With ``edge=True`` the centered kinds
     take there the widest centered stencil that fits, and at the two ends the forward and the backward one.
+    (Of two or three samples with ``order=5`` and ``edge=True``, PyLops raises or has a wrong adjoint.)
 
     Args:
         dims: Shape of the model.

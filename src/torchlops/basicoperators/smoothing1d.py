@@ -13,6 +13,7 @@ class Smoothing1D(SmoothingOperator):
     .. math:: y_i = \frac{1}{n} \sum_{j=i-(n-1)/2}^{i+(n-1)/2} x_j
 
     with :math:`x = 0` outside the model, so that averages near the ends are smaller. It is its own adjoint.
+    A window longer than the axis is welcome (there PyLops gives data of another length, or raises).
 
     Args:
         nsmooth: Length :math:`n` of the window in samples. An even one is made odd by adding 1, as in PyLops.

@@ -21,7 +21,7 @@ class Smoothing2D(SmoothingOperator):
         nsmooth: Lengths :math:`n_1` and :math:`n_2` of the rectangle along the two axes, in samples. Even ones
             are made odd by adding 1, as in PyLops.
         dims: Shape of the model.
-        axes: The two axes.
+        axes: The two axes, in the order of ``nsmooth`` (PyLops takes them in ascending order whatever is given).
         dtype: Label of the operator.
         name: A name for errors.
 

@@ -21,7 +21,7 @@ class SmoothingND(SmoothingOperator):
         nsmooth: Length :math:`n_a` of the box along each of the axes, in samples. Even ones are made odd by
             adding 1, as in PyLops.
         dims: Shape of the model.
-        axes: The axes, as many as ``nsmooth`` has lengths.
+        axes: The axes, in the order of ``nsmooth`` (PyLops takes them in ascending order whatever is given).
         dtype: Label of the operator.
         name: A name for errors.
 

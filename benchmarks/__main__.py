@@ -1,0 +1,78 @@
+"""Run the benchmark: ``python -m benchmarks``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import insert, render, summary, wrong_answers
+
+HERE = Path(__file__).resolve().parent
+
+# Each in a process of its own: reusing memory is a switch that cannot be taken back, and a peak of memory never falls.
+PROCESSES = {
+    "default": ["overheads", "units", "ratios"],
+    "reused": ["units", "large", "--reuse-memory"],
+    "memory ours default": ["memory", "--library", "ours"],
+    "memory pylops default": ["memory", "--library", "pylops"],
+    "memory ours reused": ["memory", "--library", "ours", "--reuse-memory"],
+    "memory pylops reused": ["memory", "--library", "pylops", "--reuse-memory"],
+}
+
+
+# A quick run says nothing about speed: it takes what needs one process each from two.
+QUICK_PROCESSES = {
+    "default": ["overheads", "units", "ratios", "memory"],
+    "reused": ["units", "large", "memory", "--library", "pylops", "--reuse-memory"],
+}
+
+
+def measure(quick: bool, operators: Sequence[str] | None, threads: int) -> dict[str, Any]:
+    """Return the figures of all processes, which run one after the other."""
+    common = ["--threads", str(threads), *["--quick"] * quick, *(["--operators", *operators] if operators else [])]
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "figures.json")
+        for name, arguments in (QUICK_PROCESSES if quick else PROCESSES).items():
+            command = [sys.executable, "-m", "benchmarks.measure", *arguments, "--json", str(file), *common]
+            if subprocess.run(command, cwd=HERE.parent, check=False).returncode:
+                raise SystemExit(f"the measurement '{name}' failed: see above")
+            results[name] = json.loads(file.read_text())
+    for name in PROCESSES:
+        results.setdefault(name, results["reused" if "pylops" in name else "default"])
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure our operators against PyLops's and plain torch, and write RESULTS.md."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few operators at small sizes: does it run?")
+    parser.add_argument("--operators", nargs="+", metavar="NAME", help="only those whose names begin so")
+    parser.add_argument("--output", type=Path, default=HERE, help="the folder of RESULTS.md (default: benchmarks)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch where ratios are taken (default: 2)")
+    options = parser.parse_args(arguments)
+    start = time.perf_counter()
+    results = measure(options.quick, options.operators, options.threads)
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / "RESULTS.md"
+    path.write_text(render(results), encoding="utf-8")
+    readme = HERE.parent / "README.md"
+    if options.output == HERE and not (options.quick or options.operators) and readme.exists():
+        readme.write_text(insert(readme.read_text(encoding="utf-8"), summary(results)), encoding="utf-8")
+    print(summary(results))
+    print(f"\n{path} written after {time.perf_counter() - start:.0f} s")
+    wrong = wrong_answers(results)
+    if wrong:
+        print("answers differ:", ", ".join(wrong), file=sys.stderr)
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

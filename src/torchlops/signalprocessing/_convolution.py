@@ -1,0 +1,311 @@
+r"""Convolution with a filter along some axes, :math:`y_i = \sum_k h_k x_{i + o - k}`, with ``x`` zero outside.
+
+Here ``i``, ``k`` and the offset ``o`` have one index an axis. The adjoint is the same sum with ``conj(h)`` reversed
+and the offset ``n_h - 1 - o``, so that one set of kernels serves both.
+
+In all kernels ``axes`` count from the end and ascend; ``h`` has the filter along them, along others size 1 or that
+of ``x``, and may lack leading axes of ``x``; ``sizes`` are the numbers of samples of ``y`` along ``axes``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops._blocks import blocks, empty
+from torchlops.algebra import conjugate
+from torchlops.arrays import DType, real_dtype
+from torchlops.linearoperator import LinearOperator
+from torchlops.signalprocessing._realfft import HALF_PRECISIONS, with_fft_errors
+
+Sizes = Sequence[int]
+
+
+class Convolution(LinearOperator):
+    """What the convolutions along one and along several axes share.
+
+    Args:
+        dims: Shape of the model.
+        dimsd: Shape of the data.
+        h: The filter.
+        axes: The axis of the model, counted from the end, along which each axis of the filter runs; the others of
+            an ``h`` that has all axes of the model tell the filter of each trace.
+        offsets: The index of the center of the filter along each of ``axes``.
+        method: The kernel: "direct", "fft", "overlapadd", or None for the faster one.
+        dtype: Label of the operator, and the type of an ``h`` that has none.
+        name: A name for errors.
+    """
+
+    h: Tensor
+
+    def __init__(
+        self,
+        dims: tuple[int, ...],
+        dimsd: tuple[int, ...],
+        h: Tensor,
+        axes: tuple[int, ...],
+        offsets: tuple[int, ...],
+        method: str | None,
+        dtype: DType,
+        name: str,
+    ) -> None:
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self.method = method
+        self._register("h", h)
+        # the kernels want the filter's axes in the order of the model's, from the first one that matters on
+        order = sorted(range(len(axes)), key=lambda i: axes[i])
+        self._axes = tuple(axes[i] for i in order)
+        self._offsets = tuple(offsets[i] for i in order)
+        if h.ndim == len(axes):
+            lengths = dict(zip(axes, h.shape, strict=True))
+            self._order = tuple(order)
+            self._filter_shape = tuple(lengths.get(axis, 1) for axis in range(self._axes[0], 0))
+        else:
+            shape = tuple(h.shape)
+            while shape[0] == 1 and len(shape) > -self._axes[0]:
+                shape = shape[1:]
+            self._order = tuple(range(h.ndim))
+            self._filter_shape = shape
+        self._lengths = tuple(self._filter_shape[axis] for axis in self._axes)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._convolve(x, False, _KERNELS)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._convolve(y, True, _KERNELS)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        return self._convolve(x, False, _FAST_KERNELS)
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        return self._convolve(y, True, _FAST_KERNELS)
+
+    def _convolve(self, x: Tensor, adjoint: bool, kernels: dict[str, Any]) -> Tensor:
+        h = self.h.permute(self._order).reshape(self._filter_shape)
+        dtype = torch.promote_types(x.dtype, h.dtype)
+        x, axes, offsets = x.to(dtype), self._axes, self._offsets
+        h = h.to(dtype if h.is_complex() else real_dtype(dtype))
+        if adjoint:
+            h = conjugate(h).flip(axes)
+            offsets = tuple(length - 1 - o for length, o in zip(self._lengths, offsets, strict=True))
+        sizes = tuple((self.dims if adjoint else self.dimsd)[axis] for axis in axes)
+        method = self._fastest(dtype) if self.method is None else self.method
+        kernel = kernels[method]
+        if method == "direct":
+            y: Tensor = kernel(x, h, axes, offsets, sizes)
+            return y
+
+        def through_spectra(x: Tensor) -> Tensor:
+            if x.is_complex() and not h.is_complex():  # real and imaginary parts keep apart, to the last bit
+                real, imag = kernel(torch.stack((x.real, x.imag)), h, axes, offsets, sizes)
+                return torch.complex(real, imag)
+            return kernel(x, h.to(dtype), axes, offsets, sizes)  # type: ignore[no-any-return]
+
+        remedy = 'build it with method="direct", or cast its input and filter, for example by x.float()'
+        return with_fft_errors(self.name_and_type, remedy, through_spectra, x)
+
+    def _fastest(self, dtype: torch.dtype) -> str:
+        """Return the fastest method, as measured on the CPU.
+
+        The gradient of a learning filter costs the direct sum several passes a tap, unless it is compiled. The FFT
+        of a whole axis leaves the cache where that is long; blocks of it do not.
+        """
+        if dtype in HALF_PRECISIONS:
+            return "direct"
+        few = 15 if len(self._axes) == 1 else 25
+        if self.h.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            few = 5
+        if math.prod(self._lengths) <= few:
+            return "direct"
+        samples = self.dims[self._axes[0]]
+        return "overlapadd" if len(self._axes) == 1 and samples >= max(65536, 64 * self._lengths[0]) else "fft"
+
+    def _options(self) -> list[str]:
+        method = [] if self.method is None else [f"method={self.method!r}"]
+        return [f"h={tuple(self.h.shape)}", *method]
+
+
+def fast_length(n: int) -> int:
+    """Return the next length of which FFTs are fast: a product of 2, 3, 5 and 7, with enough twos.
+
+    Odd lengths cost MKL's real FFT three times as much, multiples of 16 the least.
+
+    >>> fast_length(514), fast_length(11), fast_length(1)
+    (560, 12, 2)
+    """
+    step = 16 if n > 64 else 2
+    length = -(-n // step)
+    while not _is_smooth(length):
+        length += 1
+    return step * length
+
+
+def _is_smooth(n: int) -> bool:
+    for prime in (2, 3, 5, 7):
+        while n % prime == 0:
+            n //= prime
+    return n == 1
+
+
+def window(x: Tensor, axis: int, start: int, length: int) -> Tensor:
+    """Return samples ``start`` to ``start + length - 1`` along ``axis``, zero where ``x`` has none.
+
+    >>> window(torch.tensor([1.0, 2.0, 3.0]), -1, -1, 3)
+    tensor([0., 1., 2.])
+    """
+    size = x.shape[axis]
+    low, high = min(max(start, 0), size), min(max(start + length, 0), size)
+    inside = x.narrow(axis, low, high - low)
+    if high - low == length:
+        return inside
+    before = min(max(-start, 0), length)
+    return torch.cat((_zeros(x, axis, before), inside, _zeros(x, axis, length - before - (high - low))), axis)
+
+
+def _zeros(x: Tensor, axis: int, length: int) -> Tensor:
+    shape = list(x.shape)
+    shape[axis] = length
+    return x.new_zeros(shape)
+
+
+def convolve_directly(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> Tensor:
+    """Convolve by a sum over the taps of the filter."""
+    h = h.to(x.dtype)
+    lengths = [h.shape[axis] for axis in axes]
+    for axis, length, offset, size in zip(axes, lengths, offsets, sizes, strict=True):
+        x = window(x, axis, offset - length + 1, size + length - 1)
+    y = x.new_zeros(())
+    for taps in product(*map(range, lengths)):
+        piece, tap = x, h
+        for axis, k, length, size in zip(axes, taps, lengths, sizes, strict=True):
+            piece, tap = piece.narrow(axis, length - 1 - k, size), tap.narrow(axis, k, 1)
+        y = torch.addcmul(y, piece, tap)
+    return y
+
+
+def convolve_by_fft(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> Tensor:
+    """Convolve by a product of spectra."""
+    if x.numel() == 0:  # the FFT of the CPU refuses an empty batch
+        return _of_empty(x, h, axes, sizes)
+    lengths = _fft_lengths(x, h, axes, offsets, sizes)
+    return _through_spectrum(x, _spectrum(h, axes, lengths), axes, offsets, sizes, lengths)
+
+
+def convolve_by_overlap_add(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> Tensor:
+    """Convolve block by block along one axis, by FFTs some times as long as the filter, and add the overlaps."""
+    (axis,), (offset,), (size,) = axes, offsets, sizes
+    if x.numel() == 0:
+        return _of_empty(x, h, axes, sizes)
+    overlap = h.shape[axis] - 1
+    length = fast_length(8 * (overlap + 1))
+    block = length - overlap
+    count = -(-x.shape[axis] // block)
+    if count == 1:
+        return convolve_by_fft(x, h, axes, offsets, sizes)
+    blocks = _split_axis(window(x, axis, 0, count * block), axis, count)
+    spectrum = _spectrum(_split_axis(h, axis, 1), axes, (length,))
+    y = _through_spectrum(blocks, spectrum, axes, (0,), (length,), (length,))
+    head, tail = y.narrow(axis, 0, block), window(y, axis, block, block)
+    y = window(head, axis - 1, 0, count + 1) + window(tail, axis - 1, -1, count + 1)
+    joined = (*y.shape[: axis - 1], (count + 1) * block, *y.shape[y.ndim + axis + 1 :])
+    return window(y.reshape(joined), axis, offset, size)
+
+
+def _split_axis(x: Tensor, axis: int, count: int) -> Tensor:
+    """Return ``x`` with ``axis`` in ``count`` blocks, which become the axis before it."""
+    shape = list(x.shape)
+    shape[axis] = x.shape[axis] // count
+    shape.insert(x.ndim + axis, count)
+    return x.reshape(shape)
+
+
+def convolve_directly_in_place(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> Tensor:
+    """Convolve by a sum over the taps, as :func:`convolve_directly`, where autograd need not follow."""
+    y = _empty_result(x, axes, sizes)
+    lengths = [h.shape[axis] for axis in axes]
+    same = h.numel() == math.prod(lengths)  # one filter for all traces: its taps are numbers
+    values = h.flatten().tolist() if same else []
+    for xs, ys, part in blocks(x, y, h.ndim, axes):
+        ys.zero_()
+        filters = h.to(x.dtype)[..., part] if not same and h.shape[-1] > 1 else h.to(x.dtype)
+        for i, taps in enumerate(product(*map(range, lengths))):
+            source, target, tap = xs, ys, filters
+            for axis, k, offset in zip(axes, taps, offsets, strict=True):
+                shift = offset - k
+                first, last = max(-shift, 0), min(ys.shape[axis], xs.shape[axis] - shift)
+                if first >= last:  # this tap sees nothing but the zeros outside
+                    break
+                source = source.narrow(axis, first + shift, last - first)
+                target = target.narrow(axis, first, last - first)
+                tap = tap.narrow(axis, k, 1)
+            else:
+                if same:
+                    target.add_(source, alpha=values[i])
+                else:
+                    target.addcmul_(source, tap)
+    return y
+
+
+def convolve_by_fft_in_place(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> Tensor:
+    """Convolve by a product of spectra, as :func:`convolve_by_fft`, block by block in little memory."""
+    y = _empty_result(x, axes, sizes)
+    if x.numel() == 0:
+        return y
+    lengths = _fft_lengths(x, h, axes, offsets, sizes)
+    spectrum = _spectrum(h, axes, lengths)
+    for xs, ys, part in blocks(x, y, h.ndim, axes):
+        own = spectrum[..., part] if spectrum.shape[-1] > 1 else spectrum
+        ys.copy_(_through_spectrum(xs, own, axes, offsets, sizes, lengths, in_place=True))
+    return y
+
+
+def _fft_lengths(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> tuple[int, ...]:
+    """Return FFT lengths that keep what wraps around out of the samples that are kept."""
+    lengths = []
+    for axis, offset, size in zip(axes, offsets, sizes, strict=True):
+        n, taps = x.shape[axis], h.shape[axis]
+        lengths.append(fast_length(max(n + taps - 1 - max(offset, 0), size + offset, n, taps)))
+    return tuple(lengths)
+
+
+def _spectrum(h: Tensor, axes: Sizes, lengths: Sizes) -> Tensor:
+    spectrum: Tensor = (torch.fft.fftn if h.is_complex() else torch.fft.rfftn)(h, s=lengths, dim=axes)
+    return spectrum
+
+
+def _through_spectrum(
+    x: Tensor, spectrum: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes, lengths: Sizes, in_place: bool = False
+) -> Tensor:
+    forward, back = (torch.fft.fftn, torch.fft.ifftn) if x.is_complex() else (torch.fft.rfftn, torch.fft.irfftn)
+    y: Tensor = forward(x, s=lengths, dim=axes)
+    y = back(y.mul_(spectrum) if in_place else y * spectrum, s=lengths, dim=axes)
+    for axis, offset, size in zip(axes, offsets, sizes, strict=True):
+        y = window(y, axis, offset, size)
+    return y
+
+
+def _of_empty(x: Tensor, h: Tensor, axes: Sizes, sizes: Sizes) -> Tensor:
+    """Return an empty result that hangs on ``x`` and ``h``, so that backward works."""
+    for axis, size in zip(axes, sizes, strict=True):
+        x, h = window(x, axis, 0, size), h.narrow(axis, 0, 1)
+    return x * h
+
+
+def _empty_result(x: Tensor, axes: Sizes, sizes: Sizes) -> Tensor:
+    shape = list(x.shape)
+    for axis, size in zip(axes, sizes, strict=True):
+        shape[axis] = size
+    return empty(shape, x.dtype)
+
+
+_KERNELS = {"direct": convolve_directly, "fft": convolve_by_fft, "overlapadd": convolve_by_overlap_add}
+_FAST_KERNELS = {
+    "direct": convolve_directly_in_place,
+    "fft": convolve_by_fft_in_place,
+    "overlapadd": convolve_by_overlap_add,
+}

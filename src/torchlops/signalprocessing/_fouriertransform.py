@@ -1,0 +1,220 @@
+"""What the Fourier transforms of one, two and more axes share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from torchlops._blocks import BLOCK, in_blocks
+from torchlops.arrays import DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_dims, as_trailing_axes, per_axis
+from torchlops.signalprocessing._engineoptions import accept_engine_options
+from torchlops.signalprocessing._realfft import real_fft, real_fft_adjoint, with_fft_errors
+
+_NORMS = {  # the scaling of the FFT and that of the inverse FFT which make adjoints, in torch's words
+    "ortho": ("ortho", "ortho"),
+    "none": ("backward", "forward"),
+    "1/n": ("forward", "backward"),
+}
+
+
+class FourierTransform(LinearOperator):
+    """The discrete Fourier transform along several axes; see :class:`FFTND` for the arguments.
+
+    ``options`` are keywords of the FFT engines of PyLops (SciPy's ``workers``, ``overwrite_x`` and ``plan``,
+    pyFFTW's ``threads``, ``flags`` and others). They choose how, never what, those compute, and have no effect.
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        axes: Dims,
+        nffts: Any,
+        sampling: Any,
+        norm: str,
+        real: bool,
+        ifftshift_before: Any,
+        fftshift_after: Any,
+        dtype: DType,
+        name: str,
+        options: dict[str, Any],
+    ) -> None:
+        kind = type(self).__name__
+        accept_engine_options(kind, options)
+        dims = as_dims(dims)
+        trailing = as_trailing_axes(axes, dims)
+        count = len(trailing)
+        given = per_axis(nffts, count, f"{kind}: nffts")
+        sizes = as_dims(
+            [dims[axis] if n is None else n for axis, n in zip(trailing, given, strict=True)], f"{kind}: nffts"
+        )
+        label = torch_dtype(dtype)
+        data = list(dims)
+        for axis, size in zip(trailing, sizes, strict=True):
+            data[axis] = size
+        if real:
+            data[trailing[-1]] = sizes[-1] // 2 + 1
+        real_model = real or not label.is_complex
+        super().__init__(
+            dims,
+            data,
+            dtype=torch.promote_types(complex_dtype(label), torch.complex64),
+            clinear=not real_model,
+            real_model=real_model,
+            name=name,
+        )
+        self.axes, self.nffts, self.real = trailing, sizes, real
+        self._norm = _as_norm(norm, kind)
+        self.sampling = tuple(float(step) for step in per_axis(sampling, count, f"{kind}: sampling"))
+        self.ifftshift_before = tuple(map(bool, per_axis(ifftshift_before, count, f"{kind}: ifftshift_before")))
+        self.fftshift_after = tuple(map(bool, per_axis(fftshift_after, count, f"{kind}: fftshift_after")))
+        self._warn_of_rare_choices()
+
+    def _warn_of_rare_choices(self) -> None:
+        level = 4  # the caller of FFT(...): this method, FourierTransform, and FFT stand between
+        for axis, size in zip(self.axes, self.nffts, strict=True):
+            if size < self.dims[axis]:
+                warnings.warn(
+                    f"{self.name_and_type}: nfft={size} is smaller than the {self.dims[axis]} samples of the signal "
+                    f"along axis {axis}, which loses the samples beyond it. This is rarely intended.",
+                    stacklevel=level,
+                )
+        if self.real and self.fftshift_after[-1]:
+            warnings.warn(
+                f"{self.name_and_type}: fftshift_after moves the zero frequency to the middle of the axis, but with "
+                f"real=True axis {self.axes[-1]} has no negative frequencies. This is rarely intended.",
+                stacklevel=level,
+            )
+
+    def _frequencies(self) -> tuple[NDArray[np.float64], ...]:
+        frequencies: list[NDArray[np.float64]] = []
+        for i, (size, step) in enumerate(zip(self.nffts, self.sampling, strict=True)):
+            halved = self.real and i == len(self.nffts) - 1
+            f = (np.fft.rfftfreq if halved else np.fft.fftfreq)(size, step).astype(np.float64)
+            frequencies.append(np.fft.fftshift(f) if self.fftshift_after[i] else f)
+        return tuple(frequencies)
+
+    @property
+    def cdtype(self) -> np.dtype[Any]:
+        """The complex dtype that labels the data."""
+        return self.dtype
+
+    @property
+    def rdtype(self) -> np.dtype[Any]:
+        """The dtype that labels the model: real where the operator takes real models only."""
+        label = self._torch_dtype()
+        return numpy_dtype(real_dtype(label) if self.real_model else label)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._guarded(x, self._transform)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._guarded(y, self._transform_back)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        def transform(x: Tensor) -> Tensor:
+            return self._transform(x, in_place=True)
+
+        if x.numel() <= BLOCK:
+            return self._guarded(x, transform)
+        dtype = complex_dtype(x.dtype)
+        return self._guarded(x, lambda x: in_blocks(x, self.dimsd, dtype, self.axes, transform))
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        def transform(y: Tensor) -> Tensor:
+            return self._transform_back(y, in_place=True)
+
+        if y.numel() <= BLOCK:
+            return self._guarded(y, transform)
+        dtype = complex_dtype(y.dtype)
+        dtype = real_dtype(dtype) if self.real_model else dtype
+        return self._guarded(y, lambda y: in_blocks(y, self.dims, dtype, self.axes, transform))
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        if any(size < self.dims[axis] for axis, size in zip(self.axes, self.nffts, strict=True)):
+            raise ValueError(
+                f"{self.name_and_type} has no inverse: nfft={self.nffts} leaves out samples of dims={self.dims}. "
+                "Build it with nfft of at least the number of samples."
+            )
+        norm = _NORMS[self._norm][0]  # the same word on both sides makes inverses
+        return self._guarded(y, lambda y: self._transform_back(y, norm=norm))
+
+    def _guarded(self, x: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
+        return with_fft_errors(self.name_and_type, "cast its input, for example by x.float()", transform, x)
+
+    def _transform(self, x: Tensor, in_place: bool = False) -> Tensor:
+        if x.numel() == 0:  # the FFT of the CPU refuses an empty batch
+            return self._of_empty(x, self.dimsd, complex_dtype(x.dtype))
+        norm = _NORMS[self._norm][0]
+        moved = self._moved_axes(self.ifftshift_before)
+        if moved:
+            x = torch.fft.ifftshift(x, moved)
+        if self.real:
+            y = real_fft(x, self.nffts, self.axes, norm, in_place)
+        else:
+            y = torch.fft.fftn(x, s=self.nffts, dim=self.axes, norm=norm)
+        moved = self._moved_axes(self.fftshift_after)
+        return torch.fft.fftshift(y, moved) if moved else y
+
+    def _transform_back(self, y: Tensor, in_place: bool = False, norm: str | None = None) -> Tensor:
+        if y.numel() == 0:
+            dtype = complex_dtype(y.dtype)
+            return self._of_empty(y, self.dims, real_dtype(dtype) if self.real_model else dtype)
+        norm = _NORMS[self._norm][1] if norm is None else norm
+        moved = self._moved_axes(self.fftshift_after)
+        if moved:
+            y = torch.fft.ifftshift(y, moved)
+        if self.real:
+            x = real_fft_adjoint(y, self.nffts, self.axes, norm, in_place)
+        else:
+            x = torch.fft.ifftn(y, dim=self.axes, norm=norm)
+        for axis, size in zip(self.axes, self.nffts, strict=True):
+            missing = self.dims[axis] - size
+            if missing < 0:
+                x = x.narrow(axis, 0, self.dims[axis])
+            elif missing > 0:
+                shape = [missing if i == x.ndim + axis else n for i, n in enumerate(x.shape)]
+                x = torch.cat((x, x.new_zeros(shape)), axis)
+        if self.real_model and not self.real:
+            x = x.real.clone()  # so that the imaginary half of the memory is free
+        moved = self._moved_axes(self.ifftshift_before)
+        return torch.fft.fftshift(x, moved) if moved else x
+
+    def _moved_axes(self, flags: tuple[bool, ...]) -> tuple[int, ...]:
+        return tuple(axis for axis, flag in zip(self.axes, flags, strict=True) if flag)
+
+    def _of_empty(self, x: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Return an empty result that hangs on ``x``, so that backward works."""
+        ndim = len(dims)
+        x = x.sum(tuple(range(-ndim, 0)), keepdim=True)
+        if x.is_complex() and not dtype.is_complex:
+            x = x.real
+        return x.expand(*x.shape[: x.ndim - ndim], *dims).to(dtype).clone()
+
+    def extra_repr(self) -> str:
+        nffts = tuple(self.dims[axis] for axis in self.axes)
+        options = [f"axes={self.axes}", f"norm={self._norm!r}"]
+        options += [f"nffts={self.nffts}"] if self.nffts != nffts else []
+        options += ["real=True"] if self.real else []
+        options += [f"ifftshift_before={self.ifftshift_before}"] if any(self.ifftshift_before) else []
+        options += [f"fftshift_after={self.fftshift_after}"] if any(self.fftshift_after) else []
+        return ", ".join(options)
+
+
+def _as_norm(norm: str, kind: str) -> str:
+    lower = norm.lower() if isinstance(norm, str) else ""
+    if lower in _NORMS:
+        return lower
+    explanations = {
+        "backward": 'for no scaling of the forward transform take "none"; the adjoint is then not scaled by 1/n either',
+        "forward": 'for 1/n scaling of the forward transform take "1/n"; the adjoint is then scaled by 1/n as well',
+    }
+    why = explanations.get(lower, "take one of 'ortho', 'none' and '1/n'")
+    raise ValueError(f"{kind}: norm={norm!r} is not known: {why}")

@@ -1,0 +1,96 @@
+"""Convolution along one axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchlops.arrays import DType, as_tensor
+from torchlops.shapes import Dims, as_dims, as_trailing_axis
+from torchlops.signalprocessing._convolution import Convolution
+
+
+class Convolve1D(Convolution):
+    r"""Convolution with a filter along one axis, with zeros outside.
+
+    .. math::
+
+        y_i = \sum_{k=0}^{n_h-1} h_k \, x_{i + o - k}, \qquad
+        (A^H y)_j = \sum_{k=0}^{n_h-1} \overline{h_k} \, y_{j - o + k}
+
+    with :math:`o` = ``offset``. The data have as many samples as the model (:math:`n`), or :math:`n_h` where the
+    filter is longer than the model.
+
+    The filter can learn: gradients reach ``h`` in every mode. Its spectrum is computed in each call.
+
+    Other than in PyLops 2.8, the adjoint of a complex filter has its conjugate, filters of each trace are right on
+    any axis, filters longer than the model take models of several axes, and every method takes any model.
+
+    Args:
+        dims: Shape of the model.
+        h: The filter: ``(n_h,)``, or with as many axes as the model, of size :math:`n_h` along ``axis`` and of
+            that of the model or 1 along others: a filter for each trace.
+        offset: Index of the center of the filter, that is of the tap that multiplies :math:`x_i` in :math:`y_i`.
+        axis: The axis.
+        method: ``"direct"`` sums over the taps; ``"fft"`` multiplies spectra; ``"overlapadd"`` does so block by
+            block along the axis, for short filters on very long signals. All give the same to rounding. None takes
+            the fastest: "direct" for up to 15 taps (up to 5 for a filter that learns, outside of
+            ``torch.compile``), and for bfloat16 and float16, which most devices have no FFT for; "overlapadd" from
+            65536 samples up; "fft" otherwise.
+        dtype: Label of the operator, and the type of an ``h`` that is a list.
+        name: A name for errors.
+
+    Attributes:
+        h: The filter, a tensor of the operator.
+        nh: Number of its samples along ``axis``.
+
+    Raises:
+        ValueError: when the shape of ``h`` does not fit, ``offset`` is not below :math:`n_h` (below :math:`n` for
+            a filter that is longer than the model), or ``method`` is not known.
+
+    Example:
+        >>> import torch
+        >>> C = Convolve1D(4, torch.tensor([1.0, 2.0, 3.0]), offset=1)
+        >>> C(torch.tensor([0.0, 1.0, 0.0, 0.0])), C.H(torch.tensor([0.0, 1.0, 0.0, 0.0]))
+        (tensor([1., 2., 3., 0.]), tensor([3., 2., 1., 0.]))
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        h: Any,
+        offset: int = 0,
+        axis: int = -1,
+        method: str | None = None,
+        dtype: DType = "float64",
+        name: str = "C",
+    ) -> None:
+        dims = as_dims(dims)
+        self_axis = as_trailing_axis(axis, dims)
+        h = as_tensor(h, "Convolve1D: h", dtype)
+        count, samples = len(dims), dims[self_axis]
+        fits = h.ndim == 1 or (
+            h.ndim == count
+            and all(n in (1, m) for i, (n, m) in enumerate(zip(h.shape, dims, strict=True)) if i != count + self_axis)
+        )
+        if not fits or h.numel() == 0:
+            wanted = [f"{n} or 1" for n in dims]
+            wanted[self_axis] = "nh"
+            raise ValueError(
+                f"Convolve1D: h must be a filter (nh,), or a filter for each trace ({', '.join(wanted)}), "
+                f"got {tuple(h.shape)} for dims={dims} and axis={axis}"
+            )
+        nh = h.shape[0] if h.ndim == 1 else h.shape[self_axis]
+        if offset >= min(nh, samples):
+            raise ValueError(
+                f"Convolve1D: offset must be below {min(nh, samples)}, the length of the filter or of the model, "
+                f"got {offset}"
+            )
+        if method not in (None, "direct", "fft", "overlapadd"):
+            raise ValueError(f"Convolve1D: method must be None, 'direct', 'fft' or 'overlapadd', got {method!r}")
+        dimsd = list(dims)
+        dimsd[self_axis] = max(samples, nh)
+        super().__init__(dims, tuple(dimsd), h, (self_axis,), (int(offset),), method, dtype, name)
+        self.axis, self.offset, self.nh = self_axis, int(offset), nh
+
+    def extra_repr(self) -> str:
+        return ", ".join([f"{self.dims}", *self._options(), f"offset={self.offset}", f"axis={self.axis}"])

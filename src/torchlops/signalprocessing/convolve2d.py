@@ -1,0 +1,54 @@
+"""Convolution along two axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchlops.arrays import DType, as_tensor
+from torchlops.shapes import Dims
+from torchlops.signalprocessing.convolvend import ConvolveND
+
+
+class Convolve2D(ConvolveND):
+    r"""Convolution with a filter along two axes, with zeros outside.
+
+    .. math::
+
+        y_{ij} = \sum_{k,l} h_{kl} \, x_{i + o_1 - k,\; j + o_2 - l}, \qquad
+        (A^H y)_{ij} = \sum_{k,l} \overline{h_{kl}} \, y_{i - o_1 + k,\; j - o_2 + l}
+
+    with :math:`(o_1, o_2)` = ``offset``; see :class:`~torchlops.signalprocessing.convolvend.ConvolveND`.
+
+    Args:
+        dims: Shape of the model.
+        h: The filter, of two axes. It can learn.
+        offset: Indices of the center of the filter.
+        axes: The two axes of the model along which the filter runs.
+        method: ``"direct"``, ``"fft"``, or ``"auto"`` for the faster.
+        dtype: Label of the operator, and the type of an ``h`` that is a list.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when ``h`` has not two axes, or as ConvolveND.
+
+    Example:
+        >>> import torch
+        >>> blur = Convolve2D((3, 4), torch.full((3, 3), 1 / 9), offset=(1, 1), method="direct")
+        >>> blur(torch.ones(3, 4))[1]
+        tensor([0.6667, 1.0000, 1.0000, 0.6667])
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        h: Any,
+        offset: Any = (0, 0),
+        axes: Dims = (-2, -1),
+        method: str | None = "fft",
+        dtype: DType = "float64",
+        name: str = "C",
+    ) -> None:
+        h = as_tensor(h, "Convolve2D: h", dtype)
+        if h.ndim != 2:
+            raise ValueError(f"Convolve2D: h must have two axes, got the shape {tuple(h.shape)}: see ConvolveND")
+        super().__init__(dims, h, offset, axes, method, dtype, name)

@@ -1,0 +1,158 @@
+"""Every promise of the library, on every case of every operator.
+
+Cases stand in ``cases/``, one module a family; a new operator or family needs its case and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections import Counter
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import torchlops
+from tests.every_operator import cases
+from tests.every_operator.case import Case
+from torchlops import LinearOperator, testing
+from torchlops.shapes import as_dims
+
+pylops = pytest.importorskip("pylops")
+
+CASES: list[Case] = [
+    case
+    for module in sorted(pkgutil.iter_modules(cases.__path__), key=lambda module: module.name)
+    for case in importlib.import_module(f"{cases.__name__}.{module.name}").CASES
+]
+KNOWN_PROMISES = {*testing.PROMISES, *testing.BUILDER_PROMISES, "oracle"}
+COMPILED_BY_INDUCTOR = ("FirstDerivative", "Restriction", "Convolve1D", "FFT")
+
+MOST_COMPILED = 5
+"""Cases of one operator that are compiled: all of them would take longer than all the rest of the suite."""
+
+
+def _spread(cases: list[Case], most: int) -> list[Case]:
+    """Return at most ``most`` cases of every operator, from the first to the last of them."""
+    kinds: dict[str, list[Case]] = {}
+    for case in cases:
+        kinds.setdefault(_class_name(case), []).append(case)
+    return [
+        kind[round(step * (len(kind) - 1) / (most - 1))] if len(kind) > most else kind[step]
+        for kind in kinds.values()
+        for step in range(min(most, len(kind)))
+    ]
+
+
+def _class_name(case: Case) -> str:
+    return case.name.split()[0]
+
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def _skip_if_opted_out(case: Case, promise: str) -> None:
+    if promise in case.opt_out:
+        pytest.skip(case.opt_out[promise])
+
+
+@every_case
+@pytest.mark.parametrize("promise", [promise for promise in testing.PROMISES if promise != "compile"])
+def test_promise(case: Case, promise: str) -> None:
+    _skip_if_opted_out(case, promise)
+    testing.PROMISES[promise](case.make())
+
+
+@pytest.mark.parametrize("case", _spread(CASES, MOST_COMPILED), ids=lambda case: case.name)
+def test_promise_of_compile(case: Case) -> None:
+    _skip_if_opted_out(case, "compile")
+    testing.check_compile(case.make())
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.tensors], ids=lambda case: case.name)
+@pytest.mark.parametrize("promise", testing.BUILDER_PROMISES)
+def test_promise_of_tensors(case: Case, promise: str) -> None:
+    _skip_if_opted_out(case, promise)
+    testing.BUILDER_PROMISES[promise](case.make, case.tensors)
+
+
+@every_case
+def test_oracle(case: Case) -> None:
+    """PyLops gives the same data, and the same model, for the same input."""
+    _skip_if_opted_out(case, "oracle")
+    if isinstance(case.oracle, str):
+        pytest.skip(case.oracle)
+    ours, theirs = case.make(), case.make_pylops(pylops)
+    assert (ours.shape, ours.dims, ours.dimsd) == (theirs.shape, as_dims(theirs.dims), as_dims(theirs.dimsd))
+    rng = np.random.default_rng(0)
+    dtypes = [np.float64] if np.dtype(theirs.dtype).kind == "f" or ours.real_model else [np.float64, np.complex128]
+    for dtype in dtypes:
+        x, y = (_numbers(rng, size, dtype) for size in reversed(ours.shape))
+        _assert_same(ours.matvec(x), theirs.matvec(x), case, f"A x, {dtype.__name__} x")
+        _assert_same(ours.rmatvec(y), theirs.rmatvec(y), case, f"A^H y, {dtype.__name__} y")
+
+
+def _numbers(rng: np.random.Generator, size: int, dtype: Any) -> Any:
+    imaginary = 1j * rng.standard_normal(size) if dtype is np.complex128 else 0
+    return rng.standard_normal(size) + imaginary
+
+
+def _assert_same(ours: Any, theirs: Any, case: Case, what: str) -> None:
+    scale = max(float(np.abs(theirs).max()), 1e-300)
+    error = float(np.abs(ours - theirs).max()) / scale
+    tolerance = 1e-5 if theirs.dtype in (np.float32, np.complex64) else 1e-10
+    assert error <= tolerance, f"{case.name}: {what} differs from PyLops's by {error:.2g} of its largest value"
+
+
+@pytest.mark.parametrize("name", COMPILED_BY_INDUCTOR)
+def test_inductor(name: str) -> None:
+    """A stencil, a gather, a convolution and a transform give the right numbers as generated code, too."""
+    case = next((case for case in CASES if _class_name(case) == name), None)
+    if case is None:
+        pytest.skip(f"no case of {name}")
+    testing.check_compile(case.make(), backend="inductor")
+
+
+# -- the cases themselves --------------------------------------------------------------------------------------
+
+
+def _exported(package: ModuleType) -> list[type[LinearOperator]]:
+    exported = [getattr(package, name) for name in package.__all__]
+    return [item for item in exported if inspect.isclass(item) and issubclass(item, LinearOperator)]
+
+
+OPERATORS = [*_exported(torchlops.basicoperators), *_exported(torchlops.signalprocessing)]
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.__name__)
+def test_every_exported_operator_has_cases(operator: type[LinearOperator]) -> None:
+    count = Counter(map(_class_name, CASES))[operator.__name__]
+    options = set(inspect.signature(operator).parameters) - {"dims", "dtype", "name"}
+    wanted = 3 if options else 1
+    assert count >= wanted, f"{operator.__name__} has {count} cases, with its options it needs {wanted}"
+
+
+@every_case
+def test_case_is_named_after_its_class(case: Case) -> None:
+    assert type(case.make()).__name__ == _class_name(case)
+
+
+def test_names_are_unique() -> None:
+    twice = [name for name, count in Counter(case.name for case in CASES).items() if count > 1]
+    assert not twice
+
+
+def test_opt_outs_name_promises_and_say_why() -> None:
+    for case in CASES:
+        assert set(case.opt_out) <= KNOWN_PROMISES, case.name
+        assert all(case.opt_out.values()), case.name
+        assert case.oracle is True or (isinstance(case.oracle, str) and case.oracle), case.name
+
+
+def test_every_tensor_of_a_case_is_in_double_precision() -> None:
+    for case in CASES:
+        assert all(tensor.dtype in (torch.float64, torch.complex128) for tensor in case.tensors), case.name
