@@ -81,7 +81,12 @@ class AdjointOperator(CompositeOperator):
         return self.operators[0]._run(x, True)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self.operators[0]._run(y, False)
+        part = self.operators[0]  # of a real model: A^H is real, so that the imaginary part of y meets nothing
+        return part._run(_real_part(y) if part.real_model else y, False)
+
+    @property
+    def name_and_type(self) -> str:
+        return f"{self.operators[0].name_and_type}.H"
 
     @property
     def H(self) -> LinearOperator:
@@ -101,7 +106,12 @@ class TransposedOperator(CompositeOperator):
         return conjugate(self.operators[0]._run(conjugate(x), True))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return conjugate(self.operators[0]._run(conjugate(y), False))
+        part = self.operators[0]
+        return conjugate(part._run(_real_part(y) if part.real_model else conjugate(y), False))
+
+    @property
+    def name_and_type(self) -> str:
+        return f"{self.operators[0].name_and_type}.T"
 
     @property
     def T(self) -> LinearOperator:
@@ -122,6 +132,10 @@ class ConjugatedOperator(CompositeOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return conjugate(self.operators[0]._run(conjugate(y), True))
+
+    @property
+    def name_and_type(self) -> str:
+        return f"{self.operators[0].name_and_type}.conj()"
 
     def conj(self) -> LinearOperator:
         return self.operators[0]
@@ -157,12 +171,12 @@ class ColumnsOperator(CompositeOperator):
     """Some columns of an operator."""
 
     def __init__(self, part: LinearOperator, columns: Sequence[int]) -> None:
-        indices = torch.as_tensor(columns, dtype=torch.int64).reshape(-1)
+        wanted = columns.tolist() if hasattr(columns, "tolist") else [operator.index(column) for column in columns]
         size = part.shape[1]
-        if indices.numel() == 0 or int(indices.min()) < -size or int(indices.max()) >= size:
-            raise ValueError(f"columns of {part.name_and_type} go from {-size} to {size - 1}, got {list(columns)}")
-        super().__init__((part,), dims=indices.numel(), dimsd=part.dimsd, real_model=part.real_model)
-        self.register_buffer("columns", indices % size, persistent=False)
+        if not wanted or min(wanted) < -size or max(wanted) >= size:
+            raise ValueError(f"columns of {part.name_and_type} go from {-size} to {size - 1}, got {wanted}")
+        super().__init__((part,), dims=len(wanted), dimsd=part.dimsd, real_model=part.real_model)
+        self.register_buffer("columns", torch.tensor(wanted, dtype=torch.int64) % size, persistent=False)
         self.columns: Tensor
 
     def _leaves(self) -> tuple[nn.Module, ...]:
@@ -199,14 +213,14 @@ class ScaledOperator(CompositeOperator):
     """``alpha A``. The adjoint scales first, ``A^H (conj(alpha) y)``: right for R-linear ``A`` too."""
 
     def __init__(self, alpha: complex | Tensor, part: LinearOperator) -> None:
-        holders = () if not isinstance(alpha, Tensor) else (Factor(alpha),)
+        holders = (Factor(alpha),) if isinstance(alpha, Tensor) else ()
         super().__init__((part,), holders, dims=part.dims, dimsd=part.dimsd, real_model=part.real_model)
-        self._alpha = holders[0] if holders else alpha
+        self._number = None if holders else alpha
 
     @property
     def alpha(self) -> Any:
         """The factor, a number or a tensor."""
-        return self._alpha.value if isinstance(self._alpha, Factor) else self._alpha
+        return self.leaves[0].value if self._number is None else self._number
 
     def _torch_dtype(self) -> torch.dtype:
         dtype = self.operators[0]._torch_dtype()
@@ -236,8 +250,8 @@ class SumOperator(CompositeOperator):
         if len({part.shape for part in operators}) > 1:
             shapes = " + ".join(f"{part.name_and_type} {part.shape}" for part in operators)
             raise ValueError(f"operators of different shapes cannot be added: {shapes}")
-        dims = max((part.dims for part in operators), key=len)
-        dimsd = max((part.dimsd for part in operators), key=len)
+        dims = _most_axes([part.dims for part in operators])
+        dimsd = _most_axes([part.dimsd for part in operators])
         super().__init__(operators, dims=dims, dimsd=dimsd, real_model=any(part.real_model for part in operators))
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -383,12 +397,10 @@ def scaled(alpha: Any, part: LinearOperator) -> LinearOperator:
         alpha = alpha.item()
     if not isinstance(part, ScaledOperator):
         return ScaledOperator(alpha, part)
-    if isinstance(alpha, nn.Parameter) or isinstance(part.alpha, nn.Parameter):
-        return ScaledOperator(alpha, part)  # the product of a parameter would no longer be one
+    if isinstance(alpha, Tensor) or isinstance(part.alpha, Tensor):
+        return ScaledOperator(alpha, part)  # a product of tensors would not see a change of one of them
     merged = alpha * part.alpha
-    if not isinstance(merged, Tensor) and merged == 1:
-        return part.operators[0]
-    return ScaledOperator(merged, part.operators[0])
+    return part.operators[0] if merged == 1 else ScaledOperator(merged, part.operators[0])
 
 
 def power(part: LinearOperator, n: int) -> LinearOperator:
@@ -408,7 +420,11 @@ def power(part: LinearOperator, n: int) -> LinearOperator:
 
 def conjugate(x: Tensor) -> Tensor:
     """Return ``conj(x)`` in memory of its own, without the lazy conjugate bit."""
-    return x.conj().resolve_conj() if x.is_complex() else x
+    return torch.conj_physical(x) if x.is_complex() else x
+
+
+def _most_axes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return next((shape for shape in shapes if len(shape) > 1), shapes[0])
 
 
 def _is_complex(alpha: Any) -> bool:

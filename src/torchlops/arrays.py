@@ -13,7 +13,18 @@ from torch.utils.dlpack import from_dlpack
 
 DType: TypeAlias = "torch.dtype | np.dtype[Any] | type | str"
 
-_NUMPY_OF = {torch.bfloat16: np.dtype(np.float32)}
+HALF_PRECISIONS = frozenset({torch.bfloat16, torch.float16, torch.complex32})
+
+# A table, and not torch.empty(0, dtype=dtype).numpy().dtype, which torch.compile cannot follow.
+_NUMPY_OF = {
+    torch.float64: np.dtype(np.float64),
+    torch.float32: np.dtype(np.float32),
+    torch.float16: np.dtype(np.float16),
+    torch.bfloat16: np.dtype(np.float32),
+    torch.complex128: np.dtype(np.complex128),
+    torch.complex64: np.dtype(np.complex64),
+    torch.complex32: np.dtype(np.complex64),
+}
 _REAL_OF = {torch.complex128: torch.float64, torch.complex64: torch.float32, torch.complex32: torch.float16}
 _COMPLEX_OF = {torch.float64: torch.complex128, torch.float32: torch.complex64, torch.float16: torch.complex32}
 
@@ -37,7 +48,7 @@ def numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
     >>> numpy_dtype(torch.complex64), numpy_dtype(torch.bfloat16)
     (dtype('complex64'), dtype('float32'))
     """
-    return _NUMPY_OF.get(dtype) or torch.empty(0, dtype=dtype).numpy().dtype
+    return _NUMPY_OF[dtype]
 
 
 def real_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -78,17 +89,23 @@ def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:
 def _array_to_tensor(array: Any) -> Tensor:
     if isinstance(array, np.ndarray | np.generic):
         array = np.asarray(array)
-        if array.dtype.kind not in "biufc" or array.dtype.itemsize > 16:
-            raise TypeError(f"an array of dtype {array.dtype} has no torch counterpart: cast it to a number type")
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
         if any(stride < 0 for stride in array.strides) or not array.flags.writeable:
             array = array.copy()
-        return torch.from_numpy(np.ascontiguousarray(array) if not array.dtype.isnative else array)
+        try:
+            return torch.from_numpy(array)
+        except TypeError:
+            raise TypeError(
+                f"an array of dtype {array.dtype} has no torch counterpart: cast it to a number type"
+            ) from None
     if hasattr(array, "__dlpack__"):
         return from_dlpack(array)
     return _array_to_tensor(np.asarray(array))
 
 
-def _to_numpy(tensor: Tensor) -> Any:
+def to_numpy(tensor: Tensor) -> Any:
+    """Return the values of a tensor as a NumPy array; bfloat16, which NumPy lacks, as float32."""
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     return tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
 
@@ -101,7 +118,7 @@ def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], An
     """
     if isinstance(array, np.ndarray):
         tensor = _array_to_tensor(array)
-        return (tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.double()), _to_numpy
+        return (tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.double()), to_numpy
     if hasattr(array, "__dlpack__"):
         namespace = (
             array.__array_namespace__()

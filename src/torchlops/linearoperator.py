@@ -11,7 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import DType, as_tensor, complex_dtype, from_array, numpy_dtype, real_dtype, torch_dtype
+from torchlops.arrays import (
+    HALF_PRECISIONS,
+    DType,
+    as_tensor,
+    complex_dtype,
+    from_array,
+    numpy_dtype,
+    real_dtype,
+    to_numpy,
+    torch_dtype,
+)
 from torchlops.autograd import FAST_FROM, run_fast
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
@@ -192,7 +202,20 @@ class LinearOperator(nn.Module):
             result = run_fast(self, x, adjoint)
             if result is not None:
                 return result
+        if x.dtype in HALF_PRECISIONS:
+            return self._run_half(x, adjoint)
         return self._adjoint(x) if adjoint else self._forward(x)
+
+    def _run_half(self, x: Tensor, adjoint: bool) -> Tensor:
+        try:
+            return self._adjoint(x) if adjoint else self._forward(x)
+        except RuntimeError as error:
+            if self.name_and_type in str(error):
+                raise
+            raise TypeError(
+                f"{self.name_and_type} does not work on {x.dtype} on this device, since torch lacks a kernel: "
+                f"cast its input, for example by x.float(). torch says: {error}"
+            ) from error
 
     def _through_arrays(self, x: Any, apply: Callable[[Tensor], Tensor]) -> Any:
         tensor, back = from_array(x, self.name_and_type)
@@ -291,7 +314,7 @@ class LinearOperator(nn.Module):
             units = torch.eye(columns, dtype=dtype, device=device)
             matrix = self._run(units.reshape(columns, *self.dims), False).reshape(columns, rows).mT
         matrix = matrix.resolve_conj().contiguous()
-        return matrix if backend == "torch" else matrix.detach().cpu().numpy()
+        return matrix if backend == "torch" else to_numpy(matrix)
 
     def tosparse(self) -> csr_matrix:
         """Return the matrix of the operator as a SciPy CSR matrix."""
@@ -503,6 +526,11 @@ class LinearOperator(nn.Module):
         def keep_field(tensor: Tensor) -> Tensor:
             if tensor.is_complex():
                 parts = fn(torch.view_as_real(tensor))
+                if parts.dtype == torch.bfloat16:
+                    raise TypeError(
+                        f"{self.name_and_type} has complex tensors, and there is no complex type of bfloat16: "
+                        "cast it to float16, float32 or float64"
+                    )
                 return fn(tensor) if parts.is_complex() else torch.view_as_complex(parts)
             moved = fn(tensor)
             if not tensor.is_floating_point() and moved.dtype != tensor.dtype:

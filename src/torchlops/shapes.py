@@ -15,14 +15,21 @@ def as_dims(dims: Dims, what: str = "dims") -> tuple[int, ...]:
     >>> as_dims(3), as_dims([2, 3])
     ((3,), (2, 3))
     """
-    sizes = (dims,) if hasattr(dims, "__index__") else tuple(dims)
-    try:
-        sizes = tuple(operator.index(size) for size in sizes)
-    except TypeError:
-        raise TypeError(f"{what} must be an integer or a sequence of integers, got {dims!r}") from None
+    sizes = _as_integers(dims, what)
     if not sizes or any(size < 1 for size in sizes):
         raise ValueError(f"{what} must hold at least one size, each of at least 1, got {dims!r}")
     return sizes
+
+
+def _as_integers(values: Any, what: str) -> tuple[int, ...]:
+    try:
+        return (operator.index(values),)
+    except TypeError:
+        pass  # several of them, then
+    try:
+        return tuple(operator.index(value) for value in values)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer or a sequence of integers, got {values!r}") from None
 
 
 def as_trailing_axis(axis: int, dims: tuple[int, ...]) -> int:
@@ -43,10 +50,10 @@ def as_trailing_axes(axes: Dims, dims: tuple[int, ...]) -> tuple[int, ...]:
     >>> as_trailing_axes((0, -1), (2, 3, 4))
     (-3, -1)
     """
-    given = (axes,) if hasattr(axes, "__index__") else tuple(axes)
-    trailing = tuple(as_trailing_axis(int(axis), dims) for axis in given)
+    given = _as_integers(axes, "axes")
+    trailing = tuple(as_trailing_axis(axis, dims) for axis in given)
     if len(set(trailing)) != len(trailing):
-        raise ValueError(f"axes {tuple(given)} name the same axis of dims={dims} twice")
+        raise ValueError(f"axes {given} name the same axis of dims={dims} twice")
     return trailing
 
 

@@ -8,8 +8,9 @@ from types import ModuleType
 from typing import Any
 
 import torch
-import torchlops
 from torch import Tensor
+
+import torchlops
 from torchlops import LinearOperator
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from collections import Counter
 from types import ModuleType
 from typing import Any
@@ -49,7 +50,7 @@ def _spread(cases: list[Case], most: int) -> list[Case]:
 
 
 def _class_name(case: Case) -> str:
-    return case.name.split()[0]
+    return re.split(r"\W", case.name, maxsplit=1)[0]
 
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

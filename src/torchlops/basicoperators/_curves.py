@@ -8,33 +8,24 @@ them, ``i`` and ``i + 1``, by the weights ``1 - w`` and ``w``. The kernels here 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from torchlops.arrays import DType, real_dtype
 from torchlops.basicoperators._positions import in_result_dtype, weight_dtype
+from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
 from torchlops.linearoperator import LinearOperator
 
 CHUNK = 1 << 20
 """Entries ``(ix0, it0, ix)`` of the curves that a kernel takes at a time."""
 
-SPARSE_BYTES = 1 << 28
-"""Most memory that the sparse matrix of one direction may take; a larger one is not made."""
 
-FAST_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
-
-
-class Curves(NamedTuple):
-    """Where the model samples of some traces go: ``(count, nt0, nx)`` tensors."""
-
-    index: Tensor
-    """First sample of the data trace; negative where there is none."""
-    weight: Tensor | None
-    """Share of the sample behind it, or None for curves that take one sample of a trace."""
+Curves: TypeAlias = "tuple[Tensor, Tensor | None]"
+"""Where the samples of some model traces go, as tensors ``(count, nt0, nx)``: the first sample in each data trace,
+negative where there is none, and the share of the one behind it, or None for curves that take one sample."""
 
 
 class CurveOperator(LinearOperator):
@@ -61,7 +52,7 @@ class CurveOperator(LinearOperator):
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.interp = interp
         self._is_constant = is_constant
-        self._matrices: dict[Any, Any] = {}
+        self._matrices: dict[bool, tuple[tuple[Tensor, ...], tuple[int, ...], Tensor]] = {}
         self._work = self.dimsd[0]  # each sample of the model goes to every trace of the data
 
     def _curves(self, start: int, count: int, device: torch.device) -> Curves:
@@ -124,7 +115,7 @@ class CurveOperator(LinearOperator):
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
         taps = 2 if self.interp else 1
         size = self.dims[0] * self.dims[1] * self.dimsd[0] * taps * (4 + x.element_size())
-        return self._is_constant and x.dtype in FAST_DTYPES and size <= SPARSE_BYTES and torch.backends.mkl.is_available()
+        return self._is_constant and x.dtype in FAST_DTYPES and size <= SPARSE_BYTES and HAS_MKL
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         return self._multiply(x, False)
@@ -133,19 +124,9 @@ class CurveOperator(LinearOperator):
         return self._multiply(y, True)
 
     def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
-        matrix = self._matrix(x, adjoint)
         batch = x.shape[:-2]
-        count = math.prod(batch)
-        rows, columns = matrix.shape
-        x = x.resolve_conj().reshape(count, columns)
-        parts = torch.view_as_real(x) if x.is_complex() else x.unsqueeze(-1)
-        if count * parts.shape[-1] == 1:
-            y = torch.mv(matrix, parts.reshape(columns)).reshape(1, rows, 1)
-        else:
-            y = torch.mm(matrix, parts.transpose(0, 1).reshape(columns, count * parts.shape[-1]))
-            y = y.reshape(rows, count, parts.shape[-1]).transpose(0, 1).contiguous()
-        y = torch.view_as_complex(y) if x.is_complex() else y.squeeze(-1)
-        return y.reshape((*batch, *(self.dims if adjoint else self.dimsd)))
+        items = x.reshape((math.prod(batch), x.shape[-2] * x.shape[-1]))
+        return multiply(self._matrix(x, adjoint), items).reshape((*batch, *(self.dims if adjoint else self.dimsd)))
 
     def _matrix(self, x: Tensor, adjoint: bool) -> Tensor:
         """Return the sparse matrix of the operator or of its adjoint, kept as long as the tables are the same."""
@@ -170,30 +151,18 @@ class CurveOperator(LinearOperator):
         found: list[list[Tensor]] = [[], [], []]
         for start, count in self._chunks():
             taps = list(self._taps(start, count, x))
-            columns = torch.stack([index for index, _ in taps], -1)
-            inside = columns < nx * nt
-            sample = torch.arange(start * nt0, (start + count) * nt0, dtype=torch.int32)
-            found[0].append(sample.reshape(count, nt0, 1, 1).expand_as(columns)[inside])
+            columns = torch.stack([index for index, _ in taps], -1).flatten()
+            inside = (columns < nx * nt).nonzero().squeeze(1)
+            found[0].append((start * nt0 + inside // (nx * len(taps))).to(torch.int32))
             found[1].append(columns[inside].to(torch.int32))
             if self.interp:
-                found[2].append(torch.stack([weight for _, weight in taps if weight is not None], -1)[inside])
+                found[2].append(torch.stack([weight for _, weight in taps if weight is not None], -1).flatten()[inside])
         samples, columns = (torch.cat(part) for part in found[:2])
         values = torch.cat(found[2]) if self.interp else samples.new_ones(samples.shape, dtype=real_dtype(x.dtype))
-        shape = (self.shape[1], self.shape[0])
-        if not adjoint:
-            order = torch.argsort(columns, stable=True)
-            samples, columns, values = columns[order], samples[order], values[order]
-            shape = self.shape
-        ends = torch.bincount(samples, minlength=shape[0]).cumsum(0)
-        starts = torch.cat((ends.new_zeros(1), ends)).to(torch.int32)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that this layout of torch is in beta
-            return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
+        if adjoint:
+            return sparse_matrix(samples, columns, values, (self.shape[1], self.shape[0]))
+        order = torch.argsort(columns, stable=True)
+        return sparse_matrix(columns[order], samples[order], values[order], self.shape)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_matrices": {}}  # copies and pickles make their own
-
-
-def no_curve(index: Tensor, inside: Tensor) -> Tensor:
-    """Return ``index`` where it is inside, and the sign of no sample elsewhere."""
-    return torch.where(inside, index, -1)

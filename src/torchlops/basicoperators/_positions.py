@@ -18,12 +18,13 @@ def register_positions(operator: LinearOperator, name: str, value: Any) -> bool:
 
     A tensor becomes a tensor of the operator: it carries gradients, a change of it is seen by the next call, and
     it takes part in the dtype of the result. An array, a list or a range is geometry. It becomes a buffer of
-    float64 constants, from which tables may be made once and for all, and leaves the dtype to the data.
+    float64 constants, from which tables may be made once and for all, is no part of the state, and leaves the dtype
+    to the data.
     """
     if isinstance(value, Tensor):
         operator._register(name, value)
         return True
-    operator.register_buffer(name, constants(value, f"{type(operator).__name__}: {name}"))
+    operator.register_buffer(name, constants(value, f"{type(operator).__name__}: {name}"), persistent=False)
     return False
 
 
@@ -47,8 +48,12 @@ def is_readable(tensor: Tensor) -> bool:
 
 
 def weight_dtype(operator: LinearOperator, x: Tensor) -> torch.dtype:
-    """Return the real dtype of the weights that ``operator`` derives from its positions and applies to ``x``."""
-    return promote([real_dtype(x.dtype), *(real_dtype(tensor.dtype) for tensor in operator._own_tensors())])
+    """Return the real dtype of the weights that ``operator`` derives from its positions and applies to ``x``.
+
+    As everywhere in torch, a tensor of no axis leaves the dtype to those that have some.
+    """
+    own = [real_dtype(tensor.dtype) for tensor in operator._own_tensors() if tensor.ndim]
+    return promote([real_dtype(x.dtype), *own])
 
 
 def in_result_dtype(operator: LinearOperator, x: Tensor) -> Tensor:
@@ -60,3 +65,8 @@ def in_result_dtype(operator: LinearOperator, x: Tensor) -> Tensor:
 def precise(positions: Tensor) -> Tensor:
     """Return positions in float32 at least: half precision does not tell the samples of a long axis apart."""
     return positions.to(torch.promote_types(positions.dtype, torch.float32))
+
+
+def whole_numbers(start: int, stop: int, like: Tensor) -> Tensor:
+    """Return the numbers from ``start`` to before ``stop``, in the dtype and on the device of ``like``."""
+    return torch.arange(start, stop, dtype=like.dtype, device=like.device)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import as_trailing_axis
+from torchlops.shapes import Dims, as_trailing_axis
 
 Slab: TypeAlias = "tuple[slice, slice]"
 
@@ -195,7 +195,7 @@ def sum_of_stencils(
 def write_sum_of_stencils(
     inputs: Sequence[Tensor], stencils: Sequence[Stencil], axes: Sequence[int], out: Tensor, adjoint: bool = False
 ) -> None:
-    """Write ``sum_k S_k x_k`` into ``out``; all tensors are as from :func:`from_axis` of the first axis."""
+    """Write ``sum_k S_k x_k`` into ``out``. All tensors are as from :func:`from_axis` of the foremost of ``axes``."""
     scratch = scratch_for(out)
     for slab in slabs(out):
         total = out[slab]
@@ -241,13 +241,13 @@ def _slab_sizes(x: Tensor, least: int) -> tuple[int, int]:
 
 
 class StencilOperator(LinearOperator):
-    """An operator that is one stencil along one axis. Subclasses say which, by :meth:`_make_stencil`."""
-
-    def __init__(self, dims: Any, axis: int, dtype: DType, name: str | None) -> None:
-        super().__init__(dims, dtype=dtype, name=name)
-        self.axis = as_trailing_axis(axis, self.dims)
+    """An operator that is one stencil along one axis. Subclasses say which, as ``self._stencil``."""
 
     _stencil: Stencil
+
+    def __init__(self, dims: Dims, axis: int, dtype: DType, name: str | None) -> None:
+        super().__init__(dims, dtype=dtype, name=name)
+        self.axis = as_trailing_axis(axis, self.dims)
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._stencil.apply(x, self.axis)
@@ -271,8 +271,8 @@ def as_number(value: Any, what: str) -> float:
         )
     try:
         return float(value)
-    except TypeError:
-        raise TypeError(f"{what} must be a number, got {value!r}") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} must be a real number, got {value!r}") from None
 
 
 def as_step(value: Any, what: str) -> float:

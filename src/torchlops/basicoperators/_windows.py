@@ -13,7 +13,7 @@ from torch import Tensor
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import from_axis, slabs, zeros_along
 from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import as_trailing_axes
+from torchlops.shapes import Dims, as_trailing_axes, per_axis
 
 
 def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
@@ -32,8 +32,8 @@ def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
         power = torch.cat([zeros, x, zeros], axis)
     else:
         power = torch.constant_pad_nd(x, (0, 0) * (-axis - 1) + (half, half))
-    # power[i] is the sum of the 2^k samples from i on
-    total = power.narrow(axis, 0, n)  # of the first samples of the window; its width is odd
+    # power[i] is the sum of `width` samples from i on, total[i] that of the first `done` samples of window i.
+    total = power.narrow(axis, 0, n)
     done, width = 1, 1
     while done < 2 * half + 1:
         size = power.shape[axis] - width
@@ -48,15 +48,15 @@ def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
 class SmoothingOperator(LinearOperator):
     """A moving average with equal weights: self-adjoint. Subclasses differ in how many axes they take."""
 
-    def __init__(self, nsmooth: Sequence[int], dims: Any, axes: Sequence[int], dtype: DType, name: str | None) -> None:
+    def __init__(
+        self, nsmooth: int | Sequence[int], dims: Dims, axes: Sequence[int], dtype: DType, name: str | None
+    ) -> None:
         super().__init__(dims, dtype=dtype, name=name)
         self._axes = as_trailing_axes(axes, self.dims)
         owner = type(self).__name__
-        if len(nsmooth) != len(self._axes) or not self._axes:
-            raise ValueError(
-                f"{owner} takes one nsmooth for each of one or more axes, got nsmooth={tuple(nsmooth)} and "
-                f"axes={tuple(axes)}"
-            )
+        if not self._axes:
+            raise ValueError(f"{owner} takes one axis at least")
+        nsmooth = per_axis(nsmooth, len(self._axes), f"{owner}: nsmooth")
         self._widths = tuple(_as_odd(width, f"{owner}: nsmooth") for width in nsmooth)
         self._weight = 1 / math.prod(self._widths)
 

@@ -10,7 +10,7 @@ from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number, from_axis, sum_of_stencils, write_sum_of_stencils
 from torchlops.basicoperators.secondderivative import second_derivative
 from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import Dims, as_trailing_axes
+from torchlops.shapes import Dims, as_trailing_axes, per_axis
 
 
 class Laplacian(LinearOperator):
@@ -23,16 +23,16 @@ class Laplacian(LinearOperator):
     Args:
         dims: Shape of the model.
         axes: The axes.
-        weights: Weight :math:`w_a` of each axis, real.
-        sampling: Step of each axis, in its unit.
+        weights: Weight :math:`w_a` of each axis, real, or one for all.
+        sampling: Step of each axis, in its unit, or one for all.
         edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
         dtype: Label of the operator.
         name: A name for errors.
 
     Raises:
-        ValueError: when ``axes``, ``weights`` and ``sampling`` differ in length, or where
-            :class:`SecondDerivative` raises.
+        ValueError: when there is not one weight and one step for each axis, or where :class:`SecondDerivative`
+            raises.
 
     Example:
         >>> import torch
@@ -45,21 +45,20 @@ class Laplacian(LinearOperator):
         self,
         dims: Dims,
         axes: Sequence[int] = (-2, -1),
-        weights: Sequence[float] = (1.0, 1.0),
-        sampling: Sequence[float] = (1.0, 1.0),
+        weights: float | Sequence[float] = (1.0, 1.0),
+        sampling: float | Sequence[float] = (1.0, 1.0),
         edge: bool = False,
         kind: str = "centered",
         dtype: DType = "float64",
         name: str = "L",
     ) -> None:
         super().__init__(dims, dtype=dtype, name=name)
-        if not len(axes) == len(weights) == len(sampling) or not len(axes):
-            raise ValueError(
-                "Laplacian takes one weight and one sampling for each of one or more axes, got "
-                f"axes={tuple(axes)}, weights={tuple(weights)}, sampling={tuple(sampling)}"
-            )
         self.axes = as_trailing_axes(axes, self.dims)
-        self.weights, self.sampling, self.edge, self.kind = tuple(weights), tuple(sampling), edge, kind
+        if not self.axes:
+            raise ValueError("Laplacian takes one axis at least")
+        self.weights = per_axis(weights, len(self.axes), "Laplacian: weights")
+        self.sampling = per_axis(sampling, len(self.axes), "Laplacian: sampling")
+        self.edge, self.kind = edge, kind
         self._stencils = tuple(
             second_derivative(self.dims[axis], step, kind, edge, "Laplacian", as_number(weight, "Laplacian: weights"))
             for axis, weight, step in zip(self.axes, self.weights, self.sampling, strict=True)

@@ -84,7 +84,7 @@ class Regression(LinearOperator):
         powers, y = self._powers(self.taxis, y)
         return _product(y, conjugate(powers).mT)
 
-    def apply(self, t: Any, x: Any = None) -> Any:  # type: ignore[override]
+    def apply(self, t: Any, x: Any = None) -> Any:
         """Return the values at points ``t`` of the polynomial with coefficients ``x``.
 
         Given a function alone, this is ``nn.Module.apply``, which calls it on every submodule.

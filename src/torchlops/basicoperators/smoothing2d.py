@@ -19,7 +19,7 @@ class Smoothing2D(SmoothingOperator):
 
     Args:
         nsmooth: Lengths :math:`n_1` and :math:`n_2` of the rectangle along the two axes, in samples. Even ones
-            are made odd by adding 1, as in PyLops.
+            are made odd by adding 1, as in PyLops. One number stands for both.
         dims: Shape of the model.
         axes: The two axes, in the order of ``nsmooth`` (PyLops takes them in ascending order whatever is given).
         dtype: Label of the operator.
@@ -40,7 +40,7 @@ class Smoothing2D(SmoothingOperator):
 
     def __init__(
         self,
-        nsmooth: Sequence[int],
+        nsmooth: int | Sequence[int],
         dims: Dims,
         axes: Sequence[int] = (-2, -1),
         dtype: DType = "float64",

@@ -19,7 +19,7 @@ class SmoothingND(SmoothingOperator):
 
     Args:
         nsmooth: Length :math:`n_a` of the box along each of the axes, in samples. Even ones are made odd by
-            adding 1, as in PyLops.
+            adding 1, as in PyLops. One number stands for all.
         dims: Shape of the model.
         axes: The axes, in the order of ``nsmooth`` (PyLops takes them in ascending order whatever is given).
         dtype: Label of the operator.
@@ -40,7 +40,7 @@ class SmoothingND(SmoothingOperator):
 
     def __init__(
         self,
-        nsmooth: Sequence[int],
+        nsmooth: int | Sequence[int],
         dims: Dims,
         axes: Sequence[int] = (-2, -1),
         dtype: DType = "float64",

@@ -97,7 +97,7 @@ class Spread(CurveOperator):
         self.usetable = table is not None
         self.fh = fh
         if table is not None:
-            self.register_buffer("table", _as_indices(table))
+            self.register_buffer("table", _as_indices(table), persistent=False)
         if dtable is not None:
             register_positions(self, "dtable", dtable)
 
@@ -106,19 +106,19 @@ class Spread(CurveOperator):
             return self._call_fh(self.fh, start, count, device)
         index = self.table.narrow(0, start, count)
         if not self.interp:
-            return Curves(index, None)
+            return index, None
         weight = self.dtable.narrow(0, start, count)
-        return Curves(index, torch.where(index >= 0, weight, 0))  # weights of skipped samples may be NaN
+        return index, torch.where(index >= 0, weight, 0)  # weights of skipped samples may be NaN
 
     def _call_fh(self, fh: Callable[[int, int], Any], start: int, count: int, device: torch.device) -> Curves:
         nt0 = self.dims[1]
         shape = (count, nt0, self.dimsd[0])
         found = [fh(ix0, it0) for ix0 in range(start, start + count) for it0 in range(nt0)]
         if not self.interp:
-            return Curves(_as_indices(_stack(found)).reshape(shape).to(device), None)
+            return _as_indices(_stack(found)).reshape(shape).to(device), None
         index = _as_indices(_stack([pair[0] for pair in found])).reshape(shape).to(device)
         weight = _stack([pair[1] for pair in found]).reshape(shape).to(device)
-        return Curves(index, torch.where(index >= 0, weight, 0))
+        return index, torch.where(index >= 0, weight, 0)
 
     def _tables(self) -> tuple[Tensor, ...]:
         return (self.table, self.dtable) if self.interp else (self.table,)
@@ -138,7 +138,7 @@ def _stack(found: list[Any]) -> Tensor:
 
 
 def _as_indices(table: Any) -> Tensor:
-    """Return indices as int32, -1 for NaN. (Floats hold what int32 does not, so they are compared before.)"""
+    """Return indices as int32, and -1 for what is none: NaN, and numbers that int32 does not hold."""
     numbers = table.detach() if isinstance(table, Tensor) else torch.from_numpy(np.array(table))
     inside = (numbers >= 0) & (numbers < 2**31 - 1)
     return torch.where(inside, numbers, -1).to(torch.int32)

@@ -18,10 +18,40 @@ def _sparse(rows: int, columns: int, is_complex: bool = False) -> scipy.sparse.c
     return scipy.sparse.csr_matrix(np.where(rng.random((rows, columns)) < 0.5, values, 0))
 
 
+# Functions of a module, since lambdas cannot be pickled.
+
+
+def _integrate(x):
+    return np.cumsum(x) * 2
+
+
+def _integrate_adjoint(y):
+    return np.cumsum(y[::-1])[::-1] * 2
+
+
+def _integrate_tensor(x):
+    return x.cumsum(0) * 2
+
+
+def _integrate_tensor_adjoint(y):
+    return y.flip(0).cumsum(0).flip(0) * 2
+
+
+def _differences(x):
+    return x[1:] - x[:-1]
+
+
+def _differences_adjoint(y):
+    return -np.diff(y, prepend=0, append=0)
+
+
 def _function_operator(lops, arrays=None):
     if arrays is None:
-        return lops.FunctionOperator(lambda x: np.cumsum(x) * 2, lambda y: np.cumsum(y[::-1])[::-1] * 2, 5)
-    return lops.FunctionOperator(lambda x: x.cumsum(0) * 2, lambda y: y.flip(0).cumsum(0).flip(0) * 2, 5, arrays=arrays)
+        return lops.FunctionOperator(_integrate, _integrate_adjoint, 5)
+    return lops.FunctionOperator(_integrate_tensor, _integrate_tensor_adjoint, 5, arrays=arrays)
+
+
+NO_EXPORT = {"export": "torch.export cannot take torch.vmap over a batch of any size; aslinearoperator says so"}
 
 
 CASES = [
@@ -90,13 +120,19 @@ CASES = [
     Case("FunctionOperator NumPy", _function_operator),
     Case(
         "FunctionOperator NumPy rectangular",
-        lambda lops: lops.FunctionOperator(lambda x: x[1:] - x[:-1], lambda y: -np.diff(y, prepend=0, append=0), 3, 4),
+        lambda lops: lops.FunctionOperator(_differences, _differences_adjoint, 3, 4),
     ),
-    Case("FunctionOperator torch", lambda lops: _function_operator(lops, "torch"), twin=_function_operator),
+    Case(
+        "FunctionOperator torch",
+        lambda lops: _function_operator(lops, "torch"),
+        twin=_function_operator,
+        opt_out=NO_EXPORT,
+    ),
     Case(
         "FunctionOperator torch without its adjoint",
-        lambda lops: lops.FunctionOperator(lambda x: x.cumsum(0) * 2, 5, arrays="torch"),
+        lambda lops: lops.FunctionOperator(_integrate_tensor, 5, arrays="torch"),
         twin=_function_operator,
+        opt_out=NO_EXPORT,
     ),
     Case(
         "VStack", lambda lops, A, B: lops.VStack([lops.MatrixMult(A), lops.MatrixMult(B)]), [random(2, 3), random(4, 3)]
