@@ -16,7 +16,7 @@ DType: TypeAlias = "torch.dtype | np.dtype[Any] | type | str"
 HALF_PRECISIONS = frozenset({torch.bfloat16, torch.float16, torch.complex32})
 
 # A table, and not torch.empty(0, dtype=dtype).numpy().dtype, which torch.compile cannot follow.
-_NUMPY_OF = {
+_NUMPY_OF: dict[torch.dtype, np.dtype[Any]] = {
     torch.float64: np.dtype(np.float64),
     torch.float32: np.dtype(np.float32),
     torch.float16: np.dtype(np.float16),
