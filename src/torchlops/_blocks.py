@@ -1,0 +1,71 @@
+"""Memory for fast kernels: outputs on huge pages, and work in blocks that stay in the cache.
+
+On large arrays the time of a kernel goes into memory, not arithmetic. The first touch of an array that torch
+allocates costs about eight passes over it, page by page; NumPy asks the system for huge pages, which take that
+cost to one pass. And a kernel that passes over its data several times does so in the cache where it finishes one
+block before the next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK = 1 << 18
+"""Elements of a block: some that fit in the cache of a core together with what is computed from them."""
+
+_HUGE = 1 << 22  # bytes from which NumPy asks for huge pages
+
+
+def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return an uninitialised tensor on the CPU, on huge pages where it is large."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _HUGE:
+        return torch.empty(shape, dtype=dtype)
+    return torch.from_numpy(np.empty(size, dtype=np.uint8)).view(dtype).view(*shape)
+
+
+def in_blocks(
+    x: Tensor, dims: Sequence[int], dtype: torch.dtype, axes: Sequence[int], transform: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return ``transform(x)``, computed block by block, for a transform that acts along ``axes`` alone.
+
+    Args:
+        x: Input of shape ``(*batch, *dims of the input)``.
+        dims: Shape of one output.
+        dtype: Type of the output.
+        axes: The axes that ``transform`` needs whole, counted from the end.
+        transform: What to apply to each block, which has the axes from the first of ``axes`` on, and one before.
+    """
+    ndim = len(dims)
+    y = empty((*x.shape[: x.ndim - ndim], *dims), dtype)
+    for xs, ys, _ in blocks(x, y, -min(axes), axes):
+        ys.copy_(transform(xs))
+    return y
+
+
+def blocks(x: Tensor, y: Tensor, ndim: int, axes: Sequence[int]) -> Iterator[tuple[Tensor, Tensor, slice]]:
+    """Yield matching pieces of ``x`` and ``y`` of about ``BLOCK`` elements.
+
+    The axes before the last ``ndim`` are taken as one and divided; where one item of it is too large, and the last
+    axis is not among ``axes``, that is divided too. The slice says which part of the last axis the pieces are.
+    """
+    x, y = _flattened(x, ndim), _flattened(y, ndim)
+    item = max(math.prod(x.shape[1:]), math.prod(y.shape[1:]))
+    rows = max(BLOCK // item, 1)
+    columns = x.shape[-1]
+    width = columns if -1 in axes else min(max(BLOCK * columns // item, 16), columns)
+    for i in range(0, x.shape[0], rows):
+        count = min(rows, x.shape[0] - i)
+        for j in range(0, columns, width):
+            part = slice(j, min(j + width, columns)) if width < columns else slice(None)
+            yield x.narrow(0, i, count)[..., part], y.narrow(0, i, count)[..., part], part
+
+
+def _flattened(x: Tensor, ndim: int) -> Tensor:
+    """Return ``x`` with the axes before the last ``ndim`` in one, also where it is empty."""
+    return x.reshape(math.prod(x.shape[: x.ndim - ndim]), *x.shape[x.ndim - ndim :])
