@@ -123,7 +123,7 @@ def _batched(
     if not batch:
         out = function(x)
     elif batch.numel() == 0:
-        return x.new_zeros((*batch, *dims_out))
+        return x.new_zeros((*batch, *dims_out)) + x.sum() * 0  # tied to its input
     else:
         out = torch.func.vmap(function)(x.reshape((batch.numel(), *dims)))
     if tuple(out.shape[len(batch[:1]) :]) != dims_out:
