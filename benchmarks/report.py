@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 MODES = {"forward": "forward", "both": "forward + backward"}
 MEMORY = {"default": "memory as the system gives it", "reused": "memory reused"}
+ONE_SMALL_MODEL = (
+    "one small model: our kernel makes more calls of torch, of 1 to 2 µs each, than PyLops's makes calls of NumPy"
+)
 Record = dict[str, Any]
 Results = dict[str, Any]
 
@@ -71,7 +75,7 @@ def targets(results: Results) -> list[Target]:
     cells = {(r["size"], r["batch"], r["dtype"]) for r in reused["large"]}
     large = [r for r in default["ratios"] if (r["size"], r["batch"], r["dtype"]) in cells]
     return [
-        _overhead_target(default["overheads"]),
+        *_overhead_targets(default["overheads"]),
         *(
             _at_least(f"256 models of 64 to 256 samples, {MODES[mode]}", least, times_faster(small, mode))
             for mode, least in (("forward", 10.0), ("both", 5.0))
@@ -94,12 +98,19 @@ def _at_least(what: str, least: float, found: float | None) -> Target:
     return Target(goal, "not measured" if found is None else times(found), found is not None and found >= least)
 
 
-def _overhead_target(overheads: Sequence[Record]) -> Target:
-    above = {r["operator"]: r["ours"] - r["hand"] for r in overheads if "hand" in r}
-    over = sorted((name for name, value in above.items() if value > 5), key=lambda name: -above[name])
-    middle = sorted(above.values())[len(above) // 2] if above else math.nan
-    found = f"median {middle:.1f} µs; above 5 µs: {_few([f'{name} ({above[name]:.0f})' for name in over])}"
-    return Target("a call on 64 samples: at most 5 µs above the bare torch expression", found, not over)
+def _overhead_targets(overheads: Sequence[Record]) -> list[Target]:
+    native = [r for r in overheads if "hand" in r]
+    kinds = {"our own torch expression": "kernel", "the hand-written one": "hand"}
+    found = []
+    for what, name in kinds.items():
+        above = {r["operator"]: r["ours"] - r[name] for r in native}
+        over = sorted((operator for operator, value in above.items() if value > 5), key=lambda o: -above[o])
+        middle = statistics.median(above.values()) if above else math.nan
+        said = (
+            f"median {middle:.1f} µs; above 5 µs: {_few([f'{operator} ({above[operator]:.0f})' for operator in over])}"
+        )
+        found.append(Target(f"a call on 64 samples: at most 5 µs above {what}", said, not over))
+    return found
 
 
 def _none_slower(records: Sequence[Record]) -> Target:
@@ -229,7 +240,8 @@ def slower_table(records: Sequence[Record], why: dict[str, str]) -> str:
         cases = [case for case in slower if case[1]["operator"] == name]
         value, record, mode = cases[0]
         where = f"{record['size']}, batch {record['batch']}, {record['dtype']}, {MODES[mode]}"
-        rows.append([name, str(len(cases)), f"{value:.2f}", where, why.get(name, "")])
+        small = all(r["size"].endswith("samples") and r["batch"] == 1 for _, r, _ in cases)
+        rows.append([name, str(len(cases)), f"{value:.2f}", where, why.get(name) or (ONE_SMALL_MODEL if small else "")])
     return table(["operator", "cases", "worst", "where", "why"], rows, side="---") if rows else "Nowhere."
 
 
@@ -364,7 +376,7 @@ def summary(results: Results) -> str:
             "hand-written torch take, geometric means over the operators in float32:",
             mean_table(single, with_dtype=False),
             target_table(results),
-            f"{machine(results)} Every figure is in [benchmarks/RESULTS.md](benchmarks/RESULTS.md).",
+            machine(results),
         ]
     )
 

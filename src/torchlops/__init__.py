@@ -1,6 +1,6 @@
 """Linear operators for inverse problems that PyTorch differentiates exactly."""
 
-from torchlops import basicoperators, signalprocessing, utils
+from torchlops import basicoperators, signalprocessing, testing, utils
 from torchlops.basicoperators import *  # noqa: F403
 from torchlops.basicoperators import __all__ as _basicoperators
 from torchlops.linearoperator import LinearOperator
@@ -46,6 +46,7 @@ __all__ = [
     "taper2d",
     "taper3d",
     "tapernd",
+    "testing",
     "utils",
 ]
 __all__ += _basicoperators
