@@ -420,7 +420,7 @@ def power(part: LinearOperator, n: int) -> LinearOperator:
 
 def conjugate(x: Tensor) -> Tensor:
     """Return ``conj(x)`` in memory of its own, without the lazy conjugate bit."""
-    return x.conj() * 1 if x.is_complex() else x
+    return torch.complex(x.real, -x.imag) if x.is_complex() else x
 
 
 def _most_axes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

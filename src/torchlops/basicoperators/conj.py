@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from torchlops.arrays import DType
@@ -18,7 +19,7 @@ class Conj(LinearOperator):
         name: A name for errors.
 
     Example:
-        >>> import torch
+
         >>> Conj(2)(torch.tensor([1 + 2j, 3 - 1j]))
         tensor([1.-2.j, 3.+1.j])
     """
@@ -27,6 +28,6 @@ class Conj(LinearOperator):
         super().__init__(dims, dtype=dtype, clinear=False, name=name)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return x.conj() * 1 if x.is_complex() else x.clone()
+        return torch.complex(x.real, -x.imag) if x.is_complex() else x.clone()
 
     _adjoint = _inverse = _forward
