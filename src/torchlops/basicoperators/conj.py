@@ -19,7 +19,6 @@ class Conj(LinearOperator):
         name: A name for errors.
 
     Example:
-
         >>> Conj(2)(torch.tensor([1 + 2j, 3 - 1j]))
         tensor([1.-2.j, 3.+1.j])
     """
