@@ -327,8 +327,9 @@ def render(results: Results) -> str:
         "- Models of 64 and 256 samples are 8 x 8 and 16 x 16 for operators that need two axes. Real, Imag, Conj and "
         "the complex FFTs take complex models of the same precision.\n\n"
         "The C library takes fresh memory from the system for each large output, and the first touch of its pages "
-        "costs more than the arithmetic of most operators. That is what a user gets, and what the tables show where "
-        "they do not say *memory reused*: that is a process that has called `torchlops.utils.reuse_memory()`.",
+        "costs more than the arithmetic of most operators (less for NumPy, which asks for huge pages, than for torch). "
+        "That is what a user gets, and what the tables show where they do not say *memory reused*: that is a process "
+        "that has called `torchlops.utils.reuse_memory()`.",
         "## Targets",
         target_table(results),
         *(["**Answers differ from ours:** " + ", ".join(wrong)] if wrong else []),

@@ -70,4 +70,4 @@ def seconds_of(function: Callable[[], Any], clock: Callable[[], float] = time.pe
 
 def runs_for(seconds: float) -> int:
     """Return how often a function that takes ``seconds`` is run."""
-    return 1 if seconds > 0.25 else 2 if seconds > 0.1 else 3
+    return 1 if seconds > 0.15 else 2 if seconds > 0.06 else 3

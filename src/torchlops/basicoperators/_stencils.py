@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_trailing_axis
@@ -87,7 +88,7 @@ class Stencil:
     def fast(self, x: Tensor, axis: int, adjoint: bool = False) -> Tensor:
         """Return what ``apply`` returns, by the kernel that writes in place."""
         x = x.contiguous()
-        y = x.new_empty(x.shape)
+        y = empty(x.shape, x.dtype)
         source, target = from_axis(x, axis), from_axis(y, axis)
         for slab in slabs(target):
             part = target[slab]

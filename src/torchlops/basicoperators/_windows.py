@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import from_axis, slabs, zeros_along
 from torchlops.linearoperator import LinearOperator
@@ -69,7 +70,7 @@ class SmoothingOperator(LinearOperator):
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         x = x.contiguous()
-        y = x.new_empty(x.shape)
+        y = empty(x.shape, x.dtype)
         # The slabs are cut along the first axis. It is summed first, since its window reaches into the next slab.
         windows = sorted(zip(self._axes, self._widths, strict=True))
         leading = windows[0][0]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number
 from torchlops.linearoperator import LinearOperator
@@ -106,7 +107,7 @@ class CausalIntegration(LinearOperator):
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         axis, n = self.axis, self.dims[self.axis]
-        y = torch.empty_like(x, memory_format=torch.contiguous_format)
+        y = empty(x.shape, x.dtype)
         _add_up(x.unbind(axis), y.unbind(axis), self._step)
         if self.kind != "full":
             y.sub_(x, alpha=0.5 * self._step)
@@ -116,7 +117,7 @@ class CausalIntegration(LinearOperator):
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         axis, n = self.axis, self.dims[self.axis]
-        x = y.new_empty((*y.shape[:axis], n, *y.shape[y.ndim + axis + 1 :]))
+        x = empty((*y.shape[:axis], n, *y.shape[y.ndim + axis + 1 :]), y.dtype)
         rest = x.narrow(axis, 1, n - 1) if self.removefirst else x
         _add_up(y.unbind(axis)[::-1], rest.unbind(axis)[::-1], self._step)
         first = rest.select(axis, 0) * (0.5 if self._is_trapezoidal else 1.0)

@@ -26,6 +26,7 @@ class Diagonal(LinearOperator):
         ValueError: when ``diag`` does not fit ``dims``.
 
     Example:
+        >>> import torch
         >>> Diagonal(torch.tensor([1.0, 2.0]), dims=(2, 3), axis=0)(torch.ones(2, 3))
         tensor([[1., 1., 1.],
                 [2., 2., 2.]])

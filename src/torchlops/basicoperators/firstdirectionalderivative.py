@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchlops._blocks import empty
 from torchlops.algebra import conjugate
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import (
@@ -97,7 +98,7 @@ class FirstDirectionalDerivative(LinearOperator):
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         x = x.contiguous()
-        y = x.new_empty(x.shape)
+        y = empty(x.shape, x.dtype)
         leading = self.axes[0]
         source, target = from_axis(x, leading), from_axis(y, leading)
         scratch = scratch_for(target)
@@ -115,7 +116,7 @@ class FirstDirectionalDerivative(LinearOperator):
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         y = y.contiguous()
-        x = y.new_empty(y.shape)
+        x = empty(y.shape, y.dtype)
         leading = self.axes[0]
         source, target = from_axis(y, leading), from_axis(x, leading)
         directions = self._directions(conjugate(self.v))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import from_axis, slabs, sum_of_stencils, write_sum_of_stencils
 from torchlops.basicoperators.firstderivative import first_derivative
@@ -67,7 +68,7 @@ class Gradient(LinearOperator):
     def _fast_forward(self, x: Tensor) -> Tensor:
         x = x.contiguous()
         leading = self.axes[0]
-        y = x.new_empty((*x.shape[:leading], *self.dimsd))
+        y = empty((*x.shape[:leading], *self.dimsd), x.dtype)
         source = from_axis(x, leading)
         targets = from_axis(y, leading - 1).unbind(1)
         for slab in slabs(source):
@@ -80,7 +81,7 @@ class Gradient(LinearOperator):
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         y = y.contiguous()
         leading = self.axes[0]
-        x = y.new_empty((*y.shape[: leading - 1], *self.dims))
+        x = empty((*y.shape[: leading - 1], *self.dims), y.dtype)
         inputs = from_axis(y, leading - 1).unbind(1)
         write_sum_of_stencils(inputs, self._stencils, self.axes, from_axis(x, leading), adjoint=True)
         return x

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number, from_axis, sum_of_stencils, write_sum_of_stencils
 from torchlops.basicoperators.secondderivative import second_derivative
@@ -78,7 +79,7 @@ class Laplacian(LinearOperator):
 
     def _fast(self, x: Tensor, adjoint: bool) -> Tensor:
         x = x.contiguous()
-        y = x.new_empty(x.shape)
+        y = empty(x.shape, x.dtype)
         leading = min(self.axes)
         inputs = [from_axis(x, leading)] * len(self.axes)
         write_sum_of_stencils(inputs, self._stencils, self.axes, from_axis(y, leading), adjoint)

@@ -80,7 +80,8 @@ def check(
     """Hold an operator to every promise of the library.
 
     Args:
-        A: The operator, a small one: its matrix is measured column by column.
+        A: The operator, a small one, built from leaf tensors: it is copied, and its matrix is measured column by
+            column.
         build: Builds the operator from ``tensors``; with it, the derivatives with respect to them are checked
             too, and that a change of theirs is seen.
         tensors: The floating or complex tensors, in double precision, that ``build`` takes and that carry
