@@ -74,7 +74,7 @@ class MemoizeOperator(CompositeOperator):
             self._seen = [(tensor, tensor.detach(), tensor._version) for tensor in self._all_tensors()]
         store = self._store[adjoint]
         for known, result in store:
-            if known.dtype == x.dtype and known.device == x.device and torch.equal(known, x):
+            if known.shape == x.shape and known.dtype == x.dtype and known.device == x.device and torch.equal(known, x):
                 return result.clone()
         y = part._run(x, adjoint)
         self.neval += 1
@@ -85,10 +85,11 @@ class MemoizeOperator(CompositeOperator):
 
     def _may_remember(self, x: Tensor) -> bool:
         """Whether a result depends on values alone, which is so in plain eager execution without gradients."""
+        if torch.compiler.is_compiling() or not is_plain_eager():
+            return False
         tensors = (x, *self._all_tensors())
         return (
-            is_plain_eager()
-            and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+            not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
             and not any(tensor.is_meta or tensor.is_inference() for tensor in tensors)
             and all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
             and not any(is_wrapped(tensor) or is_batched_by_legacy_vmap(tensor) for tensor in tensors)

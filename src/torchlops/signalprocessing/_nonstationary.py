@@ -127,7 +127,7 @@ class NonStationary(LinearOperator):
             along = product(
                 *([self._offset(axis, k, adjoint) for k in range(self._taps[axis])] for axis in range(1, ndim))
             )
-            each = values.flatten(1 - 2 * ndim, -ndim - 1).unbind(-ndim - 1)
+            each = _merged(values, 1 - 2 * ndim, -ndim - 1).unbind(-ndim - 1)
             for value, places in zip(each, along, strict=True):
                 for axis, (_, at) in enumerate(places, start=1):
                     value = value.narrow(axis - ndim, at, self._grid[axis])
@@ -265,6 +265,12 @@ class NonStationaryConvolution(NonStationary):
 
     def extra_repr(self) -> str:
         return filters_repr(self._indices, self.hshape)
+
+
+def _merged(x: Tensor, first: int, last: int) -> Tensor:
+    """Return ``x.flatten(first, last)``, which is no view, since torch cannot map that one in batched gradients."""
+    first, last = first % x.ndim, last % x.ndim
+    return x.reshape((*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
 
 def _contract(values: Tensor, ndim: int, pieces: list[tuple[int, Tensor]]) -> Tensor:

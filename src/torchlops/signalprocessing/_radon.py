@@ -65,8 +65,8 @@ class RadonTransform(CurveOperator):
         for what, axis in zip(("taxis", *names[: len(haxes)]), (taxis, *haxes), strict=True):
             if len(axis) < 2:
                 raise ValueError(f"{owner} takes the step from its axes: {what} must have two samples at least")
-        self_dims = math.prod(len(axis) for axis in paxes), len(taxis)
-        data_dims = math.prod(len(axis) for axis in haxes), len(taxis)
+        self_dims = math.prod([len(axis) for axis in paxes]), len(taxis)
+        data_dims = math.prod([len(axis) for axis in haxes]), len(taxis)
         axes = dict(zip(("taxis", *names), (taxis, *haxes, *paxes), strict=True))
         learns = any(isinstance(axis, Tensor) for axis in axes.values())
         super().__init__(self_dims, data_dims, bool(interp), not (learns or onthefly), dtype, name)

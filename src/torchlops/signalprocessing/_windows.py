@@ -85,7 +85,7 @@ class Windowed(CompositeOperator):
         nwin: Length of a window along each axis that has windows.
         nover: Overlap of the windows.
         nop: Shape of the model of a window; None for that which ``dims`` tell.
-        tapertype: Type of the tapers.
+        tapertype: Type of the tapers, or a tensor of them, ``(*nwins, *nwin)``.
         scalings: Factors, one a window.
         name: A name for errors.
     """
@@ -102,7 +102,7 @@ class Windowed(CompositeOperator):
         nwin: Sequence[int],
         nover: Sequence[int],
         nop: Sequence[int] | None,
-        tapertype: TaperType | None,
+        tapertype: TaperType | Tensor | None,
         scalings: Any,
         name: str,
     ) -> None:
@@ -118,10 +118,20 @@ class Windowed(CompositeOperator):
         of_window = tuple(size // count for size, count in zip(dims, nwins, strict=False)) + dims[len(nwins) :]
         self._check_sizes(part, dims, nwins, of_window, (*nwin, *dimsd[len(nwins) :]), nop)
         super().__init__((part,), dims=(*nwins, *of_window), dimsd=dimsd, name=name, real_model=part.real_model)
-        self.simOp, self.tapertype = part.shape[1] == math.prod(dims), tapertype
+        self.simOp = part.shape[1] == math.prod(dims)
         self._nwin, self._nover, self._ends = tuple(nwin), tuple(nover), ends
         self._overlap = OverlapAdd(nwins, nwin, nover, dimsd)
-        self.register_buffer("taps", None if tapertype is None else self._tapers(tapertype, part._torch_dtype()))
+        if isinstance(tapertype, Tensor):
+            self.tapertype: str | None = "a tensor"
+            if tuple(self._register("taps", tapertype).shape) != (*nwins, *nwin):
+                raise ValueError(
+                    f"{type(self).__name__} takes tapers of shape (*nwins, *nwin) = {(*nwins, *nwin)}, "
+                    f"got {tuple(tapertype.shape)}"
+                )
+        else:
+            self.tapertype = tapertype
+            tapers = None if tapertype is None else self._tapers(tapertype, part._torch_dtype())
+            self.register_buffer("taps", tapers)
         if scalings is None:
             self.register_buffer("scalings", None)
         elif self._register("scalings", scalings, part._torch_dtype()).numel() != math.prod(nwins):
@@ -165,7 +175,7 @@ class Windowed(CompositeOperator):
             along = np.tile(taper(nwin, nover, tapertype), (count, 1))
             along[0, :nover] = 1
             along[-1, nwin - nover :] = 1
-            shape = [1] * (ndim + len(self.dimsd))
+            shape = [1] * (2 * ndim)
             shape[axis], shape[axis + ndim] = count, nwin
             tapers.append(along.reshape(shape))
         return torch.from_numpy(reduce(np.multiply, tapers)).to(real_dtype(dtype))
@@ -196,15 +206,17 @@ class Windowed(CompositeOperator):
         return () if self.simOp else self.dims[: len(self._nwin)]
 
     def _weights(self, dtype: torch.dtype) -> Tensor | None:
-        """Return the tapers times the scalings. Tapers that do not learn have the precision of the data."""
+        """Return the tapers times the scalings. Tapers of the library's own have the precision of the data."""
         weights = self.taps
-        if weights is not None and not weights.requires_grad:
+        if weights is not None and "taps" not in self._tensor_names:
             weights = weights.to(real_dtype(dtype))
-        if self.scalings is None:
-            return weights
-        ndim = len(self._nwin)
-        scalings = self.scalings.reshape((*self.dims[:ndim], *(1 for _ in self.dimsd)))
-        return scalings if weights is None else weights * scalings
+        if self.scalings is not None:
+            ndim = len(self._nwin)
+            scalings = self.scalings.reshape((*self.dims[:ndim], *(1 for _ in range(ndim))))
+            weights = scalings if weights is None else weights * scalings
+        if weights is None:
+            return None
+        return weights.reshape((*weights.shape, *(1 for _ in self.dimsd[len(self._nwin) :])))
 
     def extra_repr(self) -> str:
         nwin, nover = (sizes[0] if len(sizes) == 1 else sizes for sizes in (self._nwin, self._nover))

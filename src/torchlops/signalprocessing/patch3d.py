@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from torchlops.shapes import Dims, accept_pylops_options
 from torchlops.signalprocessing._windows import Steps, Windowed, design
 from torchlops.utils.tapers import TaperType
@@ -61,7 +63,8 @@ class Patch3D(Windowed):
         nwin: Number of samples of a patch along each axis.
         nover: Number of samples by which patches overlap along each axis.
         nop: Shape of the model of a patch.
-        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None.
+        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None; or
+            the tapers themselves, a tensor ``(*nwins, *nwin)``, which may learn.
         savetaper: See :func:`~torchlops.shapes.accept_pylops_options`.
         scalings: One factor for each patch, flat or of shape ``nwins``; none by default.
         name: A name for errors.
@@ -93,7 +96,7 @@ class Patch3D(Windowed):
         nwin: Sequence[int],
         nover: Sequence[int],
         nop: Sequence[int],
-        tapertype: TaperType | None = "hanning",
+        tapertype: TaperType | Tensor | None = "hanning",
         savetaper: bool = True,
         scalings: Any = None,
         name: str = "P",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from torch import Tensor
+
 from torchlops.shapes import Dims, accept_pylops_options
 from torchlops.signalprocessing._windows import Steps, Windowed, design
 from torchlops.utils.tapers import TaperType
@@ -57,7 +59,8 @@ class Sliding1D(Windowed):
         dimd: Size of the data.
         nwin: Number of samples of a window.
         nover: Number of samples by which windows overlap.
-        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None.
+        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None; or
+            the tapers themselves, a tensor ``(*nwins, *nwin)``, which may learn.
         savetaper: See :func:`~torchlops.shapes.accept_pylops_options`.
         name: A name for errors.
 
@@ -86,7 +89,7 @@ class Sliding1D(Windowed):
         dimd: Dims,
         nwin: int,
         nover: int,
-        tapertype: TaperType | None = "hanning",
+        tapertype: TaperType | Tensor | None = "hanning",
         savetaper: bool = True,
         name: str = "S",
     ) -> None:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from torchlops.shapes import Dims, accept_pylops_options
 from torchlops.signalprocessing._windows import Steps, Windowed, design
 from torchlops.utils.tapers import TaperType
@@ -61,7 +63,8 @@ class Sliding2D(Windowed):
         dimsd: Shape of the data.
         nwin: Number of samples of a window.
         nover: Number of samples by which windows overlap.
-        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None.
+        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None; or
+            the tapers themselves, a tensor ``(*nwins, *nwin)``, which may learn.
         savetaper: See :func:`~torchlops.shapes.accept_pylops_options`.
         name: A name for errors.
 
@@ -90,7 +93,7 @@ class Sliding2D(Windowed):
         dimsd: Dims,
         nwin: int,
         nover: int,
-        tapertype: TaperType | None = "hanning",
+        tapertype: TaperType | Tensor | None = "hanning",
         savetaper: bool = True,
         name: str = "S",
     ) -> None:

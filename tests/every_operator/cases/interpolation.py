@@ -48,7 +48,7 @@ def _bilinear(iava, dims):
 def _truncated_shift(lops):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # both libraries warn of what this case is about
-        return lops.signalprocessing.Shift((2, 5), 0.7, nfft=4, real=True)
+        return lops.signalprocessing.Shift((2, 5), 0.7, nfft=4, real=True, dtype="float64")
 
 
 def tensor(values):
@@ -106,23 +106,31 @@ CASES = [
     Case("Shift", lambda lops: lops.signalprocessing.Shift(5, 1.3)),
     Case("Shift even", lambda lops: lops.signalprocessing.Shift((2, 4), -0.3, sampling=0.5)),
     Case("Shift padded axis 0", lambda lops: lops.signalprocessing.Shift((3, 2), 0.4, axis=0, nfft=8)),
-    Case("Shift real even", lambda lops: lops.signalprocessing.Shift((2, 4), 0.75, real=True)),
-    Case("Shift real odd padded", lambda lops: lops.signalprocessing.Shift(5, 0.75, nfft=7, real=True)),
+    Case("Shift real even", lambda lops: lops.signalprocessing.Shift((2, 4), 0.75, real=True, dtype="float64")),
+    Case(
+        "Shift real odd padded", lambda lops: lops.signalprocessing.Shift(5, 0.75, nfft=7, real=True, dtype="float64")
+    ),
     Case("Shift real label", lambda lops: lops.signalprocessing.Shift((4, 2), 1.5, axis=0, dtype="float64")),
     Case("Shift truncated", _truncated_shift),
     Case(
         "Shift for each trace",
-        lambda lops: lops.signalprocessing.Shift((3, 4), np.array([0.0, 0.5, -1.25]), real=True),
+        lambda lops: lops.signalprocessing.Shift((3, 4), np.array([0.0, 0.5, -1.25]), real=True, dtype="float64"),
     ),
     Case(
         "Shift for each trace of the middle axis",
         lambda lops: lops.signalprocessing.Shift((2, 3, 2), np.array([[0.5, 1.5], [-0.25, 2.0]]), axis=1),
     ),
     Case("Shift that learns", lambda lops, s: lops.signalprocessing.Shift((2, 4), s), [tensor([0.7])]),
-    Case("Shift real that learns", lambda lops, s: lops.signalprocessing.Shift((2, 4), s, real=True), [tensor(0.7)]),
+    Case(
+        "Shift real that learns",
+        lambda lops, s: lops.signalprocessing.Shift((2, 4), s, real=True, dtype="float64"),
+        [tensor(0.7)],
+    ),
     Case(
         "Shift for each trace that learns",
-        lambda lops, s: lops.signalprocessing.Shift((3, 2), s, axis=0, nfft=5, real=True, sampling=0.5),
+        lambda lops, s: lops.signalprocessing.Shift(
+            (3, 2), s, axis=0, nfft=5, real=True, sampling=0.5, dtype="float64"
+        ),
         [tensor([0.7, -0.3])],
     ),
     Case("Regression", lambda lops: lops.Regression(np.linspace(-1, 2, 5), order=3)),

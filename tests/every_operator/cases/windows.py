@@ -54,9 +54,7 @@ def _all_windows(name, *sizes, **options):
 
 
 def _learning_taper(lops, taps):
-    op = lops.signalprocessing.Sliding1D(lops.Identity(4), 8, 6, 4, 2)
-    op.taps = taps
-    return op
+    return lops.signalprocessing.Sliding1D(lops.Identity(4), 8, 6, 4, 2, tapertype=taps)
 
 
 CASES = [
@@ -66,7 +64,7 @@ CASES = [
     Case("Sliding1D overlaps of more than half", _sliding1d(6, 7, 5, 4, None), [random(5, 2)]),
     Case("Sliding1D one window", _sliding1d(2, 5, 5, 2), [random(5, 2)], ONE_WINDOW),
     Case("Sliding1D all windows at once", _all_windows("Sliding1D", 4, 6, 4, 2), [random(4, 2), random(4, 2, seed=1)]),
-    Case("Sliding1D taper that learns", _learning_taper, [random(2, 4)]),
+    Case("Sliding1D tapers that learn", _learning_taper, [random(2, 4)], "it takes no tapers of the user's"),
     Case("Sliding1D R-linear", lambda lops: lops.signalprocessing.Sliding1D(lops.Conj(3), 6, 5, 3, 1)),
     Case("Sliding2D", _sliding2d((3, 2), (4, 2), 2, 1), [random(4, 2)]),
     Case("Sliding2D windows end before the data", _sliding2d((4, 1), (7, 2), 4, 2, "cosinesquare"), [random(8, 2)]),
@@ -97,6 +95,15 @@ CASES = [
         "Patch2D all patches at once",
         _all_windows("Patch2D", (2, 2), (3, 2), (2, 2), (1, 0), (1, 2)),
         [random(4, 2), random(4, 2, seed=1)],
+        "its Op gets the model of all patches in a shape that no operator on it has",
+    ),
+    Case(
+        "Patch2D tapers that learn",
+        lambda lops, taps: lops.signalprocessing.Patch2D(
+            lops.Identity((2, 2)), (4, 2), (3, 2), (2, 2), (1, 0), (2, 2), taps
+        ),
+        [random(2, 1, 2, 2)],
+        "it takes no tapers of the user's",
     ),
     Case("Patch3D", _patch("Patch3D", (2, 1, 4), (3, 2, 2), (2, 2, 1), (1, 0, 0), (1, 1, 2)), [random(4, 2)]),
     Case(
@@ -115,5 +122,6 @@ CASES = [
     Case("MemoizeOperator R-linear", lambda lops: lops.MemoizeOperator(lops.Real(3))),
     Case("ToDevice", lambda lops: lops.ToDevice((2, 3), "cpu"), twin=lambda lops: lops.Identity((2, 3))),
     Case("ToDevice one sample", lambda lops: lops.ToDevice(1, "cpu"), twin=lambda lops: lops.Identity(1)),
+    Case("ToDevice of cubes", lambda lops: lops.ToDevice((1, 2, 2), "cpu"), twin=lambda lops: lops.Identity((1, 2, 2))),
     Case("ToCupy", lambda lops: lops.ToCupy((2, 3))),
 ]
