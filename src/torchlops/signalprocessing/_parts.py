@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-HALF = (torch.bfloat16, torch.float16, torch.complex32)
-
 
 def on_parts(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ``transform(x)`` for a real linear ``transform``: of a complex ``x``, that of each of its parts.

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from torchlops._blocks import in_blocks
-from torchlops.arrays import DType
+from torchlops.arrays import HALF_PRECISIONS, DType
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axes
 from torchlops.signalprocessing._filterbank import Filters, analyse, analyse_into, synthesise, synthesise_into
-from torchlops.signalprocessing._parts import HALF, on_parts
+from torchlops.signalprocessing._parts import on_parts
 
 
 class WaveletTransform(LinearOperator):
@@ -59,7 +59,7 @@ class WaveletTransform(LinearOperator):
         return in_blocks(y, self.dims, y.dtype, self.axes, partial(on_parts, self._compose_in_place))
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        return x.dtype not in HALF  # a sum over the taps would round after each
+        return x.dtype not in HALF_PRECISIONS  # a sum over the taps would round after each
 
     def inverse(self, y: Any) -> Any:
         """Return the model of which ``y`` is the transform, the same as ``A / y``."""

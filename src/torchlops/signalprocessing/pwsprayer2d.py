@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from torchlops._blocks import blocks, empty
-from torchlops.arrays import DType
+from torchlops.arrays import HALF_PRECISIONS, DType
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims
-from torchlops.signalprocessing._parts import HALF
 
 
 class PWSprayer2D(LinearOperator):
@@ -88,7 +87,7 @@ class PWSprayer2D(LinearOperator):
         return self._gather_in_place(y)
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        return x.dtype not in HALF  # of which scatter_add has none for complex, and sums would round
+        return x.dtype not in HALF_PRECISIONS  # of which scatter_add has none for complex, and sums would round
 
     def _spray(self, x: Tensor) -> Tensor:
         x = x.to(torch.promote_types(x.dtype, self.sigma.dtype))

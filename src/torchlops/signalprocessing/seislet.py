@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import HALF_PRECISIONS, DType, as_tensor
 from torchlops.linearoperator import LinearOperator
-from torchlops.signalprocessing._parts import HALF
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are made at a time
 
@@ -234,7 +233,8 @@ def _sinc_matrices(delays: Tensor) -> Tensor:
     :math:`m = 0` a series takes the place of the quotient, so that all derivatives are right at 0, where slopes
     often are.
     """
-    delays = delays.float() if delays.dtype in HALF else delays  # which has no whole numbers beyond a few hundred
+    if delays.dtype in HALF_PRECISIONS:  # which have no whole numbers beyond a few hundred
+        delays = delays.float()
     whole = delays.detach().round()
     rest = whole - delays
     index = torch.arange(delays.shape[-1], dtype=delays.dtype, device=delays.device)
