@@ -16,7 +16,7 @@ from torchlops.arrays import DType, complex_dtype, numpy_dtype, real_dtype, torc
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axes, per_axis
 from torchlops.signalprocessing._engineoptions import accept_engine_options
-from torchlops.signalprocessing._realfft import real_fft, real_fft_adjoint, with_fft_errors
+from torchlops.signalprocessing._realfft import pair_weights, real_fft, real_fft_adjoint, with_fft_errors
 
 _NORMS = {  # the scaling of the FFT and that of the inverse FFT which make adjoints, in torch's words
     "ortho": ("ortho", "ortho"),
@@ -31,6 +31,8 @@ class FourierTransform(LinearOperator):
     ``options`` are keywords of the FFT engines of PyLops (SciPy's ``workers``, ``overwrite_x`` and ``plan``,
     pyFFTW's ``threads``, ``flags`` and others). They choose how, never what, those compute, and have no effect.
     """
+
+    pair_weights: Tensor
 
     def __init__(
         self,
@@ -72,9 +74,13 @@ class FourierTransform(LinearOperator):
         )
         self.axes, self.nffts, self.real = trailing, sizes, real
         self._norm = _as_norm(norm, kind)
+        if real:
+            self.register_buffer("pair_weights", pair_weights(sizes[-1], trailing[-1]), persistent=False)
         self.sampling = tuple(float(step) for step in per_axis(sampling, count, f"{kind}: sampling"))
         self.ifftshift_before = tuple(map(bool, per_axis(ifftshift_before, count, f"{kind}: ifftshift_before")))
         self.fftshift_after = tuple(map(bool, per_axis(fftshift_after, count, f"{kind}: fftshift_after")))
+        self._before = _chosen(trailing, self.ifftshift_before)
+        self._after = _chosen(trailing, self.fftshift_after)
         self._warn_of_rare_choices()
 
     def _warn_of_rare_choices(self) -> None:
@@ -153,24 +159,21 @@ class FourierTransform(LinearOperator):
         if x.numel() == 0:  # the FFT of the CPU refuses an empty batch
             return self._of_empty(x, self.dimsd, complex_dtype(x.dtype))
         norm = _NORMS[self._norm][0]
-        moved = self._moved_axes(self.ifftshift_before)
-        if moved:
-            x = torch.fft.ifftshift(x, moved)
+        if self._before:
+            x = torch.fft.ifftshift(x, self._before)
         if self.real:
-            y = real_fft(x, self.nffts, self.axes, norm, in_place)
+            y = real_fft(x, self.nffts, self.axes, norm, self.pair_weights, in_place)
         else:
             y = torch.fft.fftn(x, s=self.nffts, dim=self.axes, norm=norm)
-        moved = self._moved_axes(self.fftshift_after)
-        return torch.fft.fftshift(y, moved) if moved else y
+        return torch.fft.fftshift(y, self._after) if self._after else y
 
     def _transform_back(self, y: Tensor, in_place: bool = False, norm: str | None = None) -> Tensor:
         if y.numel() == 0:
             dtype = complex_dtype(y.dtype)
             return self._of_empty(y, self.dims, real_dtype(dtype) if self.real_model else dtype)
         norm = _NORMS[self._norm][1] if norm is None else norm
-        moved = self._moved_axes(self.fftshift_after)
-        if moved:
-            y = torch.fft.ifftshift(y, moved)
+        if self._after:
+            y = torch.fft.ifftshift(y, self._after)
         if self.real:
             x = real_fft_adjoint(y, self.nffts, self.axes, norm, in_place)
         else:
@@ -184,11 +187,7 @@ class FourierTransform(LinearOperator):
                 x = torch.cat((x, x.new_zeros(shape)), axis)
         if self.real_model and not self.real:
             x = x.real.clone()  # so that the imaginary half of the memory is free
-        moved = self._moved_axes(self.ifftshift_before)
-        return torch.fft.fftshift(x, moved) if moved else x
-
-    def _moved_axes(self, flags: tuple[bool, ...]) -> tuple[int, ...]:
-        return tuple(axis for axis, flag in zip(self.axes, flags, strict=True) if flag)
+        return torch.fft.fftshift(x, self._before) if self._before else x
 
     def _of_empty(self, x: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Return an empty result that hangs on ``x``, so that backward works."""
@@ -206,6 +205,10 @@ class FourierTransform(LinearOperator):
         options += [f"ifftshift_before={self.ifftshift_before}"] if any(self.ifftshift_before) else []
         options += [f"fftshift_after={self.fftshift_after}"] if any(self.fftshift_after) else []
         return ", ".join(options)
+
+
+def _chosen(axes: tuple[int, ...], flags: tuple[bool, ...]) -> tuple[int, ...]:
+    return tuple(axis for axis, flag in zip(axes, flags, strict=True) if flag)
 
 
 def _as_norm(norm: str, kind: str) -> str:

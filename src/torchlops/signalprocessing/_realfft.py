@@ -13,10 +13,23 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from torchlops.arrays import HALF_PRECISIONS
+from torchlops.arrays import HALF_PRECISIONS, real_dtype
 
 
-def real_fft(x: Tensor, sizes: Sequence[int], axes: Sequence[int], norm: str, in_place: bool = False) -> Tensor:
+def pair_weights(size: int, axis: int) -> Tensor:
+    """Return by what the frequencies of a half spectrum are multiplied, on the axis ``axis``, counted from the end.
+
+    >>> pair_weights(4, -1)
+    tensor([1.0000, 1.4142, 1.0000], dtype=torch.float64)
+    """
+    weights = torch.ones(size // 2 + 1, dtype=torch.float64)
+    weights[1 : 1 + (size - 1) // 2] = math.sqrt(2)
+    return weights.reshape((-1, *(1,) * (-axis - 1)))
+
+
+def real_fft(
+    x: Tensor, sizes: Sequence[int], axes: Sequence[int], norm: str, weights: Tensor, in_place: bool = False
+) -> Tensor:
     """Return the scaled half spectrum of a real ``x``, halved along the last of ``axes``.
 
     Args:
@@ -24,15 +37,14 @@ def real_fft(x: Tensor, sizes: Sequence[int], axes: Sequence[int], norm: str, in
         sizes: Number of samples of the FFT along each of ``axes``.
         axes: Axes, counted from the end.
         norm: Scaling of the forward FFT, as in ``torch.fft``.
+        weights: What :func:`pair_weights` returns.
         in_place: Write into the fresh spectrum, which autograd cannot follow.
     """
     y: Tensor = torch.fft.rfftn(x, s=sizes, dim=axes, norm=norm)
-    axis, paired = axes[-1], (sizes[-1] - 1) // 2
     if in_place:
-        y.narrow(axis, 1, paired).mul_(math.sqrt(2))
+        y.narrow(axes[-1], 1, (sizes[-1] - 1) // 2).mul_(math.sqrt(2))
         return y
-    zero, pairs, nyquist = _split(y, axis, paired)
-    return torch.cat((zero, pairs * math.sqrt(2), nyquist), axis)
+    return y * weights.to(real_dtype(y.dtype))
 
 
 def real_fft_adjoint(y: Tensor, sizes: Sequence[int], axes: Sequence[int], norm: str, in_place: bool = False) -> Tensor:
