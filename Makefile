@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test lint types doctest bench clean
+.PHONY: demo test lint types doctest bench docs clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
@@ -20,6 +20,9 @@ types: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(RUN) -m benchmarks
+
+docs: $(VENV)/.test
+	$(RUN) -m tests.every_operator.tables
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

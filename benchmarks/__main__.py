@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cataloguereport import line, section
 from benchmarks.report import insert, render, summary, wrong_answers
 
 HERE = Path(__file__).resolve().parent
@@ -19,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 # Each in a process of its own: reusing memory is a switch that cannot be taken back, and a peak of memory never falls.
 PROCESSES = {
     "default": ["overheads", "units", "ratios"],
+    "catalogue": ["catalogue"],
     "reused": ["units", "large", "--reuse-memory"],
     "memory ours default": ["memory", "--library", "ours"],
     "memory pylops default": ["memory", "--library", "pylops"],
@@ -29,25 +31,33 @@ PROCESSES = {
 
 # A quick run says nothing about speed: it takes what needs one process each from two.
 QUICK_PROCESSES = {
-    "default": ["overheads", "units", "ratios", "memory"],
+    "default": ["overheads", "units", "ratios", "memory", "catalogue"],
     "reused": ["units", "large", "memory", "--library", "pylops", "--reuse-memory"],
 }
 
 
-def measure(quick: bool, operators: Sequence[str] | None, threads: int) -> dict[str, Any]:
-    """Return the figures of all processes, which run one after the other."""
+def measure(
+    quick: bool, operators: Sequence[str] | None, threads: int, only: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return the figures of all processes (or of ``only`` some), which run one after the other."""
     common = ["--threads", str(threads), *["--quick"] * quick, *(["--operators", *operators] if operators else [])]
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "figures.json")
-        for name, arguments in (QUICK_PROCESSES if quick else PROCESSES).items():
+        for name, arguments in _processes(quick, only).items():
             command = [sys.executable, "-m", "benchmarks.measure", *arguments, "--json", str(file), *common]
             if subprocess.run(command, cwd=HERE.parent, check=False).returncode:
                 raise SystemExit(f"the measurement '{name}' failed: see above")
             results[name] = json.loads(file.read_text())
-    for name in PROCESSES:
+    for name in () if only else PROCESSES:
         results.setdefault(name, results["reused" if "pylops" in name else "default"])
     return results
+
+
+def _processes(quick: bool, only: Sequence[str] | None) -> dict[str, list[str]]:
+    if only:
+        return {name: PROCESSES[name] for name in only}
+    return QUICK_PROCESSES if quick else PROCESSES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,10 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--operators", nargs="+", metavar="NAME", help="only those whose names begin so")
     parser.add_argument("--output", type=Path, default=HERE, help="the folder of RESULTS.md (default: benchmarks)")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch where ratios are taken (default: 2)")
+    parser.add_argument(
+        "--only", choices=["catalogue"], help="this section alone, to CATALOGUE.md in the output folder"
+    )
     options = parser.parse_args(arguments)
     start = time.perf_counter()
-    results = measure(options.quick, options.operators, options.threads)
+    results = measure(options.quick, options.operators, options.threads, options.only and [options.only])
     options.output.mkdir(parents=True, exist_ok=True)
+    if options.only:
+        path = options.output / "CATALOGUE.md"
+        path.write_text(section(results["catalogue"]), encoding="utf-8")
+        print(f"{line(results['catalogue'])}\n\n{path} written after {time.perf_counter() - start:.0f} s")
+        return 0
     path = options.output / "RESULTS.md"
     path.write_text(render(results), encoding="utf-8")
     readme = HERE.parent / "README.md"

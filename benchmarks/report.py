@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from benchmarks.cataloguereport import line as catalogue_line
+from benchmarks.cataloguereport import section as catalogue_section
+from benchmarks.tabulating import geometric_mean, milliseconds, table, times
 
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 MODES = {"forward": "forward", "both": "forward + backward"}
@@ -34,12 +38,6 @@ def ratio(record: Record, mode: str, other: str) -> float | None:
     """Return how many times longer the ``other`` takes, or None where one of the two was not timed."""
     there, here = (record["times"].get(f"{mode} {name}") for name in (other, "ours"))
     return there / here if there and here else None
-
-
-def geometric_mean(values: Iterable[float | None]) -> float | None:
-    """Return the geometric mean of the values that are there."""
-    logs = [math.log(value) for value in values if value]
-    return math.exp(sum(logs) / len(logs)) if logs else None
 
 
 def times_faster(records: Sequence[Record], mode: str, other: str = "pylops") -> float | None:
@@ -140,30 +138,8 @@ def _unit_targets(units: Sequence[Record]) -> list[Target]:
 # -- text --------------------------------------------------------------------------------------------------------
 
 
-def times(value: float | None) -> str:
-    return (
-        "n/a"
-        if value is None
-        else f"{value:.0f}"
-        if value >= 100
-        else f"{value:.1f}"
-        if value >= 10
-        else f"{value:.2f}"
-    )
-
-
-def milliseconds(seconds: float | None) -> str:
-    return "n/a" if seconds is None else f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
-
-
 def mebibytes(count: int) -> str:
     return f"{count / 2**20:.0f} MiB"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], side: str = "---:") -> str:
-    """Return a Markdown table, the first column left, the others right (or on another ``side``)."""
-    lines = [f"| {' | '.join(header)} |", f"| --- |{f' {side} |' * (len(header) - 1)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _few(names: Sequence[str], most: int = 8) -> str:
@@ -356,6 +332,7 @@ def render(results: Results) -> str:
         "expression. *Above our kernel*: ours less our own kernel called bare, which is what the checks of shape and "
         "type cost.",
         overhead_table(default["overheads"]),
+        catalogue_section(results["catalogue"]),
         "## Memory",
         "Peak memory of smoothing, first derivative, Fourier transform (real to complex), restriction to half and "
         "weights, forward and backward on 32 images of 512 x 512 in float32, above what stood before (the input among "
@@ -377,6 +354,7 @@ def summary(results: Results) -> str:
             "hand-written torch take, geometric means over the operators in float32:",
             mean_table(single, with_dtype=False),
             target_table(results),
+            catalogue_line(results["catalogue"]),
             machine(results),
         ]
     )

@@ -30,16 +30,25 @@ def test_quick_run_writes_the_report(tmp_path):
         "--operators",
         "Diagonal",
         "FFT real",
+        "Regression",
         "--output",
         tmp_path,
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
-    for heading in ("## Targets", "## Where PyLops is faster", "## In copies", "## A call", "## Memory"):
+    for heading in (
+        "## Targets",
+        "## Where PyLops is faster",
+        "## In copies",
+        "## A call",
+        "## The rest of the catalogue",
+        "## Memory",
+    ):
         assert heading in report
     assert "| Diagonal |" in report
     assert "| FFT real |" in report
+    assert "| Regression |" in report
     assert "differs from ours" not in report
     assert str(ROOT) not in report
 

@@ -239,9 +239,16 @@ def _sinc_matrices(delays: Tensor) -> Tensor:
     rest = whole - delays
     index = torch.arange(delays.shape[-1], dtype=delays.dtype, device=delays.device)
     m = (index - whole)[:, None, :] - index[:, None]
-    sign = 1 - 2 * torch.remainder(m, 2)
-    quotient = (torch.sin(math.pi * rest) / math.pi)[:, None, :] * sign / (rest[:, None, :] + m + (m == 0))
-    return torch.where(m == 0, _sinc_near_zero(rest)[:, None, :], quotient)
+    middle = m == 0
+    # (-1)^m has a factor for each sample and one for each place, so that nothing of the size of the matrix is needed.
+    sine = torch.sin(math.pi * rest) / math.pi * _alternating(index - whole)
+    quotient = sine[:, None, :] / (rest[:, None, :] + m).masked_fill(middle, 1) * _alternating(index)[:, None]
+    return torch.where(middle, _sinc_near_zero(rest)[:, None, :], quotient)
+
+
+def _alternating(m: Tensor) -> Tensor:
+    """Return ``(-1)^m`` of whole numbers."""
+    return 1 - 2 * torch.remainder(m, 2)
 
 
 def _sinc_near_zero(x: Tensor) -> Tensor:

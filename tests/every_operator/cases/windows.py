@@ -53,8 +53,11 @@ def _all_windows(name, *sizes, **options):
     return build
 
 
-def _learning_taper(lops, taps):
-    return lops.signalprocessing.Sliding1D(lops.Identity(4), 8, 6, 4, 2, tapertype=taps)
+def _learning_taper(name, *sizes):
+    def build(lops, taps):
+        return getattr(lops.signalprocessing, name)(lops.Identity(4), *sizes, tapertype=taps)
+
+    return build
 
 
 CASES = [
@@ -64,7 +67,12 @@ CASES = [
     Case("Sliding1D overlaps of more than half", _sliding1d(6, 7, 5, 4, None), [random(5, 2)]),
     Case("Sliding1D one window", _sliding1d(2, 5, 5, 2), [random(5, 2)], ONE_WINDOW),
     Case("Sliding1D all windows at once", _all_windows("Sliding1D", 4, 6, 4, 2), [random(4, 2), random(4, 2, seed=1)]),
-    Case("Sliding1D tapers that learn", _learning_taper, [random(2, 4)], "it takes no tapers of the user's"),
+    Case(
+        "Sliding1D tapers that learn",
+        _learning_taper("Sliding1D", 8, 6, 4, 2),
+        [random(2, 4)],
+        "it takes no tapers of the user's",
+    ),
     Case("Sliding1D R-linear", lambda lops: lops.signalprocessing.Sliding1D(lops.Conj(3), 6, 5, 3, 1)),
     Case("Sliding2D", _sliding2d((3, 2), (4, 2), 2, 1), [random(4, 2)]),
     Case("Sliding2D windows end before the data", _sliding2d((4, 1), (7, 2), 4, 2, "cosinesquare"), [random(8, 2)]),
@@ -74,6 +82,12 @@ CASES = [
         _all_windows("Sliding2D", (2, 2), (3, 2), 2, 1, tapertype="cosinesqrt"),
         [random(4, 2), random(4, 2, seed=1)],
     ),
+    Case(
+        "Sliding2D tapers that learn",
+        _learning_taper("Sliding2D", (4, 2), (3, 2), 2, 1),
+        [random(2, 2)],
+        "it takes no tapers of the user's",
+    ),
     Case("Sliding3D", _sliding3d((2, 2, 2), (3, 3, 2), (2, 2), (1, 1), (1, 1, 2)), [random(8, 2)]),
     Case(
         "Sliding3D long tapers", _sliding3d((4, 1, 1), (6, 2, 1), (4, 2), (2, 0), (2, 1, 1), "cosine"), [random(8, 2)]
@@ -82,6 +96,12 @@ CASES = [
         "Sliding3D complex without tapers",
         _sliding3d((2, 2, 1), (3, 2, 2), (2, 1), (1, 0), (1, 1, 1), None, "complex128"),
         [random(4, 1, dtype=C128)],
+    ),
+    Case(
+        "Sliding3D tapers that learn",
+        _learning_taper("Sliding3D", (4, 2, 1), (3, 2, 1), (2, 2), (1, 0), (2, 2, 1)),
+        [random(2, 1, 2, 2)],
+        "it takes no tapers of the user's",
     ),
     Case("Patch2D", _patch("Patch2D", (2, 4), (3, 4), (2, 2), (1, 0), (1, 2)), [random(4, 2)]),
     Case("Patch2D long tapers", _patch("Patch2D", (2, 4), (6, 5), (4, 3), (2, 1), (1, 2), "cosine"), [random(12, 2)]),
@@ -99,9 +119,7 @@ CASES = [
     ),
     Case(
         "Patch2D tapers that learn",
-        lambda lops, taps: lops.signalprocessing.Patch2D(
-            lops.Identity((2, 2)), (4, 2), (3, 2), (2, 2), (1, 0), (2, 2), taps
-        ),
+        _learning_taper("Patch2D", (4, 2), (3, 2), (2, 2), (1, 0), (2, 2)),
         [random(2, 1, 2, 2)],
         "it takes no tapers of the user's",
     ),
@@ -116,6 +134,12 @@ CASES = [
         "Patch3D complex without tapers",
         _patch("Patch3D", (1, 2, 2), (2, 3, 2), (2, 2, 1), (0, 1, 0), (1, 1, 1), None),
         [random(4, 1, dtype=C128)],
+    ),
+    Case(
+        "Patch3D tapers that learn",
+        _learning_taper("Patch3D", (4, 2, 1), (3, 2, 1), (2, 2, 1), (1, 0, 0), (2, 2, 1)),
+        [random(2, 1, 1, 2, 2, 1)],
+        "it takes no tapers of the user's",
     ),
     Case("MemoizeOperator", lambda lops, A: lops.MemoizeOperator(lops.MatrixMult(A)), [random(3, 2)], ONE_STORE),
     Case("MemoizeOperator of little", lambda lops: lops.MemoizeOperator(lops.Flip((2, 3)), max_neval=1)),
