@@ -1,7 +1,8 @@
 """Every private name of torch that the library uses stands here, with what happens where it is missing.
 
 Without the first group, fast kernels are never used: every operator then runs its differentiable kernels.
-Without the second, foreign operators fall back to a public ``autograd.Function`` (see ``dispatcher.py``).
+Without the second, solutions are corrected for two levels of forward mode.
+Without the third, foreign operators fall back to a public ``autograd.Function`` (see ``dispatcher.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ try:
     CAN_SEE_MODES = True
 except (ImportError, AttributeError):  # pragma: no cover - a torch that moved these names
     CAN_SEE_MODES = False
+
+try:
+    from torch._C._functorch import TransformType, get_interpreter_stack
+
+    CAN_COUNT_LEVELS = CAN_SEE_MODES
+except (ImportError, AttributeError):  # pragma: no cover
+    CAN_COUNT_LEVELS = False
 
 try:
     from torch._C import _after_autograd_keyset, _AutoDispatchBelowAutograd
@@ -55,13 +63,23 @@ def is_wrapped(x: Tensor) -> bool:
     return bool(is_functorch_wrapped_tensor(x))
 
 
+def count_forward_levels() -> int:
+    """Return how many levels of forward-mode differentiation are active; 2 where torch does not tell."""
+    if not CAN_COUNT_LEVELS:  # pragma: no cover
+        return 2
+    levels = sum(level.key() == TransformType.Jvp for level in get_interpreter_stack() or ())
+    return levels or int(forward_ad._current_level >= 0)
+
+
 __all__ = [
+    "CAN_COUNT_LEVELS",
     "CAN_SEE_MODES",
     "HAS_SINGLE_LEVEL",
     "_AutoDispatchBelowAutograd",
     "_SingleLevelFunction",
     "_after_autograd_keyset",
     "_set_fwd_grad_enabled",
+    "count_forward_levels",
     "disable_dynamo",
     "enable_single_level_autograd_function",
     "is_batched_by_legacy_vmap",

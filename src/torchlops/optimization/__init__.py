@@ -1,0 +1,1 @@
+"""Solvers of inverse problems: batched, preconditioned and differentiable."""
