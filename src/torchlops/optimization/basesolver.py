@@ -24,19 +24,19 @@ _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 
 class Status(IntEnum):
-    """Why a solver stopped on a sample. From 10 on it failed."""
+    """Why a solver stopped on a sample. From 10 on, it failed."""
 
     RUNNING = 0
     CONVERGED = 1
     MAXITER = 2
     STOPPED = 3
     """By a callback."""
+    ILL_CONDITIONED = 4
+    """The estimate of the condition number has passed its limit."""
     INDEFINITE = 10
     """The operator (or the preconditioner) is not positive definite, which CG needs."""
     BREAKDOWN = 11
     """A short recurrence cannot go on."""
-    ILL_CONDITIONED = 12
-    """The estimate of the condition number has passed its limit."""
     NONFINITE = 13
     """NaN or infinity on the way: the solution of the sample is NaN."""
     NONFINITE_INPUT = 14
