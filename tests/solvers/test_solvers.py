@@ -60,7 +60,8 @@ def exact(name: str, A: Tensor, y: Tensor, damp: Any = 0.0) -> Tensor:
 
 
 def close(a: Any, b: Any, rtol: float = 1e-9) -> None:
-    torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), rtol=rtol, atol=rtol)
+    a, b = (torch.as_tensor(np.asarray(t) if isinstance(t, list | float) else t) for t in (a, b))
+    torch.testing.assert_close(a, b, rtol=rtol, atol=rtol)
 
 
 @pytest.fixture(params=SOLVERS)
@@ -258,7 +259,10 @@ def test_pylops_does_the_same(dtype, niter, damp):
         assert len(mine) == len(reference)
         close(mine.x, reference[0], 1e-8)
         assert mine.iiter == reference[1 if name == "cg" else 2]
-        close(mine.cost, reference[-1], 1e-8)
+        if name != "lsqr" or damp == 0:  # its estimate with damping is not exact
+            close(mine.cost, reference[-1], 1e-8)
+        if name != "cg":
+            close(mine.cost[-1], np.linalg.norm(ours(mine.x) - y[0].numpy()), 1e-8)
         if name != "cg":
             close(mine.r2norm, reference[4], 1e-8)
         if name == "lsqr":
@@ -353,7 +357,7 @@ def test_wrong_options_are_refused(name):
     with pytest.raises(TypeError, match="cast the data"):
         solve(name, A.half(), y.half())
     if name in SQUARE:
-        with pytest.raises(ValueError, match="square systems.*cgls"):
+        with pytest.raises(ValueError, match=r"square systems.*cgls"):
             solve(name, torch.ones(3, 2), torch.ones(3))
 
 
@@ -426,7 +430,9 @@ def test_third_derivatives():
     ours, dense, (A, y) = layer("cgls", False)
     for transform in (lambda f: jacfwd(jacrev(jacfwd(f))), lambda f: jacrev(jacrev(jacrev(f)))):
         close(
-            transform(lambda a: (ours(A, a) ** 3).sum())(y[0]), transform(lambda a: (dense(A, a) ** 3).sum())(y[0]), 1e-7
+            transform(lambda a: (ours(A, a) ** 3).sum())(y[0]),
+            transform(lambda a: (dense(A, a) ** 3).sum())(y[0]),
+            1e-7,
         )
 
 
@@ -525,7 +531,14 @@ def test_unrolled_derivatives(solver, checkpoint_every):
     for data in (y, y[0]):
         data = data.clone().requires_grad_()
         x = solve(
-            solver, A, data, grad="unroll", checkpoint_every=checkpoint_every, niter=niter, compact=False, on_fail="ignore"
+            solver,
+            A,
+            data,
+            grad="unroll",
+            checkpoint_every=checkpoint_every,
+            niter=niter,
+            compact=False,
+            on_fail="ignore",
         ).x
         mine = torch.autograd.grad(x.square().sum(), data)[0]
         close(mine, torch.autograd.grad(exact(solver, A, data).square().sum(), data)[0], 1e-6)
@@ -553,5 +566,5 @@ def test_an_early_stop_warns_of_its_implicit_derivative(name):
 def test_is_grads_batched_is_refused():
     A, y = problem("cgls")
     x = solve("cgls", A, y.requires_grad_()).x
-    with pytest.raises(NotImplementedError, match="torch.func.vmap"):
+    with pytest.raises(NotImplementedError, match=r"torch\.func\.vmap"):
         torch.autograd.grad(x, y, torch.stack([x.detach()] * 2), is_grads_batched=True)

@@ -112,7 +112,7 @@ def quotient(a: Scalar, b: Scalar, active: Scalar) -> Scalar:
         return a / b if active and b != 0 else 0.0 * a
     if torch.is_grad_enabled():
         return torch.where(active, ratio(a, b), 0.0)
-    return torch.where(active, a / b, 0.0)
+    return torch.where(active & (b != 0), a / b, 0.0)
 
 
 def sqrt(a: Scalar) -> Scalar:

@@ -126,10 +126,10 @@ class GMRES(SquareSolver):
         if not k:
             return self.x
         triangle, rhs = self.triangle[..., :k, :k], self.projected[..., :k].unsqueeze(-1)
-        weights = torch.linalg.solve_triangular(triangle, rhs, upper=True).mT
+        weights: Tensor = torch.linalg.solve_triangular(triangle, rhs, upper=True).mT
         if self.flexible:
-            return self.x + (weights @ self.directions[..., :k, :]).squeeze(-2)
-        return self.x + self.precondition((weights @ self.basis[..., :k, :]).squeeze(-2))
+            return torch.add(self.x, (weights @ self.directions[..., :k, :]).squeeze(-2))
+        return torch.add(self.x, self.precondition((weights @ self.basis[..., :k, :]).squeeze(-2)))
 
     def _adopt(self, x: Any) -> None:
         if x is self._public or x is None:

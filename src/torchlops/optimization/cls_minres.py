@@ -78,7 +78,7 @@ class MINRES(SquareSolver):
         w = axpy(axpy(v, -oldepsilon, self.w2), -delta, self.w)
         self.w2, self.w = self.w, scale(w, ratio(1.0, gamma))
         self.x = axpy(self.x, where(self.active, phi, 0.0), self.w)
-        self._watch(self.phibar * self.phibar)
+        self._watch(where(self.active, self.phibar * self.phibar, self.rr))
 
     def _vector_count(self) -> tuple[int, int]:
         return 8, 1
