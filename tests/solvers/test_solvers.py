@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 import torchlops
-from torchlops.optimization import basic
+from torchlops.optimization import basic, preconditioners
 from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
 from torchlops.optimization.callback import (
     Callbacks,
@@ -22,6 +22,7 @@ from torchlops.optimization.callback import (
     MetricsCallback,
 )
 from torchlops.optimization.cls_basic import CG, CGLS, GMRES, LSMR, LSQR, MINRES, BiCGSTAB
+from torchlops.optimization.inverse import InverseOperator
 
 pylops = pytest.importorskip("pylops")
 
@@ -377,6 +378,73 @@ def test_a_preconditioner(solver, dtype):
     if solver == "gmres":
         close(solve(solver, A, y, M=M, flexible=True, rtol1=1e-12).x, exact(solver, A, y), 1e-7)
         close(solve(solver, A, y, M=M, restart=3, rtol1=1e-12).x, exact(solver, A, y), 1e-7)
+
+
+def test_ready_preconditioners():
+    torch.manual_seed(0)
+    n = 32
+    generator = torch.Generator().manual_seed(0)
+    d = torch.logspace(0, 4, n, dtype=REAL)
+    diagonal = torchlops.Diagonal(d) + 0.1 * torchlops.MatrixMult(torch.ones(n, n, dtype=REAL))
+    h = torch.tensor([0.2, 0.5, 0.2], dtype=REAL)
+    C = torchlops.signalprocessing.Convolve1D(n, h, offset=1)
+    smooth = C.H @ C + 1e-2 * torchlops.Identity(n, dtype="float64")
+    low = torchlops.Diagonal(torch.cat([d[-6:], torch.zeros(n - 6, dtype=REAL)]))
+    pairs = [
+        (diagonal, preconditioners.DiagonalPreconditioner(diagonal), 0.0),
+        (diagonal, preconditioners.DiagonalPreconditioner(diagonal, probes=50, generator=generator), 0.0),
+        (diagonal, preconditioners.BlockDiagonalPreconditioner(diagonal, 4), 0.0),
+        (smooth, preconditioners.CirculantPreconditioner(smooth), 0.0),
+        (low, preconditioners.NystromPreconditioner(low, 8, shift=0.1, generator=generator), 0.1),
+    ]
+    y = torch.randn(3, n, dtype=REAL)
+    for A, M, damp in pairs:
+        options = {"damp": damp, "niter": 400, "tol": 0.0, "rtol1": 1e-8}
+        plain, better = basic.cg(A, y, **options), basic.cg(A, y, M=M, **options)
+        close(A(better.x) + damp * better.x, y, 1e-6)
+        assert better.iiter <= 0.7 * plain.iiter
+        close(M.todense(), M.todense().conj().T, 1e-9)
+        assert torchlops.dottest(M)
+
+
+def test_ready_preconditioners_name_what_is_wrong():
+    A = torchlops.Identity(6)
+    with pytest.raises(ValueError, match="divide 6"):
+        preconditioners.BlockDiagonalPreconditioner(A, 4)
+    with pytest.raises(ValueError, match="rank"):
+        preconditioners.NystromPreconditioner(A, 7, 1.0)
+    with pytest.raises(ValueError, match="positive"):
+        preconditioners.NystromPreconditioner(A, 2, 0.0)
+    with pytest.raises(ValueError, match="square"):
+        preconditioners.DiagonalPreconditioner(torchlops.MatrixMult(torch.ones(3, 2)))
+
+
+@pytest.mark.parametrize("dtype", [REAL, COMPLEX])
+def test_a_solve_is_an_operator(name, dtype):
+    A, y = problem(name, dtype)
+    inverse = InverseOperator(torchlops.MatrixMult(A), name, **tight(name))
+    assert inverse.shape == A.shape[::-1]
+    close(inverse(y), exact(name, A, y))
+    dense = torch.linalg.pinv(A)
+    close(inverse.todense(), dense.numpy(), 1e-8)
+    close(inverse.H.todense(), dense.mH.resolve_conj().numpy(), 1e-8)
+    close((2 * inverse @ torchlops.MatrixMult(A))(exact(name, A, y)), 2 * exact(name, A, y), 1e-8)
+    assert torch.autograd.gradcheck(inverse, y.clone().requires_grad_())
+    assert name in repr(inverse)
+
+
+def test_division_and_inverse_methods():
+    A, y = problem("lsqr")
+    tall = torchlops.MatrixMult(A)
+    close(tall / y, exact("lsqr", A, y), 1e-6)
+    assert isinstance(tall / y[0].numpy(), np.ndarray)
+    close(tall.pinv(damp=0.5, atol=1e-12, btol=1e-12)(y), exact("lsqr", A, y, 0.5))
+    square, b = problem("gmres")
+    close(torchlops.MatrixMult(square).inverse(rtol1=1e-13)(b), exact("gmres", square, b))
+    with pytest.raises(ValueError, match="pinv"):
+        tall.inverse()
+    with pytest.raises(ValueError, match="one of cg"):
+        tall.pinv("qr")
 
 
 def test_only_square_solvers_take_a_preconditioner():
