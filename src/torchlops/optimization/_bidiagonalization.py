@@ -108,6 +108,8 @@ class BidiagonalizationSolver(Solver):
 
     def _bidiagonalize(self) -> None:
         u = self._multiply(self.v)
+        if self.iiter == 1:
+            self._check_adjoint(u, self.u, self.alpha)
         self.u = axpy(u, -self.alpha, self.u)
         self.beta = norm(self.u)
         self.u = scale(self.u, ratio(1.0, self.beta))
