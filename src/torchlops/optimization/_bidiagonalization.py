@@ -150,10 +150,6 @@ class BidiagonalizationSolver(Solver):
         estimates = self.estimates
         return estimates if isinstance(estimates, tuple) else torch.split(estimates, 1, -1)
 
-    def _last_words(self) -> None:
-        if isinstance(self.bnorm, Tensor):
-            self.active = self.active & torch.isfinite(norm(self.x))
-
     def _conclude(self) -> None:
         super()._conclude()
         values = [torch.as_tensor(value, dtype=torch.float64) for value in self._unpacked()]

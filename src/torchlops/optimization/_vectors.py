@@ -146,8 +146,3 @@ def maximum(a: Scalar, b: Scalar) -> Scalar:
 def minimum(a: Scalar, b: Scalar) -> Scalar:
     """Return the smaller of two numbers, NaN where one is."""
     return -maximum(-a, -b)
-
-
-def is_finite(a: Scalar) -> Scalar:
-    """Whether a number is neither infinite nor NaN."""
-    return torch.isfinite(a) if isinstance(a, Tensor) else math.isfinite(abs(a))

@@ -187,9 +187,6 @@ class Solver:
         """Return, after the end, the norm of the residual of the equation relative to its right-hand side."""
         raise NotImplementedError
 
-    def _last_words(self) -> None:
-        """Compute what the result needs of the final state, before samples are put back."""
-
     # -- the public methods ----------------------------------------------------------------------------------
 
     def _setup(self, y: Any, x0: Any, damp: Any, niter: int | None, show: bool) -> Any:
@@ -247,7 +244,6 @@ class Solver:
 
     def finalize(self, show: bool = False) -> None:
         """End the solution: put all samples back, and say of each why it stopped."""
-        self._last_words()
         self.x = self._current()
         self._put_back()
         self._conclude()
