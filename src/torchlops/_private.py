@@ -1,7 +1,8 @@
 """Every private name of torch that the library uses stands here, with what happens where it is missing.
 
 Without the first group, fast kernels are never used: every operator then runs its differentiable kernels.
-Without the second, foreign operators fall back to a public ``autograd.Function`` (see ``dispatcher.py``).
+Without the second, solutions are corrected for two levels of forward mode.
+Without the third, foreign operators fall back to a public ``autograd.Function`` (see ``dispatcher.py``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ except (ImportError, AttributeError):  # pragma: no cover - a torch that moved t
     CAN_SEE_MODES = False
 
 try:
+    from torch._C._functorch import TransformType, get_interpreter_stack
+
+    CAN_COUNT_LEVELS = CAN_SEE_MODES
+except (ImportError, AttributeError):  # pragma: no cover
+    CAN_COUNT_LEVELS = False
+
+try:
     from torch._C import _after_autograd_keyset, _AutoDispatchBelowAutograd
     from torch._functorch.utils import enable_single_level_autograd_function
     from torch.autograd.forward_ad import _set_fwd_grad_enabled
@@ -32,6 +40,7 @@ try:
     HAS_SINGLE_LEVEL = True
 except (ImportError, AttributeError):  # pragma: no cover
     HAS_SINGLE_LEVEL = False
+    disable_dynamo = torch.compiler.disable
 
 
 def is_plain_eager() -> bool:
@@ -55,13 +64,23 @@ def is_wrapped(x: Tensor) -> bool:
     return bool(is_functorch_wrapped_tensor(x))
 
 
+def count_forward_levels() -> int:
+    """Return how many levels of forward-mode differentiation are active; 2 where torch does not tell."""
+    if not CAN_COUNT_LEVELS:  # pragma: no cover
+        return 2
+    levels = sum(level.key() == TransformType.Jvp for level in get_interpreter_stack() or ())
+    return levels or int(forward_ad._current_level >= 0)
+
+
 __all__ = [
+    "CAN_COUNT_LEVELS",
     "CAN_SEE_MODES",
     "HAS_SINGLE_LEVEL",
     "_AutoDispatchBelowAutograd",
     "_SingleLevelFunction",
     "_after_autograd_keyset",
     "_set_fwd_grad_enabled",
+    "count_forward_levels",
     "disable_dynamo",
     "enable_single_level_autograd_function",
     "is_batched_by_legacy_vmap",

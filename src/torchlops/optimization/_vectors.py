@@ -1,0 +1,148 @@
+"""What solvers do with vectors and with the numbers that steer them.
+
+A vector is a real tensor ``(*batch, n)``, one sample in its last axis; complex samples are seen as real ones of
+twice the length, whose inner product is then ``Re<a, b>``. (GMRES and BiCGSTAB, which need ``<a, b>`` itself, keep
+complex vectors.) A number of each sample is a tensor ``(*batch, 1)``, or, for one problem on the CPU without a
+graph, a Python number, which is several times faster. Every inner product and norm of every solver is one of
+:func:`inner` and :func:`norm`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import HALF_PRECISIONS
+
+Scalar: TypeAlias = Any
+"""A Python number, or a tensor ``(*batch, 1)``."""
+
+
+def inner(a: Tensor, b: Tensor) -> Scalar:
+    """Return ``<a, b>`` of each sample, conjugating ``a``; half precision is summed in float32.
+
+    >>> inner(torch.ones(2, 3), 2 * torch.ones(2, 3))
+    tensor([[6.], [6.]])
+    """
+    if a.dtype in HALF_PRECISIONS:
+        a, b = a.float(), b.float()
+    if _is_one_problem(a):
+        return torch.vdot(a, b).item()
+    return torch.linalg.vecdot(a, b).unsqueeze(-1)
+
+
+def inners(basis: Tensor, a: Tensor) -> Tensor:
+    """Return ``<v, a>`` for each row ``v`` of ``basis``, of shape ``(*batch, k, n)``, as ``(*batch, k)``."""
+    return (basis.conj() @ a.unsqueeze(-1)).squeeze(-1)
+
+
+def norm(a: Tensor) -> Scalar:
+    """Return the Euclidean norm of each sample.
+
+    >>> norm(torch.tensor([3.0, 4.0]).expand(2, 2)).flatten()
+    tensor([5., 5.])
+    """
+    if a.dtype in HALF_PRECISIONS:
+        a = a.float()
+    if _is_one_problem(a):
+        return torch.linalg.vector_norm(a).item()
+    if torch.is_grad_enabled():  # the derivative of a norm is NaN at zero
+        return sqrt((a * a.conj()).real.sum(-1, keepdim=True))
+    return torch.linalg.vector_norm(a, dim=-1, keepdim=True)
+
+
+def squared_norm(a: Tensor) -> Scalar:
+    """Return the squared norm of each sample."""
+    if torch.is_grad_enabled():
+        return (a * a.conj()).real.sum(-1, keepdim=True)
+    length = norm(a)
+    return length * length
+
+
+def _is_one_problem(a: Tensor) -> bool:
+    return a.ndim == 1 and a.is_cpu and not torch.is_grad_enabled()
+
+
+def axpy(x: Tensor, alpha: Scalar, p: Tensor) -> Tensor:
+    """Return ``x + alpha p``: in place of ``x`` where no graph is recorded."""
+    if torch.is_grad_enabled():
+        return torch.add(x, alpha * p)
+    return x.addcmul_(p, alpha.to(x.dtype)) if isinstance(alpha, Tensor) else x.add_(p, alpha=alpha)
+
+
+def xpay(s: Tensor, beta: Scalar, p: Tensor) -> Tensor:
+    """Return ``s + beta p``: in place of ``p`` where no graph is recorded."""
+    if torch.is_grad_enabled():
+        return torch.add(s, beta * p)
+    if isinstance(beta, Tensor):
+        return torch.addcmul(s, p, beta.to(p.dtype), out=p)
+    return torch.add(s, p, alpha=beta, out=p)
+
+
+def scale(p: Tensor, alpha: Scalar) -> Tensor:
+    """Return ``alpha p``: in place where no graph is recorded."""
+    return p * alpha if torch.is_grad_enabled() else p.mul_(alpha)
+
+
+def where(condition: Scalar, a: Scalar, b: Scalar) -> Scalar:
+    """Return ``a`` where the condition holds, else ``b``."""
+    if isinstance(condition, Tensor):
+        return torch.where(condition, a, b)
+    return a if condition else b
+
+
+def ratio(a: Scalar, b: Scalar) -> Scalar:
+    """Return ``a / b``, and 0 where ``b`` is 0; its derivative is finite there too.
+
+    >>> ratio(1.0, 0.0), ratio(torch.ones(2), torch.tensor([0.0, 2.0]))
+    (0.0, tensor([0.0000, 0.5000]))
+    """
+    if isinstance(b, Tensor):
+        zero = b == 0
+        if torch.is_grad_enabled():
+            b = torch.where(zero, 1.0, b)
+        return torch.where(zero, 0.0, a / b)
+    return a / b if b != 0 else 0.0 * a
+
+
+def quotient(a: Scalar, b: Scalar, active: Scalar) -> Scalar:
+    """Return ``a / b`` of the active samples, and 0 of the others, which a step of length 0 leaves as they are."""
+    if not isinstance(active, Tensor):
+        return a / b if active and b != 0 else 0.0 * a
+    if torch.is_grad_enabled():
+        return torch.where(active, ratio(a, b), 0.0)
+    return torch.where(active & (b != 0), a / b, 0.0)
+
+
+def sqrt(a: Scalar) -> Scalar:
+    """Return the square root of a number that is 0 or more, up to rounding."""
+    if not isinstance(a, Tensor):
+        return math.sqrt(a) if a > 0 else a * 0.0
+    if not torch.is_grad_enabled():
+        return a.clamp(min=0).sqrt()
+    positive = a > 0
+    return torch.where(positive, torch.where(positive, a, 1.0).sqrt(), a * 0.0)
+
+
+def hypot(a: Scalar, b: Scalar) -> Scalar:
+    """Return ``sqrt(a^2 + b^2)``."""
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        return math.hypot(a, b)
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and not torch.is_grad_enabled():
+        return torch.hypot(a, b)
+    return sqrt(a * a + b * b)
+
+
+def maximum(a: Scalar, b: Scalar) -> Scalar:
+    """Return the larger of two numbers, NaN where one is."""
+    if isinstance(a, Tensor):
+        return torch.maximum(a, b) if isinstance(b, Tensor) else a.clamp(min=b)
+    return torch.maximum(b, torch.as_tensor(a, dtype=b.dtype)) if isinstance(b, Tensor) else max(a, b)
+
+
+def minimum(a: Scalar, b: Scalar) -> Scalar:
+    """Return the smaller of two numbers, NaN where one is."""
+    return -maximum(-a, -b)
