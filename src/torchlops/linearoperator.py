@@ -121,7 +121,7 @@ class LinearOperator(nn.Module):
         """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
         if hasattr(type(self), "_matvec"):
             return self._foreign._run(y, True)
-        dtype = promote([y.dtype, *(t.dtype for t in self._all_tensors() if t.is_floating_point() or t.is_complex())])
+        dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors())])
         if self._torch_dtype().is_complex:
             dtype = complex_dtype(dtype)
         if self.real_model:
@@ -406,15 +406,18 @@ class LinearOperator(nn.Module):
         x = self._inverse(y.reshape((*batch, *self.dimsd)))
         return x if nd else x.reshape((*batch, self.shape[1]))
 
-    def inverse(self, solver: str = "gmres", **options: Any) -> LinearOperator:
+    def inverse(self, solver: Any = "gmres", **options: Any) -> Any:
         """Return the inverse of a square operator as an operator, which solves when it is applied.
 
-        It composes, transposes and differentiates like any other, to the tolerance of the solver.
+        It composes, transposes and differentiates like any other, to the tolerance of the solver. Given data ``y``
+        in the place of a solver's name, as the transforms of PyLops take them, it is ``A / y``.
 
         Args:
-            solver: ``"cg"``, ``"minres"``, ``"gmres"`` or ``"bicgstab"``, or a least-squares solver.
+            solver: ``"cg"``, ``"minres"``, ``"gmres"`` or ``"bicgstab"``, or a least-squares solver; or data.
             **options: Arguments of that function of ``torchlops.optimization``.
         """
+        if not isinstance(solver, str):
+            return self.div(solver, **options)
         from torchlops.optimization.inverse import InverseOperator  # it imports this module
 
         return InverseOperator(self, solver, **options)
@@ -539,6 +542,19 @@ class LinearOperator(nn.Module):
 
     def _all_tensors(self) -> tuple[Tensor, ...]:
         return (*self.parameters(), *self.buffers())
+
+    def _given_tensors(self) -> list[Tensor]:
+        """Return the floating and complex tensors that this operator and its parts were built from.
+
+        They take part in the dtype of the result, which constants made from arrays and numbers do not.
+        """
+        given: list[Tensor] = []
+        for module in self.modules():
+            if isinstance(module, LinearOperator):
+                given += module._own_tensors()
+            else:
+                given += [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        return [tensor for tensor in given if tensor.is_floating_point() or tensor.is_complex()]
 
     @property
     def name_and_type(self) -> str:

@@ -499,7 +499,7 @@ class Solver:
 
     def _set_dtypes(self, y: Tensor, x0: Tensor | None) -> None:
         A = self.Op
-        tensors = [t.dtype for t in A._all_tensors() if t.is_floating_point() or t.is_complex()]
+        tensors = [tensor.dtype for tensor in A._given_tensors()]
         dtype = promote([y.dtype, *tensors, *([] if x0 is None else [x0.dtype])])
         if A._torch_dtype().is_complex:
             dtype = complex_dtype(dtype)

@@ -111,7 +111,7 @@ class ChirpRadon(LinearOperator):
                 g = g * (frequencies * slope * (2 / (n * nt)))
         return signals(g, nt, 0)
 
-    def inverse(self, x: Any) -> Any:
+    def inverse(self, x: Any) -> Any:  # type: ignore[override]  # by weights, and not by a solver
         """Return the model of the data ``x``, by the adjoint with each frequency scaled by its analytic weight.
 
         Args:

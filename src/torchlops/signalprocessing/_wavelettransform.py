@@ -61,10 +61,6 @@ class WaveletTransform(LinearOperator):
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
         return x.dtype not in HALF_PRECISIONS  # a sum over the taps would round after each
 
-    def inverse(self, y: Any) -> Any:
-        """Return the model of which ``y`` is the transform, the same as ``A / y``."""
-        return self.div(y)
-
     def _inverse(self, y: Tensor) -> Tensor:
         x = on_parts(lambda part: self._compose(part, self._inverse_filters), y)
         for _ in range(self._refinements):

@@ -136,10 +136,6 @@ class DTCWT(LinearOperator):
     def _inverse(self, y: Tensor) -> Tensor:
         return on_parts(self._synthesise, y)
 
-    def inverse(self, y: Any) -> Any:
-        """Return the model of which ``y`` is the transform, the same as ``A / y``."""
-        return self.div(y)
-
     def _fast_forward(self, x: Tensor) -> Tensor:
         first = -len(self.dimsd)  # a model has one axis less than its data
         axes = (first, self.axis)

@@ -153,10 +153,6 @@ class UDCT(LinearOperator):
         flat = in_blocks(y, (size,), dtype, (-1,), lambda part: self._adjoint(part).reshape(part.shape[0], size))
         return torch.unflatten(flat, -1, self.dims)
 
-    def inverse(self, y: Any) -> Any:
-        """Return the model whose transform is nearest to ``y``, the same as ``A / y``."""
-        return self.div(y)
-
     def _inverse(self, y: Tensor) -> Tensor:
         x = self._adjoint(y)
         if self._is_tight or x.numel() == 0:

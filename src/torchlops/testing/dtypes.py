@@ -14,7 +14,6 @@ from torchlops.testing.matrix import (
     Side,
     converted,
     fields,
-    given_tensors,
     norm,
     quartic,
     result_type,
@@ -42,9 +41,9 @@ def _check_precision(A: LinearOperator, B: LinearOperator, side: Side, dtype: to
     x = Draw(A)((2, *side.dims), dtype)
     out = side.operator(x)
     exact = side.operator(x.to(promote([dtype, torch.float64])))
-    allowed = [real_dtype(result_type(x, tensors)) for tensors in (given_tensors(B), B._all_tensors())]
+    allowed = [real_dtype(result_type(x, tensors)) for tensors in (B._given_tensors(), B._all_tensors())]
     what = f"dtypes: {side.label} of {dtype} x"
-    found = ", ".join(sorted({str(tensor.dtype) for tensor in given_tensors(B)})) or "none"
+    found = ", ".join(sorted({str(tensor.dtype) for tensor in B._given_tensors()})) or "none"
     require(
         A,
         what,

@@ -124,17 +124,6 @@ def converted(A: LinearOperator, dtype: torch.dtype) -> LinearOperator:
     return copy.deepcopy(A).to(dtype)
 
 
-def given_tensors(A: LinearOperator) -> list[Tensor]:
-    """Return the floating and complex tensors that ``A`` and its parts were built from."""
-    given: list[Tensor] = []
-    for module in A.modules():
-        if isinstance(module, LinearOperator):
-            given += module._own_tensors()
-        else:
-            given += [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-    return [tensor for tensor in given if tensor.is_floating_point() or tensor.is_complex()]
-
-
 def result_type(x: Tensor, tensors: Sequence[Tensor]) -> torch.dtype:
     """Return the dtype of a product of ``x`` with all ``tensors``; indices, which are integers, do not count."""
     wide = [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]

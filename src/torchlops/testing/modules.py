@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from torchlops.arrays import real_dtype
 from torchlops.linearoperator import LinearOperator
-from torchlops.testing.matrix import HAS_SCIPY, Draw, Side, fields, given_tensors, norm, sides
+from torchlops.testing.matrix import HAS_SCIPY, Draw, Side, fields, norm, sides
 from torchlops.testing.verdicts import agree, blaming, require
 
 
@@ -156,7 +156,7 @@ def _check_state(A: LinearOperator, x: Tensor, want: Tensor) -> None:
                 tensor.mul_(0.5)
     B.load_state_dict(state)
     agree(A, "module: after load_state_dict", B(x).detach(), want, 0.0, "Something is kept that the state decides.")
-    given = {id(tensor) for tensor in given_tensors(A)}
+    given = {id(tensor) for tensor in A._given_tensors()}
     held = {id(tensor) for tensor in A.state_dict(keep_vars=True).values()}
     require(A, "module", given <= held, "a tensor of the operator is not in its state_dict")
 
