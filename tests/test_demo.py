@@ -44,19 +44,46 @@ def test_baselines_restore():
     y = deblurring.observed(A, scene)
     truth = deblurring.inside(scene, psf)[0]
     before = deblurring.quality(y[0], truth)
-    for restored in (deblurring.tikhonov(A, y, 8e-3), deblurring.total_variation(A, y, 8e-4)):
+    for restored in (deblurring.tikhonov(A, y, 2e-2), deblurring.total_variation(A, y, 3e-3)):
         psnr, ssim = deblurring.quality(deblurring.inside(restored, psf)[0], truth)
         assert psnr > before[0] + 1
         assert ssim > before[1]
 
 
-def test_the_network_learns_through_the_blur():
+def test_the_network_learns_through_the_blur(monkeypatch):
+    monkeypatch.setattr(deblurring, "TRAINING", ("text",))
     torch.manual_seed(0)
+    psf = photographs.defocus_psf()
     network = deblurring.UnrolledNetwork(layers=2, channels=8, memory=4)
     before = network.steps.detach().clone()
-    losses = deblurring.train(network, photographs.defocus_psf(), 12, lambda _: None)
-    assert np.mean(losses[-4:]) < losses[0]
+    samples = deblurring.prepare(psf, lambda _: None)
+    losses = deblurring.train(network, psf, samples, 20, lambda _: None)
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
     assert (network.steps.detach() != before).all()
+
+
+@pytest.mark.parametrize("orientation", range(8))
+def test_data_turn_with_the_scene(orientation):
+    torch.manual_seed(0)
+    psf = photographs.defocus_psf()
+    scene = torch.rand(2, 40, 34)
+    turned = deblurring.oriented(scene, orientation)
+    torch.testing.assert_close(deblurring.upright(turned, orientation), scene)
+    A, B = photographs.blur((40, 34), psf), photographs.blur(tuple(turned.shape[-2:]), psf)
+    torch.testing.assert_close(B(turned), deblurring.oriented(A(scene), orientation), rtol=0, atol=1e-6)
+
+
+def test_the_network_keeps_what_it_starts_from_until_it_has_learned():
+    torch.manual_seed(0)
+    psf = photographs.defocus_psf()
+    A = photographs.blur((40, 34), psf)
+    y = deblurring.observed(A, torch.rand(1, 40, 34))
+    network = deblurring.UnrolledNetwork()
+    with torch.no_grad():
+        network.steps.zero_()
+        restored = deblurring.restore(network, psf, y)
+    expected = deblurring.tikhonov_starts(A, y)[:, len(deblurring.START_WEIGHTS) // 2]
+    torch.testing.assert_close(restored, expected, rtol=0, atol=1e-5)
 
 
 def test_regularisation_and_preconditioning_help():
@@ -71,8 +98,9 @@ def test_regularisation_and_preconditioning_help():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_run_prints_tables_and_draws_figures(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(deblurring, "TIKHONOV_WEIGHTS", (8e-3,))
-    monkeypatch.setattr(deblurring, "TOTAL_VARIATION_WEIGHTS", (8e-4,))
+    monkeypatch.setattr(deblurring, "TRAINING", ("rocket", "text"))
+    monkeypatch.setattr(deblurring, "TIKHONOV_WEIGHTS", (3e-2,))
+    monkeypatch.setattr(deblurring, "TOTAL_VARIATION_WEIGHTS", (3e-3,))
     result = run(tmp_path / "out", steps=2, show_progress=False)
     printed = capsys.readouterr().out
     for word in ("Hessian", "PSNR", "SSIM", "total variation", "unrolled network", "preconditioned", "chain.png"):

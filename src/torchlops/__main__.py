@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="the main job on real photographs, in under 3 minutes on 2 cores")
     demo.add_argument("--output", type=Path, default=Path("demo-output"), help="folder of the figures")
     demo.add_argument("--seed", type=int, default=0, help="seed of the noise and of the training")
-    demo.add_argument("--steps", type=int, default=1500, help="training steps of the network")
+    demo.add_argument("--steps", type=int, default=3000, help="training steps of the network")
     demo.add_argument("--no-progress", action="store_true", help="show no progress bar")
     options = parser.parse_args(arguments)
 

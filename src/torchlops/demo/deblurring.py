@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +13,20 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from torchlops import Gradient, Laplacian, LinearOperator
 from torchlops.demo.photographs import TEST, TRAINING, blur, central_crop, central_crops, defocus_psf, photograph
 
-NOISE = 0.01
+NOISE = 0.02
 """Standard deviation of the noise, in grey values from 0 to 1."""
 
 PATCH = 78
 """Rows and columns of the scenes that the network trains on."""
 
-TIKHONOV_WEIGHTS = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
-TOTAL_VARIATION_WEIGHTS = (4e-4, 6e-4, 8e-4, 1e-3, 1.4e-3, 2e-3)
+BATCH = 8
+"""Patches of a training step."""
+
+START_WEIGHTS = (3e-3, 2e-2, 1.6e-1)
+"""Weights of the Tikhonov solutions that the network starts from and sees."""
+
+TIKHONOV_WEIGHTS = (4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)
+TOTAL_VARIATION_WEIGHTS = (1.5e-3, 2e-3, 3e-3, 4e-3, 6e-3)
 
 Step = Callable[[str], None]
 
@@ -49,7 +56,7 @@ def tikhonov(A: LinearOperator, y: Tensor, weight: float | Tensor, niter: int = 
 
 
 def total_variation(
-    A: LinearOperator, y: Tensor, weight: float, niter: int = 60, inner: int = 6, penalty: float = 0.05
+    A: LinearOperator, y: Tensor, weight: float, niter: int = 60, inner: int = 3, penalty: float = 0.1
 ) -> Tensor:
     """Minimise ``1/2 ||A x - y||^2 + weight ||G x||_{2,1}``, with the gradient ``G``, by split Bregman iterations.
 
@@ -73,56 +80,117 @@ def total_variation(
 class UnrolledNetwork(nn.Module):
     """Layers of a gradient step on ``||A x - y||^2`` with a learned length, and a small CNN.
 
-    The CNN sees the image, the gradient ``A^H (A x - y)`` and what the layer before remembers, on a grid of half
-    the rows and columns. The first image is a Tikhonov solution by a few conjugate gradients over the same
-    operators. The operator is an argument, so that the same weights serve images of any even size.
+    The CNN sees the image, the gradient ``A^H (A x - y)``, Tikhonov solutions of several weights, and what the
+    layer before remembers, on a grid of half the rows and columns. Weak regularisation leaves edges sharp and
+    strong regularisation leaves flat parts smooth: the CNN learns which to take where. The operator is an
+    argument, so that the same weights serve images of any even size.
     """
 
-    def __init__(self, layers: int = 4, channels: int = 32, memory: int = 12) -> None:
+    def __init__(self, layers: int = 3, channels: int = 32, memory: int = 12) -> None:
         super().__init__()
         self.memory = memory
         self.steps = nn.Parameter(torch.ones(layers))
-        self.cnns = nn.ModuleList(_small_cnn(8 + memory, channels, 4 + memory) for _ in range(layers))
+        inputs = 8 + 4 * len(START_WEIGHTS) + memory
+        self.cnns = nn.ModuleList(_small_cnn(inputs, channels, 4 + memory) for _ in range(layers))
 
-    def forward(self, A: LinearOperator, y: Tensor) -> Tensor:
-        """Return the restored scenes ``(batch, *A.dims)`` of the data ``y``."""
-        x = tikhonov(A, y, 3e-3, niter=12)
+    def forward(self, A: LinearOperator, y: Tensor, starts: Tensor | None = None) -> Tensor:
+        """Return the restored scenes ``(batch, *A.dims)`` of the data ``y``.
+
+        Args:
+            A: The blur.
+            y: Data, ``(batch, *A.dimsd)``.
+            starts: What :func:`tikhonov_starts` gives for them, where it is there already.
+        """
+        starts = tikhonov_starts(A, y) if starts is None else starts
+        x = starts[:, len(START_WEIGHTS) // 2]
+        others = pixel_unshuffle(5 * (starts - x[:, None]), 2)
         remembered = x.new_zeros((x.shape[0], self.memory, x.shape[1] // 2, x.shape[2] // 2))
         for step, cnn in zip(self.steps, self.cnns, strict=True):
             gradient = A.adjoint(A(x) - y)
             x = x - step * gradient
             seen = pixel_unshuffle(torch.stack((x, 10 * gradient), dim=1), 2)
-            out = cnn(torch.cat((seen, remembered), dim=1))
+            out = cnn(torch.cat((seen, others, remembered), dim=1))
             x = x + pixel_shuffle(out[:, :4], 2).squeeze(1)
             remembered = out[:, 4:]
         return x
 
 
+def tikhonov_starts(A: LinearOperator, y: Tensor) -> Tensor:
+    """Return the Tikhonov solutions of the ``START_WEIGHTS``, all at once, ``(batch, weights, *A.dims)``."""
+    weights = torch.tensor(START_WEIGHTS, dtype=y.dtype)[:, None, None]
+    return tikhonov(A, y.unsqueeze(-3), weights, niter=60)
+
+
 def _small_cnn(inputs: int, channels: int, outputs: int) -> nn.Module:
-    last = nn.Conv2d(channels, outputs, 3, padding=1)
+    first, last = nn.Conv2d(inputs, channels, 3, padding=1), nn.Conv2d(channels, outputs, 3, padding=1)
+    between = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)]
     with torch.no_grad():  # at first a layer leaves the image alone
         last.weight[:4] = 0
         if last.bias is not None:
             last.bias[:4] = 0
-    first, middle = nn.Conv2d(inputs, channels, 3, padding=1), nn.Conv2d(channels, channels, 3, padding=1)
-    return nn.Sequential(first, nn.ReLU(), middle, nn.ReLU(), last)
+    return nn.Sequential(first, nn.ReLU(), between[0], nn.ReLU(), between[1], nn.ReLU(), last)
 
 
-def train(network: UnrolledNetwork, psf: Tensor, steps: int, tick: Step) -> list[float]:
-    """Train on patches of the training photographs, turned and mirrored, with fresh noise; return the losses."""
-    photographs = [photograph(name) for name in TRAINING]
+def oriented(image: Tensor, orientation: int) -> Tensor:
+    """Return one of the eight orientations of images: quarter turns, from 4 on after a reflection."""
+    image = image.flip(-1) if orientation >= 4 else image
+    return image.rot90(orientation % 4, (-2, -1))
+
+
+def upright(image: Tensor, orientation: int) -> Tensor:
+    """Undo :func:`oriented`."""
+    image = image.rot90(-(orientation % 4), (-2, -1))
+    return image.flip(-1) if orientation >= 4 else image
+
+
+def restore(network: UnrolledNetwork, psf: Tensor, y: Tensor) -> Tensor:
+    """Return the mean of what the network makes of the data in their eight orientations.
+
+    The point-spread function is the same in all of them, and so the problem is; the network is only nearly so.
+    """
+    margin = psf.shape[0] - 1
+    starts = tikhonov_starts(blur((y.shape[-2] + margin, y.shape[-1] + margin), psf), y)
+    restored = torch.zeros_like(starts[:, 0])
+    for orientation in range(8):
+        data = oriented(y, orientation)
+        A = blur((data.shape[-2] + margin, data.shape[-1] + margin), psf)
+        restored += upright(network(A, data, oriented(starts, orientation)), orientation) / 8
+    return restored
+
+
+class Sample(NamedTuple):
+    """A training scene, its data, and the Tikhonov solutions that the network starts from."""
+
+    scene: Tensor
+    data: Tensor
+    starts: Tensor
+
+
+def prepare(psf: Tensor, tick: Step) -> list[Sample]:
+    """Blur the training photographs, each with two draws of the noise, and solve for the starts once."""
+    samples = []
+    for name in TRAINING:
+        scene = central_crop(photograph(name), (512, 512))
+        A = blur((scene.shape[0], scene.shape[1]), psf)
+        y = observed(A, scene.expand(2, -1, -1))
+        samples += [Sample(scene, *both) for both in zip(y, tikhonov_starts(A, y), strict=True)]
+        tick("preparing the training photographs")
+    return samples
+
+
+def train(network: UnrolledNetwork, psf: Tensor, samples: Sequence[Sample], steps: int, tick: Step) -> list[float]:
+    """Train on patches of the samples; return the losses, smoothed absolute errors in grey values."""
     A = blur((PATCH, PATCH), psf)
     optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max(steps, 2), pct_start=0.1)
     losses = []
     for _ in range(steps):
-        x = torch.stack([_random_patch(photographs) for _ in range(8)])
-        y = observed(A, x)
-        error = inside(network(A, y) - x, psf)
-        loss = error.square().mean()
+        patches = [_random_patch(samples[_random(len(samples))]) for _ in range(BATCH)]
+        x, y, starts = (torch.stack(parts) for parts in zip(*patches, strict=True))
+        error = inside(network(A, y, starts) - x, psf)
+        loss = (error.square() + 1e-4).sqrt().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 0.1)
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
@@ -130,11 +198,18 @@ def train(network: UnrolledNetwork, psf: Tensor, steps: int, tick: Step) -> list
     return losses
 
 
-def _random_patch(photographs: Sequence[Tensor]) -> Tensor:
-    image = photographs[int(torch.randint(len(photographs), ()))]
-    top, left = (int(torch.randint(n - PATCH + 1, ())) for n in image.shape)
-    patch = image[top : top + PATCH, left : left + PATCH].rot90(int(torch.randint(4, ())))
-    return patch.flip(0) if torch.rand(()) < 0.5 else patch
+def _random_patch(sample: Sample) -> Sample:
+    """Return a patch of the scene, of its data and of its starts, in a random orientation."""
+    top, left = (_random(n - PATCH + 1) for n in sample.scene.shape)
+    seen = PATCH - (sample.scene.shape[0] - sample.data.shape[0])
+    orientation = _random(8)
+    sizes = (PATCH, seen, PATCH)
+    cuts = (image[..., top : top + n, left : left + n] for image, n in zip(sample, sizes, strict=True))
+    return Sample(*(oriented(cut, orientation) for cut in cuts))
+
+
+def _random(below: int) -> int:
+    return int(torch.randint(below, ()))
 
 
 def observed(A: LinearOperator, x: Tensor) -> Tensor:
@@ -183,7 +258,7 @@ class Comparison:
 
 def ticks(steps: int) -> int:
     """Return how often :func:`compare` ticks."""
-    return len(TIKHONOV_WEIGHTS) + len(TOTAL_VARIATION_WEIGHTS) + steps + len(TEST)
+    return len(TIKHONOV_WEIGHTS) + len(TOTAL_VARIATION_WEIGHTS) + len(TRAINING) + steps + len(TEST)
 
 
 def compare(steps: int, tick: Step, size: int = 384) -> Comparison:
@@ -192,11 +267,11 @@ def compare(steps: int, tick: Step, size: int = 384) -> Comparison:
     result = Comparison(psf)
     result.tuned = _tune(psf, tick)
     network = UnrolledNetwork()
-    result.losses = train(network, psf, steps, tick)
+    result.losses = train(network, psf, prepare(psf, tick), steps, tick)
     methods: dict[str, Callable[[LinearOperator, Tensor], Tensor]] = {
         "Tikhonov": lambda A, y: tikhonov(A, y, result.tuned["Tikhonov"]),
         "total variation": lambda A, y: total_variation(A, y, result.tuned["total variation"]),
-        "unrolled network": network,
+        "unrolled network": lambda _, y: restore(network, psf, y),
     }
     for name in TEST:
         scene = central_crop(photograph(name), (size, size))
@@ -217,8 +292,8 @@ def compare(steps: int, tick: Step, size: int = 384) -> Comparison:
 
 def _tune(psf: Tensor, tick: Step) -> dict[str, float]:
     """Return the weights of the best mean PSNR on the training photographs."""
-    scenes = central_crops(TRAINING, 174)
-    A = blur((174, 174), psf)
+    scenes = central_crops(TRAINING, 172)
+    A = blur((172, 172), psf)
     y = observed(A, scenes)
     truth = inside(scenes, psf)
 

@@ -75,7 +75,7 @@ def draw_training(comparison: Comparison, path: Path) -> Path:
     means = [sum(losses[i : i + width]) / len(losses[i : i + width]) for i in range(0, len(losses), width)]
     axes[1].semilogy(losses, color="0.8", linewidth=0.7, label="each step")
     axes[1].semilogy([i * width + width / 2 for i in range(len(means))], means, color="C3", label=f"mean of {width}")
-    axes[1].set(title="training of the unrolled network", xlabel="step", ylabel="mean squared error")
+    axes[1].set(title="training of the unrolled network", xlabel="step", ylabel="absolute error, smoothed")
     axes[1].legend(fontsize=8)
     scores = {method: psnr for method, (psnr, _) in comparison.means().items()}
     bars = axes[2].barh(list(scores), list(scores.values()), color=["0.7", "C0", "C0", "C3"])

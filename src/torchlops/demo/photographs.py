@@ -12,7 +12,7 @@ from torch import Tensor
 from torchlops import LinearOperator, Pad
 from torchlops.signalprocessing import Convolve2D
 
-TRAINING = ("astronaut", "chelsea", "motorcycle_left", "rocket", "brick", "grass", "gravel", "moon")
+TRAINING = ("astronaut", "chelsea", "motorcycle_left", "rocket", "brick", "grass", "gravel", "moon", "text")
 """The photographs that the network learns from and that the baselines are tuned on."""
 
 TEST = ("camera", "coffee", "coins", "page")

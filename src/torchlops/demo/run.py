@@ -15,7 +15,7 @@ from torchlops.demo.photographs import TEST, TRAINING
 from torchlops.utils import reuse_memory
 
 
-def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = True) -> dict[str, Any]:
+def run(output: Path, seed: int = 0, steps: int = 3000, show_progress: bool = True) -> dict[str, Any]:
     """Run the demo, print its tables, write its figures into ``output`` and return what was computed.
 
     Args:
@@ -28,7 +28,8 @@ def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = Tr
     reuse_memory()
     torch.manual_seed(seed)
     output.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=deblurring.ticks(steps) + 4, disable=not show_progress, leave=False) as bar:
+    form = "{desc}{percentage:3.0f} % |{bar}| {elapsed}"  # the steps differ too much for a forecast
+    with tqdm(total=deblurring.ticks(steps) + 4, disable=not show_progress, leave=False, bar_format=form) as bar:
 
         def tick(what: str) -> None:
             bar.set_description(what)
@@ -60,7 +61,7 @@ def _print_chain(derivatives: chain.Chain) -> None:
 
 
 def _print_deblurring(comparison: deblurring.Comparison) -> None:
-    print(f"\n2. Deblurring: trained and tuned on {', '.join(TRAINING)}; tested on {', '.join(TEST)}")
+    print(f"\n2. Deblurring: trained and tuned on {', '.join(TRAINING)};\n   tested on {', '.join(TEST)}")
     rows = []
     for method, (psnr, ssim) in comparison.means().items():
         weight = comparison.tuned.get(method)
