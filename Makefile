@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test lint types doctest bench clean
+.PHONY: demo test lint types doctest bench examples clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
@@ -20,6 +20,9 @@ types: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(RUN) -m benchmarks
+
+examples: $(VENV)/.test
+	for script in examples/plot_*.py; do echo $$script; $(RUN) $$script || exit 1; done
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
