@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test lint types doctest bench docs clean
+.PHONY: demo test lint types doctest bench docs examples clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
@@ -23,6 +23,9 @@ bench: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(RUN) -m tests.every_operator.tables
+
+examples: $(VENV)/.test
+	for script in examples/plot_*.py; do echo $$script; $(RUN) $$script || exit 1; done
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
