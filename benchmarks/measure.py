@@ -356,7 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif part == "catalogue":
             effort = QUICK if options.quick else Effort(rounds=3, block=0.004, threads=threads)
             names = options.operators or (QUICK_ENTRIES if options.quick else None)
-            result[part] = list(catalogue(names, precisions, effort))
+            result[part] = list(catalogue(names, ("float32",), effort))
         else:
             effort = QUICK if options.quick else Effort(rounds=3, block=0.004, threads=threads)
             chosen_sizes, dtypes = (large, ("float32",)) if part == "large" else (sizes, precisions)
