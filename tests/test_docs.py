@@ -43,4 +43,4 @@ def test_what_must_learn_is_in_the_table():
         "Patch2D": "scalings",
     }.items():
         assert f"`{tensor}`" in rows[operator], operator
-    assert "*taps*" in rows["Sliding1D"]
+    assert "`tapertype`" in rows["Sliding1D"]

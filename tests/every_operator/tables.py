@@ -28,6 +28,9 @@ PACKAGES = {
     "signalprocessing": "Signal processing",
     "algebra": "Operators made of operators",
 }
+ARGUMENT_OF = {"taps": "tapertype"}
+"""Arguments that are kept under another name."""
+
 ADJOINT = re.compile(r"\badjoint\b|A\^H|inverse")
 
 
@@ -146,8 +149,8 @@ def parameters() -> str:
         "keeps it: gradients reach it in every mode. Each is checked on all of its cases, real and complex where it "
         "may be, by `torchlops.testing.check_tensor_gradients`: first and second derivatives, reverse and forward, "
         "against finite differences, building inside `torch.func` transforms, and that a change in place is seen by "
-        "the next call. Operators of operators have the tensors of all their parts. Names in *italics* are "
-        "attributes, to which a tensor or a parameter is assigned. Indices and sizes are constants.",
+        "the next call. Operators of operators have the tensors of all their parts. Indices and sizes are "
+        "constants.",
     ]
     for package, title in PACKAGES.items():
         rows = []
@@ -190,9 +193,8 @@ def _is_array(argument: inspect.Parameter) -> bool:
 def _readable(key: str, arguments: set[str]) -> str:
     """Return the name of a parameter as the user knows it: an argument, an attribute, or one of a part."""
     name = key.rsplit(".", 1)[-1]
-    if name in arguments:
-        return f"`{name}`"
-    return "the tensors of its parts" if "." in key else f"*{name}*"
+    name = ARGUMENT_OF.get(name, name)
+    return f"`{name}`" if name in arguments else "the tensors of its parts"
 
 
 # -- the files ---------------------------------------------------------------------------------------------------
