@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torchlops.linearoperator import LinearOperator
 
 FAST_FROM = 32_768
-"""Elements from which a fast kernel is worth its Function (about 13 µs forward and 30 µs backward)."""
+"""Operations from which a fast kernel is worth its Function (about 13 µs forward and 30 µs backward)."""
 
 
 def run_fast(operator: LinearOperator, x: Tensor, adjoint: bool) -> Tensor | None:

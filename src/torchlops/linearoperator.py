@@ -72,6 +72,7 @@ class LinearOperator(nn.Module):
 
     __array_ufunc__ = None  # so that NumPy leaves `array @ A` and `number * A` to us
     _has_fast_kernels = False
+    _work = 1  # about how many operations the operator does for a sample of its input
 
     def __init__(
         self,
@@ -198,7 +199,7 @@ class LinearOperator(nn.Module):
                 f"{self.name_and_type} takes real models, got {x.dtype}: its imaginary part would be lost. "
                 "Give it x.real, or build the operator for complex models."
             )
-        if self._has_fast_kernels and not torch.compiler.is_compiling() and x.numel() >= FAST_FROM:
+        if self._has_fast_kernels and not torch.compiler.is_compiling() and x.numel() * self._work >= FAST_FROM:
             result = run_fast(self, x, adjoint)
             if result is not None:
                 return result

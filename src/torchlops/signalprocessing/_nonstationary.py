@@ -63,6 +63,7 @@ class NonStationary(LinearOperator):
         self._grid = tuple(grid)
         self._indices = tuple(indices)
         self._taps = tuple(hshape)
+        self._work = math.prod(hshape)
         self._margins = tuple(length // 2 for length in hshape)
 
     def _ends(self) -> tuple[int, ...]:

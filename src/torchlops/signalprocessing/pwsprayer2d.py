@@ -73,6 +73,7 @@ class PWSprayer2D(LinearOperator):
         if radius < 0:
             raise ValueError(f"{self.name_and_type}: radius must be 0 or more, got {radius!r}")
         self.radius, self.alpha = int(radius), float(alpha)
+        self._work = 2 * self.radius + 1
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._spray(x)

@@ -92,6 +92,7 @@ class Seislet(LinearOperator):
                 f"{self.name_and_type}: level must be between 0 and {levels} for {shape[0]} traces, got {level!r}"
             )
         self.nx, self.nt = self.dimsd
+        self._work = self.nt
         self.dx, self.dt = sampling
         self.level = max(levels - 1, 0) if level is None else int(level)
         self.kind, self.inv = kind, inv
