@@ -128,8 +128,8 @@ def lanczos(
         neigs: How many eigenpairs.
         which: ``"LA"`` the largest, ``"SA"`` the smallest, ``"LM"`` those of largest modulus.
         niter: Most restarts.
-        tol: Norm of the residuals ``A v - lambda v`` to reach, relative to the largest modulus; by default ten times
-            the rounding of the dtype.
+        tol: Norm of the residuals ``A v - lambda v`` to reach, relative to the largest modulus; by default the
+            rounding of the dtype to the power of three quarters. The error of a value is about the square of it.
         basis: Size of the basis; at least 40, and a bit more than twice ``neigs``, by default.
         generator: Source of the random first vector.
 
@@ -168,7 +168,7 @@ def _lanczos(
     V = flat.zeros(m + 1, size)
     H = flat.zeros(m, m)
     V[0] = _new_direction(V[:0], flat.random(1, size, source)[0])
-    first, largest, tol = 0, 0.0, flat.rounding * 10 if tol is None else tol
+    first, largest, tol = 0, 0.0, flat.rounding**0.75 if tol is None else tol
     copies = _Copies(m < size)
     for restart in range(niter):
         beta = 0.0
@@ -194,7 +194,7 @@ def _lanczos(
             if not done:
                 _not_converged("lanczos", residuals, scale)
             break
-        first = min(count + (m - count) // 2, m - 1)
+        first = count if fresh else min(count + (m - count) // 2, m - 1)  # the others have a residual still
         V[:first], V[first] = S[:, :first].mT @ V[:m], V[m].clone()
         if fresh:
             V[first] = _new_direction(V[:first], flat.random(1, size, source)[0])
@@ -328,8 +328,8 @@ def golub_kahan(
         which: ``"LM"`` the largest, ``"SM"`` the smallest singular values. (The smallest of a large operator come
             slowly, where many are close to them.)
         niter: Most restarts.
-        tol: Norm of the residuals ``A^H u - sigma v`` to reach, relative to the largest singular value; by default ten
-            times the rounding of the dtype.
+        tol: Norm of the residuals ``A^H u - sigma v`` to reach, relative to the largest singular value; by default the
+            rounding of the dtype to the power of three quarters. The error of a value is about the square of it.
         basis: Size of the bases; at least 40, and a bit more than twice ``k``, by default.
         generator: Source of the random first vector.
 
@@ -373,7 +373,7 @@ def _golub_kahan(
     V, U = flat.zeros(m + 1, size), flat.zeros(m, flat.rows)
     B = flat.zeros(m, m)
     V[0] = _new_direction(V[:0], flat.random(1, size, source)[0])
-    first, largest, tol = 0, 0.0, flat.rounding * 10 if tol is None else tol
+    first, largest, tol = 0, 0.0, flat.rounding**0.75 if tol is None else tol
     copies = _Copies(looks_for_copies and m < size)
     for restart in range(niter):
         beta = 0.0
@@ -404,7 +404,7 @@ def _golub_kahan(
             if not done:
                 _not_converged("golub_kahan", residuals, scale)
             break
-        first = min(count + (m - count) // 2, m - 1)
+        first = count if fresh else min(count + (m - count) // 2, m - 1)  # the others have a residual still
         V[:first], V[first] = Yh.conj()[:first] @ V[:m], V[m].clone()
         U[:first] = X[:, :first].mT @ U
         if fresh:
@@ -466,7 +466,7 @@ def randomized_svd(
 
 def operator_norm(
     Op: Any,
-    niter: int = 20,
+    niter: int = 100,
     tol: float | None = None,
     *,
     safe: bool = False,
@@ -675,25 +675,25 @@ class _Flat:
 class _Copies:
     """Looks for the copies of multiple values, of which a Krylov space has but one.
 
-    When the wanted values have converged, the method goes on from a new random direction, three restarts long. They
-    are complete when they have converged again and are the same.
+    When the wanted values have converged, the method goes on from a new random direction, for as many restarts as it
+    took so far. They are complete when they have converged again and are the same.
     """
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
         self.values: Tensor | None = None
-        self.left = 0
+        self.restarts = self.until = 0
 
     def check(self, done: bool, values: Tensor, scale: Tensor) -> tuple[bool, bool]:
         """Return whether the values are complete, and whether to go on from a new direction."""
         if not self.enabled:
             return done, False
-        self.left -= 1
-        if not done or self.left > 0:
+        self.restarts += 1
+        if not done or self.restarts < self.until:
             return False, False
         if self.values is not None and bool(((values - self.values).abs() <= 100 * scale).all()):
             return True, False
-        self.values, self.left = values, 3
+        self.values, self.until = values, max(2 * self.restarts, self.restarts + 3)
         return False, True
 
 
