@@ -359,7 +359,10 @@ class LinearOperator(nn.Module):
         return float(self._spectrum().cond(self))
 
     def norm(self, kind: str | int = 2) -> float:
-        """Return the spectral norm (``kind=2``, the largest singular value) or the Frobenius norm (``"fro"``)."""
+        """Return the spectral norm (``kind=2``, the largest singular value) or the Frobenius norm (``"fro"``).
+
+        As a tensor with its derivative, the former is ``torchlops.optimization.eigs.operator_norm``.
+        """
         return float(self._spectrum().norm(self, kind))
 
     def trace(self, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
+from torch.func import grad, hessian, jacfwd, vmap
 
 import torchlops
 from torchlops import MatrixMult
@@ -251,6 +252,32 @@ def test_derivatives_of_dampings(name):
     e = torch.tensor([0.5, 1.0, 2.0], dtype=REAL, requires_grad=True)
     assert gradcheck(solve, (e,), check_forward_ad=True)
     assert gradgradcheck(solve, (e,))
+
+
+@pytest.mark.parametrize("function", [normal_equations_inversion, regularized_inversion])
+def test_transforms(function):
+    A, Regs, y, _ = problem()
+    options = NORMAL if function is normal_equations_inversion else STACKED
+
+    def ours(e: Tensor) -> Tensor:
+        x: Tensor = function(A, y[0], Regs[:1], epsRs=[e], adjoint_rtol=1e-14, **options).x
+        return x.sum()
+
+    def dense(e: Tensor) -> Tensor:
+        return (torch.linalg.inv(A.mT @ A + e**2 * Regs[0].mT @ Regs[0]) @ (A.mT @ y[0])).sum()
+
+    several = torch.tensor([0.5, 1.0, 2.0], dtype=REAL)
+    for transform in (grad, hessian, jacfwd, lambda f: jacfwd(jacfwd(f))):
+        close(transform(ours)(several[0]), transform(dense)(several[0]), 1e-11)
+        close(vmap(transform(ours))(several), vmap(transform(dense))(several), 1e-11)
+
+
+def test_samples_that_have_stopped_are_dropped():
+    A, Regs, _, _ = problem()
+    y, eps = torch.randn(64, 7, dtype=REAL), torch.logspace(-2, 2, 64, dtype=REAL)
+    wanted = exact(A, y, Regs[:1], None, [eps])
+    close(regularized_inversion(A, y, Regs[:1], epsRs=[eps], atol=1e-13, btol=1e-13, check_every=1).x, wanted, 1e-11)
+    close(normal_equations_inversion(A, y, Regs[:1], epsRs=[eps], rtol=1e-13, check_every=1).x, wanted, 1e-11)
 
 
 def test_derivatives_through_a_preconditioner():

@@ -18,6 +18,8 @@ from torchlops.optimization.basesolver import _UNITS
 from torchlops.optimization.basic import cg, cgls, lsqr
 from torchlops.optimization.callback import Callbacks
 
+__all__ = ["NormalEquationsInversion", "PreconditionedInversion", "RegularizedInversion", "RegularizedOperator"]
+
 
 class _NormalEquationsResult(NamedTuple):
     x: Any
