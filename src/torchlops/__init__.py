@@ -1,9 +1,11 @@
 """Linear operators for inverse problems that PyTorch differentiates exactly."""
 
-from torchlops import basicoperators, signalprocessing, testing, utils
+from torchlops import basicoperators, optimization, signalprocessing, testing, utils
 from torchlops.basicoperators import *  # noqa: F403
 from torchlops.basicoperators import __all__ as _basicoperators
 from torchlops.linearoperator import LinearOperator
+from torchlops.optimization import *  # noqa: F403
+from torchlops.optimization import __all__ as _optimization
 from torchlops.torchoperator import TorchOperator, aslinearoperator
 from torchlops.utils.dottest import dottest
 from torchlops.utils.seismicevents import (
@@ -37,6 +39,7 @@ __all__ = [
     "linear2d",
     "linear3d",
     "makeaxis",
+    "optimization",
     "ormsby",
     "parabolic2d",
     "parabolic3d",
@@ -49,4 +52,4 @@ __all__ = [
     "testing",
     "utils",
 ]
-__all__ += _basicoperators
+__all__ += _basicoperators + _optimization

@@ -40,6 +40,7 @@ try:
     HAS_SINGLE_LEVEL = True
 except (ImportError, AttributeError):  # pragma: no cover
     HAS_SINGLE_LEVEL = False
+    disable_dynamo = torch.compiler.disable
 
 
 def is_plain_eager() -> bool:

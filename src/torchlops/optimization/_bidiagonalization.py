@@ -108,6 +108,8 @@ class BidiagonalizationSolver(Solver):
 
     def _bidiagonalize(self) -> None:
         u = self._multiply(self.v)
+        if self.iiter == 1:
+            self._check_adjoint(u, self.u, self.alpha)
         self.u = axpy(u, -self.alpha, self.u)
         self.beta = norm(self.u)
         self.u = scale(self.u, ratio(1.0, self.beta))
@@ -147,10 +149,6 @@ class BidiagonalizationSolver(Solver):
         """Return the five estimates."""
         estimates = self.estimates
         return estimates if isinstance(estimates, tuple) else torch.split(estimates, 1, -1)
-
-    def _last_words(self) -> None:
-        if isinstance(self.bnorm, Tensor):
-            self.active = self.active & torch.isfinite(norm(self.x))
 
     def _conclude(self) -> None:
         super()._conclude()

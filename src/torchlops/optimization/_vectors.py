@@ -102,7 +102,9 @@ def ratio(a: Scalar, b: Scalar) -> Scalar:
     """
     if isinstance(b, Tensor):
         zero = b == 0
-        return (a / torch.where(zero, 1.0, b)).masked_fill(zero, 0.0)
+        if torch.is_grad_enabled():
+            b = torch.where(zero, 1.0, b)
+        return torch.where(zero, 0.0, a / b)
     return a / b if b != 0 else 0.0 * a
 
 
@@ -129,6 +131,8 @@ def hypot(a: Scalar, b: Scalar) -> Scalar:
     """Return ``sqrt(a^2 + b^2)``."""
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         return math.hypot(a, b)
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and not torch.is_grad_enabled():
+        return torch.hypot(a, b)
     return sqrt(a * a + b * b)
 
 
@@ -142,8 +146,3 @@ def maximum(a: Scalar, b: Scalar) -> Scalar:
 def minimum(a: Scalar, b: Scalar) -> Scalar:
     """Return the smaller of two numbers, NaN where one is."""
     return -maximum(-a, -b)
-
-
-def is_finite(a: Scalar) -> Scalar:
-    """Whether a number is neither infinite nor NaN."""
-    return torch.isfinite(a) if isinstance(a, Tensor) else math.isfinite(abs(a))

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from torchlops._private import is_plain_eager
+from torchlops._private import disable_dynamo, is_plain_eager
 from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, real_dtype, to_numpy
 from torchlops.linearoperator import LinearOperator, promote
-from torchlops.optimization._vectors import Scalar, maximum, norm, where
+from torchlops.optimization._vectors import Scalar, inner, maximum, norm, where
 from torchlops.optimization.callback import Callbacks, _callback_stop
 
 _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
@@ -70,8 +70,8 @@ class Solver:
         grad: How derivatives of the solution are taken. ``"implicit"``: those of the exact solution, in every mode
             and to any order, by one more solve; nothing is stored. ``"unroll"``: those of the iterations as they
             run. ``None``: none.
-        adjoint_rtol: Relative tolerance of the solves of a derivative; a tenth of the solver's own relative
-            tolerance by default, or about the rounding of the dtype where it has none.
+        adjoint_rtol: Relative tolerance of the solves of a derivative; by default the smallest relative tolerance of
+            the solver itself, or somewhat above the rounding of the dtype where it has none.
         adjoint_niter: Most iterations of such a solve; by default those of the solver, or the size of the model if
             that is more.
         on_fail: What to do about failed samples: ``"warn"``, ``"raise"`` or ``"ignore"``; ``status`` of the result
@@ -163,7 +163,7 @@ class Solver:
         self.progress, self.checkpoint_every = progress, checkpoint_every
         self.iiter = 0
         self.niter: int | None = None
-        self.tstart = time.time()
+        self.tstart = 0.0
 
     # -- what a subclass writes ------------------------------------------------------------------------------
 
@@ -186,9 +186,6 @@ class Solver:
     def _accuracy(self) -> Scalar:
         """Return, after the end, the norm of the residual of the equation relative to its right-hand side."""
         raise NotImplementedError
-
-    def _last_words(self) -> None:
-        """Compute what the result needs of the final state, before samples are put back."""
 
     # -- the public methods ----------------------------------------------------------------------------------
 
@@ -247,7 +244,6 @@ class Solver:
 
     def finalize(self, show: bool = False) -> None:
         """End the solution: put all samples back, and say of each why it stopped."""
-        self._last_words()
         self.x = self._current()
         self._put_back()
         self._conclude()
@@ -285,6 +281,8 @@ class Solver:
 
     def _solve(self, y: Any, x0: Any, show: bool, itershow: Sequence[int], **options: Any) -> Any:
         """Set up, run and finalize, with derivatives: what the ``solve`` of each solver calls."""
+        if torch.compiler.is_compiling():  # a loop that asks its data whether to go on is no graph
+            return _solve_uncompiled(self, y, x0, show, itershow, options)
         from torchlops.optimization.implicit import needs_attaching, solve_attached  # it imports this module
 
         if self.grad != "unroll" and isinstance(y, Tensor) and needs_attaching(self, y, options.get("damp", 0.0)):
@@ -368,6 +366,20 @@ class Solver:
         hit = condition & self.active
         self.status_code = where(hit, int(why), self.status_code)
         self.active = self.active & ~hit if isinstance(hit, Tensor) else self.active and not hit
+
+    def _check_adjoint(self, Ap: Tensor, r: Tensor, right: Scalar) -> None:
+        """Warn where ``<A p, r>`` is far from ``<p, A^H r>`` (``right``), which a first iteration has anyway."""
+        if not self._can_look() or self.on_fail == "ignore":
+            return
+        far = abs(inner(Ap, r) - right) > torch.finfo(self.x.dtype).eps ** 0.25 * norm(Ap) * norm(r)
+        if bool(far.any()) if isinstance(far, Tensor) else far:
+            message = (
+                f"the adjoint of {self.Op.name_and_type} seems to be wrong: <A p, r> and <p, A^H r> differ. "
+                "torchlops.dottest(A) tells more; on_fail='ignore' silences this."
+            )
+            if self.on_fail == "raise":
+                raise SolverError(message)
+            warnings.warn(message, SolverWarning, stacklevel=2)
 
     def _limit(
         self, start: Scalar, scale: Scalar, tol: float, rtol: float, rtol1: float, floor: float | None = None
@@ -642,6 +654,13 @@ class Solver:
         """Take over how the solution by a copy for another operator went."""
         own = ("Op", "M", "callbacks", "progress", "compact")
         vars(self).update({name: value for name, value in vars(other).items() if name not in own})
+
+
+@disable_dynamo  # type: ignore[untyped-decorator]
+def _solve_uncompiled(
+    solver: Solver, y: Any, x0: Any, show: bool, itershow: Sequence[int], options: dict[str, Any]
+) -> Any:
+    return solver._solve(y, x0, show, itershow, **options)
 
 
 _OF_EACH = ("active", "iters", "status_code", "_finite_input", "ynorm", "_damp")

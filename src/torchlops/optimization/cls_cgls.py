@@ -134,6 +134,8 @@ class CGLS(Solver):
 
     def _iterate(self) -> None:
         q = self.forward(self.p)
+        if self.iiter == 1 and not self.has_guess:
+            self._check_adjoint(q, self.r, self.k)
         qq = squared_norm(q)
         if self.is_damped:
             qq = qq + self._damp**2 * squared_norm(self.p)
@@ -192,3 +194,6 @@ class NormalCGLS(CGLS):
 
     def _gradient_at_zero(self, start: Any) -> Any:  # noqa: ARG002
         return norm(self.offset_vector)
+
+    def _check_adjoint(self, Ap: Tensor, r: Tensor, right: Any) -> None:
+        """There are no data to check it on."""

@@ -128,10 +128,11 @@ class Equation(nn.Module):
             return self.options
         solver = self.solver
         own = [self.options.get(name, 0.0) for name in ("rtol", "rtol1", "gtol", "atol", "btol")]
+        own = [tolerance for tolerance in own if tolerance > 0]
         rounding = torch.finfo(torch.promote_types(solver._model_dtype, torch.float32)).eps
         rtol = solver.adjoint_rtol
         if rtol is None:
-            rtol = max(max(own) / 10, 10 * rounding) if any(own) else rounding**0.75
+            rtol = max(min(own), 10 * rounding) if own else rounding**0.75
         niter = solver.adjoint_niter or max(self.options["niter"] or 0, self.A.shape[1])
         return {"niter": niter, "rtol1": rtol}
 
