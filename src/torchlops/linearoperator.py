@@ -338,9 +338,9 @@ class LinearOperator(nn.Module):
         Args:
             neigs: How many; all by default.
             symmetric: Whether the operator is Hermitian; its eigenvalues are then real.
-            niter: Most iterations of the iterative solver.
+            niter: Most iterations (of Lanczos, restarts) where the operator is large.
             uselobpcg: Use LOBPCG, for Hermitian operators.
-            **kwargs_eig: Further arguments of SciPy's ``eigs``, ``eigsh`` or ``lobpcg``.
+            **kwargs_eig: Arguments of SciPy's ``eigs``, ``eigsh`` or ``lobpcg``, which then does it.
 
         Raises:
             TypeError: for an operator that is linear over the real numbers only.
@@ -360,7 +360,10 @@ class LinearOperator(nn.Module):
         return float(self._spectrum().cond(self))
 
     def norm(self, kind: str | int = 2) -> float:
-        """Return the spectral norm (``kind=2``, the largest singular value) or the Frobenius norm (``"fro"``)."""
+        """Return the spectral norm (``kind=2``, the largest singular value) or the Frobenius norm (``"fro"``).
+
+        As a tensor with its derivative, the former is ``torchlops.optimization.eigs.operator_norm``.
+        """
         return float(self._spectrum().norm(self, kind))
 
     def trace(self, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any:
@@ -373,6 +376,19 @@ class LinearOperator(nn.Module):
             **kwargs: Further arguments of the estimator.
         """
         return self._spectrum().trace(self, neval, method, **kwargs)
+
+    def logdet(self, nprobes: int | None = None, niter: int = 30, generator: torch.Generator | None = None) -> float:
+        """Return the log-determinant of a Hermitian positive definite operator: exact while that is cheap.
+
+        Otherwise, or with ``nprobes``, it is an estimate: ``torchlops.optimization.eigs.logdet`` gives its standard
+        error too, and derivatives.
+
+        Args:
+            nprobes: Number of random vectors.
+            niter: Lanczos steps for each.
+            generator: Source of the random vectors.
+        """
+        return float(self._spectrum().logdet(self, nprobes, niter, generator))
 
     @staticmethod
     def _spectrum() -> Any:

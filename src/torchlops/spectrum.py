@@ -1,6 +1,7 @@
-"""Eigenvalues, singular values, condition number, trace and norm of an operator.
+"""Eigenvalues, singular values, condition number, norm, trace and log-determinant of an operator, as NumPy numbers.
 
-Small operators are made dense, which is exact; large ones go to SciPy's ARPACK, matrix-free.
+Small operators are made dense, which is exact; large ones go to the iterations of ``optimization/eigs.py``, which
+need products only. The eigenvalues of a large operator that is not Hermitian come from SciPy's ARPACK.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
+from torchlops.arrays import to_numpy
 from torchlops.linearoperator import LinearOperator
 from torchlops.utils import estimators
 
@@ -32,9 +35,13 @@ def eigs(
     count = size if neigs is None else min(neigs, size)
     if not uselobpcg and not kwargs_eig and (size <= DENSE_UP_TO or count >= size - 1):
         values = np.linalg.eigvalsh(A.todense()) if symmetric else np.linalg.eigvals(A.todense())
+    elif uselobpcg and not symmetric:
+        raise ValueError("uselobpcg is for symmetric operators: give symmetric=True, if it is one")
+    elif symmetric and not kwargs_eig:
+        method = _iterations().lobpcg if uselobpcg and count <= size // 3 else _iterations().lanczos
+        with torch.no_grad():
+            values = to_numpy(method(A, count, **_most(niter)).values)
     elif uselobpcg:
-        if not symmetric:
-            raise ValueError("uselobpcg is for symmetric operators: give symmetric=True, if it is one")
         start = np.random.default_rng(0).standard_normal((size, count)).astype(A.dtype)
         values = _scipy().lobpcg(A.matmat, start, maxiter=niter, **kwargs_eig)[0]
     else:
@@ -54,9 +61,9 @@ def svds(A: LinearOperator, k: int = 6, which: str = "LM", niter: int | None = N
         u, s, vh = np.linalg.svd(A.todense(), full_matrices=False)
         chosen = slice(0, k) if which == "LM" else slice(smaller - k, smaller)
         return u[:, chosen], s[chosen], vh[chosen]
-    u, s, vh = _scipy().svds(A, k=k, which=which, maxiter=niter)
-    order = np.argsort(-s)
-    return u[:, order], s[order], vh[order]
+    with torch.no_grad():
+        u, s, vh = map(to_numpy, _iterations().golub_kahan(A, k, which, **_most(niter)))
+    return u, s, vh
 
 
 def singular_values(A: LinearOperator, count: int | None = None, which: str = "LM", niter: int | None = None) -> Any:
@@ -78,8 +85,11 @@ def cond(A: LinearOperator) -> float:
 
 def norm(A: LinearOperator, kind: str | int = 2) -> float:
     """Return the spectral norm (``2``) or the Frobenius norm (``"fro"``)."""
-    if kind == 2:
+    if kind == 2 and max(A.shape) <= DENSE_UP_TO and A.clinear:
         return float(singular_values(A, 1)[0])
+    if kind == 2:
+        with torch.no_grad():
+            return float(_iterations().operator_norm(A, 3000, np.finfo(A.dtype).eps ** 0.75))
     if kind == "fro":
         return float(np.linalg.norm(A.todense()))
     raise ValueError(f"norm must be 2 or 'fro', got {kind!r}")
@@ -100,6 +110,31 @@ def trace(A: LinearOperator, neval: int | None = None, method: str | None = None
     if method not in estimate:
         raise ValueError(f"method must be hutchinson, hutch++ or na-hutch++, got {method!r}")
     return estimate[method](A, neval, **kwargs)
+
+
+def logdet(A: LinearOperator, nprobes: int | None = None, niter: int = 30, generator: Any = None) -> float:
+    """Return the log-determinant of a positive definite operator; see :meth:`LinearOperator.logdet`."""
+    if A.shape[0] != A.shape[1]:
+        raise ValueError(f"only a square operator has a determinant: {A.name_and_type} is {A.shape}")
+    _must_be_clinear(A)
+    if nprobes is None and A.shape[1] <= DENSE_UP_TO:
+        try:
+            return float(2 * np.log(np.linalg.cholesky(A.todense()).diagonal().real).sum())
+        except np.linalg.LinAlgError:
+            raise ValueError(f"logdet: {A.name_and_type} is not positive definite") from None
+    with torch.no_grad():
+        estimate = _iterations().logdet(A, 30 if nprobes is None else nprobes, niter, generator=generator).estimate
+    return float(estimate)
+
+
+def _most(niter: int | None) -> dict[str, int]:
+    return {} if niter is None else {"niter": niter}
+
+
+def _iterations() -> Any:
+    from torchlops.optimization import eigs  # it imports operators
+
+    return eigs
 
 
 def _must_be_clinear(A: LinearOperator) -> None:
