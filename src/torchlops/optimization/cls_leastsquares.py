@@ -115,7 +115,7 @@ class Inversion:
             raise A._wrong_shape(tensor, True)
         self.batch = tuple(tensor.shape[: -len(A.dimsd)] if self._nd else tensor.shape[:-1])
         self._device = tensor.device
-        own = [t.dtype for t in A._all_tensors() if t.is_floating_point() or t.is_complex()]
+        own = [tensor.dtype for tensor in A._given_tensors()]
         self._real = real_dtype(promote([tensor.dtype, *own]))
         if self._real in HALF_PRECISIONS:
             raise TypeError(
