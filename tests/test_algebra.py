@@ -193,7 +193,6 @@ def test_a_parameter_as_factor_is_learnt() -> None:
         torch.testing.assert_close(got, one(x).sum().detach())  # each is linear in alpha
 
 
-@pytest.mark.xfail(reason="the same tensor as the factor of two operators is stored with each", strict=False)
 def test_a_tensor_as_factor_moves_and_is_stored_once() -> None:
     alpha = torch.tensor(2.0, dtype=torch.float64)
     A = alpha * FirstDerivative(4)

@@ -218,9 +218,14 @@ class ScaledOperator(CompositeOperator):
         self._number = None if holders else alpha
 
     @property
+    def has_number(self) -> bool:
+        """Whether the factor is a number, and not a tensor."""
+        return self._number is not None
+
+    @property
     def alpha(self) -> Any:
         """The factor, a number or a tensor."""
-        return self.leaves[0].value if self._number is None else self._number
+        return self._number if self.has_number else self.leaves[0].value
 
     def _torch_dtype(self) -> torch.dtype:
         dtype = self.operators[0]._torch_dtype()
@@ -365,12 +370,19 @@ def added(*parts: LinearOperator) -> LinearOperator:
 
 
 def product(left: LinearOperator, right: LinearOperator) -> LinearOperator:
-    """Return ``left @ right``, flat, with identities gone and scalars in front where that is exact."""
+    """Return ``left @ right``, flat, with identities gone and numbers in front where that is exact.
+
+    A tensor that scales a part stays with it, so that it is held, moved and stored once.
+    """
     alphas = []
-    if isinstance(left, ScaledOperator):
+    if isinstance(left, ScaledOperator) and left.has_number:
         alphas.append(left.alpha)
         left = left.operators[0]
-    if isinstance(right, ScaledOperator) and (left.clinear or not _is_complex(right.alpha)):
+    if (
+        isinstance(right, ScaledOperator)
+        and right.has_number
+        and (left.clinear or not isinstance(right.alpha, complex))
+    ):
         alphas.append(right.alpha)
         right = right.operators[0]
     factors = [
@@ -397,7 +409,7 @@ def scaled(alpha: Any, part: LinearOperator) -> LinearOperator:
         alpha = alpha.item()
     if not isinstance(part, ScaledOperator):
         return ScaledOperator(alpha, part)
-    if isinstance(alpha, Tensor) or isinstance(part.alpha, Tensor):
+    if isinstance(alpha, Tensor) or not part.has_number:
         return ScaledOperator(alpha, part)  # a product of tensors would not see a change of one of them
     merged = alpha * part.alpha
     return part.operators[0] if merged == 1 else ScaledOperator(merged, part.operators[0])
@@ -425,10 +437,6 @@ def conjugate(x: Tensor) -> Tensor:
 
 def _most_axes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return next((shape for shape in shapes if len(shape) > 1), shapes[0])
-
-
-def _is_complex(alpha: Any) -> bool:
-    return alpha.is_complex() if isinstance(alpha, Tensor) else isinstance(alpha, complex)
 
 
 def _real_part(x: Tensor) -> Tensor:

@@ -15,9 +15,12 @@ from torchlops.basicoperators.identity import Identity
 from torchlops.basicoperators.imag import Imag
 from torchlops.basicoperators.kronecker import Kronecker
 from torchlops.basicoperators.laplacian import Laplacian
+from torchlops.basicoperators.linearregression import LinearRegression
 from torchlops.basicoperators.matrixmult import MatrixMult
+from torchlops.basicoperators.memoizeoperator import MemoizeOperator
 from torchlops.basicoperators.pad import Pad
 from torchlops.basicoperators.real import Real
+from torchlops.basicoperators.regression import Regression
 from torchlops.basicoperators.restriction import Restriction
 from torchlops.basicoperators.roll import Roll
 from torchlops.basicoperators.secondderivative import SecondDerivative
@@ -25,8 +28,10 @@ from torchlops.basicoperators.seconddirectionalderivative import SecondDirection
 from torchlops.basicoperators.smoothing1d import Smoothing1D
 from torchlops.basicoperators.smoothing2d import Smoothing2D
 from torchlops.basicoperators.smoothingnd import SmoothingND
+from torchlops.basicoperators.spread import Spread
 from torchlops.basicoperators.sum import Sum
 from torchlops.basicoperators.symmetrize import Symmetrize
+from torchlops.basicoperators.todevice import ToCupy, ToDevice
 from torchlops.basicoperators.transpose import Transpose
 from torchlops.basicoperators.vstack import VStack
 from torchlops.basicoperators.zero import Zero
@@ -47,9 +52,12 @@ __all__ = [
     "Imag",
     "Kronecker",
     "Laplacian",
+    "LinearRegression",
     "MatrixMult",
+    "MemoizeOperator",
     "Pad",
     "Real",
+    "Regression",
     "Restriction",
     "Roll",
     "SecondDerivative",
@@ -57,8 +65,11 @@ __all__ = [
     "Smoothing1D",
     "Smoothing2D",
     "SmoothingND",
+    "Spread",
     "Sum",
     "Symmetrize",
+    "ToCupy",
+    "ToDevice",
     "Transpose",
     "VStack",
     "Zero",

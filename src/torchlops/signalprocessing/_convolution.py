@@ -19,9 +19,9 @@ from torch import Tensor
 
 from torchlops._blocks import blocks, empty
 from torchlops.algebra import conjugate
-from torchlops.arrays import DType, real_dtype
+from torchlops.arrays import HALF_PRECISIONS, DType, real_dtype
 from torchlops.linearoperator import LinearOperator
-from torchlops.signalprocessing._realfft import HALF_PRECISIONS, with_fft_errors
+from torchlops.signalprocessing._realfft import with_fft_errors
 
 Sizes = Sequence[int]
 

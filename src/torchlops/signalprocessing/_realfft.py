@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-HALF_PRECISIONS = (torch.bfloat16, torch.float16, torch.complex32)
+from torchlops.arrays import HALF_PRECISIONS
 
 
 def real_fft(x: Tensor, sizes: Sequence[int], axes: Sequence[int], norm: str, in_place: bool = False) -> Tensor:

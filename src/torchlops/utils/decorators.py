@@ -1,4 +1,4 @@
-"""The decorator with which operators written for PyLops reshape their flat vectors."""
+"""Decorators of operators and solvers that were written for PyLops."""
 
 from __future__ import annotations
 
@@ -36,3 +36,72 @@ def reshaped(func: Callable[..., Any] | None = None, forward: bool | None = None
         return (y.swapaxes(self.axis, -1) if swapaxis else y).ravel()
 
     return method
+
+
+def count(func: Callable[..., Any] | None = None, forward: bool | None = None, matmat: bool = False) -> Any:
+    """Let a method of an operator count its calls.
+
+    The number is an attribute of the operator: ``matvec_count`` or ``rmatvec_count``, with ``matmat`` ``matmat_count``
+    or ``rmatmat_count``.
+
+    Args:
+        func: The method, such as ``_matvec`` or ``_rmatvec``.
+        forward: Whether it is the forward; by default its name tells.
+        matmat: Whether it takes several vectors, as columns.
+
+    Example:
+        >>> import numpy as np, torchlops
+        >>> class Twice(torchlops.LinearOperator):
+        ...     @count
+        ...     def _matvec(self, x):
+        ...         return 2 * x
+        >>> A = Twice(dims=2)
+        >>> A._matvec(A._matvec(np.ones(2))), A.matvec_count
+        (array([4., 4.]), 2)
+    """
+    if func is None:
+        return functools.partial(count, forward=forward, matmat=matmat)
+    is_forward = "rmat" not in func.__name__ if forward is None else forward
+    counter = f"{'' if is_forward else 'r'}{'matmat' if matmat else 'matvec'}_count"
+
+    @functools.wraps(func)
+    def method(self: Any, x: Any) -> Any:
+        y = func(self, x)
+        setattr(self, counter, getattr(self, counter, 0) + 1)
+        return y
+
+    return method
+
+
+def add_ndarray_support_to_solver(func: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a solver of flat vectors, ``func(A, b, *args, **kwargs)``, take data and an ``x0`` of any shape.
+
+    The solution, which ``func`` returns first, has the shape ``A.dims``, unless a flat ``x0`` was given.
+
+    Example:
+        >>> import numpy as np, scipy.sparse.linalg, torchlops
+        >>> solve = add_ndarray_support_to_solver(scipy.sparse.linalg.lsqr)
+        >>> solve(2 * torchlops.Identity((2, 3)), np.ones((2, 3)))[0].round(3)
+        array([[0.5, 0.5, 0.5],
+               [0.5, 0.5, 0.5]])
+    """
+
+    @functools.wraps(func)
+    def solve(A: Any, b: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        x0 = kwargs.get("x0")
+        if x0 is not None:
+            kwargs["x0"] = x0.reshape(-1)
+        x, *others = func(A, b.reshape(-1), *args, **kwargs)
+        if x0 is None or x0.ndim > 1:
+            x = x.reshape(getattr(A, "dims", (A.shape[1],)))
+        return x, *others
+
+    return solve
+
+
+def disable_ndarray_multiplication(func: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``func`` as it is: flat vectors come back flat from ``A @ x`` here, always, so nothing has to be disabled.
+
+    PyLops's decorator makes sure of that within ``func``.
+    """
+    return func

@@ -21,7 +21,7 @@ def hanningtaper(nmask: int, ntap: int) -> Array:
     >>> hanningtaper(5, 2)
     array([0., 1., 1., 1., 0.])
     """
-    return _ramped(nmask, np.hanning(2 * ntap - 1)[:ntap])
+    return _ramped(nmask, np.hanning(2 * ntap - 1)[:ntap]) if ntap > 0 else np.ones(nmask)
 
 
 def cosinetaper(nmask: int, ntap: int, square: bool = False, exponent: float | None = None) -> Array:

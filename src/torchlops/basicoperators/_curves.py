@@ -1,0 +1,167 @@
+"""Spreading samples along curves, and stacking samples along them.
+
+A model sample ``(ix0, it0)`` is added to one sample ``i`` of every data trace ``ix``, or shared out between two of
+them, ``i`` and ``i + 1``, by the weights ``1 - w`` and ``w``. The kernels here take the curves as an index ``i``
+(negative where a curve leaves the data) and a weight ``w`` for each ``(ix0, it0, ix)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType, real_dtype
+from torchlops.basicoperators._positions import in_result_dtype, weight_dtype
+from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
+from torchlops.linearoperator import LinearOperator
+
+CHUNK = 1 << 20
+"""Entries ``(ix0, it0, ix)`` of the curves that a kernel takes at a time."""
+
+Curves: TypeAlias = "tuple[Tensor, Tensor | None]"
+"""Where the samples of some model traces go, as tensors ``(count, nt0, nx)``: the first sample in each data trace,
+negative where there is none, and the share of the one behind it, or None for curves that take one sample."""
+
+
+class CurveOperator(LinearOperator):
+    r"""Spreading along curves, with stacking along them as the adjoint. Subclasses say where the curves go.
+
+    Args:
+        dims: Shape of the model, ``(nx0, nt0)``.
+        dimsd: Shape of the data, ``(nx, nt)``.
+        interp: Whether samples are shared out between two.
+        is_constant: Whether the curves never change, so that a sparse matrix may be made of them.
+        dtype: Label of the operator.
+        name: A name for errors.
+    """
+
+    def __init__(
+        self,
+        dims: tuple[int, int],
+        dimsd: tuple[int, int],
+        interp: bool,
+        is_constant: bool,
+        dtype: DType,
+        name: str | None,
+    ) -> None:
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self.interp = interp
+        self._is_constant = is_constant
+        self._matrices: dict[bool, tuple[tuple[Tensor, ...], tuple[int, ...], Tensor]] = {}
+        self._work = self.dimsd[0]  # each sample of the model goes to every trace of the data
+
+    def _curves(self, start: int, count: int, device: torch.device) -> Curves:
+        """Return the curves of the model traces from ``start`` on."""
+        raise NotImplementedError
+
+    def _chunks(self) -> Iterator[tuple[int, int]]:
+        rows = max(1, CHUNK // (self.dims[1] * self.dimsd[0]))
+        return ((start, min(rows, self.dims[0] - start)) for start in range(0, self.dims[0], rows))
+
+    def _taps(self, start: int, count: int, x: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield the flat index into the data, and the weight, of the one or two samples that a sample goes to.
+
+        Skipped samples have the index behind the last one, where the kernels keep a sample that is thrown away.
+        """
+        nx, nt = self.dimsd
+        index, weight = self._curves(start, count, x.device)
+        index = index.to(torch.int64)
+        trace = torch.arange(nx, device=x.device) * nt
+        if weight is None:
+            yield torch.where((index >= 0) & (index < nt), index + trace, nx * nt), None
+            return
+        weight = weight.to(weight_dtype(self, x))
+        for shift, share in ((0, 1 - weight), (1, weight)):
+            inside = (index >= 0) & (index < nt - shift)
+            yield torch.where(inside, index + trace + shift, nx * nt), share
+
+    def _forward(self, x: Tensor) -> Tensor:
+        x = in_result_dtype(self, x)
+        nx, nt = self.dimsd
+        batch = x.shape[:-2]
+        y = x.new_zeros((*batch, nx * nt + 1))
+        for start, count in self._chunks():
+            samples = x.narrow(-2, start, count).unsqueeze(-1)
+            size = count * self.dims[1] * nx
+            for index, weight in self._taps(start, count, x):
+                shares = samples.expand((*batch, *index.shape)) if weight is None else samples * weight
+                y = y.scatter_add(-1, index.reshape(size).expand((*batch, size)), shares.reshape((*batch, size)))
+        return y.narrow(-1, 0, nx * nt).reshape((*batch, nx, nt))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        y = in_result_dtype(self, y)
+        nx, nt = self.dimsd
+        batch = y.shape[:-2]
+        flat = torch.cat((y.reshape((*batch, nx * nt)), y.new_zeros((*batch, 1))), -1)
+        parts = []
+        for start, count in self._chunks():
+            size = count * self.dims[1] * nx
+            part = None
+            for index, weight in self._taps(start, count, y):
+                taken = flat.gather(-1, index.reshape(size).expand((*batch, size))).reshape((*batch, *index.shape))
+                stacked = (taken if weight is None else taken * weight).sum(-1)
+                part = stacked if part is None else part + stacked
+            assert part is not None
+            parts.append(part)
+        return torch.cat(parts, -2)
+
+    # -- products with a sparse matrix, which a CPU runs several times faster ----------------------------------
+
+    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
+        taps = 2 if self.interp else 1
+        size = self.dims[0] * self.dims[1] * self.dimsd[0] * taps * (4 + x.element_size())
+        return self._is_constant and x.dtype in FAST_DTYPES and size <= SPARSE_BYTES and HAS_MKL
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        return self._multiply(x, False)
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        return self._multiply(y, True)
+
+    def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
+        batch = x.shape[:-2]
+        items = x.reshape((math.prod(batch), x.shape[-2] * x.shape[-1]))
+        return multiply(self._matrix(x, adjoint), items).reshape((*batch, *(self.dims if adjoint else self.dimsd)))
+
+    def _matrix(self, x: Tensor, adjoint: bool) -> Tensor:
+        """Return the sparse matrix of the operator or of its adjoint, kept as long as the tables are the same."""
+        tables = self._tables()
+        key = tuple(0 if table.is_inference() else table._version for table in tables)
+        kept = self._matrices.get(adjoint)
+        if kept is not None:
+            old_tables, old_key, matrix = kept
+            is_same = all(a is b for a, b in zip(tables, old_tables, strict=True)) and key == old_key
+            if is_same and matrix.dtype == real_dtype(x.dtype):
+                return matrix
+        matrix = self._make_matrix(x, adjoint)
+        self._matrices[adjoint] = tables, key, matrix
+        return matrix
+
+    def _tables(self) -> tuple[Tensor, ...]:
+        """Return the tensors that the curves of a constant operator come from."""
+        raise NotImplementedError
+
+    def _make_matrix(self, x: Tensor, adjoint: bool) -> Tensor:
+        nt0, (nx, nt) = self.dims[1], self.dimsd
+        found: list[list[Tensor]] = [[], [], []]
+        for start, count in self._chunks():
+            taps = list(self._taps(start, count, x))
+            columns = torch.stack([index for index, _ in taps], -1).flatten()
+            inside = (columns < nx * nt).nonzero().squeeze(1)
+            found[0].append((start * nt0 + inside // (nx * len(taps))).to(torch.int32))
+            found[1].append(columns[inside].to(torch.int32))
+            if self.interp:
+                found[2].append(torch.stack([weight for _, weight in taps if weight is not None], -1).flatten()[inside])
+        samples, columns = (torch.cat(part) for part in found[:2])
+        values = torch.cat(found[2]) if self.interp else samples.new_ones(samples.shape, dtype=real_dtype(x.dtype))
+        if adjoint:
+            return sparse_matrix(samples, columns, values, (self.shape[1], self.shape[0]))
+        order = torch.argsort(columns, stable=True)
+        return sparse_matrix(columns[order], samples[order], values[order], self.shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_matrices": {}}  # copies and pickles make their own

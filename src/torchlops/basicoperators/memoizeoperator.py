@@ -1,0 +1,110 @@
+"""An operator that remembers what it has computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchlops._private import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
+from torchlops.algebra import CompositeOperator
+from torchlops.linearoperator import LinearOperator
+from torchlops.torchoperator import aslinearoperator
+
+
+class MemoizeOperator(CompositeOperator):
+    r"""An operator that remembers its last results, :math:`y = A x` and :math:`A^H y`, and gives them again.
+
+    An input counts as the same where all of its values are equal, its shape and its dtype too. (PyLops takes
+    inputs for the same that ``numpy.allclose`` cannot tell apart, and keeps forward and adjoint in one store, so
+    that its :math:`A^H A x` is ``x``.)
+
+    It remembers only where nothing but values can depend on a result. Where a gradient is tracked, in
+    ``torch.func`` transforms, in forward-mode differentiation and in ``torch.compile`` every call computes, so that
+    all derivatives are exact. When a tensor of the operator is replaced or changed in place, all is forgotten;
+    changes that torch cannot see (of the NumPy array from which it was made, through ``.data``) go unnoticed. On a
+    GPU, a comparison waits for the result.
+
+    Args:
+        Op: The operator.
+        max_neval: Number of results to remember of the forward, and of the adjoint; the oldest goes first.
+            ``numpy.inf`` for all.
+
+    Attributes:
+        neval: Number of results computed and remembered so far.
+
+    Raises:
+        ValueError: when ``max_neval`` is negative.
+
+    Example:
+        >>> import torchlops
+        >>> A = MemoizeOperator(torchlops.Flip(3))
+        >>> x = torch.tensor([1.0, 2.0, 3.0])
+        >>> A(x), A(x.clone()), A.neval
+        (tensor([3., 2., 1.]), tensor([3., 2., 1.]), 1)
+    """
+
+    def __init__(self, Op: LinearOperator | Any, max_neval: float = 10) -> None:
+        if max_neval < 0:
+            raise ValueError(f"MemoizeOperator: max_neval must be 0 or more, got {max_neval}")
+        part = aslinearoperator(Op)
+        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=part.name, real_model=part.real_model)
+        self.max_neval = max_neval
+        self.neval = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all results."""
+        self._store: tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]] = [], []
+        self._seen: list[tuple[Tensor, Tensor, int]] = []
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._recall(x, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._recall(y, True)
+
+    def _recall(self, x: Tensor, adjoint: bool) -> Tensor:
+        part = self.operators[0]
+        if not self._may_remember(x):
+            return part._run(x, adjoint)
+        if not self._is_unchanged():
+            self.forget()
+            self._seen = [(tensor, tensor.detach(), tensor._version) for tensor in self._all_tensors()]
+        store = self._store[adjoint]
+        for known, result in store:
+            if known.shape == x.shape and known.dtype == x.dtype and known.device == x.device and torch.equal(known, x):
+                return result.clone()
+        y = part._run(x, adjoint)
+        self.neval += 1
+        store.append((x.clone(), y.clone()))
+        if len(store) > self.max_neval:
+            del store[0]
+        return y
+
+    def _may_remember(self, x: Tensor) -> bool:
+        """Whether a result depends on values alone, which is so in plain eager execution without gradients."""
+        if torch.compiler.is_compiling() or not is_plain_eager():
+            return False
+        tensors = (x, *self._all_tensors())
+        return (
+            not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+            and not any(tensor.is_meta or tensor.is_inference() for tensor in tensors)
+            and all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
+            and not any(is_wrapped(tensor) or is_batched_by_legacy_vmap(tensor) for tensor in tensors)
+        )
+
+    def _is_unchanged(self) -> bool:
+        """Whether the tensors of the operator are those with which the results were computed."""
+        now = self._all_tensors()
+        return len(now) == len(self._seen) and all(
+            tensor is known and tensor._version == version and tensor.data_ptr() == values.data_ptr()
+            for tensor, (known, values, version) in zip(now, self._seen, strict=True)
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_store": ([], []), "_seen": []}
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, max_neval={self.max_neval}"

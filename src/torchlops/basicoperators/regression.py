@@ -1,0 +1,121 @@
+"""Polynomials."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops.algebra import conjugate
+from torchlops.arrays import DType, as_tensor, complex_dtype
+from torchlops.basicoperators._positions import precise, register_positions
+from torchlops.linearoperator import LinearOperator
+
+
+class Regression(LinearOperator):
+    r"""Values of a polynomial at given points, for polynomial regression.
+
+    .. math::
+
+        y_i = \sum_{n=0}^{\mathrm{order}} x_n \, t_i^n, \qquad (A^H y)_n = \sum_i \overline{t_i^n} \, y_i
+
+    The model are the coefficients, from the constant term up. Points may be integers, models complex (in PyLops
+    both raise).
+
+    Args:
+        taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and takes part in the dtype of
+            the result; an array does neither.
+        order: Degree of the polynomial.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when ``taxis`` has not one axis, or ``order`` is negative.
+        TypeError: when ``taxis`` holds no numbers, or ``order`` is no whole number.
+
+    Example:
+        >>> R = Regression([0, 1, 2], order=2)
+        >>> R(torch.tensor([1.0, 0.0, 3.0])), R.apply(0.5, torch.tensor([1.0, 0.0, 3.0]))
+        (tensor([ 1.,  4., 13.]), tensor(1.7500))
+    """
+
+    taxis: Tensor
+
+    def __init__(self, taxis: Any, order: int, dtype: DType = "float64", name: str = "R") -> None:
+        kind = type(self).__name__
+        shape = tuple(taxis.shape) if hasattr(taxis, "shape") else (len(taxis),)
+        if len(shape) != 1:
+            raise ValueError(f"{kind} takes points taxis of one axis, got shape {shape}")
+        try:
+            order = operator.index(order)
+        except TypeError:
+            raise TypeError(f"{kind} takes a whole number as order, got {order!r}") from None
+        if order < 0:
+            raise ValueError(f"{kind} takes an order of 0 or more, got {order}")
+        super().__init__(order + 1, shape, dtype=dtype, name=name)
+        self.order = order
+        if getattr(taxis, "dtype", None) is not None and "complex" in str(taxis.dtype):
+            self._register("taxis", taxis)
+        else:
+            register_positions(self, "taxis", taxis)
+
+    def _powers(self, points: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the powers ``(order + 1, N)`` of the points, and ``x``, in the dtype of the result."""
+        points = precise(points)
+        power = torch.ones_like(points)
+        powers = [power]
+        for _ in range(self.order):
+            power = power * points
+            powers.append(power)
+        dtype = x.dtype
+        for tensor in self._own_tensors():
+            dtype = torch.promote_types(dtype, tensor.dtype)
+        if power.is_complex():
+            dtype = complex_dtype(dtype)
+        return torch.stack(powers).to(dtype), x.to(dtype)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        powers, x = self._powers(self.taxis, x)
+        return _product(x, powers)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        powers, y = self._powers(self.taxis, y)
+        return _product(y, conjugate(powers).mT)
+
+    def apply(self, t: Any, x: Any = None) -> Any:
+        """Return the values at points ``t`` of the polynomial with coefficients ``x``.
+
+        Given a function alone, this is ``nn.Module.apply``, which calls it on every submodule.
+
+        Args:
+            t: Points, of any shape.
+            x: Coefficients ``(*batch, order + 1)``.
+
+        Returns:
+            Values ``(*batch, *t.shape)``, of the kind that ``x`` is.
+
+        Raises:
+            ValueError: when ``x`` has another number of coefficients.
+        """
+        if x is None:
+            return super().apply(t)
+        if not isinstance(x, Tensor):
+            return self._through_arrays(x, lambda tensor: self.apply(t, tensor))
+        if x.ndim == 0 or x.shape[-1] != self.order + 1:
+            raise ValueError(f"{self.name_and_type}.apply takes x of shape (*batch, {self.order + 1}), got {x.shape}")
+        points = as_tensor(t, f"{type(self).__name__}: t").to(x.device)
+        powers, coefficients = self._powers(points, x)
+        if isinstance(t, Tensor):
+            dtype = torch.promote_types(coefficients.dtype, points.dtype)
+            powers, coefficients = powers.to(dtype), coefficients.to(dtype)
+        values = _product(coefficients, powers.reshape(self.order + 1, points.numel()))
+        return values.reshape((*x.shape[:-1], *points.shape))
+
+    def extra_repr(self) -> str:
+        return f"order={self.order}"
+
+
+def _product(x: Tensor, matrix: Tensor) -> Tensor:
+    return torch.mv(matrix.mT, x) if x.ndim == 1 else torch.matmul(x, matrix)

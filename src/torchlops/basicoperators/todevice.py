@@ -1,0 +1,75 @@
+"""Moving models to a device, in the middle of a chain of operators."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims
+
+
+class ToDevice(LinearOperator):
+    r"""Move the model to a device, :math:`y = x`; the adjoint moves the data back, :math:`x = y`.
+
+    So the operators after it may have their tensors on another device than those before it. Gradients are moved
+    back in the same way.
+
+    Args:
+        dims: Shape of the model, and of the data.
+        device: Where to the forward moves the model.
+        source: Where to the adjoint moves the data.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> A = ToDevice(3, device="cuda" if torch.cuda.is_available() else "cpu")
+        >>> A.H(A(torch.ones(3)))
+        tensor([1., 1., 1.])
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        device: torch.device | str = "cuda",
+        source: torch.device | str = "cpu",
+        dtype: DType = "float64",
+        name: str = "D",
+    ) -> None:
+        super().__init__(dims, dtype=dtype, name=name)
+        self.device, self.source = torch.device(device), torch.device(source)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return _moved(x, self.device)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return _moved(y, self.source)
+
+    def extra_repr(self) -> str:
+        return f"{self.source} to {self.device}"
+
+
+class ToCupy(ToDevice):
+    """Move the model to the GPU and the data back: :class:`ToDevice` under the name of PyLops's operator.
+
+    Without a GPU it moves nothing, as PyLops's does. Tensors stay tensors, and arrays come back as what they were:
+    only where a chain computes is changed.
+
+    Args:
+        dims: Shape of the model, and of the data.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Example:
+        >>> ToCupy(2)(torch.ones(2)).cpu()
+        tensor([1., 1.])
+    """
+
+    def __init__(self, dims: Dims, dtype: DType = "float64", name: str = "C") -> None:
+        super().__init__(dims, "cuda" if torch.cuda.is_available() else "cpu", dtype=dtype, name=name)
+
+
+def _moved(x: Tensor, device: torch.device) -> Tensor:
+    # a tensor without values has none to move
+    return x.clone() if x.is_meta else x.to(device, copy=True)

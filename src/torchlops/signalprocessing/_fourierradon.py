@@ -1,0 +1,206 @@
+r"""What the Radon transforms by frequency share.
+
+A linear or parabolic curve delays a trace by :math:`p h^l`, which at the frequency ``f`` is a factor
+:math:`e^{-2 \pi i f p h^l}`. So a transform is a product with a small matrix at each frequency, one for each spatial
+axis. The matrices are made in the call, some frequencies at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops.algebra import conjugate
+from torchlops.arrays import DType, complex_dtype
+from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions
+from torchlops.basicoperators._sparse import FAST_DTYPES
+from torchlops.linearoperator import LinearOperator
+from torchlops.signalprocessing._realfft import with_fft_errors
+
+_CHUNK = 1 << 20  # elements of the matrices that the differentiable kernel makes at a time
+_BLOCK = 1 << 17  # and the fast one: they stay in the cache until they are used
+
+
+class FourierRadon(LinearOperator):
+    """A Radon transform by frequency over one or two spatial axes; see :class:`FourierRadon2D` for the arguments.
+
+    Args:
+        taxis: Time axis.
+        haxes: Spatial axes, the slowest first.
+        paxes: Their parameters, in the same order.
+        names: The names of ``haxes`` and ``paxes``, for the buffers and errors.
+        nfft: Number of samples of the FFT.
+        flims: First frequency that is used, and the one behind the last.
+        kinds: Kind of curve along each of ``haxes``.
+        dtype: Label of the operator.
+        name: A name for errors.
+    """
+
+    taxis: Tensor
+
+    def __init__(
+        self,
+        taxis: Any,
+        haxes: Sequence[Any],
+        paxes: Sequence[Any],
+        names: Sequence[str],
+        nfft: int,
+        flims: tuple[int, int] | None,
+        kinds: Sequence[str],
+        dtype: DType,
+        name: str | None,
+    ) -> None:
+        owner, nt = type(self).__name__, len(taxis)
+        if nt < 2:
+            raise ValueError(f"{owner} takes the step from its time axis: taxis must have two samples at least")
+        if nfft < nt:
+            raise ValueError(f"{owner} takes an FFT of at least the {nt} samples of taxis, got nfft={nfft}")
+        for kind in kinds:
+            if kind not in ("linear", "parabolic"):
+                raise ValueError(f"{owner}: kind must be 'linear' or 'parabolic', got {kind!r}")
+        count = nfft // 2 + 1
+        first, last = (0, count) if flims is None else map(int, flims)
+        if not 0 <= first < last <= count:
+            raise ValueError(f"{owner}: flims must be indices into {count} frequencies, first and last, got {flims}")
+        super().__init__((*map(len, paxes), nt), (*map(len, haxes), nt), dtype=dtype, name=name)
+        self.nfft, self.flims, self.kinds = int(nfft), (first, last), tuple(kinds)
+        self._names = tuple(zip(names[: len(haxes)], names[len(haxes) :], strict=True))
+        for what, axis in zip(("taxis", *names), (taxis, *haxes, *paxes), strict=True):
+            register_positions(self, what, axis)
+
+    @property
+    def f(self) -> Tensor:
+        """The frequencies, in cycles per unit of ``taxis``."""
+        taxis = precise(self.taxis)
+        steps = torch.arange(self.nfft // 2 + 1, dtype=taxis.dtype, device=taxis.device)
+        return steps / (self.nfft * (taxis[1] - taxis[0]))
+
+    def _delays(self) -> list[Tensor]:
+        """Return the delays ``(nh, np)`` along each spatial axis."""
+        delays = []
+        for (hname, pname), kind in zip(self._names, self.kinds, strict=True):
+            h, p = precise(getattr(self, hname)), precise(getattr(self, pname))
+            delays.append((h if kind == "linear" else h**2).unsqueeze(1) * p)
+        return delays
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._transform(x, False, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._transform(y, True, False)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        return self._transform(x, False, True)
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        return self._transform(y, True, True)
+
+    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
+        return x.dtype in FAST_DTYPES
+
+    def _transform(self, x: Tensor, adjoint: bool, in_place: bool) -> Tensor:
+        def of_real(x: Tensor) -> Tensor:
+            return self._transform_real(x, adjoint, in_place)
+
+        x = in_result_dtype(self, x)
+        remedy = "cast its input, for example by x.float()"
+        return with_fft_errors(self.name_and_type, remedy, lambda x: with_parts_as_batch(of_real, x), x)
+
+    def _transform_real(self, x: Tensor, adjoint: bool, in_place: bool) -> Tensor:
+        dims, dimsd = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        ndim, batch = len(dims), x.shape[: x.ndim - len(dims)]
+        if x.numel() == 0:
+            return zeros_of(x, ndim, dimsd)
+        spectrum = torch.fft.rfft(x, n=self.nfft)
+        first, last = self.flims
+        count, items = last - first, math.prod(batch)
+        spectrum = spectrum.narrow(-1, first, count).reshape(items, math.prod(dims[:-1]), count)
+        spectrum = spectrum.permute(2, 1, 0).contiguous()
+        spectrum = self._multiply(spectrum, dims[:-1], dimsd[:-1], adjoint, in_place)
+        spectrum = spectrum.permute(2, 1, 0).reshape((*batch, *dimsd[:-1], count))
+        return signals(spectrum, self.nfft, first, in_place).narrow(-1, 0, dims[-1]).contiguous()
+
+    def _multiply(
+        self, x: Tensor, sizes: Sequence[int], wanted: Sequence[int], adjoint: bool, in_place: bool
+    ) -> Tensor:
+        """Multiply ``(frequencies, prod(sizes), items)`` at each frequency by the matrix of each axis."""
+        delays, f = self._delays(), self.f
+        largest = max(delay.shape[0] * delay.shape[1] for delay in delays)
+        step = max(1, (_BLOCK if in_place else _CHUNK) // largest)
+        items, parts = x.shape[-1], []
+        for start in range(0, x.shape[0], step):
+            part = x.narrow(0, start, min(step, x.shape[0] - start))
+            some = f.narrow(0, self.flims[0] + start, part.shape[0])
+            for axis in range(len(sizes)) if adjoint else reversed(range(len(sizes))):
+                # Axes not yet multiplied have the old size: those behind in the adjoint, those before otherwise.
+                before = math.prod((wanted if adjoint else sizes)[:axis])
+                behind = math.prod((sizes if adjoint else wanted)[axis + 1 :]) * items
+                matrix = _phases(some, delays[axis], in_place).to(x.dtype).unsqueeze(1)
+                matrix = conjugate(matrix).mT if adjoint else matrix
+                part = torch.matmul(matrix, part.reshape(part.shape[0], before, sizes[axis], behind))
+            parts.append(part.reshape(part.shape[0], math.prod(wanted), items))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def extra_repr(self) -> str:
+        kind = repr(self.kinds[0] if len(self.kinds) == 1 else self.kinds)
+        flims = "" if self.flims == (0, self.nfft // 2 + 1) else f", flims={self.flims}"
+        return f"nfft={self.nfft}{flims}, kind={kind}"
+
+
+def _phases(f: Tensor, delay: Tensor, in_place: bool) -> Tensor:
+    r"""Return the factors :math:`e^{-2 \pi i f d}` of regular frequencies, ``(len(f), *delay.shape)``."""
+    if not in_place or f.dtype != torch.float64:
+        angle = (-2 * math.pi) * f.reshape(-1, *(1,) * delay.ndim) * delay
+        return torch.complex(angle.cos(), angle.sin())
+    # The factors of the next k frequencies are those of the first k, turned by k steps: one sine for many of them.
+    first, step = f[0], f[1] - f[0] if len(f) > 1 else f[0]
+    phases = torch.empty((len(f), *delay.shape), dtype=complex_dtype(f.dtype))
+    angle = (-2 * math.pi) * first * delay
+    torch.complex(angle.cos(), angle.sin(), out=phases[0])
+    done = 1
+    while done < len(f):
+        more = min(done, len(f) - done)
+        angle = (-2 * math.pi * done) * step * delay
+        torch.mul(phases[:more], torch.complex(angle.cos(), angle.sin()), out=phases[done : done + more])
+        done += more
+    return phases
+
+
+def signals(spectrum: Tensor, nfft: int, first: int, in_place: bool = False) -> Tensor:
+    """Return the real signals of ``nfft`` samples of which a part of the half spectrum is given, from ``first`` on.
+
+    What is imaginary at zero and at Nyquist has no effect. MKL drops it, other FFTs do so for some sizes only; here
+    it is dropped before, but for ``in_place``, which is for the CPU alone.
+    """
+    last = first + spectrum.shape[-1]
+    behind = nfft // 2 + 1 - last
+    if not in_place:
+        head, tail = int(first == 0), int(nfft % 2 == 0 and behind == 0 and last - first > int(first == 0))
+        inner = last - first - head - tail
+        zero, nyquist = spectrum.narrow(-1, 0, head), spectrum.narrow(-1, head + inner, tail)
+        dtype = spectrum.dtype
+        spectrum = torch.cat((zero.real.to(dtype), spectrum.narrow(-1, head, inner), nyquist.real.to(dtype)), -1)
+    if first or behind:
+        lead = spectrum.shape[:-1]
+        before, after = spectrum.new_zeros((*lead, first)), spectrum.new_zeros((*lead, behind))
+        spectrum = torch.cat((before, spectrum, after), -1)
+    result: Tensor = torch.fft.irfft(spectrum, n=nfft)
+    return result
+
+
+def with_parts_as_batch(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return ``transform(x)`` of a real linear ``transform``: of a complex ``x``, that of both its parts at once."""
+    if not x.is_complex():
+        return transform(x)
+    parts = transform(torch.stack((x.real, x.imag)))
+    return torch.complex(parts[0], parts[1])
+
+
+def zeros_of(x: Tensor, ndim: int, dims: Sequence[int]) -> Tensor:
+    """Return the result of shape ``dims`` of an empty batch, which hangs on ``x`` so that backward works."""
+    summed = x.sum(tuple(range(-ndim, 0)), keepdim=True)
+    return summed.expand(*x.shape[: x.ndim - ndim], *dims).clone()

@@ -1,0 +1,178 @@
+"""What the discrete wavelet transforms along one, two and more axes share."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchlops._blocks import in_blocks
+from torchlops.arrays import HALF_PRECISIONS, DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_dims, as_trailing_axes
+from torchlops.signalprocessing._filterbank import Filters, analyse, analyse_into, synthesise, synthesise_into
+from torchlops.signalprocessing._parts import on_parts
+
+
+class WaveletTransform(LinearOperator):
+    """The discrete wavelet transform along several axes; see :class:`DWTND` for the arguments.
+
+    Each level analyses the corner that the level before left in the first half of every axis.
+    """
+
+    def __init__(self, dims: Dims, axes: Dims, wavelet: str, level: int, dtype: DType, name: str) -> None:
+        kind = type(self).__name__
+        dims = as_dims(dims)
+        if int(level) != level or level < 0:
+            raise ValueError(f"{kind}: level must be a whole number of at least 0, got {level!r}")
+        trailing = as_trailing_axes(axes, dims)
+        dimsd = list(dims)
+        for axis in trailing:
+            dimsd[axis] = max(1 << (dims[axis] - 1).bit_length(), 1 << int(level))
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self.axes, self.wavelet, self.level = trailing, wavelet, int(level)
+        self._filters, self._inverse_filters = _filters_of(wavelet, kind)
+        self._refinements = _refinements(self._filters, self._inverse_filters, level * len(trailing))
+
+    @property
+    def sl(self) -> Any:
+        """The places of the coefficients in the data, as ``pywt.array_to_coeffs`` takes them."""
+        pywt = _pywt(type(self).__name__)
+        zeros = np.zeros(self.dimsd)  # of every wavelet the coefficients have these places
+        coefficients = pywt.wavedecn(zeros, "haar", mode="periodization", level=self.level, axes=self.axes)
+        return pywt.coeffs_to_array(coefficients, axes=self.axes)[1]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return on_parts(self._decompose, x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return on_parts(lambda part: self._compose(part, self._filters), y)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        return in_blocks(x, self.dimsd, x.dtype, self.axes, partial(on_parts, self._decompose_in_place))
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        return in_blocks(y, self.dims, y.dtype, self.axes, partial(on_parts, self._compose_in_place))
+
+    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
+        return x.dtype not in HALF_PRECISIONS  # a sum over the taps would round after each
+
+    def inverse(self, y: Any) -> Any:
+        """Return the model of which ``y`` is the transform, the same as ``A / y``."""
+        return self.div(y)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        x = on_parts(lambda part: self._compose(part, self._inverse_filters), y)
+        for _ in range(self._refinements):
+            x = x + on_parts(lambda part: self._compose(part, self._inverse_filters), y - self._forward(x))
+        return x
+
+    def _decompose(self, x: Tensor) -> Tensor:
+        for axis in self.axes:
+            x = _lengthened(x, axis, self.dimsd[axis])
+        return self._descend(x, self.level) if self.level else x.clone()
+
+    def _descend(self, x: Tensor, levels: int) -> Tensor:
+        for axis in self.axes:
+            x = analyse(x, self._filters, axis)
+        return x if levels == 1 else _with_corner(x, self._descend(_corner(x, self.axes), levels - 1), self.axes)
+
+    def _compose(self, y: Tensor, filters: Filters) -> Tensor:
+        x = self._ascend(y, self.level, filters) if self.level else y.clone()
+        return _cropped(x, self.dims, self.axes)
+
+    def _ascend(self, y: Tensor, levels: int, filters: Filters) -> Tensor:
+        if levels > 1:
+            y = _with_corner(y, self._ascend(_corner(y, self.axes), levels - 1, filters), self.axes)
+        for axis in reversed(self.axes):
+            y = synthesise(y, filters, axis)
+        return y
+
+    def _decompose_in_place(self, x: Tensor) -> Tensor:
+        shape = list(x.shape)
+        for axis in self.axes:
+            shape[axis] = self.dimsd[axis]
+        corner = y = x.new_zeros(shape)
+        _cropped(y, self.dims, self.axes).copy_(x)
+        for _ in range(self.level):
+            for axis in self.axes:
+                analyse_into(corner, corner, self._filters, axis)
+            corner = _corner(corner, self.axes)
+        return y
+
+    def _compose_in_place(self, y: Tensor) -> Tensor:
+        x = y.clone(memory_format=torch.contiguous_format)
+        corners = [x]
+        for _ in range(self.level - 1):
+            corners.append(_corner(corners[-1], self.axes))
+        for corner in reversed(corners[: self.level]):
+            for axis in reversed(self.axes):
+                synthesise_into(corner, corner, self._filters, axis)
+        return _cropped(x, self.dims, self.axes)
+
+    def extra_repr(self) -> str:
+        return f"axes={self.axes}, wavelet={self.wavelet!r}, level={self.level}"
+
+
+def _pywt(owner: str) -> Any:
+    try:
+        import pywt
+    except ImportError:
+        raise ImportError(f"{owner} takes its filters from PyWavelets: pip install torchlops[wavelets]") from None
+    return pywt
+
+
+def _filters_of(wavelet: str, owner: str) -> tuple[Filters, Filters]:
+    """Return the filters of the analysis, and those by which the synthesis inverts it."""
+    pywt = _pywt(owner)
+    known = pywt.wavelist(kind="discrete")
+    if wavelet not in known:
+        raise ValueError(f"{owner}: wavelet must be one of {', '.join(known)}, got {wavelet!r}")
+    w = pywt.Wavelet(wavelet)
+    return (tuple(w.dec_lo), tuple(w.dec_hi)), (tuple(w.rec_lo[::-1]), tuple(w.rec_hi[::-1]))
+
+
+def _refinements(filters: Filters, inverse_filters: Filters, levels: int) -> int:
+    """Return how often an inverse has to be refined to be exact.
+
+    Of the discrete Meyer wavelet, cut to 62 taps, the synthesis inverts the analysis to one percent only; of the
+    others to the digits in which PyWavelets has them.
+    """
+    n = 1 << (2 * len(filters[0])).bit_length()
+    impulses = torch.eye(n, dtype=torch.float64)[n // 2 : n // 2 + 2]
+    error = synthesise(analyse(impulses, filters, -1), inverse_filters, -1) - impulses
+    defect = max(levels, 1) * float(error.abs().sum(1).max())
+    return 0 if defect < 1e-10 else math.ceil(math.log(1e-15) / math.log(defect))
+
+
+def _lengthened(x: Tensor, axis: int, length: int) -> Tensor:
+    missing = length - x.shape[axis]
+    if not missing:
+        return x
+    shape = list(x.shape)
+    shape[axis] = missing
+    return torch.cat((x, x.new_zeros(shape)), axis)
+
+
+def _cropped(x: Tensor, dims: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
+    for axis in axes:
+        x = x.narrow(axis, 0, dims[axis])
+    return x
+
+
+def _corner(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    for axis in axes:
+        x = x.narrow(axis, 0, x.shape[axis] // 2)
+    return x
+
+
+def _with_corner(x: Tensor, corner: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return ``x`` with another corner, the first half of each of ``axes``."""
+    axis, *others = axes
+    half = x.shape[axis] // 2
+    first = _with_corner(x.narrow(axis, 0, half), corner, tuple(others)) if others else corner
+    return torch.cat((first, x.narrow(axis, half, half)), axis)

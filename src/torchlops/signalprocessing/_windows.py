@@ -1,0 +1,307 @@
+r"""An operator applied to overlapping windows, which are tapered and added up.
+
+With ``Z`` the overlap-add of windows, ``W`` their tapers and scalings, and ``A`` the operator of a window,
+
+.. math::
+
+    y = Z W \, \mathrm{diag}(A, \ldots, A) \, x, \qquad A^H y = \mathrm{diag}(A^H, \ldots, A^H) \, \bar W Z^T y
+
+The windows are a batch axis more: ``A`` is applied to all windows of the whole batch in one call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import product
+from logging import Logger
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from torchlops._blocks import empty
+from torchlops.algebra import CompositeOperator, conjugate
+from torchlops.arrays import real_dtype
+from torchlops.linearoperator import LinearOperator, promote
+from torchlops.shapes import Dims, as_dims
+from torchlops.signalprocessing._convolution import window
+from torchlops.torchoperator import aslinearoperator
+from torchlops.utils.tapers import TaperType, taper
+
+Steps = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def sliding_steps(size: int, nwin: int, nover: int) -> Steps:
+    """Return where the windows along an axis of ``size`` samples start, and where they end.
+
+    Raises:
+        ValueError: when a window is longer than the axis, or not longer than its overlap.
+
+    >>> sliding_steps(10, 4, 1)
+    (array([0, 3, 6]), array([ 4,  7, 10]))
+    """
+    if nwin > size:
+        raise ValueError(f"nwin={nwin} is bigger than ntr={size}: take windows that are no longer than their axis")
+    if not 0 <= nover < nwin:
+        raise ValueError(f"nover={nover} must be from 0 to {nwin - 1}, less than the {nwin} samples of a window")
+    starts = np.arange(0, size - nwin + 1, nwin - nover)
+    return starts, starts + nwin
+
+
+def design(
+    logger: Logger, dimsd: Sequence[int], nwin: Sequence[int], nover: Sequence[int], nop: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Steps, ...], tuple[Steps, ...]]:
+    """Return the numbers of windows, the shape of the model, and the ends of the windows of model and data.
+
+    Args:
+        logger: Where to write all of this, as PyLops does.
+        dimsd: Shape of the data, at least along the axes that have windows, which come first.
+        nwin: Length of a window along each of them.
+        nover: Overlap of the windows.
+        nop: Shape of the model of a window, and of what it has along the axes without windows.
+    """
+    data = tuple(sliding_steps(*sizes) for sizes in zip(dimsd, nwin, nover, strict=False))
+    nwins = tuple(len(starts) for starts, _ in data)
+    dims = tuple(n * count for n, count in zip(nop, nwins, strict=False)) + tuple(nop[len(nwins) :])
+    model = tuple(sliding_steps(size, n, 0) for size, n in zip(dims, nop, strict=False))[: len(nwins)]
+    logger.info("%s windows required...", "-".join(map(str, nwins)))
+    for what, wins in (("Data", data), ("Model", model)):
+        logger.info("%s wins - %s", what, " / ".join(f"start:{starts}, end:{ends}" for starts, ends in wins))
+    return nwins, dims, model, data
+
+
+class Windowed(CompositeOperator):
+    """An operator on overlapping windows along the first axes of the data.
+
+    Args:
+        Op: The operator of one window, or of all windows at once.
+        dims: Shape of the model, all windows along each axis in one.
+        dimsd: Shape of the data.
+        ndim: Number of axes of model and data.
+        nwin: Length of a window along each axis that has windows.
+        nover: Overlap of the windows.
+        nop: Shape of the model of a window; None for that which ``dims`` tell.
+        tapertype: Type of the tapers, or a tensor of them, ``(*nwins, *nwin)``.
+        scalings: Factors, one a window.
+        name: A name for errors.
+    """
+
+    taps: Tensor | None
+    scalings: Tensor | None
+
+    def __init__(
+        self,
+        Op: Any,
+        dims: Dims,
+        dimsd: Dims,
+        ndim: int,
+        nwin: Sequence[int],
+        nover: Sequence[int],
+        nop: Sequence[int] | None,
+        tapertype: TaperType | Tensor | None,
+        scalings: Any,
+        name: str,
+    ) -> None:
+        dims, dimsd = as_dims(dims), as_dims(dimsd, "dimsd")
+        if len(dims) != ndim or len(dimsd) != ndim or len(nover) != len(nwin) or len(nwin) > ndim:
+            raise ValueError(
+                f"{type(self).__name__} takes model and data of {ndim} axes, and nwin and nover for the first of them, "
+                f"got dims={dims}, dimsd={dimsd}, nwin={tuple(nwin)}, nover={tuple(nover)}"
+            )
+        part = aslinearoperator(Op)
+        ends = tuple(sliding_steps(*sizes) for sizes in zip(dimsd, nwin, nover, strict=False))
+        nwins = tuple(len(starts) for starts, _ in ends)
+        of_window = tuple(size // count for size, count in zip(dims, nwins, strict=False)) + dims[len(nwins) :]
+        self._check_sizes(part, dims, nwins, of_window, (*nwin, *dimsd[len(nwins) :]), nop)
+        super().__init__((part,), dims=(*nwins, *of_window), dimsd=dimsd, name=name, real_model=part.real_model)
+        self.simOp = part.shape[1] == math.prod(dims)
+        self._nwin, self._nover, self._ends = tuple(nwin), tuple(nover), ends
+        self._overlap = OverlapAdd(nwins, nwin, nover, dimsd)
+        if isinstance(tapertype, Tensor):
+            self.tapertype: str | None = "a tensor"
+            if tuple(self._register("taps", tapertype).shape) != (*nwins, *nwin):
+                raise ValueError(
+                    f"{type(self).__name__} takes tapers of shape (*nwins, *nwin) = {(*nwins, *nwin)}, "
+                    f"got {tuple(tapertype.shape)}"
+                )
+        else:
+            self.tapertype = tapertype
+            tapers = None if tapertype is None else self._tapers(tapertype, part._torch_dtype())
+            self.register_buffer("taps", tapers)
+        if scalings is None:
+            self.register_buffer("scalings", None)
+        elif self._register("scalings", scalings, part._torch_dtype()).numel() != math.prod(nwins):
+            raise ValueError(f"{type(self).__name__} takes one scaling for each of {nwins} windows, got {scalings}")
+
+    def _check_sizes(
+        self,
+        part: LinearOperator,
+        dims: tuple[int, ...],
+        nwins: tuple[int, ...],
+        model: tuple[int, ...],
+        data: tuple[int, ...],
+        nop: Sequence[int] | None,
+    ) -> None:
+        """Raise unless the operator fits the shapes of the model and the data of one window, or of all of them."""
+        kind, every = type(self).__name__, math.prod(nwins)
+        fits = part.shape[1] in (math.prod(dims), math.prod(model)) and every * math.prod(model) == math.prod(dims)
+        if not fits or (nop is not None and tuple(nop)[: len(nwins)] != model[: len(nwins)]):
+            raise ValueError(
+                f"{kind}: the model dims={dims} is not consistent with {nwins} windows and with Op, which takes models "
+                f"of size {part.shape[1]}, of one window or all{'' if nop is None else f', and nop={tuple(nop)}'}: "
+                f"run {kind.lower()}_design to find the right dims"
+            )
+        size = math.prod(data) * (every if part.shape[1] == math.prod(dims) else 1)
+        if part.shape[0] != size:
+            raise ValueError(
+                f"{kind}: Op gives data of size {part.shape[0]} {part.dimsd}, but {size} are those of "
+                f"{'a window' if size == math.prod(data) else f'all {nwins} windows'} of shape {data}"
+            )
+
+    @property
+    def Op(self) -> LinearOperator:
+        """The operator of one window, or of all."""
+        return self.operators[0]
+
+    def _tapers(self, tapertype: TaperType, dtype: torch.dtype) -> Tensor:
+        """Return the tapers of all windows, which leave the ends of the data alone."""
+        ndim = len(self._nwin)
+        tapers = []
+        for axis, (count, nwin, nover) in enumerate(zip(self.dims, self._nwin, self._nover, strict=False)):
+            along = np.tile(taper(nwin, nover, tapertype), (count, 1))
+            along[0, :nover] = 1
+            along[-1, nwin - nover :] = 1
+            shape = [1] * (2 * ndim)
+            shape[axis], shape[axis + ndim] = count, nwin
+            tapers.append(along.reshape(shape))
+        return torch.from_numpy(reduce(np.multiply, tapers)).to(real_dtype(dtype))
+
+    def _leaves(self) -> tuple[nn.Module, ...]:
+        return (self,)
+
+    def _torch_dtype(self) -> torch.dtype:
+        return promote([super()._torch_dtype(), *(tensor.dtype for tensor in self._own_tensors())])
+
+    def _forward(self, x: Tensor) -> Tensor:
+        batch = x.shape[: x.ndim - len(self.dims)]
+        windows: Tensor = self.Op(x.reshape((*batch, *self._counts(), *self.Op.dims)))
+        windows = windows.reshape((*batch, *self._overlap.dims))
+        weights = self._weights(windows.dtype)
+        return self._overlap._run(windows if weights is None else windows * weights, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        batch = y.shape[: y.ndim - len(self.dimsd)]
+        windows = self._overlap._run(y, True)
+        weights = self._weights(windows.dtype)
+        windows = windows if weights is None else windows * conjugate(weights)
+        x = self.Op._run(windows.reshape((*batch, *self._counts(), *self.Op.dimsd)), True)
+        return x.reshape((*batch, *self.dims))
+
+    def _counts(self) -> tuple[int, ...]:
+        """Return the shape of the batch of windows that the operator takes."""
+        return () if self.simOp else self.dims[: len(self._nwin)]
+
+    def _weights(self, dtype: torch.dtype) -> Tensor | None:
+        """Return the tapers times the scalings. Tapers of the library's own have the precision of the data."""
+        weights = self.taps
+        if weights is not None and "taps" not in self._tensor_names:
+            weights = weights.to(real_dtype(dtype))
+        if self.scalings is not None:
+            ndim = len(self._nwin)
+            scalings = self.scalings.reshape((*self.dims[:ndim], *(1 for _ in range(ndim))))
+            weights = scalings if weights is None else weights * scalings
+        if weights is None:
+            return None
+        return weights.reshape((*weights.shape, *(1 for _ in self.dimsd[len(self._nwin) :])))
+
+    def extra_repr(self) -> str:
+        nwin, nover = (sizes[0] if len(sizes) == 1 else sizes for sizes in (self._nwin, self._nover))
+        scalings = "" if self.scalings is None else ", scalings"
+        return f"{self.Op.expression()}, nwin={nwin}, nover={nover}, tapertype={self.tapertype!r}{scalings}"
+
+
+class OverlapAdd(LinearOperator):
+    """The sum of overlapping windows; its adjoint takes the windows out of the data.
+
+    The windows ``(*nwins, *nwin, *rest)`` are cut into pieces as long as the step between windows. All first
+    pieces lie side by side in the data, then all second ones, and so on: a sum of a few shifted arrays.
+
+    Args:
+        nwins: Number of windows along each axis that has windows.
+        nwin: Length of a window along each of them.
+        nover: Overlap of the windows.
+        dimsd: Shape of the data, of which these axes come first.
+    """
+
+    def __init__(self, nwins: Sequence[int], nwin: Sequence[int], nover: Sequence[int], dimsd: Sequence[int]) -> None:
+        super().__init__((*nwins, *nwin, *dimsd[len(nwins) :]), dimsd)
+        self._nwins, self._nwin = tuple(nwins), tuple(nwin)
+        self._steps = tuple(length - overlap for length, overlap in zip(nwin, nover, strict=True))
+        self._pieces = tuple(-(-length // step) for length, step in zip(nwin, self._steps, strict=True))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        ndim = len(self._nwins)
+        for axis, (count, nwin, step, pieces) in enumerate(self._sizes()):
+            wins, samples = axis - len(self.dims), axis - len(self.dimsd)
+            shifted = []
+            for i in range(pieces):
+                piece = window(x.narrow(samples, i * step, min(step, nwin - i * step)), samples, 0, step)
+                shifted.append(window(piece, wins, -i, count + pieces - 1))
+            x = sum(shifted[1:], start=shifted[0])
+        batch = x.ndim - len(self.dims)
+        paired = [batch + axis + of for axis in range(ndim) for of in (0, ndim)]
+        x = x.permute(*range(batch), *paired, *range(batch + 2 * ndim, x.ndim))
+        joined = [(count + pieces - 1) * step for count, _, step, pieces in self._sizes()]
+        x = x.reshape((*x.shape[:batch], *joined, *self.dimsd[ndim:]))
+        for axis, size in zip(range(-len(self.dimsd), 0), self.dimsd[:ndim], strict=False):
+            x = window(x, axis, 0, size)
+        return x.contiguous()
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        ndim = len(self._nwins)
+        batch = y.ndim - len(self.dimsd)
+        for axis, (count, _, step, pieces) in enumerate(self._sizes()):
+            y = window(y, axis - len(self.dimsd), 0, (count + pieces - 1) * step)
+        split = [size for count, _, step, pieces in self._sizes() for size in (count + pieces - 1, step)]
+        y = y.reshape((*y.shape[:batch], *split, *self.dimsd[ndim:]))
+        pairs = [batch + 2 * axis + of for of in (0, 1) for axis in range(ndim)]
+        y = y.permute(*range(batch), *pairs, *range(batch + 2 * ndim, y.ndim))
+        for axis, (count, nwin, step, pieces) in enumerate(self._sizes()):
+            wins, samples = axis - len(self.dims), axis - len(self.dimsd)
+            parts = [y.narrow(wins, i, count).narrow(samples, 0, min(step, nwin - i * step)) for i in range(pieces)]
+            y = torch.cat(parts, samples)
+        return y
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        y = empty((*x.shape[: x.ndim - len(self.dims)], *self.dimsd), x.dtype).zero_()
+        for pieces in product(*map(range, self._pieces)):
+            part = x
+            starts, lengths = [], []
+            for axis, (i, nwin, step) in enumerate(zip(pieces, self._nwin, self._steps, strict=True)):
+                starts.append(i * step)
+                lengths.append(min(step, nwin - i * step))
+                part = part.narrow(axis - len(self.dimsd), starts[-1], lengths[-1])
+            self._windows(y, starts, lengths).add_(part)
+        return y
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        windows = self._windows(y, [0] * len(self._nwin), self._nwin)
+        return empty(windows.shape, y.dtype).copy_(windows)
+
+    def _sizes(self) -> Iterator[tuple[int, int, int, int]]:
+        return zip(self._nwins, self._nwin, self._steps, self._pieces, strict=True)
+
+    def _windows(self, y: Tensor, starts: Sequence[int], lengths: Sequence[int]) -> Tensor:
+        """Return some samples of every window of ``y`` as a view ``(*batch, *nwins, *lengths, *rest)``."""
+        ndim = len(self._nwins)
+        batch = y.ndim - len(self.dimsd)
+        ends = batch + ndim
+        for axis, (count, step, start, length) in enumerate(
+            zip(self._nwins, self._steps, starts, lengths, strict=True), start=batch
+        ):
+            y = y.narrow(axis, start, (count - 1) * step + length).unfold(axis, length, step)
+        return y.permute(*range(ends), *range(y.ndim - ndim, y.ndim), *range(ends, y.ndim - ndim))

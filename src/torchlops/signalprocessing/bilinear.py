@@ -1,0 +1,147 @@
+"""Bilinear interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops._blocks import in_blocks
+from torchlops.arrays import DType
+from torchlops.basicoperators._positions import (
+    constants,
+    in_result_dtype,
+    is_readable,
+    register_positions,
+    weight_dtype,
+)
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import accept_pylops_options, as_dims
+from torchlops.signalprocessing._interpolation import along, behind, between, put, take
+
+
+class Bilinear(LinearOperator):
+    r"""Bilinear interpolation over the first two axes.
+
+    .. math::
+
+        y_i = (1 - v) (1 - w) \, x_{t, l} + (1 - v) \, w \, x_{t, l + 1}
+            + v \, (1 - w) \, x_{t + 1, l} + v \, w \, x_{t + 1, l + 1}
+
+    with :math:`t = \lfloor \mathrm{iava}_{0 i} \rfloor`, :math:`l = \lfloor \mathrm{iava}_{1 i} \rfloor` and the
+    fractions :math:`v` and :math:`w`. The adjoint adds :math:`y_i`, times these weights, to the four samples.
+
+    Args:
+        iava: The positions ``(2, n)``: along the first axis, and along the second. They may repeat (in PyLops they may
+            not), and lie on the last sample. A tensor carries gradients and takes part in the dtype of the result; an
+            array does neither.
+        dims: Shape of the model, of two axes at least.
+        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Data are ``(n, *dims[2:])``.
+
+    Raises:
+        ValueError: when ``iava`` has another shape, or a position lies outside.
+
+    Example:
+        >>> B = Bilinear([[0.5, 1.0], [0.5, 0.0]], dims=(2, 2))
+        >>> B(torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
+        tensor([1.5000, 2.0000])
+    """
+
+    iava: Tensor
+    corner: Tensor
+    weights: Tensor
+
+    def __init__(
+        self,
+        iava: Any,
+        dims: Sequence[int],
+        forceflat: bool | None = None,
+        dtype: DType = "float64",
+        name: str = "B",
+    ) -> None:
+        accept_pylops_options(forceflat=forceflat)
+        dims = as_dims(dims)
+        positions = iava if isinstance(iava, Tensor) else constants(iava, "Bilinear: iava")
+        shape = tuple(positions.shape)
+        if len(dims) < 2 or len(shape) != 2 or shape[0] != 2 or shape[1] == 0:
+            raise ValueError(f"Bilinear takes positions iava of shape (2, n) on dims of two axes, got {shape}, {dims=}")
+        if is_readable(positions):
+            for axis, size in enumerate(dims[:2]):
+                lowest, highest = float(positions.detach()[axis].min()), float(positions.detach()[axis].max())
+                if not (lowest >= 0 and highest <= size - 1):
+                    raise ValueError(
+                        f"Bilinear: iava[{axis}] goes from {lowest} to {highest}, but axis {axis} of {dims=} has "
+                        f"positions from 0 to {size - 1}"
+                    )
+        super().__init__(dims, (shape[1], *dims[2:]), dtype=dtype, name=name)
+        self._learns = register_positions(self, "iava", iava)
+        if not self._learns:
+            corner, weights = self._locate(self.iava)
+            self.register_buffer("corner", corner, persistent=False)
+            self.register_buffer("weights", weights, persistent=False)
+
+    def _locate(self, iava: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sample before each position, and the distance from it, along both axes: ``(2, n)`` each."""
+        found = [between(positions, size) for positions, size in zip(iava.unbind(), self.dims[:2], strict=True)]
+        return torch.stack([left for left, _ in found]), torch.stack([weight for _, weight in found])
+
+    def _corners(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return the index into the first two axes, taken as one, of the four samples, and their weights."""
+        rows, columns = self.dims[:2]
+        corner, weights = self._locate(self.iava) if self._learns else (self.corner, self.weights)
+        (top, left), (v, w) = corner.unbind(), weights.to(weight_dtype(self, x)).unbind()
+        bottom, right = behind(top, rows), behind(left, columns)
+        corners = [
+            (top, left, (1 - v) * (1 - w)),
+            (top, right, (1 - v) * w),
+            (bottom, left, v * (1 - w)),
+            (bottom, right, v * w),
+        ]
+        return [(i * columns + j, along(weight, 1 - len(self.dims))) for i, j, weight in corners]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._interpolate(self._flat(in_result_dtype(self, x)), False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        x = self._interpolate_back(in_result_dtype(self, y), False)
+        return x.reshape((*y.shape[: y.ndim - len(self.dimsd)], *self.dims))
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        x = self._flat(in_result_dtype(self, x))
+        return in_blocks(x, self.dimsd, x.dtype, (1 - len(self.dims),), lambda x: self._interpolate(x, True))
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        y = in_result_dtype(self, y)
+        dims = (self.dims[0] * self.dims[1], *self.dims[2:])
+        x = in_blocks(y, dims, y.dtype, (1 - len(self.dims),), lambda y: self._interpolate_back(y, True))
+        return x.reshape((*y.shape[: y.ndim - len(self.dimsd)], *self.dims))
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """Return ``x`` with its first two axes taken as one."""
+        return x.reshape((*x.shape[: x.ndim - len(self.dims)], self.dims[0] * self.dims[1], *self.dims[2:]))
+
+    def _interpolate(self, x: Tensor, fast: bool) -> Tensor:
+        axis = 1 - len(self.dims)
+        (index, weight), *others = self._corners(x)
+        y = take(x, index, axis, fast) * weight
+        for index, weight in others:
+            term = take(x, index, axis, fast)
+            y = y.addcmul_(term, weight.to(term.dtype)) if fast else y + term * weight
+        return y
+
+    def _interpolate_back(self, y: Tensor, fast: bool) -> Tensor:
+        axis, size = 1 - len(self.dims), self.dims[0] * self.dims[1]
+        x = None
+        for index, weight in self._corners(y):
+            x = put(y * weight, index, axis, size, x, fast)
+        assert x is not None
+        return x
+
+    def extra_repr(self) -> str:
+        return f"{self.dimsd[0]} positions"

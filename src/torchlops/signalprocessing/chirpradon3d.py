@@ -1,0 +1,63 @@
+"""The Radon transform of time and two spatial axes, by chirps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchlops.arrays import DType
+from torchlops.shapes import accept_pylops_options
+from torchlops.signalprocessing._chirpradon import ChirpRadon
+from torchlops.signalprocessing._engineoptions import accept_engine_options
+
+
+class ChirpRadon3D(ChirpRadon):
+    r"""Linear Radon transform in time and two spatial axes, by FFTs and chirps.
+
+    .. math::
+
+        Y(p_y, p_x, f) = \sum_{h_y, h_x} e^{2 \pi i f (p_y h_y + p_x h_x)} X(h_y, h_x, f)
+
+    and the adjoint with the opposite sign, on axes as in :class:`ChirpRadon2D`.
+
+    (PyLops's NumPy engine takes the two numbers of ``pmax`` in the order opposite to its documentation, which is that
+    of the axes and is kept here.)
+
+    Args:
+        taxis: Time axis; only its length matters.
+        hyaxis: Slow spatial axis; only its length matters.
+        hxaxis: Fast spatial axis; only its length matters.
+        pmax: Largest slopes along the slow and the fast axis, in samples. A tensor carries gradients and takes part
+            in the dtype of the result; other numbers do neither.
+        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Label of the operator.
+        name: A name for errors.
+        **kwargs_fftw: Options of PyLops's FFT engine, such as ``threads``; they have no effect.
+
+    Models and data are ``(nhy, nhx, nt)``.
+
+    Raises:
+        ValueError: when ``pmax`` is not two numbers.
+        TypeError: when an option is not known.
+
+    Example:
+        >>> import torch
+        >>> R = ChirpRadon3D(range(4), range(2), range(2), pmax=(1.0, 1.0))
+        >>> flat = torch.tensor([0.0, 1.0, 0.0, 0.0]).expand(2, 2, 4)
+        >>> R(flat)[1, 1].round(decimals=4).abs()  # the slopes of zero
+        tensor([0., 4., 0., 0.])
+    """
+
+    def __init__(
+        self,
+        taxis: Any,
+        hyaxis: Any,
+        hxaxis: Any,
+        pmax: Any,
+        engine: str = "numpy",
+        dtype: DType = "float64",
+        name: str = "C",
+        **kwargs_fftw: Any,
+    ) -> None:
+        accept_pylops_options(engine=engine)
+        accept_engine_options("ChirpRadon3D", kwargs_fftw)
+        super().__init__((len(hyaxis), len(hxaxis)), len(taxis), pmax, dtype, name)

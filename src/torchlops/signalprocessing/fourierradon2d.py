@@ -1,0 +1,72 @@
+"""The Radon transform of time and one spatial axis, by frequency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchlops.arrays import DType
+from torchlops.shapes import accept_pylops_options
+from torchlops.signalprocessing._fourierradon import FourierRadon
+
+
+class FourierRadon2D(FourierRadon):
+    r"""Linear or parabolic Radon transform in time and space, as a product at each frequency.
+
+    .. math::
+
+        Y(h, f) = \sum_p e^{-2 \pi i f p h^l} X(p, f), \qquad (A^H Y)(p, f) = \sum_h e^{2 \pi i f p h^l} Y(h, f)
+
+    between the real FFTs over ``nfft`` samples of model and data; :math:`l` is 1 for linear and 2 for parabolic
+    curves. Traces are delayed by :math:`p h^l` without interpolation, and wrap round after ``nfft`` samples.
+
+    Complex models are transformed by their real and imaginary parts (PyLops's raises). The product costs ``nh * npx``
+    at each frequency; its matrix is never stored.
+
+    Args:
+        taxis: Time axis, of two regular samples at least.
+        haxis: Spatial axis; it need not be regular.
+        pxaxis: Parameters of the curves, in units of ``taxis`` by units of ``haxis`` (squared, if parabolic).
+        nfft: Number of samples of the FFT, ``len(taxis)`` at least.
+        flims: Indices of the first frequency that is used and of the one behind the last; all by default.
+        kind: ``"linear"`` or ``"parabolic"``.
+        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
+        num_threads_per_blocks: See :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Models are ``(npx, nt)``, data ``(nh, nt)``. An axis that is a tensor carries gradients and takes part in the
+    dtype of the result; an array does neither.
+
+    Attributes:
+        f: The frequencies.
+
+    Raises:
+        ValueError: when ``kind`` is another, or ``nfft`` or ``flims`` do not fit.
+
+    References:
+        M. D. Sacchi, Statistical and Transform Methods in Geophysical Signal Processing, University of Alberta, 2007.
+
+    Example:
+        >>> import torch
+        >>> R = FourierRadon2D(range(4), range(3), [0.0, 1.0], nfft=8)  # one flat and one dipping line
+        >>> R(torch.tensor([[0.0, 0.0, 0.0, 2.0], [0.0, 1.0, 0.0, 0.0]])).round(decimals=4).abs()
+        tensor([[0., 1., 0., 2.],
+                [0., 0., 1., 2.],
+                [0., 0., 0., 3.]])
+    """
+
+    def __init__(
+        self,
+        taxis: Any,
+        haxis: Any,
+        pxaxis: Any,
+        nfft: int,
+        flims: tuple[int, int] | None = None,
+        kind: str = "linear",
+        engine: str = "numpy",
+        num_threads_per_blocks: tuple[int, int] = (32, 32),
+        dtype: DType = "float64",
+        name: str = "R",
+    ) -> None:
+        accept_pylops_options(engine=engine, num_threads_per_blocks=num_threads_per_blocks)
+        super().__init__(taxis, (haxis,), (pxaxis,), ("haxis", "pxaxis"), nfft, flims, (kind,), dtype, name)

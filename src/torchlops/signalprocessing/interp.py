@@ -1,0 +1,316 @@
+"""Interpolation at positions between samples."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchlops._blocks import in_blocks
+from torchlops.arrays import DType, real_dtype
+from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, weight_dtype
+from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
+from torchlops.basicoperators.restriction import Restriction
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_dims, as_trailing_axis
+from torchlops.signalprocessing._interpolation import along, as_positions, behind, between, positions_of, put, take
+from torchlops.signalprocessing.interpcubicspline import InterpCubicSpline
+
+
+def Interp(
+    dims: Dims,
+    iava: Any,
+    axis: int = -1,
+    kind: str = "linear",
+    tol: float | None = None,
+    dtype: DType = "float64",
+    name: str = "I",
+) -> tuple[LinearOperator, Any]:
+    """Interpolate a regularly sampled axis at fractional positions.
+
+    ================== ======================================================================================
+    kind               operator
+    ================== ======================================================================================
+    ``"nearest"``      :class:`Restriction` to the nearest samples (a half goes to the even one)
+    ``"linear"``       :class:`LinearInterpolation` between the two samples around a position
+    ``"sinc"``         :class:`SincInterpolation` of all samples
+    ``"cubic_spline"`` :class:`InterpCubicSpline`
+    ================== ======================================================================================
+
+    Positions may repeat, where PyLops raises: all four operators, and their adjoints, are well defined then. Linear
+    interpolation refuses negative positions, for which PyLops wraps round to the end of the axis.
+
+    Args:
+        dims: Shape of the model.
+        iava: The positions, in samples. A tensor carries gradients (but for ``"nearest"``) and takes part in the
+            dtype of the result; an array does neither.
+        axis: The axis.
+        kind: Kind of interpolation.
+        tol: With ``"sinc"``, weights of less than this size are left out.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Returns:
+        The operator, and the positions that it takes: rounded for ``"nearest"``; for ``"linear"`` and
+        ``"cubic_spline"`` those at the last sample or beyond are moved to just before it, with a warning.
+
+    Raises:
+        ValueError: when ``kind`` is not known, or a position is out of range.
+
+    Example:
+        >>> A, positions = Interp(4, [0.5, 2.25, 0.5])
+        >>> A(torch.tensor([0.0, 10.0, 20.0, 30.0])), positions
+        (tensor([ 5.0000, 22.5000,  5.0000]), array([0.5 , 2.25, 0.5 ]))
+    """
+    lower = str(kind).lower()
+    if lower == "linear":
+        linear = LinearInterpolation(dims, iava, axis, dtype, name)
+        return linear, linear.positions
+    if lower == "cubic_spline":
+        cubic = InterpCubicSpline(dims, iava, axis=axis, dtype=dtype, name=name)
+        return cubic, cubic.positions
+    if lower == "sinc":
+        return SincInterpolation(dims, iava, axis, tol, dtype, name), iava
+    if lower == "nearest":
+        if isinstance(iava, Tensor):
+            rounded = iava.detach().round().to(torch.int64)
+            return Restriction(dims, rounded, axis=axis, dtype=dtype, name=name), rounded
+        whole = np.round(np.asarray(iava)).astype(int)
+        return Restriction(dims, whole, axis=axis, dtype=dtype, name=name), whole
+    raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
+
+
+class LinearInterpolation(LinearOperator):
+    r"""Linear interpolation between the samples around each position.
+
+    .. math::
+
+        y_i = (1 - w_i) \, x_{l_i} + w_i \, x_{l_i + 1}, \qquad l_i = \lfloor t_i \rfloor, \; w_i = t_i - l_i
+
+    The adjoint adds :math:`(1 - w_i) \, y_i` and :math:`w_i \, y_i` to the two samples. The derivative with respect to
+    a position is the slope :math:`x_{l + 1} - x_l`, at a sample that towards the next one.
+
+    Args:
+        dims: Shape of the model.
+        iava: The positions, from 0 on; they may repeat. Those at the last sample or beyond are moved to it.
+        axis: The axis.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when a position is negative.
+
+    Example:
+        >>> LinearInterpolation(3, [0.25, 1.5])(torch.tensor([0.0, 4.0, 2.0]))
+        tensor([1., 3.])
+    """
+
+    iava: Tensor
+    left: Tensor
+    weight: Tensor
+
+    def __init__(self, dims: Dims, iava: Any, axis: int = -1, dtype: DType = "float64", name: str = "I") -> None:
+        dims = as_dims(dims)
+        trailing = as_trailing_axis(axis, dims)
+        size = dims[trailing]
+        positions = as_positions(iava, size, "LinearInterpolation")
+        dimsd = list(dims)
+        dimsd[trailing] = len(positions)
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self.axis, self._size = trailing, size
+        self._learns = register_positions(self, "iava", positions)
+        if not self._learns:
+            left, weight = between(self.iava, size)
+            self.register_buffer("left", left, persistent=False)
+            self.register_buffer("weight", weight, persistent=False)
+
+    @property
+    def positions(self) -> Any:
+        """The positions, an array or a tensor, of which none is beyond the last sample."""
+        return positions_of(self.iava, self._size, self._learns)
+
+    def _around(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the samples before and behind each position, and the weight of those behind."""
+        left, weight = between(self.iava, self._size) if self._learns else (self.left, self.weight)
+        return left, behind(left, self._size), along(weight.to(weight_dtype(self, x)), self.axis)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._interpolate(in_result_dtype(self, x), False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._interpolate_back(in_result_dtype(self, y), False)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        x = in_result_dtype(self, x)
+        return in_blocks(x, self.dimsd, x.dtype, (self.axis,), lambda x: self._interpolate(x, True))
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        y = in_result_dtype(self, y)
+        return in_blocks(y, self.dims, y.dtype, (self.axis,), lambda y: self._interpolate_back(y, True))
+
+    def _interpolate(self, x: Tensor, fast: bool) -> Tensor:
+        left, right, weight = self._around(x)
+        before = take(x, left, self.axis, fast)
+        step = take(x, right, self.axis, fast)
+        return step.sub_(before).mul_(weight).add_(before) if fast else before + (step - before) * weight
+
+    def _interpolate_back(self, y: Tensor, fast: bool) -> Tensor:
+        left, right, weight = self._around(y)
+        share = y * weight
+        x = put(y - share, left, self.axis, self._size, fast=fast)
+        return put(share, right, self.axis, self._size, x, fast)
+
+    def extra_repr(self) -> str:
+        return f"{self.dimsd[self.axis]} positions on {self._size} samples, axis={self.axis}"
+
+
+class SincInterpolation(LinearOperator):
+    r"""Interpolation by the sinc function, exact for signals without frequencies above Nyquist.
+
+    .. math::
+
+        y_i = \sum_j \mathrm{sinc}(t_i - j) \, x_j, \qquad \mathrm{sinc}(t) = \frac{\sin \pi t}{\pi t}
+
+    Args:
+        dims: Shape of the model.
+        iava: The positions :math:`t_i`; they may repeat, and lie outside.
+        axis: The axis.
+        tol: Weights of less than this size are left out. For positions that are no tensor, the others alone are
+            stored then; otherwise the matrix is, or is computed in the call.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when ``iava`` has not one axis.
+
+    Example:
+        >>> SincInterpolation(3, [1.0, 0.5])(torch.tensor([1.0, 2.0, 1.0]))
+        tensor([2.0000, 1.6977])
+    """
+
+    iava: Tensor
+    matrix: Tensor
+    rows: Tensor
+    columns: Tensor
+    values: Tensor
+
+    def __init__(
+        self,
+        dims: Dims,
+        iava: Any,
+        axis: int = -1,
+        tol: float | None = None,
+        dtype: DType = "float64",
+        name: str = "I",
+    ) -> None:
+        dims = as_dims(dims)
+        trailing = as_trailing_axis(axis, dims)
+        positions = as_positions(iava, dims[trailing], "SincInterpolation", clips=False, least=None)
+        dimsd = list(dims)
+        dimsd[trailing] = len(positions)
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self.axis, self.tol = trailing, tol
+        self._learns = register_positions(self, "iava", positions)
+        self._is_sparse = tol is not None and not self._learns
+        self._products: dict[bool, Tensor] = {}
+        if self._is_sparse:
+            self._keep_entries()
+        elif not self._learns:
+            self.register_buffer("matrix", self._weights(self.iava), persistent=False)
+
+    def _weights(self, positions: Tensor) -> Tensor:
+        samples = torch.arange(self.dims[self.axis], dtype=positions.dtype, device=positions.device)
+        weights = sinc(positions.unsqueeze(1) - samples)
+        return weights if self.tol is None else torch.where(weights.detach().abs() < self.tol, 0, weights)
+
+    def _keep_entries(self) -> None:
+        found = []
+        step = max(1, (1 << 20) // self.dims[self.axis])
+        for start in range(0, len(self.iava), step):
+            weights = self._weights(self.iava[start : start + step])
+            rows, columns = weights.nonzero(as_tuple=True)
+            found.append((rows + start, columns, weights[rows, columns]))
+        for what, parts in zip(("rows", "columns", "values"), zip(*found, strict=True), strict=True):
+            self.register_buffer(what, torch.cat(parts), persistent=False)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._multiply(in_result_dtype(self, x), False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._multiply(in_result_dtype(self, y), True)
+
+    def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
+        if self._is_sparse:
+            return self._along_last(lambda x: self._multiply_entries(x, adjoint), x)
+        matrix = self._weights(precise(self.iava)) if self._learns else self.matrix
+        matrix = matrix.to(weight_dtype(self, x)).to(x.dtype)
+        matrix = matrix.mT if adjoint else matrix
+        if x.ndim == 1:
+            return torch.mv(matrix, x)
+        if self.axis == -1:
+            return torch.matmul(x, matrix.mT)
+        lead, rest = x.shape[: x.ndim + self.axis], x.shape[x.ndim + self.axis + 1 :]
+        y = torch.matmul(matrix, x.reshape((*lead, matrix.shape[1], math.prod(rest))))
+        return y.reshape((*lead, matrix.shape[0], *rest))
+
+    def _along_last(self, apply: Any, x: Tensor) -> Tensor:
+        y: Tensor = apply(x.movedim(self.axis, -1))
+        return y if self.axis == -1 else y.movedim(-1, self.axis).contiguous()
+
+    def _multiply_entries(self, x: Tensor, adjoint: bool) -> Tensor:
+        source, target = (self.rows, self.columns) if adjoint else (self.columns, self.rows)
+        products = take(x, source, -1) * self.values.to(real_dtype(x.dtype))
+        return put(products, target, -1, (self.dims if adjoint else self.dimsd)[self.axis])
+
+    # -- products with a sparse matrix ---------------------------------------------------------------------------
+
+    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
+        if not self._is_sparse or x.dtype not in FAST_DTYPES or not HAS_MKL:
+            return False
+        return len(self.values) * (4 + x.element_size()) <= SPARSE_BYTES
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        return self._along_last(lambda x: self._multiply_sparse(x, False), x)
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        return self._along_last(lambda y: self._multiply_sparse(y, True), y)
+
+    def _multiply_sparse(self, x: Tensor, adjoint: bool) -> Tensor:
+        matrix = self._products.get(adjoint)
+        if matrix is None or matrix.dtype != real_dtype(x.dtype):
+            matrix = self._products[adjoint] = self._make_matrix(x, adjoint)
+        batch = x.shape[:-1]
+        return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
+
+    def _make_matrix(self, x: Tensor, adjoint: bool) -> Tensor:
+        values = self.values.to(real_dtype(x.dtype))
+        size, count = self.dims[self.axis], self.dimsd[self.axis]
+        if not adjoint:
+            return sparse_matrix(self.rows, self.columns, values, (count, size))
+        order = torch.argsort(self.columns, stable=True)
+        return sparse_matrix(self.columns[order], self.rows[order], values[order], (size, count))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> LinearOperator:
+        self._products = {}
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_products": {}}  # copies and pickles make their own
+
+    def extra_repr(self) -> str:
+        tol = "" if self.tol is None else f", tol={self.tol}"
+        return f"{self.dimsd[self.axis]} positions on {self.dims[self.axis]} samples, axis={self.axis}{tol}"
+
+
+def sinc(t: Tensor) -> Tensor:
+    """Return ``sin(pi t) / (pi t)``, with exact derivatives of every low order at zero, too."""
+    square = (math.pi * t) ** 2
+    near = square < 0.1
+    series = torch.ones_like(t)
+    for k in (12, 10, 8, 6, 4, 2):  # 1 - u / (2 3) (1 - u / (4 5) (1 - ...)), to rounding where u < 0.1
+        series = 1 - square * series / (k * (k + 1))
+    angle = math.pi * torch.where(near, 1, t)
+    return torch.where(near, series, angle.sin() / angle)

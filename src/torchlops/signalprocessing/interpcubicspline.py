@@ -1,0 +1,197 @@
+"""Interpolation by cubic splines."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops._blocks import in_blocks
+from torchlops.arrays import DType
+from torchlops.basicoperators._positions import in_result_dtype, register_positions, weight_dtype
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, as_dims, as_trailing_axis
+from torchlops.signalprocessing._interpolation import along, as_positions, behind, between, positions_of, put, take
+
+_POLE = math.sqrt(3) - 2
+"""Root between -1 and 0 of 1 + 4 r + r^2: how the influence of a sample on a spline fades with the distance."""
+
+_REACH = 32
+"""Samples after which it has faded below rounding."""
+
+
+class InterpCubicSpline(LinearOperator):
+    r"""Interpolation by a natural cubic spline, the curve through the samples with the least bending.
+
+    .. math::
+
+        y_i = (1 - w) \, x_l + w \, x_{l + 1}
+            + \frac{(1 - w)^3 - (1 - w)}{6} \, m_l + \frac{w^3 - w}{6} \, m_{l + 1}
+
+    with :math:`l = \lfloor t_i \rfloor`, :math:`w = t_i - l`, and the second derivatives :math:`m` of the spline at the
+    samples, which are zero at both ends and solve
+
+    .. math::
+
+        \tfrac{1}{6} (m_{j - 1} + 4 m_j + m_{j + 1}) = x_{j - 1} - 2 x_j + x_{j + 1}
+
+    Away from the ends the solution is :math:`m_j = \sqrt 3 \sum_k r^{|k|} z_{j - k}` of the right side :math:`z`, with
+    :math:`r = \sqrt 3 - 2`. The sum is built from itself, shifted by 1, 2, 4, 8 and 16 samples (:math:`r^{32} <
+    10^{-18}`), and two multiples of :math:`r^j` correct the ends. So all samples are computed at once, and every
+    derivative, with respect to ``x`` and to the positions, is that of the spline.
+
+    All floating and complex types work (PyLops takes double precision only).
+
+    Args:
+        dims: Shape of the model.
+        iava: The positions :math:`t_i`, in samples; they may repeat (in PyLops they may not). Those at the last sample
+            or beyond are moved to just before it, with a warning; before the first one the first cubic goes on. A
+            tensor carries gradients and takes part in the dtype of the result; an array does neither.
+        bc_type: What holds at the ends: ``"natural"``, no curvature.
+        axis: The axis.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Attributes:
+        iava: The positions.
+
+    Raises:
+        ValueError: when there is one sample only, or ``bc_type`` is another.
+
+    References:
+        C. de Boor, A Practical Guide to Splines, Springer, 1978, chapter IV; M. Unser, A. Aldroubi, M. Eden, B-spline
+        signal processing, IEEE Transactions on Signal Processing 41 (1993), 821-848, for the sums.
+
+    Example:
+        >>> S = InterpCubicSpline(3, [0.5, 1.0])
+        >>> S(torch.tensor([0.0, 1.0, 0.0]))
+        tensor([0.6875, 1.0000])
+    """
+
+    iava: Tensor
+    left: Tensor
+    weight: Tensor
+    fading: Tensor
+
+    def __init__(
+        self,
+        dims: Dims,
+        iava: Any,
+        bc_type: str = "natural",
+        axis: int = -1,
+        dtype: DType = "float64",
+        name: str = "S",
+    ) -> None:
+        dims = as_dims(dims)
+        trailing = as_trailing_axis(axis, dims)
+        size = dims[trailing]
+        if size < 2:
+            raise ValueError(f"InterpCubicSpline takes two samples at least along its axis, got dims={dims}, {axis=}")
+        if str(bc_type).lower() != "natural":
+            raise ValueError(f"InterpCubicSpline: bc_type must be 'natural', got {bc_type!r}")
+        positions = as_positions(iava, size, "InterpCubicSpline", least=None)
+        dimsd = list(dims)
+        dimsd[trailing] = len(positions)
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self.axis, self._size = trailing, size
+        powers = torch.tensor([_POLE**j for j in range(min(size, _REACH))], dtype=torch.float64)
+        self.register_buffer("fading", powers, persistent=False)
+        self._learns = register_positions(self, "iava", positions)
+        if not self._learns:
+            left, weight = between(self.iava, size)
+            self.register_buffer("left", left, persistent=False)
+            self.register_buffer("weight", weight, persistent=False)
+
+    @property
+    def positions(self) -> Any:
+        """The positions, an array or a tensor, of which none is beyond the last sample."""
+        return positions_of(self.iava, self._size, self._learns)
+
+    def _cubics(self, x: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return the samples before and behind each position, and the weights of both, and of their curvatures."""
+        left, weight = between(self.iava, self._size) if self._learns else (self.left, self.weight)
+        other = 1 - weight
+        weights = [other, weight, (other**3 - other) / 6, (weight**3 - weight) / 6]
+        dtype = weight_dtype(self, x)
+        return left, behind(left, self._size), [along(each.to(dtype), self.axis) for each in weights]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._evaluate(in_result_dtype(self, x), False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._evaluate_back(in_result_dtype(self, y), False)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        x = in_result_dtype(self, x)
+        return in_blocks(x, self.dimsd, x.dtype, (self.axis,), lambda x: self._evaluate(x, True))
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        y = in_result_dtype(self, y)
+        return in_blocks(y, self.dims, y.dtype, (self.axis,), lambda y: self._evaluate_back(y, True))
+
+    def _evaluate(self, x: Tensor, fast: bool) -> Tensor:
+        left, right, weights = self._cubics(x)
+        zero = _zeros(x, self.axis, 1)
+        curvature = self._solve(torch.cat((zero, _second_difference(x, self.axis), zero), self.axis))
+        terms = [(x, left), (x, right), (curvature, left), (curvature, right)]
+        y = take(*terms[0], self.axis, fast) * weights[0]
+        for (source, index), weight in zip(terms[1:], weights[1:], strict=True):
+            term = take(source, index, self.axis, fast)
+            y = y.addcmul_(term, weight.to(term.dtype)) if fast else y + term * weight
+        return y
+
+    def _evaluate_back(self, y: Tensor, fast: bool) -> Tensor:
+        left, right, weights = self._cubics(y)
+        parts = []
+        for first, second in (weights[:2], weights[2:]):
+            part = put(y * first, left, self.axis, self._size, fast=fast)
+            parts.append(put(y * second, right, self.axis, self._size, part, fast))
+        zero = _zeros(y, self.axis, 1)
+        inner = parts[1].narrow(self.axis, 1, self._size - 2)
+        curvature = self._solve(torch.cat((zero, inner, zero), self.axis))
+        return parts[0] + _second_difference(torch.cat((zero, curvature, zero), self.axis), self.axis)
+
+    def _solve(self, z: Tensor) -> Tensor:
+        """Return ``m`` of ``(m[j - 1] + 4 m[j] + m[j + 1]) / 6 = z[j]``; ``m`` and ``z`` are zero at both ends."""
+        axis, n = self.axis, self._size
+        causal = anticausal = z
+        shift = 1
+        while shift < min(n, _REACH):
+            factor, kept, zeros = _POLE**shift, n - shift, _zeros(z, axis, shift)
+            earlier = torch.cat((zeros, causal.narrow(axis, 0, kept)), axis)
+            later = torch.cat((anticausal.narrow(axis, shift, kept), zeros), axis)
+            causal = torch.add(causal, earlier, alpha=factor)
+            anticausal = torch.add(anticausal, later, alpha=factor)
+            shift *= 2
+        m = causal + anticausal - z
+        # r^j and r^(n - 1 - j) solve the equation for z = 0. What has to be taken of them makes both ends zero.
+        first, last = m.narrow(axis, 0, 1), m.narrow(axis, n - 1, 1)
+        far = _POLE ** (n - 1)
+        scale = math.sqrt(3) / (1 - far**2)
+        fading = along(self.fading.to(z.real.dtype), axis)
+        from_first = (first - last * far) * scale * fading
+        from_last = (last - first * far) * scale * fading.flip(axis)
+        return m * math.sqrt(3) - _ends(from_first, from_last, n, axis)
+
+    def extra_repr(self) -> str:
+        return f"{self.dimsd[self.axis]} positions on {self._size} samples, axis={self.axis}"
+
+
+def _zeros(x: Tensor, axis: int, size: int) -> Tensor:
+    shape = list(x.shape)
+    shape[axis] = size
+    return x.new_zeros(shape)
+
+
+def _second_difference(x: Tensor, axis: int) -> Tensor:
+    size = x.shape[axis] - 2
+    before, middle, after = (x.narrow(axis, start, size) for start in range(3))
+    return torch.add(before, middle, alpha=-2) + after
+
+
+def _ends(first: Tensor, last: Tensor, n: int, axis: int) -> Tensor:
+    """Return the sum of what holds at the first samples and what holds at the last ones."""
+    zeros = _zeros(first, axis, n - first.shape[axis])
+    return torch.cat((first, zeros), axis) + torch.cat((zeros, last), axis)

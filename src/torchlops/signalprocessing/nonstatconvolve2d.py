@@ -1,0 +1,157 @@
+"""Convolution along two axes with filters that change from sample to sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from torchlops.arrays import DType, as_tensor
+from torchlops.shapes import Dims, accept_pylops_options
+from torchlops.signalprocessing._nonstationary import (
+    NonStationary,
+    NonStationaryConvolution,
+    check_filters,
+    filters_repr,
+    regular_indices,
+)
+
+
+class NonStationaryConvolve2D(NonStationaryConvolution):
+    r"""Convolution along two axes with a filter that changes from sample to sample.
+
+    .. math::
+
+        y_j = \sum_i h_i[j - i + c] \, x_i, \qquad (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
+
+    where ``i``, ``j`` and the middle tap ``c`` have an index for either axis. The filters ``hs`` are those of the
+    samples at ``ihx`` and ``ihz``; in between they are interpolated bilinearly, and outside the nearest holds.
+    (PyLops's adjoint lacks the conjugate of complex filters.)
+
+    Args:
+        dims: Shape ``(nx, nz)`` of the model, and of the data.
+        hs: The filters ``(len(ihx), len(ihz), n_hx, n_hz)``, of odd numbers of taps.
+        ihx: Indices along the first axis where the filters are known, regularly sampled.
+        ihz: Indices along the second axis.
+        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
+        num_threads_per_blocks: See there.
+        dtype: Label of the operator, and type of ``hs`` that is a list.
+        name: A name for errors.
+
+    Attributes:
+        hshape: Shape of a filter.
+        ohx: First of ``ihx``.
+        dhx: Step of ``ihx``.
+        nhx: Number of filters along the first axis.
+        ehx: Last of ``ihx``.
+        ohz: First of ``ihz``, and so on.
+
+    Raises:
+        ValueError: when there is not one filter for each pair of indices, a length is even, or the indices are not
+            regularly sampled or go beyond an axis.
+        TypeError: when an index is a fraction.
+
+    Example:
+        >>> import torch
+        >>> hs = torch.ones(1, 2, 1, 3) * torch.tensor([1.0, 3.0])[:, None, None]
+        >>> NonStationaryConvolve2D((1, 4), hs, ihx=(0,), ihz=(1, 2))(torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
+        tensor([[1., 1., 3., 3.]])
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        hs: Any,
+        ihx: Sequence[int],
+        ihz: Sequence[int],
+        engine: str = "numpy",
+        num_threads_per_blocks: tuple[int, int] = (32, 32),
+        dtype: DType = "float64",
+        name: str = "C",
+    ) -> None:
+        accept_pylops_options(engine=engine, num_threads_per_blocks=num_threads_per_blocks)
+        super().__init__(dims, hs, {"ihx": ihx, "ihz": ihz}, dtype, name)
+        (self.ohx, self.dhx, self.nhx), (self.ohz, self.dhz, self.nhz) = self._indices
+        self.ehx, self.ehz = self._ends()
+
+
+class NonStationaryFilters2D(NonStationary):
+    r"""The data of a signal on two axes, as a function of the filters that change from sample to sample.
+
+    .. math::
+
+        y_j = \sum_i h_i[j - i + c] \, \mathrm{inp}_i
+
+    The model are the filters at ``ihx`` and ``ihz``, from which the ``h_i`` of all samples are interpolated
+    bilinearly as in :class:`NonStationaryConvolve2D`. The adjoint correlates the data with the signal,
+    :math:`\overline{\mathrm{inp}_i} \, y_{i + k - c}`, and gives each filter its share of every tap ``k``. (Complex
+    signals, filters and data work here; PyLops's raise.)
+
+    Args:
+        inp: The signal ``(nx, nz)``.
+        hshape: Shape ``(n_hx, n_hz)`` of a filter, of odd lengths.
+        ihx: Indices along the first axis where the filters are to be known, regularly sampled.
+        ihz: Indices along the second axis.
+        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
+        num_threads_per_blocks: See there.
+        dtype: Label of the operator, and type of ``inp`` that is a list.
+        name: A name for errors.
+
+    Models are ``(len(ihx), len(ihz), n_hx, n_hz)``, data ``(nx, nz)``.
+
+    Raises:
+        ValueError: when ``inp`` is no signal of two axes, a length is even, or the indices are not regularly sampled
+            or go beyond an axis.
+        TypeError: when an index is a fraction.
+
+    Example:
+        >>> import torch
+        >>> A = NonStationaryFilters2D(torch.tensor([[1.0, 0.0, 0.0, 1.0]]), (1, 3), ihx=(0,), ihz=(1, 2))
+        >>> A(torch.ones(1, 2, 1, 3) * torch.tensor([1.0, 3.0])[:, None, None])
+        tensor([[1., 1., 3., 3.]])
+    """
+
+    inp: Tensor
+
+    def __init__(
+        self,
+        inp: Any,
+        hshape: Sequence[int],
+        ihx: Sequence[int],
+        ihz: Sequence[int],
+        engine: str = "numpy",
+        num_threads_per_blocks: tuple[int, int] = (32, 32),
+        dtype: DType = "float64",
+        name: str = "C",
+    ) -> None:
+        accept_pylops_options(engine=engine, num_threads_per_blocks=num_threads_per_blocks)
+        operator = type(self).__name__
+        inp = as_tensor(inp, f"{operator}: inp", dtype)
+        if inp.ndim != 2:
+            raise ValueError(f"{operator} takes a signal inp of two axes, got shape {tuple(inp.shape)}")
+        known = {
+            "ihx": regular_indices(ihx, inp.shape[0], operator, "ihx"),
+            "ihz": regular_indices(ihz, inp.shape[1], operator, "ihz"),
+        }
+        dims = tuple(number for _, _, number in known.values()) + tuple(map(int, hshape))
+        odd_hshape = check_filters(dims, known, operator, "with hshape")
+        super().__init__(dims, inp.shape, inp.shape, tuple(known.values()), odd_hshape, dtype, name)
+        self.hshape = odd_hshape
+        (self.ohx, self.dhx, self.nhx), (self.ohz, self.dhz, self.nhz) = self._indices
+        self.ehx, self.ehz = self._ends()
+        self._register("inp", inp)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._convolve(self.inp, x, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._correlate(y, self.inp)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        return self._convolve_in_place(self.inp, x, False)
+
+    _fast_adjoint = _adjoint
+
+    def extra_repr(self) -> str:
+        return filters_repr(self._indices, self.hshape)

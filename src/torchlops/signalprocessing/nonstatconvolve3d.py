@@ -1,0 +1,71 @@
+"""Convolution along three axes with filters that change from sample to sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torchlops.arrays import DType
+from torchlops.shapes import Dims, accept_pylops_options
+from torchlops.signalprocessing._nonstationary import NonStationaryConvolution
+
+
+class NonStationaryConvolve3D(NonStationaryConvolution):
+    r"""Convolution along three axes with a filter that changes from sample to sample.
+
+    .. math::
+
+        y_j = \sum_i h_i[j - i + c] \, x_i, \qquad (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
+
+    where ``i``, ``j`` and the middle tap ``c`` have an index for each axis. The filters ``hs`` are those of the
+    samples at ``ihx``, ``ihy`` and ``ihz``; in between they are interpolated trilinearly, and outside the nearest
+    holds. (PyLops's adjoint lacks the conjugate of complex filters.)
+
+    Args:
+        dims: Shape ``(nx, ny, nz)`` of the model, and of the data.
+        hs: The filters ``(len(ihx), len(ihy), len(ihz), n_hx, n_hy, n_hz)``, of odd numbers of taps.
+        ihx: Indices along the first axis where the filters are known, regularly sampled.
+        ihy: Indices along the second axis.
+        ihz: Indices along the third axis.
+        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
+        num_threads_per_blocks: See there.
+        dtype: Label of the operator, and type of ``hs`` that is a list.
+        name: A name for errors.
+
+    Attributes:
+        hshape: Shape of a filter.
+        ohx: First of ``ihx``.
+        dhx: Step of ``ihx``.
+        nhx: Number of filters along the first axis.
+        ehx: Last of ``ihx``.
+        ohy: First of ``ihy``, and so on.
+
+    Raises:
+        ValueError: when there is not one filter for each triple of indices, a length is even, or the indices are not
+            regularly sampled or go beyond an axis.
+        TypeError: when an index is a fraction.
+
+    Example:
+        >>> import torch
+        >>> hs = torch.ones(1, 1, 2, 1, 1, 3) * torch.tensor([1.0, 3.0])[:, None, None, None]
+        >>> A = NonStationaryConvolve3D((1, 1, 4), hs, ihx=(0,), ihy=(0,), ihz=(1, 2))
+        >>> A(torch.tensor([[[1.0, 0.0, 0.0, 1.0]]]))
+        tensor([[[1., 1., 3., 3.]]])
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        hs: Any,
+        ihx: Sequence[int],
+        ihy: Sequence[int],
+        ihz: Sequence[int],
+        engine: str = "numpy",
+        num_threads_per_blocks: tuple[int, int, int] = (2, 16, 16),
+        dtype: DType = "float64",
+        name: str = "C",
+    ) -> None:
+        accept_pylops_options(engine=engine, num_threads_per_blocks=num_threads_per_blocks)
+        super().__init__(dims, hs, {"ihx": ihx, "ihy": ihy, "ihz": ihz}, dtype, name)
+        (self.ohx, self.dhx, self.nhx), (self.ohy, self.dhy, self.nhy), (self.ohz, self.dhz, self.nhz) = self._indices
+        self.ehx, self.ehy, self.ehz = self._ends()

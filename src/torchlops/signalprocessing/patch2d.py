@@ -1,0 +1,106 @@
+"""An operator on overlapping patches of data of two axes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from torchlops.shapes import Dims, accept_pylops_options
+from torchlops.signalprocessing._windows import Steps, Windowed, design
+from torchlops.utils.tapers import TaperType
+
+logger = logging.getLogger(__name__)
+
+
+def patch2d_design(
+    dimsd: Sequence[int], nwin: Sequence[int], nover: Sequence[int], nop: Sequence[int], verb: bool = True
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Steps, ...], tuple[Steps, ...]]:
+    """Return the sizes of a :class:`Patch2D`, and write them to the log at level INFO.
+
+    Args:
+        dimsd: Shape of the data.
+        nwin: Number of samples of a patch along each axis.
+        nover: Number of samples by which patches overlap along each axis.
+        nop: Shape of the model of a patch.
+        verb: No effect, as in PyLops.
+
+    Returns:
+        Number of patches along each axis, shape of the model, and the starts and ends of the patches of the
+        model and of the data.
+
+    Example:
+        >>> nwins, dims, mwins_inends, dwins_inends = patch2d_design((10, 8), nwin=(4, 4), nover=(1, 0), nop=(3, 2))
+        >>> nwins, dims
+        ((3, 2), (9, 4))
+    """
+    accept_pylops_options(verb=verb)
+    return design(logger, dimsd, nwin, nover, nop)
+
+
+class Patch2D(Windowed):
+    r"""An operator on overlapping patches along both axes of data of two axes.
+
+    Patch ``w`` of the data, of shape ``(nwin[0], nwin[1])``, is ``Op`` of the model of
+    that patch, times a taper :math:`t_w` and a factor :math:`s_w`; where patches overlap, they are added up:
+
+    .. math::
+
+        y_{[w]} \mathrel{+}= s_w t_w \odot \mathrm{Op} \, x_w, \qquad
+        (A^H y)_w = \mathrm{Op}^H (\bar s_w t_w \odot y_{[w]})
+
+    with :math:`y_{[w]}` the samples of the data in patch ``w``. Patches at the ends of the data have no taper there.
+    Samples behind the last patch are zero; :func:`patch2d_design` tells where it ends. ``Op`` is applied to the
+    patches of the whole batch at once, and the operator is complex-linear where ``Op`` is (PyLops's never is, by its
+    flag). ``scalings`` take effect (PyLops 2.8 ignores them).
+
+    Args:
+        Op: The operator of one patch, or of all patches at once if it takes models of the size of ``dims``.
+        dims: Shape of the model, all patches along each axis in one.
+        dimsd: Shape of the data.
+        nwin: Number of samples of a patch along each axis.
+        nover: Number of samples by which patches overlap along each axis.
+        nop: Shape of the model of a patch.
+        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None; or
+            the tapers themselves, a tensor ``(*nwins, *nwin)``, which may learn.
+        savetaper: See :func:`~torchlops.shapes.accept_pylops_options`.
+        scalings: One factor for each patch, flat or of shape ``nwins``; none by default.
+        name: A name for errors.
+
+    Models are ``(nwins[0], nwins[1], dims[0] // nwins[0], dims[1] // nwins[1])``.
+
+    Attributes:
+        taps: The tapers of all patches, or None: a buffer, which may be replaced by a parameter to learn them.
+        simOp: Whether ``Op`` takes all patches at once.
+        dwins_inends: Starts and ends of the patches along each axis.
+
+    Raises:
+        ValueError: when the sizes of ``Op``, of the model and of the patches do not fit, or tapers do not fit into a
+            patch, or there is not one scaling for each patch.
+
+    Example:
+        >>> import torch, torchlops
+        >>> A = Patch2D(torchlops.Identity((4, 1)), (8, 1), (6, 1), (4, 1), (2, 0), (4, 1), scalings=[1.0, 3.0])
+        >>> A(torch.ones(2, 1, 4, 1, dtype=torch.float64)).flatten()
+        tensor([1., 1., 1., 3., 3., 3.], dtype=torch.float64)
+    """
+
+    def __init__(
+        self,
+        Op: Any,
+        dims: Dims,
+        dimsd: Dims,
+        nwin: Sequence[int],
+        nover: Sequence[int],
+        nop: Sequence[int],
+        tapertype: TaperType | Tensor | None = "hanning",
+        savetaper: bool = True,
+        scalings: Any = None,
+        name: str = "P",
+    ) -> None:
+        accept_pylops_options(savetaper=savetaper)
+        super().__init__(Op, dims, dimsd, 2, nwin, nover, nop, tapertype, scalings, name)
+        self.nwin, self.nover = tuple(nwin), tuple(nover)
+        self.dwins_inends = self._ends

@@ -1,0 +1,189 @@
+"""Spraying of the samples of a section along the slopes of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchlops._blocks import blocks, empty
+from torchlops.arrays import HALF_PRECISIONS, DType
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims
+
+
+class PWSprayer2D(LinearOperator):
+    r"""Spray each sample of a section along the local slopes, to ``radius`` traces on either side.
+
+    .. math::
+        y = x + \sum_{k=1}^{R} \alpha^k (S_k + S_{-k}) x
+
+    where :math:`S_k` moves the sample at :math:`(z, x)` to trace :math:`x + k`, if there is one, and down by
+    :math:`\sum_{j=0}^{k-1} \sigma_{z, x + j}` samples (:math:`S_{-k}` to trace :math:`x - k`, and up by
+    :math:`\sum_{j=1}^{k} \sigma_{z, x - j}`), shared linearly between the two samples around that depth. What falls
+    beyond the first or the last sample of a trace is added to that one. A ray keeps to the slopes at the depth at
+    which it starts.
+
+    The adjoint gathers along the same rays. In the slopes the operator is continuous, and differentiable but where
+    a ray meets a sample exactly, as all do for slopes of zero; there the gradient is that of rays a little deeper.
+
+    Args:
+        dims: Shape ``(nz, nx)`` of a section.
+        sigma: Slopes :math:`\sigma` of that shape, in samples per trace. They may carry gradients.
+        radius: Number of traces :math:`R` on either side, 0 or more.
+        alpha: Factor :math:`\alpha` from trace to trace; with 1 nothing decays.
+        dtype: Label of the operator.
+        name: A name for errors.
+
+    Raises:
+        ValueError: when ``dims`` are not two, ``sigma`` is complex or of another shape, or ``radius`` is below 0.
+
+    Example:
+        >>> A = PWSprayer2D((3, 3), torch.ones(3, 3), radius=1, alpha=0.5)
+        >>> x = torch.zeros(3, 3)
+        >>> x[1, 1] = 4.0
+        >>> A(x)
+        tensor([[2., 0., 0.],
+                [0., 4., 0.],
+                [0., 0., 2.]])
+    """
+
+    sigma: Tensor
+
+    def __init__(
+        self,
+        dims: Dims,
+        sigma: Any,
+        radius: int = 8,
+        alpha: float = 0.9,
+        dtype: DType = "float64",
+        name: str = "P",
+    ) -> None:
+        super().__init__(dims, dtype=dtype, name=name)
+        if len(self.dims) != 2:
+            raise ValueError(f"{self.name_and_type}: dims must be two, (nz, nx), got {dims!r}")
+        sigma = self._register("sigma", sigma, dtype)
+        if tuple(sigma.shape) != self.dims or sigma.is_complex():
+            raise ValueError(
+                f"{self.name_and_type}: sigma must be real slopes of the shape dims={self.dims}, one a sample, got "
+                f"{sigma.dtype} of shape {tuple(sigma.shape)}"
+            )
+        if radius < 0:
+            raise ValueError(f"{self.name_and_type}: radius must be 0 or more, got {radius!r}")
+        self.radius, self.alpha = int(radius), float(alpha)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._spray(x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._gather(y)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        return self._spray_in_place(x)
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        return self._gather_in_place(y)
+
+    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
+        return x.dtype not in HALF_PRECISIONS  # of which scatter_add has none for complex, and sums would round
+
+    def _spray(self, x: Tensor) -> Tensor:
+        x = x.to(torch.promote_types(x.dtype, self.sigma.dtype))
+        y = _flat(x) * 1
+        for step in self._steps():
+            value = x.narrow(-1, step.source, step.width) * step.factor
+            for index, weight in step.shares():
+                values = _flat(value * weight)
+                y = y.scatter_add(-1, index.expand(values.shape), values)
+        return y.reshape(x.shape)
+
+    def _gather(self, y: Tensor) -> Tensor:
+        x = y.to(torch.promote_types(y.dtype, self.sigma.dtype)) * 1
+        flat, batch = _flat(x), x.shape[:-2]
+        for step in self._steps():
+            total = x.new_zeros(())
+            for index, weight in step.shares():
+                found = flat.gather(-1, index.expand(*batch, *index.shape))
+                total = total + found.reshape(*batch, *weight.shape) * (weight * step.factor)
+            x = x + _placed(total, step.source, x.shape[-1])
+        return x
+
+    def _spray_in_place(self, x: Tensor) -> Tensor:
+        x = x.to(torch.promote_types(x.dtype, self.sigma.dtype))
+        y = empty(x.shape, x.dtype).copy_(x)
+        for step in self._steps():
+            shares = [(index, weight * step.factor) for index, weight in step.shares()]
+            for xs, ys, _ in blocks(x, y, 2, (-2, -1)):
+                value = xs.narrow(-1, step.source, step.width)
+                for index, weight in shares:
+                    values = _flat(value * weight)
+                    _flat(ys).scatter_add_(-1, index.expand(values.shape), values)
+        return y
+
+    def _gather_in_place(self, y: Tensor) -> Tensor:
+        y = y.to(torch.promote_types(y.dtype, self.sigma.dtype)).contiguous()
+        x = empty(y.shape, y.dtype).copy_(y)
+        for step in self._steps():
+            shares = [(index, weight * step.factor) for index, weight in step.shares()]
+            for ys, xs, _ in blocks(y, x, 2, (-2, -1)):
+                total = xs.narrow(-1, step.source, step.width)
+                for index, weight in shares:
+                    found = _flat(ys).gather(-1, index.expand(ys.shape[0], -1)).reshape(total.shape)
+                    total += found.mul_(weight)
+        return x
+
+    def _steps(self) -> Iterator[_Step]:
+        """Yield where each sample goes, trace by trace to the right, and then to the left."""
+        sigma, (nz, nx) = self.sigma, self.dims
+        # whole numbers up to 2**24 are exact in single precision, which is the faster one to count in
+        counting = torch.float64 if sigma.dtype == torch.float64 or nz * nx > 1 << 24 else torch.float32
+        rows = torch.arange(nz, device=sigma.device, dtype=counting)[:, None]
+        columns = torch.arange(nx, device=sigma.device, dtype=counting)
+        for way in (1, -1):
+            drop = torch.zeros_like(sigma)
+            for k in range(1, min(self.radius, nx - 1) + 1):
+                width = nx - k
+                if way == 1:
+                    source, target = 0, k
+                    drop = drop.narrow(1, 0, width) + sigma.narrow(1, k - 1, width)
+                else:
+                    source, target = k, 0
+                    drop = drop.narrow(1, 1, width) - sigma.narrow(1, 0, width)
+                whole = drop.detach().floor()
+                depth = rows + torch.nan_to_num(whole)
+                column = columns.narrow(0, target, width)
+                upper, lower = (
+                    torch.clamp(row, 0, nz - 1).mul(nx).add(column).to(torch.int64).reshape(-1)
+                    for row in (depth, depth + 1)
+                )
+                yield _Step(source, width, upper, lower, drop - whole, self.alpha**k)
+
+    def extra_repr(self) -> str:
+        return f"radius={self.radius}, alpha={self.alpha}"
+
+
+class _Step(NamedTuple):
+    """One step of all rays: from traces ``source`` to ``source + width - 1`` to two samples each."""
+
+    source: int
+    width: int
+    upper: Tensor
+    lower: Tensor
+    rest: Tensor  # how far below the upper sample a ray arrives, in samples
+    factor: float
+
+    def shares(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        return (self.upper, 1 - self.rest), (self.lower, self.rest)
+
+
+def _flat(x: Tensor) -> Tensor:
+    return x.reshape((*x.shape[:-2], x.shape[-2] * x.shape[-1]))
+
+
+def _placed(x: Tensor, start: int, width: int) -> Tensor:
+    """Return ``x`` as traces from ``start`` on of a section of zeros."""
+    before = x.new_zeros((*x.shape[:-1], start))
+    after = x.new_zeros((*x.shape[:-1], width - start - x.shape[-1]))
+    return torch.cat((before, x, after), -1)

@@ -1,0 +1,187 @@
+"""Shifts by fractions of a sample."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops._blocks import in_blocks
+from torchlops.algebra import conjugate
+from torchlops.arrays import DType, complex_dtype, torch_dtype
+from torchlops.basicoperators._positions import (
+    in_result_dtype,
+    precise,
+    register_positions,
+    weight_dtype,
+    whole_numbers,
+)
+from torchlops.basicoperators._sparse import FAST_DTYPES
+from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
+from torchlops.signalprocessing._engineoptions import accept_engine_options
+from torchlops.signalprocessing._fourierradon import signals, with_parts_as_batch
+from torchlops.signalprocessing._realfft import with_fft_errors
+
+
+class Shift(LinearOperator):
+    r"""Shift along one axis by any time, a multiple of the step or not.
+
+    .. math::
+
+        y = F^H \, \mathrm{diag}(e^{-2 \pi i f s}) \, F x
+
+    with the unitary FFT :math:`F` over ``nfft`` samples, on which the signal wraps round, and the frequencies
+    :math:`f`. The adjoint shifts by :math:`-s`.
+
+    With ``real=True``, or a real ``dtype``, the shift of a real signal is real; a complex one is shifted by its real
+    and imaginary parts. Otherwise the result is complex. (They differ at Nyquist, in even ``nfft``, where half a sample
+    of a real signal is no real signal.)
+
+    Args:
+        dims: Shape of the model.
+        shift: The shift :math:`s` in the unit of ``sampling``: one, or one for each trace, of the shape of ``dims``
+            without ``axis``, or broadcastable to it. A tensor carries gradients and takes part in the dtype of the
+            result; other numbers do neither.
+        axis: The axis.
+        nfft: Number of samples of the FFT, by default that of the model along ``axis``. More pad it with zeros; fewer
+            cut it off, with a warning.
+        sampling: Step between samples.
+        real: Give real signals for real ones, by FFTs of half the size.
+        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Label of the operator.
+        name: A name for errors.
+        **kwargs_fft: Options of PyLops's FFT engines, such as ``workers``; they have no effect.
+
+    Raises:
+        ValueError: when ``shift`` does not fit ``dims``, or ``nfft`` is not positive.
+        TypeError: when an option is not known.
+
+    Example:
+        >>> Shift(4, 1.0, real=True)(torch.tensor([1.0, 2.0, 3.0, 4.0])).round(decimals=4)
+        tensor([4., 1., 2., 3.])
+    """
+
+    shift: Tensor
+    phase: Tensor
+
+    def __init__(
+        self,
+        dims: Dims,
+        shift: Any,
+        axis: int = -1,
+        nfft: int | None = None,
+        sampling: float = 1.0,
+        real: bool = False,
+        engine: str = "numpy",
+        dtype: DType = "complex128",
+        name: str = "S",
+        **kwargs_fft: Any,
+    ) -> None:
+        accept_pylops_options(engine=engine)
+        accept_engine_options("Shift", kwargs_fft)
+        dims = as_dims(dims)
+        super().__init__(dims, dtype=dtype, name=name)
+        self.axis = as_trailing_axis(axis, dims)
+        (self.nfft,) = as_dims(dims[self.axis] if nfft is None else nfft, "Shift: nfft")
+        self.sampling = float(sampling)
+        self.real = bool(real) or not torch_dtype(dtype).is_complex
+        size = dims[self.axis]
+        if self.nfft < size:
+            warnings.warn(
+                f"Shift: nfft={self.nfft} is smaller than the {size} samples of the signal along axis {axis}, which "
+                "loses the samples beyond it. This is rarely intended.",
+                stacklevel=2,
+            )
+        self._learns = register_positions(self, "shift", shift)
+        self._has_one = self.shift.numel() == 1
+        self._check_shape()
+        if not self._learns:
+            self.register_buffer("phase", self._phases(), persistent=False)
+
+    def _check_shape(self) -> None:
+        if self._has_one:
+            return
+        axis = len(self.dims) + self.axis
+        traces, shape = self.dims[:axis] + self.dims[axis + 1 :], tuple(self.shift.shape)
+        if len(shape) != len(traces) or any(n not in (1, size) for n, size in zip(shape, traces, strict=True)):
+            raise ValueError(
+                f"Shift: shift of shape {shape} does not fit dims={self.dims}: give one number, or one for each trace "
+                f"along axis {self.axis}, of shape {traces}"
+            )
+
+    def _phases(self) -> Tensor:
+        """Return the factors of the frequencies, which broadcast with the spectrum."""
+        shift = precise(self.shift)
+        if self.real:
+            f = whole_numbers(0, self.nfft // 2 + 1, shift)
+        else:
+            positive, negative = (self.nfft + 1) // 2, self.nfft // 2
+            f = torch.cat((whole_numbers(0, positive, shift), whole_numbers(-negative, 0, shift)))
+        f = f.reshape((len(f), *(1,) * (-self.axis - 1))) / (self.nfft * self.sampling)
+        shift = shift.reshape(()) if self._has_one else shift.unsqueeze(self.axis)
+        angle = (-2 * math.pi) * f * shift
+        return torch.complex(angle.cos(), angle.sin())
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._shifted(x, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._shifted(y, True)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        return self._in_blocks(x, False)
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        return self._in_blocks(y, True)
+
+    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
+        return x.dtype in FAST_DTYPES
+
+    def _in_blocks(self, x: Tensor, adjoint: bool) -> Tensor:
+        x = in_result_dtype(self, x)
+        dtype = x.dtype if self.real else complex_dtype(x.dtype)
+        axes = (self.axis,) if self._has_one else tuple(range(-len(self.dims), 0))
+        return in_blocks(x, self.dims, dtype, axes, lambda x: self._shifted(x, adjoint))
+
+    def _shifted(self, x: Tensor, adjoint: bool) -> Tensor:
+        def of_any(x: Tensor) -> Tensor:
+            if self.real:
+                return with_parts_as_batch(lambda x: self._shift_real(x, adjoint), x)
+            return self._shift_complex(x, adjoint)
+
+        x = in_result_dtype(self, x)
+        return with_fft_errors(self.name_and_type, "cast its input, for example by x.float()", of_any, x)
+
+    def _factors(self, x: Tensor, adjoint: bool) -> Tensor:
+        phase = self._phases() if self._learns else self.phase
+        phase = phase.to(complex_dtype(weight_dtype(self, x)))
+        return conjugate(phase) if adjoint else phase
+
+    def _shift_real(self, x: Tensor, adjoint: bool) -> Tensor:
+        if x.numel() == 0:
+            return x * 1
+        spectrum = torch.fft.rfft(x, n=self.nfft, dim=self.axis) * self._factors(x, adjoint)
+        return self._cut(signals(spectrum.movedim(self.axis, -1), self.nfft, 0).movedim(-1, self.axis), x)
+
+    def _shift_complex(self, x: Tensor, adjoint: bool) -> Tensor:
+        if x.numel() == 0:
+            return (x * 1).to(complex_dtype(x.dtype))
+        spectrum = torch.fft.fft(x, n=self.nfft, dim=self.axis) * self._factors(x, adjoint)
+        return self._cut(torch.fft.ifft(spectrum, dim=self.axis), x)
+
+    def _cut(self, y: Tensor, x: Tensor) -> Tensor:
+        missing = x.shape[self.axis] - self.nfft
+        if missing > 0:
+            shape = list(x.shape)
+            shape[self.axis] = missing
+            y = torch.cat((y, y.new_zeros(shape)), self.axis)
+        return y.narrow(self.axis, 0, x.shape[self.axis]).contiguous()
+
+    def extra_repr(self) -> str:
+        many = "one shift" if self._has_one else "a shift for each trace"
+        nfft = "" if self.nfft == self.dims[self.axis] else f", nfft={self.nfft}"
+        return f"{many}, axis={self.axis}{nfft}, sampling={self.sampling}{', real=True' if self.real else ''}"
