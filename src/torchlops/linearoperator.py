@@ -379,21 +379,56 @@ class LinearOperator(nn.Module):
 
         return spectrum
 
-    def div(self, y: Any) -> Any:
-        """Return the solution of ``A x = y`` of an operator that knows its exact inverse."""
+    def div(self, y: Any, niter: int = 100, densesolver: str | None = None) -> Any:  # noqa: ARG002
+        """Return the solution of ``A x = y``: exact where the operator knows its inverse, else by least squares.
+
+        Args:
+            y: Data, ``(*batch, *dimsd)`` or flattened.
+            niter: Most iterations of LSQR, which solves where the operator does not.
+            densesolver: Accepted and ignored.
+        """
+        if type(self)._inverse is not LinearOperator._inverse:
+            try:
+                return self._divide_exactly(y)
+            except NotImplementedError:  # not for this one, a rectangular matrix for example
+                pass
+        from torchlops.optimization import lsqr  # it imports this module
+
+        return lsqr(self, y, niter=niter, calc_var=False).x
+
+    def _divide_exactly(self, y: Any) -> Any:
         if not isinstance(y, Tensor):
-            return self._through_arrays(y, self.div)
-        if type(self)._inverse is LinearOperator._inverse:
-            raise NotImplementedError(
-                f"{self.name_and_type} does not know its inverse. Solve with SciPy "
-                "(scipy.sparse.linalg.lsqr(A, y) takes this operator as it is)."
-            )
+            return self._through_arrays(y, self._divide_exactly)
         nd = y.shape[-len(self.dimsd) :] == self.dimsd
         if not nd and (y.ndim == 0 or y.shape[-1] != self.shape[0]):
             raise self._wrong_shape(y, True)
         batch = y.shape[: -len(self.dimsd)] if nd else y.shape[:-1]
         x = self._inverse(y.reshape((*batch, *self.dimsd)))
         return x if nd else x.reshape((*batch, self.shape[1]))
+
+    def inverse(self, solver: str = "gmres", **options: Any) -> LinearOperator:
+        """Return the inverse of a square operator as an operator, which solves when it is applied.
+
+        It composes, transposes and differentiates like any other, to the tolerance of the solver.
+
+        Args:
+            solver: ``"cg"``, ``"minres"``, ``"gmres"`` or ``"bicgstab"``, or a least-squares solver.
+            **options: Arguments of that function of ``torchlops.optimization``.
+        """
+        from torchlops.optimization.inverse import InverseOperator  # it imports this module
+
+        return InverseOperator(self, solver, **options)
+
+    def pinv(self, solver: str = "lsmr", **options: Any) -> LinearOperator:
+        """Return the pseudo-inverse (with ``damp``: the regularised one) as an operator that solves when applied.
+
+        Args:
+            solver: ``"cgls"``, ``"lsqr"`` or ``"lsmr"``.
+            **options: Arguments of that function of ``torchlops.optimization``.
+        """
+        from torchlops.optimization.inverse import InverseOperator  # it imports this module
+
+        return InverseOperator(self, solver, **options)
 
     # -- algebra ---------------------------------------------------------------------------------------------
 

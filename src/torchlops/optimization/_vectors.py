@@ -34,6 +34,11 @@ def inner(a: Tensor, b: Tensor) -> Scalar:
     return torch.linalg.vecdot(a, b).unsqueeze(-1)
 
 
+def inners(basis: Tensor, a: Tensor) -> Tensor:
+    """Return ``<v, a>`` for each row ``v`` of ``basis``, of shape ``(*batch, k, n)``, as ``(*batch, k)``."""
+    return (basis.conj() @ a.unsqueeze(-1)).squeeze(-1)
+
+
 def norm(a: Tensor) -> Scalar:
     """Return the Euclidean norm of each sample.
 
@@ -107,7 +112,7 @@ def quotient(a: Scalar, b: Scalar, active: Scalar) -> Scalar:
         return a / b if active and b != 0 else 0.0 * a
     if torch.is_grad_enabled():
         return torch.where(active, ratio(a, b), 0.0)
-    return torch.where(active, a / b, 0.0)
+    return torch.where(active & (b != 0), a / b, 0.0)
 
 
 def sqrt(a: Scalar) -> Scalar:
@@ -132,6 +137,11 @@ def maximum(a: Scalar, b: Scalar) -> Scalar:
     if isinstance(a, Tensor):
         return torch.maximum(a, b) if isinstance(b, Tensor) else a.clamp(min=b)
     return torch.maximum(b, torch.as_tensor(a, dtype=b.dtype)) if isinstance(b, Tensor) else max(a, b)
+
+
+def minimum(a: Scalar, b: Scalar) -> Scalar:
+    """Return the smaller of two numbers, NaN where one is."""
+    return -maximum(-a, -b)
 
 
 def is_finite(a: Scalar) -> Scalar:

@@ -24,19 +24,19 @@ _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 
 class Status(IntEnum):
-    """Why a solver stopped on a sample. From 10 on it failed."""
+    """Why a solver stopped on a sample. From 10 on, it failed."""
 
     RUNNING = 0
     CONVERGED = 1
     MAXITER = 2
     STOPPED = 3
     """By a callback."""
+    ILL_CONDITIONED = 4
+    """The estimate of the condition number has passed its limit."""
     INDEFINITE = 10
     """The operator (or the preconditioner) is not positive definite, which CG needs."""
     BREAKDOWN = 11
     """A short recurrence cannot go on."""
-    ILL_CONDITIONED = 12
-    """The estimate of the condition number has passed its limit."""
     NONFINITE = 13
     """NaN or infinity on the way: the solution of the sample is NaN."""
     NONFINITE_INPUT = 14
@@ -346,17 +346,17 @@ class Solver:
         names = [
             name for name in ("x", *self.vectors, *self.scalars, *_OF_EACH) if isinstance(vars(self)[name], Tensor)
         ]
+        snapshot = copy.copy(self)  # the backward pass repeats these iterations, when this solver has gone on
 
-        def segment(*state: Tensor) -> tuple[Tensor, ...]:
-            vars(self).update(zip(names, state, strict=True))
-            before, costs = self.iiter, len(self.cost)
+        def segment(cost: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            solver = copy.copy(snapshot)
+            solver.cost = [cost]
+            vars(solver).update(zip(names, state, strict=True))
             for _ in range(count):
-                self._next()
-            self.iiter, added = before, self.cost[costs:]
-            del self.cost[costs:]
-            return (*(vars(self)[name] for name in names), *added)
+                solver._next()
+            return (*(vars(solver)[name] for name in names), *solver.cost[1:])
 
-        state: Any = checkpoint(segment, *(vars(self)[name] for name in names), use_reentrant=False)
+        state: Any = checkpoint(segment, self.cost[-1], *(vars(self)[name] for name in names), use_reentrant=False)
         vars(self).update(zip(names, state, strict=False))
         self.cost.extend(state[len(names) :])
         self.iiter += count
@@ -417,7 +417,8 @@ class Solver:
 
     def _conclude(self) -> None:
         """Turn what is known of each sample into its status, and its solution to NaN where there is none."""
-        finite = self._finite_input & torch.isfinite(norm_of(self.x))
+        accuracy = torch.as_tensor(self._accuracy(), device=self.x.device)
+        finite = self._finite_input & torch.isfinite(norm_of(self.x)) & torch.isfinite(accuracy.detach())
         code = torch.as_tensor(self.status_code, device=self.x.device).expand(self._finite_input.shape)
         active = torch.as_tensor(self.active, device=self.x.device).expand(code.shape)
         last = Status.STOPPED if self._stopped else Status.MAXITER

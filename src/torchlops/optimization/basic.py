@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from torchlops.optimization.cls_bicgstab import BiCGSTAB
 from torchlops.optimization.cls_cg import CG, CGResult
 from torchlops.optimization.cls_cgls import CGLS, CGLSResult
+from torchlops.optimization.cls_gmres import GMRES
+from torchlops.optimization.cls_lsmr import LSMR, LSMRResult
+from torchlops.optimization.cls_lsqr import LSQR, LSQRResult
+from torchlops.optimization.cls_minres import MINRES
 
 
 def cg(
@@ -104,6 +109,233 @@ def cgls(
     result: CGLSResult = solver.solve(
         y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1, gtol=gtol
     )
+    return result
+
+
+def lsqr(
+    Op: Any,
+    y: Any,
+    x0: Any = None,
+    damp: Any = 0.0,
+    atol: float = 1e-8,
+    btol: float = 1e-8,
+    conlim: float = 1e8,
+    niter: int = 10,
+    calc_var: bool = True,
+    show: bool = False,
+    itershow: Sequence[int] = (10, 10, 10),
+    callback: Callable[[Any], None] | None = None,
+    preallocate: bool = False,
+    **how: Any,
+) -> LSQRResult:
+    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`LSQR`.
+
+    Args:
+        Op: The operator.
+        y: Data, ``(*batch, *dimsd)`` or flattened.
+        x0: Initial guess; zero by default.
+        damp: The damping: a number, or one for each sample.
+        atol: Relative accuracy of the operator.
+        btol: Relative accuracy of the data.
+        conlim: Limit of the condition number; 0 for none.
+        niter: Most iterations.
+        calc_var: Whether to estimate the diagonal of the inverse of the normal matrix.
+        show: Whether to print a table.
+        itershow: Which lines of it: the first, the last, and every so many between.
+        callback: Called with ``x`` after each iteration.
+        preallocate: Accepted and ignored: work vectors are always reused.
+        **how: Derivatives, failures, batches: the keyword arguments of
+            :class:`~torchlops.optimization.basesolver.Solver`.
+
+    Example:
+        >>> import torch, torchlops
+        >>> x, istop, *_ = lsqr(torchlops.Diagonal(torch.tensor([1.0, 2.0, 4.0])), torch.ones(3), atol=1e-6, btol=1e-6)
+        >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25])), istop
+        (True, 1)
+    """
+    solver = _with_callback(LSQR(Op, **how), callback)
+    result: LSQRResult = solver.solve(y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow)
+    return result
+
+
+def lsmr(
+    Op: Any,
+    y: Any,
+    x0: Any = None,
+    damp: Any = 0.0,
+    atol: float = 1e-6,
+    btol: float = 1e-6,
+    conlim: float = 1e8,
+    niter: int = 100,
+    show: bool = False,
+    itershow: Sequence[int] = (10, 10, 10),
+    callback: Callable[[Any], None] | None = None,
+    **how: Any,
+) -> LSMRResult:
+    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`LSMR`.
+
+    Args:
+        Op: The operator.
+        y: Data, ``(*batch, *dimsd)`` or flattened.
+        x0: Initial guess; zero by default.
+        damp: The damping: a number, or one for each sample.
+        atol: Relative accuracy of the operator.
+        btol: Relative accuracy of the data.
+        conlim: Limit of the condition number; 0 for none.
+        niter: Most iterations.
+        show: Whether to print a table.
+        itershow: Which lines of it: the first, the last, and every so many between.
+        callback: Called with ``x`` after each iteration.
+        **how: Derivatives, failures, batches: the keyword arguments of
+            :class:`~torchlops.optimization.basesolver.Solver`.
+
+    Example:
+        >>> import torch, torchlops
+        >>> x = lsmr(torchlops.Diagonal(torch.tensor([1.0, 2.0, 4.0])), torch.ones(3)).x
+        >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25]))
+        True
+    """
+    solver = _with_callback(LSMR(Op, **how), callback)
+    result: LSMRResult = solver.solve(y, x0, damp, atol, btol, conlim, niter, False, False, show, itershow)
+    return result
+
+
+def minres(
+    Op: Any,
+    y: Any,
+    x0: Any = None,
+    niter: int = 100,
+    damp: Any = 0.0,
+    tol: float = 0.0,
+    rtol: float = 0.0,
+    rtol1: float = 1e-6,
+    show: bool = False,
+    itershow: Sequence[int] = (10, 10, 10),
+    callback: Callable[[Any], None] | None = None,
+    *,
+    M: Any = None,
+    **how: Any,
+) -> CGResult:
+    """Solve ``(A + damp I) x = y`` for a Hermitian ``A``, by :class:`MINRES`.
+
+    Args:
+        Op: The operator.
+        y: Data, ``(*batch, *dimsd)`` or flattened.
+        x0: Initial guess; zero by default.
+        niter: Most iterations.
+        damp: A multiple of the identity that is added to the operator: a number, or one for each sample.
+        tol: Absolute tolerance on the *squared* norm of the residual.
+        rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
+        rtol1: The same, relative to the norm of the data of the sample.
+        show: Whether to print a table.
+        itershow: Which lines of it: the first, the last, and every so many between.
+        callback: Called with ``x`` after each iteration.
+        M: Preconditioner, an approximate inverse of the operator.
+        **how: Derivatives, failures, batches: the keyword arguments of
+            :class:`~torchlops.optimization.basesolver.Solver`.
+
+    Example:
+        >>> import torch, torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[1.0, 2.0], [2.0, -1.0]]))
+        >>> torch.allclose(minres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
+        True
+    """
+    solver = _with_callback(MINRES(Op, M=M, **how), callback)
+    result: CGResult = solver.solve(y, x0, niter, damp, tol, False, show, itershow, rtol=rtol, rtol1=rtol1)
+    return result
+
+
+def gmres(
+    Op: Any,
+    y: Any,
+    x0: Any = None,
+    niter: int = 100,
+    damp: Any = 0.0,
+    tol: float = 0.0,
+    rtol: float = 0.0,
+    rtol1: float = 1e-6,
+    show: bool = False,
+    itershow: Sequence[int] = (10, 10, 10),
+    callback: Callable[[Any], None] | None = None,
+    *,
+    M: Any = None,
+    restart: int = 30,
+    flexible: bool = False,
+    **how: Any,
+) -> CGResult:
+    """Solve ``(A + damp I) x = y`` for any square ``A``, by :class:`GMRES`.
+
+    Args:
+        Op: The operator.
+        y: Data, ``(*batch, *dimsd)`` or flattened.
+        x0: Initial guess; zero by default.
+        niter: Most iterations.
+        damp: A multiple of the identity that is added to the operator: a number, or one for each sample.
+        tol: Absolute tolerance on the *squared* norm of the residual.
+        rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
+        rtol1: The same, relative to the norm of the data of the sample.
+        show: Whether to print a table.
+        itershow: Which lines of it: the first, the last, and every so many between.
+        callback: Called with ``x`` after each iteration.
+        M: Preconditioner, an approximate inverse of the operator.
+        restart: Number of vectors that are kept.
+        flexible: Whether the preconditioner may change from one iteration to the next.
+        **how: Derivatives, failures, batches: the keyword arguments of
+            :class:`~torchlops.optimization.basesolver.Solver`.
+
+    Example:
+        >>> import torch, torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[1.0, 2.0], [2.0, -1.0]]))
+        >>> torch.allclose(gmres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
+        True
+    """
+    solver = _with_callback(GMRES(Op, M=M, restart=restart, flexible=flexible, **how), callback)
+    result: CGResult = solver.solve(y, x0, niter, damp, tol, False, show, itershow, rtol=rtol, rtol1=rtol1)
+    return result
+
+
+def bicgstab(
+    Op: Any,
+    y: Any,
+    x0: Any = None,
+    niter: int = 100,
+    damp: Any = 0.0,
+    tol: float = 0.0,
+    rtol: float = 0.0,
+    rtol1: float = 1e-6,
+    show: bool = False,
+    itershow: Sequence[int] = (10, 10, 10),
+    callback: Callable[[Any], None] | None = None,
+    *,
+    M: Any = None,
+    **how: Any,
+) -> CGResult:
+    """Solve ``(A + damp I) x = y`` for any square ``A``, by :class:`BiCGSTAB`.
+
+    Args:
+        Op: The operator.
+        y: Data, ``(*batch, *dimsd)`` or flattened.
+        x0: Initial guess; zero by default.
+        niter: Most iterations.
+        damp: A multiple of the identity that is added to the operator: a number, or one for each sample.
+        tol: Absolute tolerance on the *squared* norm of the residual.
+        rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
+        rtol1: The same, relative to the norm of the data of the sample.
+        show: Whether to print a table.
+        itershow: Which lines of it: the first, the last, and every so many between.
+        callback: Called with ``x`` after each iteration.
+        M: Preconditioner, an approximate inverse of the operator.
+        **how: Derivatives, failures, batches: the keyword arguments of
+            :class:`~torchlops.optimization.basesolver.Solver`.
+
+    Example:
+        >>> import torch, torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[1.0, 2.0], [2.0, -1.0]]))
+        >>> torch.allclose(bicgstab(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
+        True
+    """
+    solver = _with_callback(BiCGSTAB(Op, M=M, **how), callback)
+    result: CGResult = solver.solve(y, x0, niter, damp, tol, False, show, itershow, rtol=rtol, rtol1=rtol1)
     return result
 
 

@@ -553,5 +553,5 @@ def _early(solver: Solver) -> Any:
     """Return which samples stopped far from the solution."""
     rounding = torch.finfo(solver.x.dtype).eps ** 0.5
     far = torch.as_tensor(solver._accuracy(), device=solver.status.device) > rounding
-    early = (solver.status == Status.MAXITER) | (solver.status == Status.STOPPED)
+    early = (solver.status >= Status.MAXITER) & (solver.status < Status.INDEFINITE)
     return early & (far.squeeze(-1) if far.ndim > solver.status.ndim else far.reshape(solver.status.shape))
