@@ -54,7 +54,9 @@ class SparseSolver(Solver):
 
     def _go(self, y: Any, x0: Any, show: bool = False, itershow: Any = (10, 10, 10), **options: Any) -> None:
         options[self.weight_name] = options.pop("damp")
-        super()._go(y, x0, show, itershow, **options)
+        x = self.setup(y, x0=x0, show=show, **options)  # type: ignore[attr-defined]  # each solver has its own
+        self.run(x, show=show, itershow=itershow)
+        self.finalize(show)
 
     def _refuse_implicit(self, y: Any, weight: Any, others: Any, what: str) -> None:
         """Raise where the derivative of the exact solution is wanted, and there is none."""
