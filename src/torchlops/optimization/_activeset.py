@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.basesolver import Solver
 from torchlops.optimization.implicit import _EQUATIONS, Equation, Normal, _as_factor, _constant, _is_damped, attach
 
 
@@ -73,7 +72,7 @@ class Lasso(OnSupport):
 
 
 class BasisPursuit(OnSupport):
-    """``min ||x||_1`` for ``||y - A x|| <= sigma`` (real models), with ``sigma`` in the place of the damping.
+    r"""``min ||x||_1`` for ``||y - A x|| <= sigma`` (real models), with ``sigma`` in the place of the damping.
 
     It is the lasso :math:`x = p - \\lambda q` with :math:`p = M^{-1} A_S^H y` and :math:`q = M^{-1} u`, whose
     :math:`\\lambda` is fixed by the residual: :math:`\\sigma^2 = \\|y - A p\\|^2 + \\lambda^2 \\|A q\\|^2`. With

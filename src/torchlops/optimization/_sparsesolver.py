@@ -66,7 +66,7 @@ class SparseSolver(Solver):
         wanted = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)
         if wanted or (isinstance(y, Tensor) and needs_attaching(self, y, weight)):
             raise ValueError(
-                f"{type(self).__name__} has no implicit derivative {what}: take grad='unroll' for that of the "
+                f"{type(self).__name__} has no implicit derivative{what}: take grad='unroll' for that of the "
                 "iterations as they run, or grad=None for none"
             )
 

@@ -139,7 +139,9 @@ class ISTA(SparseSolver):
         if SOp is not None:
             x0 = self._compose(SOp, x0)
         if threshkind != "soft" or decay is not None:
-            self._refuse_implicit(y, eps, (), f"with threshkind={threshkind!r}" + (" and a decay" * (decay is not None)))
+            self._refuse_implicit(
+                y, eps, (), f" with threshkind={threshkind!r}" + (" and a decay" * (decay is not None))
+            )
         how: dict[str, Any] = {
             "niter": niter, "alpha": alpha, "eigsdict": eigsdict, "tol": tol, "threshkind": threshkind, "perc": perc,
             "decay": decay, "monitorres": monitorres, "rtol": rtol, "rtol1": rtol1,

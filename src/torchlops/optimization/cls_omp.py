@@ -109,7 +109,7 @@ class OMP(SparseSolver):
             rtol1: The same, relative to the norm of the data.
         """
         if niter_inner == 0:
-            self._refuse_implicit(y, 0.0, (), "for matching pursuit (niter_inner=0)")
+            self._refuse_implicit(y, 0.0, (), " for matching pursuit (niter_inner=0)")
         result: SparseResult = self._solve(
             y, None, show, itershow, damp=0.0, niter_outer=niter_outer, niter_inner=niter_inner, sigma=sigma,
             normalizecols=normalizecols, Opbasis=Opbasis, optimal_coeff=optimal_coeff, rtol=rtol, rtol1=rtol1,
