@@ -6,8 +6,8 @@ where the solution has a kink). There, with :math:`u = x / |x|`, a lasso obeys
 .. math:: A_S^H A_S x_S = A_S^H y - \lambda u,
 
 which is linear for real models, since signs are constant. For complex models, Newton's method makes it linear:
-:math:`\lambda u` has the Jacobian :math:`\lambda D`, with :math:`D h = (h - u \Re(\bar u h)) / |x|` and :math:`D x = 0`,
-so that a step is
+:math:`\lambda u` has the Jacobian :math:`\lambda D`, with :math:`D h = (h - u \Re(\bar u h)) / |x|` and
+:math:`D x = 0`, so that a step is
 
 .. math:: (A_S^H A_S + \lambda D)\, x^+ = A_S^H y - \lambda u.
 
@@ -51,7 +51,7 @@ class OnSupport(Equation):
         A = _Restricted(self.A, x, weight)
         options = {"niter": 0, **self._tightened()}
         equation = Normal(self.solver._copy_for(A, None), options, "inverse")
-        return attach(equation, A.support * g, 0.0)
+        return A.support * attach(equation, A.support * g, 0.0)  # gradients off the support are cut off too
 
     def _tightened(self) -> dict[str, Any]:
         rtol = self.solver.adjoint_rtol or 10 * torch.finfo(self.solver._model_dtype).eps

@@ -38,7 +38,8 @@ class ISTA(SparseSolver):
 
     With ``grad="implicit"`` (soft thresholding) derivatives are those of the solution on its support, with respect
     to the data, ``eps`` and the operators. They exist where no :math:`|A^H (y - A x)|` off the support reaches
-    :math:`\epsilon / 2`. The step has no influence there; it may learn with ``grad="unroll"``.
+    :math:`\epsilon / 2`. The step has no influence there; one that is given
+    may learn with ``grad="unroll"``, where the automatic one is a constant.
 
     Source: I. Daubechies, M. Defrise and C. De Mol, An iterative thresholding algorithm for linear inverse problems
     with a sparsity constraint, Comm. Pure Appl. Math. 57 (2004), 1413-1457.
