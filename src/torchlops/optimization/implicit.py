@@ -46,6 +46,9 @@ class Equation(nn.Module):
             derivatives, with the matrices ``N`` and ``N^H``.
     """
 
+    has_own_derivative = False
+    """Whether the solution is not linear in the right-hand side, so that ``derivative`` is needed."""
+
     def __init__(self, solver: Solver, options: dict[str, Any], side: str = "user", home: Solver | None = None) -> None:
         super().__init__()
         self.A = solver.Op
@@ -83,6 +86,10 @@ class Equation(nn.Module):
 
     def residual(self, rhs: Tensor, damp: Any, x: Tensor) -> Any:
         """Return the residual of the equation."""
+        raise NotImplementedError
+
+    def derivative(self, rhs: Tensor, damp: Any, x: Tensor) -> Tensor:
+        """Return zero, with the derivatives of the solution ``x``, which is a constant."""
         raise NotImplementedError
 
     def push(self, rhs: Tensor) -> Tensor:
@@ -413,10 +420,12 @@ def solve_attached(
     solver._set_dtypes(data, guess)
     equation = _EQUATIONS[solver.equation](solver, options)
     has_no_inverse = solver.equation == "least squares" and A.shape[0] < A.shape[1] and not _is_damped(damp)
-    if solver.grad is None or has_no_inverse:
+    if solver.grad is None or has_no_inverse or equation.has_own_derivative:
         x: Tensor = _solve(equation, True, *map(_constant, (data, damp, guess, *equation.tensors())))
     else:
         x = attach(equation, data, damp, guess)
+    if solver.grad is not None and equation.has_own_derivative:
+        x = x + equation.derivative(data, damp, x)
     if solver.grad is not None and has_no_inverse:
         x = x + _derivative_of_smallest(equation, data, guess)
     return x if nd else x.reshape(*batch, A.shape[1])

@@ -1,0 +1,456 @@
+"""The sparse solvers: optimality, PyLops, batches, thresholds, failures and derivatives."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
+import torchlops
+from torchlops.optimization import _thresholds, sparsity
+from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
+from torchlops.optimization.callback import Callbacks
+from torchlops.optimization.cls_sparsity import FISTA
+
+pylops = pytest.importorskip("pylops")
+
+REAL, COMPLEX = torch.float64, torch.complex128
+DTYPES = [REAL, COMPLEX]
+D = torchlops.FirstDerivative(6, edge=True, kind="forward")
+
+
+def problem(dtype: torch.dtype = REAL, rows: int = 9, columns: int = 6, batch: int = 3) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(1)
+    return torch.randn(rows, columns, dtype=dtype), 2 * torch.randn(batch, rows, dtype=dtype)
+
+
+def sparse_problem(dtype: torch.dtype = REAL) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a wide matrix, sparse models and their data."""
+    torch.manual_seed(0)
+    A, x = torch.randn(14, 24, dtype=dtype), torch.zeros(3, 24, dtype=dtype)
+    x[0, 3], x[0, 7], x[1, 5], x[1, 20], x[2, 2] = 1.0, -2.0, 1.5, 1.0, 4.0
+    return A, x, x @ A.mT
+
+
+def close(a: Any, b: Any, tol: float = 1e-9) -> None:
+    torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), rtol=tol, atol=tol)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "ista": {"eps": 3.0, "niter": 60},
+    "fista": {"eps": 3.0, "niter": 60},
+    "omp": {"niter_outer": 3},
+    "irls": {"nouter": 4, "epsI": 0.1, "epsR": 0.1},
+    "spgl1": {"sigma": 4.0, "iter_lim": 60},
+    "splitbregman": {"RegsL1": [D], "epsRL1s": [0.5], "niter_outer": 4, "niter_inner": 2},
+}
+
+
+def solve(name: str, A: Any, y: Any, **options: Any) -> Any:
+    A = A if isinstance(A, torchlops.LinearOperator) else torchlops.MatrixMult(A)
+    return getattr(sparsity, name)(A, y, **{**OPTIONS[name], **options})
+
+
+@pytest.fixture(params=OPTIONS)
+def name(request):
+    return request.param
+
+
+# -- optimality ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("solver", ["ista", "fista"])
+def test_a_lasso_obeys_its_optimality_conditions(solver, dtype):
+    A, y = problem(dtype)
+    eps = torch.tensor([3.0, 8.0, 12.0], dtype=REAL)
+    result = solve(solver, A, y, eps=eps, niter=5000, tol=1e-15)
+    x = result.x
+    g = (y - x @ A.mT) @ A.conj()
+    on = x != 0
+    limit = eps[:, None] / 2
+    assert result.converged.all()
+    assert on.any()
+    assert not on.all()
+    close(torch.where(on, g, 0.0), torch.where(on, limit * x / torch.where(on, x, 1.0).abs(), 0.0), 1e-8)
+    assert (g.abs() <= limit + 1e-8).all()
+    close(result.cost[-1], ((y - x @ A.mT).abs() ** 2).sum(-1) + eps * x.abs().sum(-1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_basis_pursuit_meets_its_residual_and_its_optimality_conditions(dtype):
+    A, _, y = sparse_problem(dtype)
+    sigma = torch.tensor([0.1, 0.3, 0.2], dtype=REAL)
+    x, p, info = solve("spgl1", A, y, sigma=sigma, iter_lim=3000, opt_tol=1e-12, bp_tol=1e-10)
+    r = y - x @ A.mT
+    g = r @ A.conj()
+    close(r.norm(dim=-1), sigma, 1e-8)
+    on, limit = x != 0, g.abs().amax(-1, keepdim=True)
+    close(torch.where(on, g, 0.0), torch.where(on, limit * x / torch.where(on, x, 1.0).abs(), 0.0), 1e-6)
+    close(info["rnorm"], sigma, 1e-8)
+    close(p, x)
+
+
+def test_basis_pursuit_without_noise_finds_the_model():
+    A, x, y = sparse_problem()
+    close(solve("spgl1", A, y, sigma=0.0, iter_lim=3000, opt_tol=1e-9, bp_tol=1e-9).x, x, 1e-6)
+
+
+def test_a_lasso_with_a_radius_fills_it():
+    A, _, y = sparse_problem()
+    x = solve("spgl1", A, y, sigma=0.0, tau=1.5, iter_lim=1000, opt_tol=1e-12).x
+    close(x.abs().sum(-1), torch.full((3,), 1.5, dtype=REAL))
+    g = (y - x @ A.T) @ A
+    close(torch.where(x != 0, g, 0.0), torch.where(x != 0, g.abs().amax(-1, keepdim=True) * x.sgn(), 0.0), 1e-6)
+
+
+def test_total_variation_is_minimised():
+    A, y = problem()
+    result = solve("splitbregman", A, y, niter_outer=3000, niter_inner=1, epsRL1s=[1.0], mu=0.5)
+    x = result.x
+    # 0 is in the subdifferential: mu A^H (y - A x) = R^H u, with u the sign of R x, or at most 1 where that is 0.
+    R = torch.as_tensor(D.todense())[:-1]
+    g = 0.5 * (y - x @ A.T) @ A
+    u = g @ torch.linalg.pinv(R)
+    close(u @ R, g, 1e-7)
+    jump = (x @ R.T).abs() > 1e-7
+    assert jump.any()
+    assert not jump.all()
+    close(torch.where(jump, u, 0.0), torch.where(jump, (x @ R.T).sgn(), 0.0), 1e-6)
+    assert (u.abs() <= 1 + 1e-6).all()
+    close(result.cost[-1], 0.25 * ((y - x @ A.T) ** 2).sum(-1) + (x @ R.T).abs().sum(-1))
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard", "half"])
+def test_thresholds_minimise_the_cost_that_is_printed(kind):
+    z = torch.tensor([-3.1, -1.0, -0.3, 0.2, 0.9, 1.7, 4.0], dtype=REAL)
+    grid = torch.linspace(-5, 5, 200001, dtype=REAL)
+    eps = 1.3
+    result = solve("ista", torchlops.Identity(7), z, eps=eps, niter=1, alpha=1.0, threshkind=kind)
+    size = {"soft": grid.abs(), "hard": (grid.abs() > 1e-9).to(REAL), "half": grid.abs().sqrt()}[kind]
+    costs = (z[:, None] - grid) ** 2 + eps * size
+    best = costs.min(-1)
+    close(result.x, grid[best.indices], 1e-4)
+    close(result.cost[-1], best.values.sum(), 1e-6)
+    turned = _thresholds.THRESHOLDS[kind](z * 1j, eps / 2)
+    close(turned, result.x * 1j)
+
+
+def test_the_projection_on_the_l1_ball_is_the_closest_point():
+    torch.manual_seed(0)
+    z = torch.randn(4, 5, dtype=COMPLEX)
+    radius = torch.tensor([[0.0], [0.5], [2.0], [100.0]], dtype=REAL)
+    x = _thresholds.project_on_l1_ball(z, radius)
+    close(x.abs().sum(-1), torch.minimum(radius.squeeze(-1), z.abs().sum(-1)))
+    for _ in range(50):  # no other point of the ball is closer
+        other = torch.randn(4, 5, dtype=COMPLEX)
+        other = other * (radius / other.abs().sum(-1, keepdim=True)).clamp(max=1)
+        assert ((z - x).norm(dim=-1) <= (z - other).norm(dim=-1) + 1e-12).all()
+
+
+# -- PyLops --------------------------------------------------------------------------------------------------
+
+
+def loop(name: str, A: Tensor, y: Tensor, **options: Any) -> tuple[Tensor, list[Any]]:
+    results = [getattr(pylops, name, None) or getattr(pylops.optimization.sparsity, name) for _ in y]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        out = [f(pylops.MatrixMult(A.numpy(), dtype=A.numpy().dtype), row.numpy(), **options)
+               for f, row in zip(results, y, strict=True)]  # fmt: skip
+    return torch.as_tensor(np.stack([entry[0] for entry in out])), out
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("solver", ["ista", "fista"])
+@pytest.mark.parametrize(
+    "kind", ["soft", "hard", "soft-percentile", "hard-percentile", "half-percentile", "decay", "SOp"]
+)
+def test_shrinkage_does_the_iterations_of_pylops(solver, kind, dtype):
+    if kind == "half-percentile" and dtype == COMPLEX:
+        pytest.skip("PyLops 2.8 clips real and imaginary parts apart")
+    A, y = problem(dtype)
+    options: dict[str, Any] = {"niter": 25, "eps": 2.0, "alpha": 1 / float(torch.linalg.matrix_norm(A, 2) ** 2)}
+    theirs: dict[str, Any] = {}
+    if kind == "decay":
+        options["decay"] = np.linspace(2, 1, 25)
+    elif kind == "SOp":
+        Q = torch.linalg.qr(torch.randn(6, 6, dtype=dtype)).Q
+        options["SOp"], theirs["SOp"] = torchlops.MatrixMult(Q), pylops.MatrixMult(Q.numpy(), dtype=Q.numpy().dtype)
+    else:
+        options["threshkind"] = kind
+        if "percentile" in kind:
+            options["perc"] = 40
+    x, out = loop(solver, A, y, **{**options, **theirs})
+    result = solve(solver, A, y, **options)
+    close(result.x, x, 1e-10)
+    assert result.iiter == out[0][1]
+    assert len(result.cost) == len(out[0][2])
+
+
+def test_matching_pursuits_find_the_columns_that_pylops_finds():
+    for dtype in DTYPES:
+        A, x, y = sparse_problem(dtype)
+        for options in ({}, {"normalizecols": True}, {"niter_inner": 0, "optimal_coeff": True}):
+            expected, out = loop("omp", A, y, niter_outer=4, sigma=1e-6, **options)
+            result = solve("omp", A, y, niter_outer=4, sigma=1e-6, **options)
+            close(result.x, expected, 1e-5)
+            assert [int(i) for i in result.iters] == [entry[1] for entry in out]
+        close(solve("omp", A, y, niter_outer=4, sigma=1e-6).x, x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["data", "datamodel", "model"])
+def test_reweighting_does_the_iterations_of_pylops(kind, dtype):
+    A, y = problem(dtype) if kind != "model" else problem(dtype, 4, 8)
+    inner = {"atol": 1e-15, "btol": 1e-15}
+    expected, _ = loop("irls", A, y, nouter=4, kind=kind, epsI=0.1, epsR=1e-3, iter_lim=300, **inner)
+    result = solve("irls", A, y, nouter=4, kind=kind, epsI=0.1, epsR=1e-3, niter=300, rtol=1e-15)
+    close(result.x, expected, 1e-7)
+
+
+def test_split_bregman_does_the_iterations_of_pylops():
+    A, y = problem()
+    P, P2 = pylops.FirstDerivative(6, edge=True, kind="forward"), pylops.SecondDerivative(6)
+    ours = {"RegsL1": [D, torchlops.Identity(6)], "RegsL2": [torchlops.SecondDerivative(6)]}
+    theirs = {"RegsL1": [P, pylops.Identity(6)], "RegsL2": [P2]}
+    common = {"epsRL1s": [0.3, 0.2], "epsRL2s": [0.7], "mu": 2.0, "niter_outer": 4, "niter_inner": 2, "tau": 0.9}
+    expected, _ = loop("splitbregman", A, y, iter_lim=100, atol=1e-15, btol=1e-15, **theirs, **common)
+    close(solve("splitbregman", A, y, niter=100, rtol=1e-15, **ours, **common).x, expected)
+
+
+# -- every solver --------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_solved_as_its_samples_are(name):
+    A, y = problem(batch=12)
+    batch = solve(name, A, y)
+    alone = [solve(name, A, row) for row in y]
+    close(batch.x, torch.stack([entry.x for entry in alone]), 1e-7 if name == "spgl1" else 1e-10)
+    assert batch.iters.tolist() == [entry.iters for entry in alone]
+    close(solve(name, A, y.reshape(3, 4, 9)).x.reshape(12, 6), batch.x, 1e-12)
+    assert solve(name, A, y[:0]).x.shape == (0, 6)
+
+
+def test_each_sample_stops_by_itself():
+    A, y = problem(batch=16)
+    y = y * torch.logspace(-3, 0, 16, dtype=REAL)[:, None]
+    batch = solve("fista", A, y, niter=3000, tol=1e-9)
+    alone = [solve("fista", A, row, niter=3000, tol=1e-9) for row in y]
+    assert batch.iters.tolist() == [entry.iters for entry in alone]
+    assert len(set(batch.iters.tolist())) > 3
+    close(batch.x, torch.stack([entry.x for entry in alone]), 1e-12)
+
+
+def test_a_bad_sample_does_not_touch_the_others(name):
+    A, y = problem()
+    good = solve(name, A, y).x
+    y = y.clone()
+    y[1, 0] = torch.nan
+    with pytest.warns(SolverWarning, match="NONFINITE_INPUT"):
+        result = solve(name, A, y)
+    close(result.x[::2], good[::2], 1e-12)
+    assert result.x[1].isnan().all()
+    assert result.status[1] == Status.NONFINITE_INPUT
+    with pytest.raises(SolverError):
+        solve(name, A, y, on_fail="raise")
+
+
+def test_types_and_arrays_come_back_as_they_went_in(name):
+    A, y = problem()
+    x = solve(name, A, y)[0]
+    single = solve(name, A.float(), y.float())[0]
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), x, rtol=2e-3, atol=2e-3)
+    array = solve(name, A, y.numpy())[0]
+    assert isinstance(array, np.ndarray)
+    close(array, x, 1e-12)
+    assert solve(name, A.to(COMPLEX), y.to(COMPLEX))[0].dtype == COMPLEX
+
+
+def test_callbacks_see_each_iteration_and_may_stop(name, capsys):
+    A, y = problem()
+    seen: list[Any] = []
+    result = solve(name, A, y, callback=lambda x: seen.append(x.clone()), show=True)
+    assert len(seen) == int(result.iters.max())
+    assert type(result).__name__ != "tuple"
+    close(seen[-1], result.x)
+    assert "Iterations" in capsys.readouterr().out
+
+    class Stop(Callbacks):
+        stop = False
+
+        def on_step_end(self, solver: Any, x: Any) -> None:
+            self.stop = solver.iiter >= 2
+
+    assert solve(name, A, y, callbacks=[Stop()]).iters.max() == 2
+
+
+def test_models_and_data_may_have_many_axes():
+    torch.manual_seed(0)
+    A = torchlops.Smoothing2D((3, 3), (4, 5))
+    y = A(torch.randn(2, 4, 5, dtype=REAL))
+    x = sparsity.fista(A, y, eps=0.1, niter=30).x
+    assert x.shape == (2, 4, 5)
+    close(sparsity.fista(A, y.reshape(2, 20), eps=0.1, niter=30).x, x.reshape(2, 20))
+    R = [torchlops.FirstDerivative((4, 5), axis=axis) for axis in (0, 1)]
+    assert sparsity.splitbregman(A, y, R, epsRL1s=[0.1, 0.1]).x.shape == (2, 4, 5)
+
+
+def test_a_step_may_be_given_for_each_sample():
+    A, y = problem()
+    alpha = torch.tensor([0.01, 0.02, 0.03], dtype=REAL)
+    x = solve("ista", A, y, alpha=alpha, niter=7).x
+    close(x, torch.stack([solve("ista", A, y[i], alpha=float(alpha[i]), niter=7).x for i in range(3)]))
+
+
+def test_the_automatic_step_is_safe_and_close():
+    A, y = problem()
+    solver = FISTA(torchlops.MatrixMult(A))
+    solver.solve(y, niter=1)
+    largest = float(torch.linalg.matrix_norm(A, 2) ** 2)
+    assert 0.99 < float(solver.alpha_each[0]) * largest <= 1 + 1e-12
+
+
+def test_an_increasing_residual_is_told():
+    A, y = problem()
+    with pytest.warns(SolverWarning, match="BREAKDOWN"):
+        assert (solve("ista", A, y, alpha=1.0, monitorres=True).status == Status.BREAKDOWN).all()
+
+
+@pytest.mark.parametrize(
+    ("solver", "options", "message"),
+    [
+        ("ista", {"threshkind": "firm"}, "threshkind must be one of"),
+        ("fista", {"threshkind": "soft-percentile"}, "perc goes with"),
+        ("ista", {"perc": 10}, "perc goes with"),
+        ("ista", {"decay": [1.0]}, "decay must have"),
+        ("ista", {"eps": torch.ones(2)}, "eps must be a number"),
+        ("irls", {"kind": "both"}, "kind must be"),
+        ("irls", {"engine": "cuda"}, "engine must be"),
+        ("splitbregman", {"epsRL1s": [1.0, 2.0]}, "epsRL1s must have 1"),
+        ("splitbregman", {"itrlim": 3}, "does not know itrlim"),
+    ],
+)
+def test_wrong_arguments_are_told(solver, options, message):
+    A, y = problem()
+    with pytest.raises(ValueError, match=message):
+        solve(solver, A, y, **options)
+
+
+# -- derivatives ---------------------------------------------------------------------------------------------
+
+
+def learnable(*tensors: Tensor) -> tuple[Tensor, ...]:
+    return tuple(tensor.detach().clone().requires_grad_() for tensor in tensors)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_lasso_has_the_derivatives_of_its_solution(dtype):
+    A, y = problem(dtype, 5, 3, 2)
+    arguments = learnable(A, y, torch.tensor([3.0, 4.0], dtype=REAL))
+
+    def f(A: Tensor, y: Tensor, eps: Tensor) -> Tensor:
+        return solve("fista", A, y, eps=eps, niter=1000, tol=1e-15).x
+
+    assert gradcheck(f, arguments, check_forward_ad=dtype == REAL)
+    assert gradgradcheck(lambda y, eps: f(A, y, eps).abs() ** 2, arguments[1:], fast_mode=True)
+
+
+def test_a_lasso_in_a_transform():
+    A, y = problem(batch=2)
+
+    def loss(y: Tensor) -> Tensor:
+        return solve("fista", A, y, eps=6.0, niter=2000, tol=1e-15).x.square().sum()
+
+    close(torch.func.vmap(torch.func.grad(loss))(y), torch.func.grad(loss)(y))
+
+
+def test_a_synthesis_operator_learns_too():
+    A, y = problem(batch=2)
+    S = torch.linalg.qr(torch.randn(6, 6, dtype=REAL)).Q[:, :4]
+
+    def f(A: Tensor, S: Tensor, y: Tensor) -> Tensor:
+        return solve("fista", A, y, SOp=torchlops.MatrixMult(S), eps=3.0, niter=2000, tol=1e-15).x
+
+    close(f(A, S, y), f(*learnable(A, S, y)).detach())
+    assert gradcheck(f, learnable(A, S, y), fast_mode=True)
+
+
+def test_basis_pursuit_has_the_derivatives_of_its_solution():
+    A, y = problem(REAL, 5, 3, 2)
+    options = {"iter_lim": 300, "opt_tol": 1e-13, "bp_tol": 1e-13}
+    sigma, tau = 0.9 * y.norm(dim=-1), torch.tensor([0.2, 0.3], dtype=REAL)
+
+    def to_residual(A: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
+        return solve("spgl1", A, y, sigma=sigma, **options).x
+
+    def to_radius(A: Tensor, y: Tensor) -> Tensor:
+        return solve("spgl1", A, y, sigma=0.0, tau=tau, **options).x
+
+    assert gradcheck(to_residual, learnable(A, y, sigma), fast_mode=True, atol=1e-4)
+    assert gradcheck(to_radius, learnable(A, y), fast_mode=True, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_matching_pursuit_has_the_derivatives_of_its_solution(dtype):
+    A, y = problem(dtype, 6, 4, 2)
+    f = lambda A, y: solve("omp", A, y).x  # noqa: E731
+    assert gradcheck(f, learnable(A, y), check_forward_ad=True)
+
+
+@pytest.mark.parametrize(
+    ("solver", "options"),
+    [
+        ("ista", {"niter": 5, "alpha": 0.03}), ("fista", {"niter": 5, "alpha": 0.03, "threshkind": "half", "eps": 0.5}),
+        ("fista", {"niter": 5, "alpha": 0.03, "threshkind": "soft-percentile", "perc": 50}), ("omp", {}), ("irls", {}),
+        ("irls", {"kind": "datamodel"}), ("splitbregman", {"niter_outer": 2, "niter_inner": 1}),
+    ],
+)  # fmt: skip
+def test_iterations_have_derivatives_as_they_run(solver, options):
+    A, y = problem()
+    f = lambda A, y: solve(solver, A, y, grad="unroll", **options).x  # noqa: E731
+    assert gradcheck(f, learnable(A, y), fast_mode=True)
+    close(f(A, y), f(*learnable(A, y)).detach())
+
+
+def test_the_step_and_the_thresholds_learn_where_iterations_are_differentiated():
+    A, y = problem()
+    a, e = torch.tensor(0.03, dtype=REAL), torch.tensor(0.4, dtype=REAL)
+    assert gradcheck(lambda a: solve("ista", A, y, alpha=a, niter=4, grad="unroll").x, learnable(a))
+    assert gradcheck(lambda e: solve("splitbregman", A, y, epsRL1s=[e], niter_outer=2, grad="unroll").x, learnable(e))
+
+
+def test_checkpoints_change_nothing():
+    A, y = problem()
+    grads = []
+    for every in (None, 3):
+        (leaf,) = learnable(y)
+        solve("fista", A, leaf, niter=8, grad="unroll", checkpoint_every=every).x.square().sum().backward()
+        grads.append(leaf.grad)
+    close(grads[0], grads[1], 1e-13)
+
+
+@pytest.mark.parametrize(
+    ("solver", "options"),
+    [
+        ("irls", {}), ("splitbregman", {}), ("ista", {"threshkind": "hard"}),
+        ("fista", {"decay": [1.0] * 60}), ("omp", {"niter_inner": 0}),
+    ],
+)  # fmt: skip
+def test_a_derivative_that_is_not_there_is_never_silently_missing(solver, options):
+    A, y = problem()
+    with pytest.raises(ValueError, match="grad='unroll'"):
+        solve(solver, A, *learnable(y), **options)
+    assert not solve(solver, A, *learnable(y), grad=None, **options).x.requires_grad
+
+
+def test_a_regulariser_that_learns_is_noticed():
+    A, y = problem()
+    R = torchlops.MatrixMult(torch.eye(6, dtype=REAL).requires_grad_())
+    with pytest.raises(ValueError, match="grad='unroll'"):
+        solve("splitbregman", A, y, RegsL1=[R])
