@@ -108,10 +108,17 @@ def main(output: Path) -> None:
             assert gains[what, name] > best - 0.15
         limits = (-1, 1) if what == "seismic events" else (0, 1)
         for axis, (title, image) in zip(row, shown.items(), strict=True):
-            axis.imshow(image, cmap="RdBu_r" if limits[0] else "gray", vmin=limits[0], vmax=limits[1])
+            seismic = what == "seismic events"
+            extent = (-1200, 1200, 0.768, 0) if seismic else None
+            cmap, aspect = ("RdBu_r", "auto") if seismic else ("gray", "equal")
+            axis.imshow(image, cmap=cmap, vmin=limits[0], vmax=limits[1], extent=extent, aspect=aspect)
             score = "" if title == "clean" else f": {decibels(image, truth):.1f} dB"
-            axis.set(title=title + score, xticks=[], yticks=[])
-        row[0].set_ylabel(what)
+            axis.set(title=title + score)
+            if seismic:
+                axis.set(xlabel="offset / m")
+            else:
+                axis.set(xticks=[], yticks=[])
+        row[0].set_ylabel("time / s" if seismic else what)
     figure.savefig(output / "wavelets.png", dpi=80)
     plt.close(figure)
     assert gains["seismic events", "curvelets"] > gains["seismic events", "wavelets"] + 1
