@@ -5,7 +5,8 @@ gradient ``G`` and the second derivatives ``D``, and rounded corners of the abso
 ``w2`` be? The error of the minimiser on training photographs is differentiated with respect to both, by the implicit
 function theorem: ``dx/dw = -H^-1 d^2J/dx dw``. Hessian ``H`` and mixed derivative are products of ``torch.func``
 through the operators, and no iteration of the solver is stored. The learned weights then restore photographs that they
-have not seen. Through PyLops's TorchOperator these second derivatives are silently zero.
+have not seen. Through PyLops's TorchOperator reverse over reverse mode gives a Hessian of zero without an error, and
+forward over reverse mode raises.
 """
 
 from __future__ import annotations

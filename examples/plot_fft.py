@@ -2,8 +2,8 @@
 
 A detector in the far field counts photons: it sees ``|F (m * x)|``, and the phase is lost. Of a photograph seen
 through six known random phase masks ``m``, all of which go through one ``FFT2D`` as a batch, L-BFGS finds the
-photograph again. The chain, a complex operator between a product and a magnitude, is differentiated as it stands,
-from a real image to real data; PyLops's TorchOperator refuses real tensors for a complex operator.
+photograph again. The chain, a complex operator between a product and a magnitude, is differentiated as it stands, from
+a real image to real data. PyLops's TorchOperator takes the masks one by one, in a Python loop.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def main(output: Path, steps: int = 250) -> None:
     data = clean + 0.1 * clean.std() * torch.from_numpy(generator.standard_normal(clean.shape))
 
     dh = OFFSETS[1] - OFFSETS[0]  # a parabolic axis takes seconds a metre squared, times this step
-    guess = torch.tensor([0.004, 0.035, 0.156]).double()  # moveouts in s
+    guess = torch.tensor([0.004, 0.035, 0.156], dtype=torch.float64)  # moveouts in s
     learned = guess.clone().requires_grad_()
     panels = torch.zeros(8, 3, NT, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([{"params": [panels], "lr": 0.05}, {"params": [learned], "lr": 0.002}])
@@ -84,7 +84,7 @@ def main(output: Path, steps: int = 250) -> None:
     with torch.no_grad():
         before, after = separate(guess), separate(learned)
     print(
-        f"moveouts / ms: true {1000 * moveouts}, guessed {1000 * guess.numpy()}, learned {history[-1].numpy().round(1)}"
+        f"moveouts / ms: true {1000 * moveouts}, guessed {1000 * guess.numpy()}, learned {history[-1].numpy().round(2)}"
     )
     print(f"misfit {before[2]:.3f} -> {after[2]:.3f} (noise 0.1)")
     print(f"error of the primaries {before[1]:.3f} -> {after[1]:.3f}")
