@@ -177,7 +177,7 @@ class IRLS(SparseSolver):
     def _modulus(v: Tensor, is_complex: bool) -> Tensor:
         if not is_complex:
             return v.abs()
-        pairs = v.unflatten(-1, (-1, 2))
+        pairs = v.reshape(*v.shape[:-1], v.shape[-1] // 2, 2)
         square = (pairs * pairs).sum(-1)
         positive = square > 0
         size = torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
