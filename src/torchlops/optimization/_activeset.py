@@ -41,7 +41,8 @@ class OnSupport(Equation):
 
     def derivative(self, rhs: Tensor, damp: Any, x: Tensor) -> Tensor:
         new = self.again(rhs, damp, x)
-        return new - _constant(new)
+        zero: Tensor = new - _constant(new)
+        return zero
 
     def again(self, rhs: Tensor, damp: Any, x: Tensor) -> Tensor:  # noqa: ARG002
         """Return the solution as a function of the data and of all tensors, given its constant value ``x``."""

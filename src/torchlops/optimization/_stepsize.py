@@ -60,4 +60,5 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
 
 
 def _norm(v: Tensor, axes: tuple[int, ...]) -> Tensor:
-    return torch.linalg.vector_norm(v, dim=axes, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(v, dim=axes, keepdim=True)
+    return length

@@ -162,7 +162,8 @@ class IRLS(SparseSolver):
             return self.adjoint(y)
         size = self.x.shape[-1]
         rows = y.shape[-1] - size
-        return self.adjoint(y.narrow(-1, 0, rows)) + self._damp * y.narrow(-1, rows, size)
+        x: Tensor = self.adjoint(y.narrow(-1, 0, rows)) + self._damp * y.narrow(-1, rows, size)
+        return x
 
     def _weights(self, v: Tensor, of_model: bool) -> Tensor:
         """Return the square roots of the weights."""
