@@ -188,8 +188,8 @@ def test_shrinkage_does_the_iterations_of_pylops(solver, kind, dtype):
     x, out = loop(solver, A, y, **{**options, **theirs})
     result = solve(solver, A, y, **options)
     close(result.x, x, 1e-10)
-    assert result.iiter == out[0][1]
-    assert len(result.cost) == len(out[0][2])
+    assert [int(i) for i in result.iters] == [entry[1] for entry in out]
+    assert len(result.cost) == max(len(entry[2]) for entry in out)
 
 
 def test_matching_pursuits_find_the_columns_that_pylops_finds():
@@ -351,11 +351,11 @@ def learnable(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_lasso_has_the_derivatives_of_its_solution(dtype):
-    A, y = problem(dtype, 5, 3, 2)
+    A, y = problem(dtype, 4, 2, 2)
     arguments = learnable(A, y, torch.tensor([3.0, 4.0], dtype=REAL))
 
     def f(A: Tensor, y: Tensor, eps: Tensor) -> Tensor:
-        return solve("fista", A, y, eps=eps, niter=1000, tol=1e-15).x
+        return solve("fista", A, y, eps=eps, niter=300, tol=1e-15).x
 
     assert gradcheck(f, arguments, check_forward_ad=dtype == REAL)
     assert gradgradcheck(lambda y, eps: f(A, y, eps).abs() ** 2, arguments[1:], fast_mode=True)

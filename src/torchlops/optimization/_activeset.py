@@ -36,11 +36,13 @@ class OnSupport(Equation):
     def solve(self, rhs: Tensor, damp: Any, x0: Tensor | None) -> Tensor:
         solver = self.solver
         self._run(solver, rhs, damp, x0)
-        return solver._as_array(solver.x, self.A.dims, solver._model_dtype)
+        x: Tensor = solver._as_array(solver.x, self.A.dims, solver._model_dtype)
+        return x
 
     def derivative(self, rhs: Tensor, damp: Any, x: Tensor) -> Tensor:
         new = self.again(rhs, damp, x)
-        return new - _constant(new)
+        zero: Tensor = new - _constant(new)
+        return zero
 
     def again(self, rhs: Tensor, damp: Any, x: Tensor) -> Tensor:  # noqa: ARG002
         """Return the solution as a function of the data and of all tensors, given its constant value ``x``."""
@@ -110,6 +112,10 @@ _EQUATIONS.update({"on support": OnSupport, "lasso": Lasso, "basis pursuit": Bas
 
 class _Restricted(LinearOperator):
     """``A`` on the support of ``x``, stacked with ``sqrt(weight) T``, where ``T^H T = D``."""
+
+    support: Tensor
+    turn: Tensor
+    A: LinearOperator
 
     def __init__(self, A: LinearOperator, x: Tensor, weight: Any) -> None:
         rows, columns = A.shape

@@ -35,7 +35,7 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
         old, beta = torch.zeros_like(v), v.abs().new_zeros(())
         v = v / _norm(v, axes)
         diagonal, off = [], []
-        bound = torch.zeros(())
+        bound: Tensor = torch.zeros(())
         for k in range(1, min(niter, 2 * A.shape[1]) + 1):
             w = A._run(A._run(v, False), True).to(v.dtype) - beta * old
             alpha = (v.conj() * w).sum(axes, keepdim=True).real
@@ -60,4 +60,5 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
 
 
 def _norm(v: Tensor, axes: tuple[int, ...]) -> Tensor:
-    return torch.linalg.vector_norm(v, dim=axes, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(v, dim=axes, keepdim=True)
+    return length

@@ -162,7 +162,8 @@ class IRLS(SparseSolver):
             return self.adjoint(y)
         size = self.x.shape[-1]
         rows = y.shape[-1] - size
-        return self.adjoint(y.narrow(-1, 0, rows)) + self._damp * y.narrow(-1, rows, size)
+        x: Tensor = self.adjoint(y.narrow(-1, 0, rows)) + self._damp * y.narrow(-1, rows, size)
+        return x
 
     def _weights(self, v: Tensor, of_model: bool) -> Tensor:
         """Return the square roots of the weights."""
@@ -177,7 +178,7 @@ class IRLS(SparseSolver):
     def _modulus(v: Tensor, is_complex: bool) -> Tensor:
         if not is_complex:
             return v.abs()
-        pairs = v.unflatten(-1, (-1, 2))
+        pairs = v.reshape(*v.shape[:-1], v.shape[-1] // 2, 2)
         square = (pairs * pairs).sum(-1)
         positive = square > 0
         size = torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -54,13 +54,14 @@ class ISTA(SparseSolver):
     equation = "lasso"
     weight_name = "eps"
     has_first_cost = False
-    vectors = ("Ax",)
-    scalars = ("alpha_each", "update", "first", "rnorm")
+    vectors: ClassVar[tuple[str, ...]] = ("Ax",)
+    scalars: ClassVar[tuple[str, ...]] = ("alpha_each", "update", "first", "rnorm")
     _columns_of_residual = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._Op_alone, self.SOp = self.Op, None
+        self._Op_alone = self.Op
+        self.SOp: Any = None
 
     def setup(
         self,

@@ -136,7 +136,7 @@ class SPGL1(ISTA):
 
             adjoint_SOp = aslinearoperator(SOp).H
             x0 = self._compose(adjoint_SOp, x0)
-        result: Any = self._solve(
+        result: SPGL1Result = self._solve(
             y, x0, show, itershow, damp=sigma, tau=tau, iter_lim=iter_lim, opt_tol=opt_tol, bp_tol=bp_tol,
             n_prev_vals=n_prev_vals,
         )  # fmt: skip
@@ -261,7 +261,8 @@ class SPGL1(ISTA):
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vecdot(a, b).unsqueeze(-1)
+    product: Tensor = torch.linalg.vecdot(a, b).unsqueeze(-1)
+    return product
 
 
 def _root(a: Tensor) -> Tensor:

@@ -238,11 +238,11 @@ class SplitBregman(SparseSolver):
         return alike and super()._treats_alike(x)
 
     def _split(self, v: Tensor) -> tuple[Tensor, ...]:
-        return v.split(self.widths, -1)
+        return torch.split(v, self.widths, -1)
 
     def _split_L2(self) -> tuple[Tensor, ...]:
         width = 2 if self._model_dtype.is_complex else 1
-        return self.of_L2.split([R.shape[0] * width for R in self.RegsL2], -1) if self.RegsL2 else ()
+        return torch.split(self.of_L2, [R.shape[0] * width for R in self.RegsL2], -1) if self.RegsL2 else ()
 
     def _note(self) -> None:
         """Append the cost."""
