@@ -74,11 +74,20 @@ def test_promise_of_compile(case: Case) -> None:
     testing.check_compile(case.make())
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.tensors], ids=lambda case: case.name)
-@pytest.mark.parametrize("promise", testing.BUILDER_PROMISES)
+WITH_TENSORS = [case for case in CASES if case.tensors]
+
+
+@pytest.mark.parametrize("case", WITH_TENSORS, ids=lambda case: case.name)
+@pytest.mark.parametrize("promise", [promise for promise in testing.BUILDER_PROMISES if promise != "compiled_building"])
 def test_promise_of_tensors(case: Case, promise: str) -> None:
     _skip_if_opted_out(case, promise)
     testing.BUILDER_PROMISES[promise](case.make, case.tensors)
+
+
+@pytest.mark.parametrize("case", _spread(WITH_TENSORS, MOST_COMPILED), ids=lambda case: case.name)
+def test_promise_of_compiled_building(case: Case) -> None:
+    _skip_if_opted_out(case, "compiled_building")
+    testing.BUILDER_PROMISES["compiled_building"](case.make, case.tensors)
 
 
 @every_case

@@ -1,5 +1,28 @@
 """Solvers of inverse problems: batched, preconditioned and differentiable."""
 
 from torchlops.optimization.basic import bicgstab, cg, cgls, gmres, lsmr, lsqr, minres
+from torchlops.optimization.leastsquares import (
+    normal_equations_inversion,
+    preconditioned_inversion,
+    regularized_inversion,
+)
+from torchlops.optimization.sparsity import fista, irls, ista, omp, spgl1, splitbregman
 
-__all__ = ["bicgstab", "cg", "cgls", "gmres", "lsmr", "lsqr", "minres"]
+__all__ = [
+    "bicgstab",
+    "cg",
+    "cgls",
+    "fista",
+    "gmres",
+    "irls",
+    "ista",
+    "lsmr",
+    "lsqr",
+    "minres",
+    "normal_equations_inversion",
+    "omp",
+    "preconditioned_inversion",
+    "regularized_inversion",
+    "spgl1",
+    "splitbregman",
+]
