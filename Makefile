@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
 
 test: lint types $(VENV)/.test
-	$(RUN) -m pytest -n 2
+	$(RUN) -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.test
 	$(RUN) -m ruff format --check .
