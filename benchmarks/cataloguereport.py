@@ -39,7 +39,8 @@ def slower_than_numba(records: Sequence[Record]) -> list[str]:
     for record in records:
         ratios = [faster(record, mode, "numba") for mode in ("forward", "adjoint")]
         if record["rival"] and any(ratio and ratio < 1 for ratio in ratios):
-            found.append(f"{record['operator']} {record['dtype']} ({' and '.join(times(ratio) for ratio in ratios)})")
+            why = f": {record['why']}" if record["why"] else ""
+            found.append(f"{record['operator']} ({' and '.join(times(ratio) for ratio in ratios)}{why})")
     return found
 
 
