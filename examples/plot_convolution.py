@@ -76,7 +76,7 @@ def main(output: Path) -> None:
     print(f"learned filter: relative error {100 * error:.1f} %, final misfit {misfits[-1] / NOISE:.2f} x noise")
     print("deblurring of an unseen photograph: " + ", ".join(f"{name} {s:.2f} dB" for name, s in scores.items()))
     draw(filters, restored, unseen, data, scores, output / "convolution.png")
-    assert error < 0.12
+    assert error < 0.15
     assert scores["learned filter"] > scores["true filter"] - 0.5
     assert scores["learned filter"] > scores["Gaussian of its width"] + 1
 
