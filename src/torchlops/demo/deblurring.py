@@ -182,7 +182,8 @@ def train(network: UnrolledNetwork, psf: Tensor, samples: Sequence[Sample], step
     """Train on patches of the samples; return the losses, smoothed absolute errors in grey values."""
     A = blur((PATCH, PATCH), psf)
     optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max(steps, 2), pct_start=0.1)
+    total = max(steps, 4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=total, pct_start=max(0.1, 2 / total))
     losses = []
     for _ in range(steps):
         patches = [_random_patch(samples[_random(len(samples))]) for _ in range(BATCH)]
