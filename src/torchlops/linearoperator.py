@@ -303,8 +303,7 @@ class LinearOperator(nn.Module):
         """Return the matrix of the operator: a NumPy array, or with ``backend="torch"`` a tensor with its graph."""
         if backend not in ("numpy", "torch"):
             raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
-        tensors = self._all_tensors()
-        device = tensors[0].device if tensors else None
+        device = self._device()
         dtype = self._torch_dtype()
         rows, columns = self.shape
         if rows < columns and self.clinear:
@@ -559,6 +558,11 @@ class LinearOperator(nn.Module):
 
     def _all_tensors(self) -> tuple[Tensor, ...]:
         return (*self.parameters(), *self.buffers())
+
+    def _device(self) -> torch.device | None:
+        """Return where the tensors of this operator are; None, which is the default device, where it has none."""
+        tensors = self._all_tensors()
+        return tensors[0].device if tensors else None
 
     def _given_tensors(self) -> list[Tensor]:
         """Return the floating and complex tensors that this operator and its parts were built from.

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -665,6 +665,13 @@ def _solve_uncompiled(
 
 _OF_EACH = ("active", "iters", "status_code", "_finite_input", "ynorm", "_damp")
 _HINT = "A wrong adjoint also shows like this: torchlops.dottest(A) finds one out."
+
+
+def with_callback(solver: Any, callback: Callable[[Any], None] | None) -> Any:
+    """Return ``solver``, which calls ``callback`` after each step, if there is one."""
+    if callback is not None:
+        solver.callback = callback
+    return solver
 
 
 def norm_of(x: Tensor) -> Tensor:

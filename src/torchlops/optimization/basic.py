@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from torchlops.optimization.basesolver import with_callback
 from torchlops.optimization.cls_bicgstab import BiCGSTAB
 from torchlops.optimization.cls_cg import CG, CGResult
 from torchlops.optimization.cls_cgls import CGLS, CGLSResult
@@ -56,7 +57,7 @@ def cg(
         >>> x
         tensor([1.0000, 0.5000, 0.2500])
     """
-    solver = _with_callback(CG(Op, M=M, **how), callback)
+    solver = with_callback(CG(Op, M=M, **how), callback)
     result: CGResult = solver.solve(y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1)
     return result
 
@@ -105,7 +106,7 @@ def cgls(
         >>> torch.allclose(x, torch.tensor([-1.5, -0.5, 0.5, 1.5]), atol=1e-5)
         True
     """
-    solver = _with_callback(CGLS(Op, **how), callback)
+    solver = with_callback(CGLS(Op, **how), callback)
     result: CGLSResult = solver.solve(
         y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1, gtol=gtol
     )
@@ -153,7 +154,7 @@ def lsqr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25])), istop
         (True, 1)
     """
-    solver = _with_callback(LSQR(Op, **how), callback)
+    solver = with_callback(LSQR(Op, **how), callback)
     result: LSQRResult = solver.solve(y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow)
     return result
 
@@ -195,7 +196,7 @@ def lsmr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25]))
         True
     """
-    solver = _with_callback(LSMR(Op, **how), callback)
+    solver = with_callback(LSMR(Op, **how), callback)
     result: LSMRResult = solver.solve(y, x0, damp, atol, btol, conlim, niter, False, False, show, itershow)
     return result
 
@@ -240,7 +241,7 @@ def minres(
         >>> torch.allclose(minres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver = _with_callback(MINRES(Op, M=M, **how), callback)
+    solver = with_callback(MINRES(Op, M=M, **how), callback)
     result: CGResult = solver.solve(y, x0, niter, damp, tol, False, show, itershow, rtol=rtol, rtol1=rtol1)
     return result
 
@@ -289,7 +290,7 @@ def gmres(
         >>> torch.allclose(gmres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver = _with_callback(GMRES(Op, M=M, restart=restart, flexible=flexible, **how), callback)
+    solver = with_callback(GMRES(Op, M=M, restart=restart, flexible=flexible, **how), callback)
     result: CGResult = solver.solve(y, x0, niter, damp, tol, False, show, itershow, rtol=rtol, rtol1=rtol1)
     return result
 
@@ -334,12 +335,6 @@ def bicgstab(
         >>> torch.allclose(bicgstab(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver = _with_callback(BiCGSTAB(Op, M=M, **how), callback)
+    solver = with_callback(BiCGSTAB(Op, M=M, **how), callback)
     result: CGResult = solver.solve(y, x0, niter, damp, tol, False, show, itershow, rtol=rtol, rtol1=rtol1)
     return result
-
-
-def _with_callback(solver: Any, callback: Callable[[Any], None] | None) -> Any:
-    if callback is not None:
-        solver.callback = callback
-    return solver

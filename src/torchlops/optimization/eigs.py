@@ -606,8 +606,7 @@ class _Flat:
 
     def __init__(self, A: LinearOperator, as_real: bool) -> None:
         self.A = A
-        tensors = A._all_tensors()
-        self.device = tensors[0].device if tensors else torch.device("cpu")
+        self.device = A._device() or torch.device("cpu")
         dtype = A._torch_dtype()
         if dtype in HALF_PRECISIONS:
             dtype = torch.complex64 if dtype.is_complex else torch.float32

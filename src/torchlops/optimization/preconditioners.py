@@ -132,9 +132,8 @@ class CirculantPreconditioner(_Preconditioner):
         if A.dims != A.dimsd:
             raise ValueError(f"models and data must have the same shape, got {A.dims} and {A.dimsd}")
         self.axes = tuple(range(-len(A.dims), 0))
-        tensors = A._all_tensors()
         with torch.no_grad():
-            impulse = torch.zeros(A.dims, dtype=A._torch_dtype(), device=tensors[0].device if tensors else None)
+            impulse = torch.zeros(A.dims, dtype=A._torch_dtype(), device=A._device())
             middle = tuple(size // 2 for size in A.dims)
             impulse[middle] = 1
             response = A._run(impulse, False).roll([-shift for shift in middle], self.axes)
@@ -189,10 +188,8 @@ class NystromPreconditioner(_Preconditioner):
         if shift <= 0:
             raise ValueError(f"shift must be positive, got {shift}")
         dtype = A._torch_dtype()
-        tensors = A._all_tensors()
         with torch.no_grad():
-            device = tensors[0].device if tensors else torch.device("cpu")
-            start = torch.randn(size, rank, dtype=dtype, generator=generator).to(device)
+            start = torch.randn(size, rank, dtype=dtype, generator=generator).to(A._device() or torch.device("cpu"))
             test = torch.linalg.qr(start).Q
             sketch = A._run(test.mT.reshape(rank, *A.dims).contiguous(), False).reshape(rank, size).mT
             tiny = torch.finfo(dtype).eps * torch.linalg.matrix_norm(sketch)
@@ -225,6 +222,5 @@ def _common(x: Tensor, tensor: Tensor) -> torch.dtype:
 
 
 def _random_signs(A: LinearOperator, count: int, generator: torch.Generator | None) -> Any:
-    tensors = A._all_tensors()
     signs = torch.randint(0, 2, (count, *A.dims), generator=generator) * 2 - 1
-    return signs.to(A._torch_dtype()).to(tensors[0].device if tensors else None)
+    return signs.to(A._torch_dtype()).to(A._device())

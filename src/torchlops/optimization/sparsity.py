@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torchlops.optimization._sparsesolver import SparseResult
-from torchlops.optimization.basesolver import Solver
+from torchlops.optimization.basesolver import Solver, with_callback
 from torchlops.optimization.cls_irls import IRLS, IRLSResult
 from torchlops.optimization.cls_ista import FISTA, ISTA
 from torchlops.optimization.cls_omp import OMP
@@ -63,7 +63,7 @@ def irls(
         tensor([2., 0., 0.], dtype=torch.float64)
     """
     how = {name: kwargs_solver.pop(name) for name in _HOW if name in kwargs_solver}
-    return _with_callback(IRLS(Op, **how), callback).solve(  # type: ignore[no-any-return]
+    return with_callback(IRLS(Op, **how), callback).solve(  # type: ignore[no-any-return]
         y, x0, nouter, threshR, epsR, epsI, tolIRLS, kind, warm, engine, preallocate, show, itershow, **kwargs_solver
     )
 
@@ -111,7 +111,7 @@ def omp(
         >>> omp(torchlops.Identity(3), torch.tensor([1.0, -3.0, 2.0]), niter_outer=2).x
         tensor([ 0., -3.,  2.])
     """
-    return _with_callback(OMP(Op, **how), callback).solve(  # type: ignore[no-any-return]
+    return with_callback(OMP(Op, **how), callback).solve(  # type: ignore[no-any-return]
         y, niter_outer, niter_inner, sigma, normalizecols, Opbasis, optimal_coeff, preallocate, show, itershow,
         rtol=rtol, rtol1=rtol1,
     )  # fmt: skip
@@ -169,7 +169,7 @@ def ista(
         tensor([[ 2.5000,  0.0000],
                 [-0.5000,  3.5000]])
     """
-    return _with_callback(ISTA(Op, **how), callback).solve(  # type: ignore[no-any-return]
+    return with_callback(ISTA(Op, **how), callback).solve(  # type: ignore[no-any-return]
         y, x0, niter, SOp, eps, alpha, eigsdict, tol, threshkind, perc, decay, monitorres, preallocate, show, itershow,
         rtol=rtol, rtol1=rtol1,
     )  # fmt: skip
@@ -227,7 +227,7 @@ def fista(
         tensor([[ 2.5000,  0.0000],
                 [-0.5000,  3.5000]])
     """
-    return _with_callback(FISTA(Op, **how), callback).solve(  # type: ignore[no-any-return]
+    return with_callback(FISTA(Op, **how), callback).solve(  # type: ignore[no-any-return]
         y, x0, niter, SOp, eps, alpha, eigsdict, tol, threshkind, perc, decay, monitorres, preallocate, show, itershow,
         rtol=rtol, rtol1=rtol1,
     )  # fmt: skip
@@ -263,7 +263,7 @@ def spgl1(
         tensor([2., 0., 0.])
     """
     how = {name: kwargs_spgl1.pop(name) for name in _HOW if name in kwargs_spgl1}
-    solver = _with_callback(SPGL1(Op, **how), kwargs_spgl1.pop("callback", None))
+    solver = with_callback(SPGL1(Op, **how), kwargs_spgl1.pop("callback", None))
     return solver.solve(y, x0, SOp, tau, sigma, show, **kwargs_spgl1)  # type: ignore[no-any-return]
 
 
@@ -328,13 +328,7 @@ def splitbregman(
         tensor([0.1600, 0.2000, 3.0000, 3.0400], dtype=torch.float64)
     """
     how = {name: kwargs_lsqr.pop(name) for name in _HOW if name in kwargs_lsqr}
-    return _with_callback(SplitBregman(Op, **how), callback).solve(  # type: ignore[no-any-return]
+    return with_callback(SplitBregman(Op, **how), callback).solve(  # type: ignore[no-any-return]
         y, RegsL1, x0, niter_outer, niter_inner, RegsL2, dataregsL2, mu, epsRL1s, epsRL2s, tol, tau, restart, engine,
         preallocate, show, itershow, show_inner, rtol=rtol, rtol1=rtol1, **kwargs_lsqr,
     )  # fmt: skip
-
-
-def _with_callback(solver: Any, callback: Callable[[Any], None] | None) -> Any:
-    if callback is not None:
-        solver.callback = callback
-    return solver

@@ -104,8 +104,7 @@ class Draw:
     """Draws the same normal numbers every time, on the device of an operator."""
 
     def __init__(self, A: LinearOperator) -> None:
-        tensors = A._all_tensors()
-        self.device = tensors[0].device if tensors else torch.get_default_device()
+        self.device = A._device() or torch.get_default_device()
         self._generator = torch.Generator().manual_seed(20240229)
 
     def __call__(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

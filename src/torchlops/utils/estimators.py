@@ -125,9 +125,7 @@ def _prepare(Op: Any, neval: int | None, backend: str) -> tuple[int, int, dict[s
         raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
     neval = max(1, round(size * 0.1)) if neval is None else neval
     _at_least_one(neval, neval)
-    tensors = Op._all_tensors()
-    device = tensors[0].device if tensors else None
-    return size, neval, {"dtype": real_dtype(Op._torch_dtype()), "device": device}
+    return size, neval, {"dtype": real_dtype(Op._torch_dtype()), "device": Op._device()}
 
 
 def _sample(sampler: str, size: int, count: int, options: dict[str, Any]) -> Tensor:
