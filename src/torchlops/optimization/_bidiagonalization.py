@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops.optimization._vectors import Scalar, axpy, norm, ratio, scale, sqrt, squared_norm, where
+from torchlops.optimization._vectors import Scalar, axpy, norm, ratio, reciprocal, scale, sqrt, squared_norm, where
 from torchlops.optimization.basesolver import Solver, Status
 
 
@@ -96,10 +96,10 @@ class BidiagonalizationSolver(Solver):
             self.u = self.y - self.forward(self.x)
         self.beta = norm(self.u)
         self.bnorm = self.beta
-        self.u = scale(self.u, ratio(1.0, self.beta))
+        self.u = scale(self.u, reciprocal(self.beta))
         self.v = self._multiply_adjoint(self.u)
         self.alpha = norm(self.v)
-        self.v = scale(self.v, ratio(1.0, self.alpha))
+        self.v = scale(self.v, reciprocal(self.alpha))
         self.arnorm0 = self.alpha * self.beta
         self.cost.append(self._data_residual(self.beta))
         self.active = self.active & (self.arnorm0 > 0)
@@ -110,13 +110,13 @@ class BidiagonalizationSolver(Solver):
         u = self._multiply(self.v)
         if self.iiter == 1:
             self._check_adjoint(u, self.u, self.alpha)
-        self.u = axpy(u, -self.alpha, self.u)
+        self.u = axpy(u, self.alpha, self.u, -1)
         self.beta = norm(self.u)
-        self.u = scale(self.u, ratio(1.0, self.beta))
+        self.u = scale(self.u, reciprocal(self.beta))
         v = self._multiply_adjoint(self.u)
-        self.v = axpy(v, -self.beta, self.v)
+        self.v = axpy(v, self.beta, self.v, -1)
         self.alpha = norm(self.v)
-        self.v = scale(self.v, ratio(1.0, self.alpha))
+        self.v = scale(self.v, reciprocal(self.alpha))
 
     def _data_residual(self, rnorm: Scalar) -> Scalar:
         """Return ``||y - A x||``, given the norm of the residual with the damping."""
@@ -127,23 +127,24 @@ class BidiagonalizationSolver(Solver):
     ) -> None:
         """Keep the estimates of the active samples, and stop those that meet a rule."""
         now = (rnorm, arnorm, anorm, acond, xnorm)
-        if start:
-            self.estimates = torch.cat(now, -1) if isinstance(rnorm, Tensor) else now
-            return
         kept = torch.cat(now, -1) if isinstance(rnorm, Tensor) else now
+        if start:
+            self.estimates = kept
+            return
         self.estimates = where(self.active, kept, self.estimates)
         self.cost.append(where(self.active, self._data_residual(rnorm), self.cost[-1]))
         fitted, normal, singular = self._rules(*now)
-        done = fitted | normal | singular
-        self.active = self.active & ~done if isinstance(done, Tensor) else self.active and not done
+        if isinstance(fitted, Tensor):
+            self.active = self.active > (fitted | normal | singular)
+        else:
+            self.active = self.active and not (fitted or normal or singular)
 
     def _rules(self, rnorm: Scalar, arnorm: Scalar, anorm: Scalar, acond: Scalar, xnorm: Scalar) -> tuple[Any, ...]:
         rounding = torch.finfo(self.x.dtype).eps / 2
-        size = anorm * xnorm
-        fitted = rnorm <= (self.btol * self.bnorm + self.atol * size) + rounding * (self.bnorm + size)
-        normal = arnorm <= max(self.atol, rounding) * anorm * rnorm
-        singular = acond * max(1 / self.conlim if self.conlim > 0 else 0.0, rounding) >= 1
-        return fitted, normal, singular
+        fitted = rnorm <= (self.btol + rounding) * self.bnorm + (self.atol + rounding) * (anorm * xnorm)
+        normal = arnorm <= max(self.atol, rounding) * (anorm * rnorm)
+        limit = 1 / rounding if self.conlim <= 0 else min(self.conlim, 1 / rounding)
+        return fitted, normal, acond >= limit
 
     def _unpacked(self) -> tuple[Scalar, ...]:
         """Return the five estimates."""

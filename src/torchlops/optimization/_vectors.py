@@ -66,20 +66,22 @@ def _is_one_problem(a: Tensor) -> bool:
     return a.ndim == 1 and a.is_cpu and not torch.is_grad_enabled()
 
 
-def axpy(x: Tensor, alpha: Scalar, p: Tensor) -> Tensor:
-    """Return ``x + alpha p``: in place of ``x`` where no graph is recorded."""
+def axpy(x: Tensor, alpha: Scalar, p: Tensor, sign: int = 1) -> Tensor:
+    """Return ``x + sign alpha p``: in place of ``x`` where no graph is recorded."""
     if torch.is_grad_enabled():
-        return torch.add(x, alpha * p)
-    return x.addcmul_(p, alpha.to(x.dtype)) if isinstance(alpha, Tensor) else x.add_(p, alpha=alpha)
+        return torch.add(x, alpha * p, alpha=sign)
+    if isinstance(alpha, Tensor):
+        return x.addcmul_(p, alpha.to(x.dtype), value=sign)
+    return x.add_(p, alpha=sign * alpha)
 
 
-def xpay(s: Tensor, beta: Scalar, p: Tensor) -> Tensor:
-    """Return ``s + beta p``: in place of ``p`` where no graph is recorded."""
+def xpay(s: Tensor, beta: Scalar, p: Tensor, sign: int = 1) -> Tensor:
+    """Return ``s + sign beta p``: in place of ``p`` where no graph is recorded."""
     if torch.is_grad_enabled():
-        return torch.add(s, beta * p)
+        return torch.add(s, beta * p, alpha=sign)
     if isinstance(beta, Tensor):
-        return torch.addcmul(s, p, beta.to(p.dtype), out=p)
-    return torch.add(s, p, alpha=beta, out=p)
+        return torch.addcmul(s, p, beta.to(p.dtype), value=sign, out=p)
+    return torch.add(s, p, alpha=sign * beta, out=p)
 
 
 def scale(p: Tensor, alpha: Scalar) -> Tensor:
@@ -106,6 +108,19 @@ def ratio(a: Scalar, b: Scalar) -> Scalar:
             b = torch.where(zero, 1.0, b)
         return torch.where(zero, 0.0, a / b)
     return a / b if b != 0 else 0.0 * a
+
+
+def reciprocal(b: Scalar) -> Scalar:
+    """Return ``1 / b`` of a norm, and where that is 0, something finite, which is to multiply zeros only.
+
+    >>> reciprocal(torch.tensor([2.0, 0.0])) * torch.tensor([1.0, 0.0])
+    tensor([0.5000, 0.0000])
+    """
+    if not isinstance(b, Tensor):
+        return 1.0 / b if b != 0 else 0.0
+    if torch.is_grad_enabled():
+        return ratio(1.0, b)
+    return b.clamp(min=torch.finfo(b.dtype).tiny).reciprocal_()
 
 
 def quotient(a: Scalar, b: Scalar, active: Scalar) -> Scalar:
@@ -145,4 +160,6 @@ def maximum(a: Scalar, b: Scalar) -> Scalar:
 
 def minimum(a: Scalar, b: Scalar) -> Scalar:
     """Return the smaller of two numbers, NaN where one is."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.minimum(a, b)
     return -maximum(-a, -b)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.optimization._vectors import inners, norm, squared_norm
+from torchlops.optimization._vectors import inners, maximum, norm, reciprocal, squared_norm, where
+from torchlops.optimization.basesolver import Status
 from torchlops.optimization.cls_cg import SquareSolver
 
 
@@ -21,8 +22,6 @@ class GMRES(SquareSolver):
     change from one iteration to the next (an inner solver, a network), for twice the memory. Iterations count the
     products with the operator; every ``restart`` of them there is one more.
 
-    The iterations themselves cannot be differentiated (``grad="unroll"``).
-
     See :class:`~torchlops.optimization.basesolver.Solver` for the other arguments.
 
     Args:
@@ -30,7 +29,9 @@ class GMRES(SquareSolver):
         flexible: Whether the preconditioner may change.
 
     Source: Y. Saad and M. H. Schultz, GMRES: a generalized minimal residual algorithm for solving nonsymmetric linear
-    systems, SIAM J. Sci. Stat. Comput. 7 (1986), 856-869; flexible: Y. Saad, SIAM J. Sci. Comput. 14 (1993), 461-469.
+    systems, SIAM J. Sci. Stat. Comput. 7 (1986), 856-869; flexible: Y. Saad, SIAM J. Sci. Comput. 14 (1993), 461-469;
+    norm of the residual without rotations: E. H. Ayachour, A fast implementation for GMRES method, J. Comput. Appl.
+    Math. 159 (2003), 269-283.
 
     Example:
         >>> import torch, torchlops
@@ -39,8 +40,8 @@ class GMRES(SquareSolver):
         True
     """
 
-    vectors = ("basis", "directions", "triangle", "rotation", "projected")
-    scalars = ("rr", "limit")
+    vectors = ("basis", "directions", "hessenberg", "null")
+    scalars = ("rr", "limit", "start", "square")
     keeps_complex = True
 
     def __init__(
@@ -56,9 +57,12 @@ class GMRES(SquareSolver):
         super().__init__(Op, callbacks, M, **how)
         if restart < 1:
             raise ValueError(f"restart must be 1 or more, got {restart}")
-        if self.grad == "unroll":
-            raise ValueError("GMRES is differentiated implicitly: grad='unroll' is not for it")
         self.restart, self.flexible = min(restart, self.Op.shape[1]), flexible
+
+    @property
+    def count(self) -> int:
+        """How many columns the Hessenberg matrix has."""
+        return self.null.shape[-1] - 1
 
     def _start(self) -> None:
         self._begin(self._residual())
@@ -66,17 +70,14 @@ class GMRES(SquareSolver):
     def _begin(self, r: Tensor) -> None:
         """Begin a cycle from the residual ``r`` of ``x``."""
         k, batch = self.restart, r.shape[:-1]
-        length = torch.as_tensor(norm(r), dtype=r.dtype, device=r.device).reshape(*batch, 1)
-        self.basis = r.new_zeros((*batch, k + 1, r.shape[-1]))
-        self.basis[..., 0, :] = r / torch.where(length == 0, 1.0, length)
-        self.directions = self.basis[..., :k, :].clone() if self.flexible else r.new_zeros((*batch, 0))
-        self.triangle = torch.eye(k, dtype=r.dtype, device=r.device).expand(*batch, k, k).clone()
-        self.rotation = torch.eye(k + 1, dtype=r.dtype, device=r.device).expand(*batch, k + 1, k + 1).clone()
-        self.projected = r.new_zeros((*batch, k + 1))
-        self.projected[..., :1] = length
-        self.count = 0
+        self.start = norm(r)
+        self.basis = _put(r.new_empty((*batch, k + 1, r.shape[-1])), 0, r * reciprocal(self.start))
+        self.directions = torch.empty_like(self.basis[..., :k, :] if self.flexible else r[..., :0])
+        self.hessenberg = r.new_zeros((*batch, k, k + 1))
+        self.null = r.new_ones((*batch, 1))
+        self.square = 0.0 * self.start + 1.0
         if not self.cost:
-            self._watch(squared_norm(r))
+            self._watch(self.start * self.start)
 
     def _iterate(self) -> None:
         if self.count == self.restart:
@@ -85,48 +86,49 @@ class GMRES(SquareSolver):
         j = self.count
         direction = self.precondition(self.basis[..., j, :].contiguous())
         if self.flexible:
-            self.directions[..., j, :] = direction
+            self.directions = _put(self.directions, j, direction)
         w = self._multiply(direction)
         basis = self.basis[..., : j + 1, :]
         column = inners(basis, w)
         w = w - (basis.mT @ column.unsqueeze(-1)).squeeze(-1)
         again = inners(basis, w)  # twice is enough (Kahan)
         w = w - (basis.mT @ again.unsqueeze(-1)).squeeze(-1)
-        below = torch.as_tensor(norm(w), dtype=w.dtype, device=w.device).reshape(*w.shape[:-1], 1)
-        self.basis[..., j + 1, :] = w / torch.where(below == 0, 1.0, below)
-        residual = self._rotate(j, column + again, below)
-        self.count += 1
-        self._watch(residual.item() ** 2 if not isinstance(self.active, Tensor) else residual**2)
+        self._append(column + again, w)
 
-    def _rotate(self, j: int, column: Tensor, below: Tensor) -> Tensor:
-        """Bring a column of the Hessenberg matrix to triangular form, and return the norm of the residual."""
-        rotated = (self.rotation[..., : j + 1, : j + 1] @ column.unsqueeze(-1)).squeeze(-1)
-        top = rotated[..., j:]
-        length = (top.abs() ** 2 + below.abs() ** 2).sqrt()
-        safe = torch.where(length == 0, 1.0, length)
-        c, s = top / safe, below / safe
-        active = torch.as_tensor(self.active, device=column.device)
-        still = torch.zeros_like(column)
-        still[..., j] = 1.0  # of a stopped sample: an equation whose solution is zero
-        rotated = torch.cat([rotated[..., :j], torch.where(length == 0, 1.0, length).to(c.dtype)], -1)
-        self.triangle[..., : j + 1, j] = torch.where(active, rotated, still)
-        row = self.rotation[..., j, : j + 2].clone()
-        last = torch.zeros_like(row)
-        last[..., j + 1] = 1.0
-        self.rotation[..., j, : j + 2] = c.conj() * row + s * last
-        self.rotation[..., j + 1, : j + 2] = -s * row + c * last
-        old = self.projected[..., j : j + 1].clone()
-        self.projected[..., j : j + 1] = torch.where(active, c.conj() * old, 0.0)
-        self.projected[..., j + 1 : j + 2] = torch.where(active, -s * old, old)
-        residual: Tensor = self.projected[..., j + 1 : j + 2].abs()
-        return residual
+    def _append(self, column: Tensor, w: Tensor) -> None:
+        """Append a column to the Hessenberg matrix, ``w`` to the basis, and watch the norm of the residual.
+
+        It is that of the first vector, times the first entry of the unit vector which is orthogonal to all columns:
+        ``null / sqrt(square)``, which grows by one entry with each column. A next vector that vanishes is taken
+        to be of a hundredth of the rounding of its column, so that no division is by zero.
+        """
+        j = self.count + 1
+        length = norm(w)
+        floor = norm(column) * (0.01 * torch.finfo(w.dtype).eps)
+        below = maximum(length, floor)
+        self.basis = _put(self.basis, j, w * reciprocal(below))
+        entry = (self.null * column).sum(-1, keepdim=True) * -reciprocal(below)
+        square = self.square + squared_norm(entry)
+        rr = self.start * self.start / square
+        self._stop((length <= floor) & (rr > self.limit), Status.BREAKDOWN)
+        grows = torch.as_tensor(self.active, device=w.device)
+        self.null = torch.cat([self.null, torch.where(grows, entry, 0.0)], -1)
+        below = torch.as_tensor(below, dtype=w.dtype, device=w.device).expand(*column.shape[:-1], 1)
+        column = torch.cat([column, below, column.new_zeros((*column.shape[:-1], self.restart - j))], -1)
+        unit = torch.zeros_like(column)
+        unit[..., j] = 1.0  # of a stopped sample: an equation whose solution is zero
+        self.hessenberg = _put(self.hessenberg, j - 1, torch.where(grows, column, unit))
+        self.square = where(self.active, square, self.square)
+        self._watch(self.start * self.start / self.square)
 
     def _current(self) -> Tensor:
         k = self.count
         if not k:
             return self.x
-        triangle, rhs = self.triangle[..., :k, :k], self.projected[..., :k].unsqueeze(-1)
-        weights: Tensor = torch.linalg.solve_triangular(triangle, rhs, upper=True).mT
+        # the residual of the small least-squares problem is known, and without its first row that is triangular
+        residual = self.null[..., 1 : k + 1].conj() * (self.start / self.square)
+        triangle = self.hessenberg[..., :k, 1 : k + 1].mT
+        weights: Tensor = torch.linalg.solve_triangular(triangle, -residual.unsqueeze(-1), upper=True).mT
         if self.flexible:
             return torch.add(self.x, (weights @ self.directions[..., :k, :]).squeeze(-2))
         return torch.add(self.x, self.precondition((weights @ self.basis[..., :k, :]).squeeze(-2)))
@@ -139,8 +141,16 @@ class GMRES(SquareSolver):
 
     def finalize(self, show: bool = False) -> None:
         self.x = self._current()
-        self.count = 0
+        self.null = self.null[..., :1]
         super().finalize(show)
 
     def _vector_count(self) -> tuple[int, int]:
         return (2 if self.flexible else 1) * (self.restart + 1) + 3, 1
+
+
+def _put(array: Tensor, index: int, row: Tensor) -> Tensor:
+    """Return ``array`` with ``row`` in its last axis but one: in place where no graph is recorded."""
+    if torch.is_grad_enabled():
+        return torch.cat([array[..., :index, :], row.unsqueeze(-2), array[..., index + 1 :, :]], -2)
+    array[..., index, :] = row
+    return array

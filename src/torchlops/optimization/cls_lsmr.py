@@ -6,18 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from torchlops.optimization._bidiagonalization import BidiagonalizationSolver
-from torchlops.optimization._vectors import (
-    Scalar,
-    axpy,
-    hypot,
-    maximum,
-    minimum,
-    norm,
-    quotient,
-    ratio,
-    sqrt,
-    xpay,
-)
+from torchlops.optimization._vectors import Scalar, axpy, hypot, maximum, minimum, norm, reciprocal, where, xpay
 
 
 class _LSMRResult(NamedTuple):
@@ -69,7 +58,7 @@ class LSMR(BidiagonalizationSolver):
     vectors = ("u", "v", "h", "hbar")
     scalars = (
         *BidiagonalizationSolver.scalars, "zetabar", "alphabar", "rho", "rhobar", "cbar", "sbar", "zeta",
-        "betadd", "betad", "rhodold", "tautildeold", "thetatilde", "d", "anorm2", "maxrbar", "minrbar",
+        "betadd", "betad", "rhodold", "tautildeold", "thetatilde", "damped", "anorm", "maxrbar", "minrbar",
     )  # fmt: skip
 
     def _start(self) -> None:
@@ -79,16 +68,18 @@ class LSMR(BidiagonalizationSolver):
         one = zero + 1.0
         self.zetabar, self.alphabar = self.arnorm0, self.alpha
         self.rho = self.rhobar = self.cbar = self.rhodold = one
-        self.sbar = self.zeta = self.betad = self.tautildeold = self.thetatilde = self.d = self.maxrbar = zero
+        self.sbar = self.zeta = self.betad = self.tautildeold = self.thetatilde = self.damped = self.maxrbar = zero
         self.betadd, self.minrbar = self.beta, zero + math.inf
-        self.anorm2 = self.alpha * self.alpha
+        self.anorm = self.alpha
 
     def _iterate(self) -> None:
         self._bidiagonalize()
-        chat, shat, alphahat = 1.0, 0.0, self.alphabar
+        alphahat, betaacute = self.alphabar, self.betadd
         if self.is_damped and not self.is_stacked:
             chat, shat, alphahat = _rotation(self.alphabar, self.rotated_damp)
-        rhoold = self.rho
+            betaacute = chat * self.betadd
+            self.damped = hypot(self.damped, shat * self.betadd)
+        inverse = reciprocal(self.rho * self.rhobar)
         c, s, self.rho = _rotation(alphahat, self.beta)
         thetanew, self.alphabar = s * self.alpha, c * self.alpha
 
@@ -97,28 +88,29 @@ class LSMR(BidiagonalizationSolver):
         self.cbar, self.sbar, self.rhobar = _rotation(rhotemp, thetanew)
         self.zeta, self.zetabar = self.cbar * self.zetabar, -self.sbar * self.zetabar
 
-        self.hbar = xpay(self.h, -ratio(thetabar * self.rho, rhoold * rhobarold), self.hbar)
-        self.x = axpy(self.x, quotient(self.zeta, self.rho * self.rhobar, self.active), self.hbar)
-        self.h = xpay(self.v, -ratio(thetanew, self.rho), self.h)
+        self.hbar = xpay(self.h, thetabar * self.rho * inverse, self.hbar, -1)
+        step = where(self.active, self.zeta * reciprocal(self.rho * self.rhobar), 0.0)
+        self.x = axpy(self.x, step, self.hbar)
+        self.h = xpay(self.v, thetanew * reciprocal(self.rho), self.h, -1)
 
         # the norm of the residual, by two more rotations of the right-hand side
-        betaacute, betacheck = chat * self.betadd, -shat * self.betadd
         betahat, self.betadd = c * betaacute, -s * betaacute
         thetatildeold = self.thetatilde
         ctilde, stilde, rhotilde = _rotation(self.rhodold, thetabar)
         self.thetatilde, self.rhodold = stilde * self.rhobar, ctilde * self.rhobar
         self.betad = ctilde * betahat - stilde * self.betad
-        self.tautildeold = ratio(zetaold - thetatildeold * self.tautildeold, rhotilde)
-        taud = ratio(self.zeta - self.thetatilde * self.tautildeold, self.rhodold)
-        self.d = self.d + betacheck * betacheck
-        rnorm = sqrt(self.d + (self.betad - taud) ** 2 + self.betadd * self.betadd)
+        self.tautildeold = (zetaold - thetatildeold * self.tautildeold) * reciprocal(rhotilde)
+        taud = (self.zeta - self.thetatilde * self.tautildeold) * reciprocal(self.rhodold)
+        rnorm = hypot(self.betad - taud, self.betadd)
+        if self.is_damped:
+            rnorm = hypot(rnorm, self.damped)
 
-        anorm = sqrt(self.anorm2 + self.beta * self.beta)
-        self.anorm2 = anorm * anorm + self.alpha * self.alpha
+        anorm = hypot(self.anorm, self.beta)
+        self.anorm = hypot(anorm, self.alpha)
         self.maxrbar = maximum(self.maxrbar, rhobarold)
         if self.iiter > 1:
             self.minrbar = minimum(self.minrbar, rhobarold)
-        acond = ratio(maximum(self.maxrbar, rhotemp), minimum(self.minrbar, rhotemp))
+        acond = maximum(self.maxrbar, rhotemp) * reciprocal(minimum(self.minrbar, rhotemp))
         self._estimate(rnorm, abs(self.zetabar), anorm, acond, norm(self.x))
 
     def _vector_count(self) -> tuple[int, int]:
@@ -135,4 +127,5 @@ class LSMR(BidiagonalizationSolver):
 def _rotation(a: Scalar, b: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """Return ``c, s, r`` with ``c a + s b = r`` and ``s a = c b``."""
     r = hypot(a, b)
-    return ratio(a, r), ratio(b, r), r
+    inverse = reciprocal(r)
+    return a * inverse, b * inverse, r

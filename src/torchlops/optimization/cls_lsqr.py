@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from torchlops.optimization._bidiagonalization import BidiagonalizationSolver
-from torchlops.optimization._vectors import axpy, hypot, norm, quotient, ratio, sqrt, squared_norm, xpay
+from torchlops.optimization._vectors import axpy, hypot, norm, reciprocal, scale, where, xpay
 
 
 class _LSQRResult(NamedTuple):
@@ -64,38 +64,40 @@ class LSQR(BidiagonalizationSolver):
     """
 
     vectors = ("u", "v", "w", "variance")
-    scalars = (*BidiagonalizationSolver.scalars, "rhobar", "phibar", "anorm2", "ddnorm", "psi2")
+    scalars = (*BidiagonalizationSolver.scalars, "rhobar", "phibar", "anorm", "inverse_norm", "psi")
 
     def _start(self) -> None:
         super()._start()
         self.w = self.v.clone()
         self.rhobar, self.phibar = self.alpha, self.beta
-        self.anorm2 = self.ddnorm = self.psi2 = 0.0 * self.arnorm0
+        self.anorm = self.inverse_norm = self.psi = 0.0 * self.arnorm0
         self.variance: Tensor | None = self.x * 0.0 if self.calc_var else None
 
     def _iterate(self) -> None:
         alpha = self.alpha
         self._bidiagonalize()
-        self.anorm2 = self.anorm2 + alpha * alpha + self.beta * self.beta + self.rotated_damp**2
+        self.anorm = hypot(self.anorm, hypot(alpha, self.beta))
         rhobar1 = self.rhobar
         if self.is_damped and not self.is_stacked:
+            self.anorm = hypot(self.anorm, self.rotated_damp)
             rhobar1 = hypot(self.rhobar, self.rotated_damp)
-            psi = ratio(self.rotated_damp, rhobar1) * self.phibar
-            self.psi2 = self.psi2 + psi * psi
-            self.phibar = ratio(self.rhobar, rhobar1) * self.phibar
+            inverse = reciprocal(rhobar1)
+            self.psi = hypot(self.psi, self.rotated_damp * inverse * self.phibar)
+            self.phibar = self.rhobar * inverse * self.phibar
         rho = hypot(rhobar1, self.beta)
-        c, s = ratio(rhobar1, rho), ratio(self.beta, rho)
+        inverse = reciprocal(rho)
+        c, s = rhobar1 * inverse, self.beta * inverse
         theta, self.rhobar = s * self.alpha, -c * self.alpha
         phi, self.phibar = c * self.phibar, s * self.phibar
+        rnorm = hypot(self.phibar, self.psi) if self.is_damped else self.phibar
 
-        self.ddnorm = self.ddnorm + ratio(squared_norm(self.w), rho * rho)
+        step = scale(self.w, where(self.active, inverse, 0.0))  # of stopped samples: none
+        self.inverse_norm = hypot(self.inverse_norm, norm(step))
         if self.variance is not None:
-            self.variance = axpy(self.variance, quotient(1.0, rho * rho, self.active), self.w * self.w)
-        self.x = axpy(self.x, quotient(phi, rho, self.active), self.w)
-        self.w = xpay(self.v, -ratio(theta, rho), self.w)
-        anorm = sqrt(self.anorm2)
-        rnorm = sqrt(self.phibar * self.phibar + self.psi2)
-        self._estimate(rnorm, self.alpha * abs(s * phi), anorm, anorm * sqrt(self.ddnorm), norm(self.x))
+            self.variance = axpy(self.variance, step, step)
+        self.x = axpy(self.x, phi, step)
+        self.w = xpay(self.v, theta, step, -1)
+        self._estimate(rnorm, self.alpha * abs(s * phi), self.anorm, self.anorm * self.inverse_norm, norm(self.x))
 
     def _vector_count(self) -> tuple[int, int]:
         return 5, 3  # x, v, w, variance, A^H u and y, u, A v

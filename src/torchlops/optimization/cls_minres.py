@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from torchlops.optimization._vectors import (
-    axpy,
-    hypot,
-    inner,
-    ratio,
-    scale,
-    sqrt,
-    squared_norm,
-    where,
-)
+from torchlops.optimization._vectors import axpy, hypot, inner, reciprocal, scale, sqrt, squared_norm, where
 from torchlops.optimization.basesolver import Status
 from torchlops.optimization.cls_cg import SquareSolver
 
@@ -37,7 +28,7 @@ class MINRES(SquareSolver):
     """
 
     vectors = ("r1", "r2", "z", "w", "w2")
-    scalars = ("rr", "limit", "beta", "oldbeta", "dbar", "epsilon", "phibar", "cs", "sn")
+    scalars = ("rr", "limit", "beta", "oldinverse", "dbar", "epsilon", "phibar", "cs", "sn")
 
     def _start(self) -> None:
         self.r1 = self._residual()
@@ -47,7 +38,7 @@ class MINRES(SquareSolver):
         self._stop(square < 0, Status.INDEFINITE)
         self.beta = sqrt(square)
         zero = 0.0 * self.beta
-        self.oldbeta = self.dbar = self.epsilon = self.sn = zero
+        self.oldinverse = self.dbar = self.epsilon = self.sn = zero
         self.phibar, self.cs = self.beta, zero - 1.0
         self.w, self.w2 = self.x * 0.0, self.x * 0.0
         if self.M is not None:
@@ -55,14 +46,15 @@ class MINRES(SquareSolver):
         self._watch(self.beta * self.beta)
 
     def _iterate(self) -> None:
-        v = scale(self.z, ratio(1.0, self.beta))
+        inverse = reciprocal(self.beta)
+        v = scale(self.z, inverse)
         z = self._multiply(v)
-        z = axpy(z, -ratio(self.beta, self.oldbeta), self.r1)
+        z = axpy(z, self.beta * self.oldinverse, self.r1, -1)
         alpha = inner(v, z)
-        z = axpy(z, -ratio(alpha, self.beta), self.r2)
+        z = axpy(z, alpha * inverse, self.r2, -1)
         self.r1, self.r2 = self.r2, z
         self.z = self.precondition(z).clone()
-        self.oldbeta = self.beta
+        self.oldinverse = inverse
         square = squared_norm(z) if self.M is None else inner(z, self.z)
         self._stop(square < 0, Status.INDEFINITE)
         self.beta = sqrt(square)
@@ -71,12 +63,12 @@ class MINRES(SquareSolver):
         delta = self.cs * self.dbar + self.sn * alpha
         gbar = self.sn * self.dbar - self.cs * alpha
         self.epsilon, self.dbar = self.sn * self.beta, -self.cs * self.beta
-        gamma = hypot(gbar, self.beta)
-        self.cs, self.sn = ratio(gbar, gamma), ratio(self.beta, gamma)
+        inverse = reciprocal(hypot(gbar, self.beta))
+        self.cs, self.sn = gbar * inverse, self.beta * inverse
         phi, self.phibar = self.cs * self.phibar, self.sn * self.phibar
 
-        w = axpy(axpy(v, -oldepsilon, self.w2), -delta, self.w)
-        self.w2, self.w = self.w, scale(w, ratio(1.0, gamma))
+        w = axpy(axpy(v, oldepsilon, self.w2, -1), delta, self.w, -1)
+        self.w2, self.w = self.w, scale(w, inverse)
         self.x = axpy(self.x, where(self.active, phi, 0.0), self.w)
         self._watch(where(self.active, self.phibar * self.phibar, self.rr))
 
