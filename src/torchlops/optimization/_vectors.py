@@ -21,6 +21,10 @@ Scalar: TypeAlias = Any
 """A Python number, or a tensor ``(*batch, 1)``."""
 
 
+_BLOCK = 2**20
+"""Size from which an inner product, which stores all products before it sums them, goes part by part."""
+
+
 def inner(a: Tensor, b: Tensor) -> Scalar:
     """Return ``<a, b>`` of each sample, conjugating ``a``; half precision is summed in float32.
 
@@ -31,6 +35,9 @@ def inner(a: Tensor, b: Tensor) -> Scalar:
         a, b = a.float(), b.float()
     if _is_one_problem(a):
         return torch.vdot(a, b).item()
+    if a.ndim > 1 and a.numel() > _BLOCK and not torch.is_grad_enabled():
+        parts = zip(*(torch.split(v.flatten(0, -2), max(1, _BLOCK // v.shape[-1])) for v in (a, b)), strict=True)
+        return torch.cat([torch.linalg.vecdot(*part) for part in parts]).reshape(*a.shape[:-1], 1)
     return torch.linalg.vecdot(a, b).unsqueeze(-1)
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from typing import Any, ClassVar
 
 import torch
@@ -15,43 +12,18 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from torchlops._private import disable_dynamo, is_plain_eager
-from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, real_dtype, to_numpy
-from torchlops.linearoperator import LinearOperator, promote
-from torchlops.optimization._vectors import Scalar, inner, maximum, norm, where
+from torchlops.arrays import as_tensor
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization._samples import OF_EACH, Samples, SolverError, SolverWarning, Status, describe
+from torchlops.optimization._vectors import Scalar
 from torchlops.optimization.callback import Callbacks, _callback_stop
+
+__all__ = ["Solver", "SolverError", "SolverWarning", "Status", "describe", "with_callback"]
 
 _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 
-class Status(IntEnum):
-    """Why a solver stopped on a sample. From 10 on, it failed."""
-
-    RUNNING = 0
-    CONVERGED = 1
-    MAXITER = 2
-    STOPPED = 3
-    """By a callback."""
-    ILL_CONDITIONED = 4
-    """The estimate of the condition number has passed its limit."""
-    INDEFINITE = 10
-    """The operator (or the preconditioner) is not positive definite, which CG needs."""
-    BREAKDOWN = 11
-    """A short recurrence cannot go on."""
-    NONFINITE = 13
-    """NaN or infinity on the way: the solution of the sample is NaN."""
-    NONFINITE_INPUT = 14
-    """NaN or infinity in the data, the initial guess or the damping: the solution of the sample is NaN."""
-
-
-class SolverError(RuntimeError):
-    """A solver failed on some samples, with ``on_fail="raise"``."""
-
-
-class SolverWarning(UserWarning):
-    """A solver failed on some samples."""
-
-
-class Solver:
+class Solver(Samples):
     r"""Base of the iterative solvers.
 
     ``solve`` is ``setup``, ``run`` (which calls ``step``) and ``finalize``, and returns a named tuple. Data are
@@ -91,36 +63,10 @@ class Solver:
 
     equation: ClassVar[str] = "least squares"
     """What is solved: ``"least squares"`` or a ``"square"`` system (see ``implicit.py``)."""
-    vectors: ClassVar[tuple[str, ...]] = ()
-    """Names of the work vectors, apart from ``x`` and ``y``."""
-    scalars: ClassVar[tuple[str, ...]] = ()
-    """Names of the numbers of each sample that outlive it."""
-    keeps_complex: ClassVar[bool] = False
-    """Whether complex vectors stay complex."""
     takes_preconditioner: ClassVar[bool] = False
 
-    x: Tensor
-    """The solution so far, a vector (see ``_vectors.py``)."""
-    y: Tensor
-    """The data, a vector."""
-    batch: tuple[int, ...]
-    cost: Any
-    active: Scalar
-    """Whether each sample still iterates."""
-    iters: Scalar
-    status_code: Scalar
-    status: Tensor
-    ynorm: Scalar
-    is_damped: bool
-    has_guess: bool
-    _damp: Scalar
-    _back: Any
-    _public: Any
-    _nd: bool
-    _is_complex: bool
-    _finite_input: Tensor
-    _model_dtype: torch.dtype
-    _data_dtype: torch.dtype
+    damp: Any
+    niter: int | None
 
     def __init__(
         self,
@@ -179,14 +125,6 @@ class Solver:
         """Return the named tuple of a solution ``x``."""
         raise NotImplementedError
 
-    def _current(self) -> Tensor:
-        """Return the solution so far, for a solver that does not keep ``x`` up to date."""
-        return self.x
-
-    def _accuracy(self) -> Scalar:
-        """Return, after the end, the norm of the residual of the equation relative to its right-hand side."""
-        raise NotImplementedError
-
     # -- the public methods ----------------------------------------------------------------------------------
 
     def _setup(self, y: Any, x0: Any, damp: Any, niter: int | None, show: bool) -> Any:
@@ -197,6 +135,7 @@ class Solver:
         self.tstart = time.time()
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.grad == "unroll"):
             self._read(y, x0, damp)
+            self._count_in()
             self._start()
         self._public = self._shown()
         if show:
@@ -341,9 +280,7 @@ class Solver:
         return bool(self.active.any())
 
     def _run_checkpointed(self, count: int) -> None:
-        names = [
-            name for name in ("x", *self.vectors, *self.scalars, *_OF_EACH) if isinstance(vars(self)[name], Tensor)
-        ]
+        names = [name for name in ("x", *self.vectors, *self.scalars, *OF_EACH) if isinstance(vars(self)[name], Tensor)]
         snapshot = copy.copy(self)  # the backward pass repeats these iterations, when this solver has gone on
 
         def segment(cost: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -358,263 +295,6 @@ class Solver:
         vars(self).update(zip(names, state, strict=False))
         self.cost.extend(state[len(names) :])
         self.iiter += count
-
-    # -- samples that have stopped ---------------------------------------------------------------------------
-
-    def _stop(self, condition: Scalar, why: Status) -> None:
-        """Let the active samples on which ``condition`` holds stop, and keep the reason."""
-        hit = condition & self.active
-        self.status_code = where(hit, int(why), self.status_code)
-        self.active = self.active & ~hit if isinstance(hit, Tensor) else self.active and not hit
-
-    def _check_adjoint(self, Ap: Tensor, r: Tensor, right: Scalar) -> None:
-        """Warn where ``<A p, r>`` is far from ``<p, A^H r>`` (``right``), which a first iteration has anyway."""
-        if not self._can_look() or self.on_fail == "ignore":
-            return
-        far = abs(inner(Ap, r) - right) > torch.finfo(self.x.dtype).eps ** 0.25 * norm(Ap) * norm(r)
-        if bool(far.any()) if isinstance(far, Tensor) else far:
-            message = (
-                f"the adjoint of {self.Op.name_and_type} seems to be wrong: <A p, r> and <p, A^H r> differ. "
-                "torchlops.dottest(A) tells more; on_fail='ignore' silences this."
-            )
-            if self.on_fail == "raise":
-                raise SolverError(message)
-            warnings.warn(message, SolverWarning, stacklevel=2)
-
-    def _limit(
-        self, start: Scalar, scale: Scalar, tol: float, rtol: float, rtol1: float, floor: float | None = None
-    ) -> Scalar:
-        """Return the squared norm up to which a residual is small: the largest of three tolerances.
-
-        They are ``tol`` (on the square), ``rtol`` times the initial norm and ``rtol1`` times ``scale``. Below them
-        is a floor, deep in the rounding, under which no iteration means anything.
-        """
-        deep = 0.1 * torch.finfo(self.x.dtype).eps if floor is None else floor
-        limit = maximum(start * start * rtol**2, scale * scale * max(rtol1, deep) ** 2)
-        return maximum(limit, tol)
-
-    def _drop_stopped(self) -> None:
-        """Go on without the stopped samples, where they are more than half of a batch with one axis."""
-        if len(self.batch) != 1 or not isinstance(self.active, Tensor):
-            return
-        active = self.active.flatten()
-        if 2 * int(active.sum()) >= active.shape[0] or active.shape[0] < 8 or not bool(active.any()):
-            return
-        keep = active.nonzero().flatten()
-        names = ("x", "y", *self.vectors, *self.scalars, *_OF_EACH)
-        whole = {name: vars(self)[name] for name in names if isinstance(vars(self)[name], Tensor)}
-        kept = {name: value[keep] for name, value in whole.items() if value.shape[0] == active.shape[0]}
-        if not self._treats_alike(kept["x"]):
-            self.compact = False
-            return
-        vars(self).update(kept)
-        outlive = {name: whole[name] for name in ("x", *self.scalars, *_OF_EACH) if name in kept}
-        self._dropped.append((keep, outlive, len(self.cost)))
-        self.batch = (keep.shape[0],)
-
-    def _treats_alike(self, x: Tensor) -> bool:
-        try:
-            return self.Op._run(self._as_array(x, self.Op.dims, self._model_dtype), False).shape[:1] == x.shape[:1]
-        except RuntimeError:
-            return False
-
-    def _put_back(self) -> None:
-        while self._dropped:
-            keep, whole, first = self._dropped.pop()
-            for name, value in whole.items():
-                vars(self)[name] = value.index_copy(0, keep, vars(self)[name])
-            last = self.cost[first - 1]
-            self.cost[first:] = [last.index_copy(0, keep, entry) for entry in self.cost[first:]]
-            self.batch = (last.shape[0],)
-
-    def _conclude(self) -> None:
-        """Turn what is known of each sample into its status, and its solution to NaN where there is none."""
-        accuracy = torch.as_tensor(self._accuracy(), device=self.x.device)
-        finite = self._finite_input & torch.isfinite(norm_of(self.x)) & torch.isfinite(accuracy.detach())
-        code = torch.as_tensor(self.status_code, device=self.x.device).expand(self._finite_input.shape)
-        active = torch.as_tensor(self.active, device=self.x.device).expand(code.shape)
-        last = Status.STOPPED if self._stopped else Status.MAXITER
-        code = torch.where(code == Status.RUNNING, torch.where(active, int(last), int(Status.CONVERGED)), code)
-        code = torch.where(finite, code, int(Status.NONFINITE))
-        code = torch.where(self._finite_input, code, int(Status.NONFINITE_INPUT))
-        self.status = code.squeeze(-1)
-        if not is_plain_eager() and torch.is_grad_enabled():
-            return
-        if not bool(finite.all()):
-            self.x = torch.where(finite, self.x, math.nan)
-
-    def _complain(self) -> None:
-        if not is_plain_eager() and torch.is_grad_enabled():
-            return
-        failed = self.status >= Status.INDEFINITE
-        if not bool(failed.any()):
-            return
-        reasons = [f"{describe(self.status, code)}" for code in Status if code >= Status.INDEFINITE]
-        message = (
-            f"{type(self).__name__} on {self.Op.name_and_type} failed: {', '.join(filter(None, reasons))}. "
-            f"{_HINT} on_fail='ignore' silences this, status of the result tells the samples."
-        )
-        if self.on_fail == "raise":
-            raise SolverError(message)
-        warnings.warn(message, SolverWarning, stacklevel=2)
-
-    # -- reading and showing ---------------------------------------------------------------------------------
-
-    def _read(self, y: Any, x0: Any, damp: Any) -> None:
-        A = self.Op
-        self._back = None
-        if not isinstance(y, Tensor):
-            y, self._back = from_array(y, A.name_and_type)
-        if not (y.is_floating_point() or y.is_complex()):
-            y = y.to(torch.float64)
-        self._nd = tuple(y.shape[-len(A.dimsd) :]) == A.dimsd
-        if not self._nd and (y.ndim == 0 or y.shape[-1] != A.shape[0]):
-            raise A._wrong_shape(y, True)
-        self.batch = tuple(y.shape[: -len(A.dimsd)] if self._nd else y.shape[:-1])
-        given = None if x0 is None else as_tensor(x0, f"{type(self).__name__}: x0")
-        self._set_dtypes(y, given)
-        self.y = self._as_vector(y, A.dimsd, self._data_dtype)
-        if given is None:
-            size = A.shape[1] * (2 if self._model_dtype.is_complex and not self._is_complex else 1)
-            dtype = self._model_dtype if self._is_complex else real_dtype(self._model_dtype)
-            self.x = self.y.new_zeros((*self.batch, size), dtype=dtype)
-        else:
-            self._check_guess(given)
-            self.x = self._as_vector(given.to(self.y.device), A.dims, self._model_dtype).clone()
-        self.has_guess = given is not None
-        self.damp = damp
-        self._damp = self._read_damp(damp)
-        self.is_damped = isinstance(damp, Tensor) or bool(torch.as_tensor(damp).any())
-        self.cost = []
-        self.iiter = 0
-        self._stopped = False
-        self._dropped: list[tuple[Tensor, dict[str, Tensor], int]] = []
-        one = norm(self.y)
-        self.ynorm = one
-        self.status_code = torch.zeros_like(one, dtype=torch.int64) if isinstance(one, Tensor) else 0
-        self.iters = torch.zeros_like(one, dtype=torch.int64) if isinstance(one, Tensor) else 0
-        self.active = torch.ones_like(one, dtype=torch.bool) if isinstance(one, Tensor) else True
-        finite = torch.isfinite(norm_of(self.y)) & torch.isfinite(norm_of(self.x))
-        self._finite_input = finite & torch.isfinite(torch.as_tensor(self._damp, device=finite.device))
-
-    def _set_dtypes(self, y: Tensor, x0: Tensor | None) -> None:
-        A = self.Op
-        tensors = [tensor.dtype for tensor in A._given_tensors()]
-        dtype = promote([y.dtype, *tensors, *([] if x0 is None else [x0.dtype])])
-        if A._torch_dtype().is_complex:
-            dtype = complex_dtype(dtype)
-        if dtype in HALF_PRECISIONS:
-            raise TypeError(
-                f"{type(self).__name__} on {A.name_and_type} does not iterate in {dtype}: cast the data, for example "
-                "by y.float()"
-            )
-        self._data_dtype = dtype
-        self._model_dtype = real_dtype(dtype) if A.real_model else dtype
-        self._is_complex = self.keeps_complex and A.clinear and dtype.is_complex
-
-    def _check_guess(self, x0: Tensor) -> None:
-        A = self.Op
-        if tuple(x0.shape) not in ((*self.batch, *A.dims), (*self.batch, A.shape[1])):
-            raise ValueError(
-                f"{type(self).__name__}: x0 must have the shape {(*self.batch, *A.dims)} (or flattened "
-                f"{(*self.batch, A.shape[1])}), got {tuple(x0.shape)}"
-            )
-
-    def _read_damp(self, damp: Any) -> Scalar:
-        if not hasattr(damp, "shape"):
-            return float(damp)
-        tensor = as_tensor(damp, f"{type(self).__name__}: damp").to(self.y.device, real_dtype(self._model_dtype))
-        try:
-            torch.broadcast_shapes(tensor.shape, self.batch)  # type: ignore[no-untyped-call]
-        except RuntimeError:
-            raise ValueError(
-                f"{type(self).__name__}: damp must be a number or of the shape of the batch {self.batch}, "
-                f"got {tuple(tensor.shape)}"
-            ) from None
-        if not self.batch and tensor.is_cpu and not torch.is_grad_enabled():
-            return tensor.item()
-        return tensor.unsqueeze(-1).expand(*self.batch, 1) if self.batch else tensor.reshape(1)
-
-    def _as_vector(self, array: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Return ``(*batch, *dims)`` or flattened as a vector of ``dtype``."""
-        if array.is_complex() and not dtype.is_complex:
-            raise TypeError(
-                f"{self.Op.name_and_type} gave {array.dtype} where {dtype} was expected: label the operator as "
-                "complex (dtype=), or as one of real models"
-            )
-        vector = array.to(dtype).reshape(*self.batch, math.prod(dims))
-        if not dtype.is_complex or self._is_complex:
-            return vector
-        return torch.view_as_real(vector.resolve_conj()).flatten(-2)
-
-    def _as_array(self, vector: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Return a vector as ``(*batch, *dims)`` of ``dtype``."""
-        if dtype.is_complex and not self._is_complex:
-            vector = torch.view_as_complex(vector.reshape(*self.batch, math.prod(dims), 2))
-        return vector.reshape(*self.batch, *dims)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``A x`` of vectors."""
-        A = self.Op
-        return self._as_vector(A._run(self._as_array(x, A.dims, self._model_dtype), False), A.dimsd, self._data_dtype)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """Return ``A^H y`` of vectors."""
-        A = self.Op
-        x = A._run(self._as_array(y, A.dimsd, self._data_dtype), True)
-        if x.is_complex() and not self._model_dtype.is_complex and A.real_model:
-            x = x.real
-        return self._as_vector(x, A.dims, self._model_dtype)
-
-    def precondition(self, r: Tensor) -> Tensor:
-        """Return ``M r`` of vectors."""
-        if self.M is None:
-            return r
-        M = self.M
-        return self._as_vector(M._run(self._as_array(r, M.dims, self._model_dtype), False), M.dimsd, self._model_dtype)
-
-    def _shown(self) -> Any:
-        """Return the solution so far as the user sees it."""
-        A = self.Op
-        x = self._as_array(self._current(), A.dims, self._model_dtype)
-        if not self._nd:
-            x = x.reshape(*self.batch, A.shape[1])
-        return x if self._back is None else self._back(x)
-
-    def _adopt(self, x: Any) -> None:
-        """Go on from another ``x`` than ours, if the user gives one."""
-        if x is self._public or x is None:
-            return
-        self.x = self._as_vector(as_tensor(x, "x").to(self.y.device), self.Op.dims, self._model_dtype).clone()
-
-    def _history(self) -> Any:
-        if not isinstance(self.cost[0], Tensor):
-            cost = torch.tensor(self.cost[: self.iiter + 1], dtype=torch.float64)
-        else:
-            cost = torch.stack(self.cost).squeeze(-1)
-            if self._can_look():
-                self.iiter = int(self.iters.max()) if self.iters.numel() else 0
-                cost = cost[: self.iiter + 1]
-        return cost if self._back is None else to_numpy(cost)
-
-    def _can_look(self) -> bool:
-        return is_plain_eager() or not torch.is_grad_enabled()
-
-    def _number(self, value: Scalar) -> Any:
-        """Return a number of each sample as the user sees it: a Python number for one sample, else an array."""
-        if not isinstance(value, Tensor):
-            return value
-        value = value.squeeze(-1)
-        if not self.batch and not value.requires_grad and self._can_look():
-            return value.item()
-        return value if self._back is None else to_numpy(value)
-
-    def _report(self, result: Any) -> Any:
-        """Hang what is known of each sample on the named tuple."""
-        result.status = self._number(self.status.unsqueeze(-1))
-        result.iters = self._number(self.iters)
-        result.converged = result.status == Status.CONVERGED
-        return result
 
     # -- printing --------------------------------------------------------------------------------------------
 
@@ -663,36 +343,11 @@ def _solve_uncompiled(
     return solver._solve(y, x0, show, itershow, **options)
 
 
-_OF_EACH = ("active", "iters", "status_code", "_finite_input", "ynorm", "_damp")
-_HINT = "A wrong adjoint also shows like this: torchlops.dottest(A) finds one out."
-
-
 def with_callback(solver: Any, callback: Callable[[Any], None] | None) -> Any:
     """Return ``solver``, which calls ``callback`` after each step, if there is one."""
     if callback is not None:
         solver.callback = callback
     return solver
-
-
-def norm_of(x: Tensor) -> Tensor:
-    """Return the largest modulus of each sample, ``(*batch, 1)``: NaN or infinite where anything is."""
-    x = x.detach()
-    return x.abs().amax(-1, keepdim=True)
-
-
-def describe(status: Tensor, code: Status, names: bool = True) -> str:
-    """Return how many samples have a status, and which."""
-    hit = (status == code).flatten()
-    count = int(hit.sum())
-    if not count:
-        return ""
-    which = hit.nonzero().flatten().tolist()
-    some = ", ".join(map(str, which[:8])) + (", ..." if count > 8 else "")
-    return (
-        f"{code.name}"
-        + (f" in {count} of {hit.numel()} samples" if hit.numel() > 1 else "")
-        + (f" ({some})" if names and hit.numel() > 1 else "")
-    )
 
 
 def _progress_bar(name: str, niter: int) -> Any:

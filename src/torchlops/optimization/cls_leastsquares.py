@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from torchlops.algebra import scaled
-from torchlops.arrays import HALF_PRECISIONS, as_tensor, from_array, real_dtype
+from torchlops.arrays import HALF_PRECISIONS, as_tensor, real_dtype
 from torchlops.linearoperator import LinearOperator, promote
+from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import _UNITS
 from torchlops.optimization.basic import cg, cgls, lsqr
 from torchlops.optimization.callback import Callbacks
@@ -103,17 +104,7 @@ class Inversion:
         A = self.Op
         self.y = y
         self.tstart = time.time()
-        self._back: Any = None
-        if isinstance(y, Tensor):
-            tensor = y
-        else:
-            tensor, self._back = from_array(y, A.name_and_type)
-        if not (tensor.is_floating_point() or tensor.is_complex()):
-            tensor = tensor.to(torch.float64)
-        self._nd = tuple(tensor.shape[-len(A.dimsd) :]) == A.dimsd
-        if not self._nd and (tensor.ndim == 0 or tensor.shape[-1] != A.shape[0]):
-            raise A._wrong_shape(tensor, True)
-        self.batch = tuple(tensor.shape[: -len(A.dimsd)] if self._nd else tensor.shape[:-1])
+        tensor, self.batch, self._nd, self._back = read_data(A, y)
         self._device = tensor.device
         own = [tensor.dtype for tensor in A._given_tensors()]
         self._real = real_dtype(promote([tensor.dtype, *own]))

@@ -29,6 +29,7 @@ from torch.func import functional_call
 from torchlops._private import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
+from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import Solver, SolverError, SolverWarning, Status, describe
 from torchlops.optimization.cls_cgls import NormalCGLS
 
@@ -409,13 +410,8 @@ def solve_attached(
     options = {"show": show, "itershow": itershow, **options}
     damp = options.pop("damp", 0.0)
     damp = as_tensor(damp, "damp") if hasattr(damp, "shape") else damp
-    nd = tuple(y.shape[-len(A.dimsd) :]) == A.dimsd
-    if not nd and (y.ndim == 0 or y.shape[-1] != A.shape[0]):
-        raise A._wrong_shape(y, True)
-    batch = tuple(y.shape[: -len(A.dimsd)] if nd else y.shape[:-1])
+    y, batch, nd, _ = read_data(A, y)
     data = y.reshape(*batch, *A.dimsd)
-    if not (data.is_floating_point() or data.is_complex()):
-        data = data.to(torch.float64)
     guess = None if x0 is None else as_tensor(x0, "x0").reshape(*batch, *A.dims)
     solver._set_dtypes(data, guess)
     equation = _EQUATIONS[solver.equation](solver, options)
