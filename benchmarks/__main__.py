@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cataloguereport import line, section
+from benchmarks import cataloguereport, solverreport
 from benchmarks.report import insert, render, summary, wrong_answers
 
 HERE = Path(__file__).resolve().parent
@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 PROCESSES = {
     "default": ["overheads", "units", "ratios"],
     "catalogue": ["catalogue"],
+    "solvers": ["solvers"],
     "reused": ["units", "large", "--reuse-memory"],
     "memory ours default": ["memory", "--library", "ours"],
     "memory pylops default": ["memory", "--library", "pylops"],
@@ -29,9 +30,11 @@ PROCESSES = {
 }
 
 
+SECTIONS = {"catalogue": cataloguereport, "solvers": solverreport}
+
 # A quick run says nothing about speed: it takes what needs one process each from two.
 QUICK_PROCESSES = {
-    "default": ["overheads", "units", "ratios", "memory", "catalogue"],
+    "default": ["overheads", "units", "ratios", "memory", "catalogue", "solvers"],
     "reused": ["units", "large", "memory", "--library", "pylops", "--reuse-memory"],
 }
 
@@ -68,16 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=HERE, help="the folder of RESULTS.md (default: benchmarks)")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch where ratios are taken (default: 2)")
     parser.add_argument(
-        "--only", choices=["catalogue"], help="this section alone, to CATALOGUE.md in the output folder"
+        "--only", choices=list(SECTIONS), help="this section alone, to a file of its name in the output folder"
     )
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     results = measure(options.quick, options.operators, options.threads, options.only and [options.only])
     options.output.mkdir(parents=True, exist_ok=True)
     if options.only:
-        path = options.output / "CATALOGUE.md"
-        path.write_text(section(results["catalogue"]), encoding="utf-8")
-        print(f"{line(results['catalogue'])}\n\n{path} written after {time.perf_counter() - start:.0f} s")
+        path = options.output / f"{options.only.upper()}.md"
+        path.write_text(SECTIONS[options.only].section(results[options.only][options.only]), encoding="utf-8")
+        print(f"{path} written after {time.perf_counter() - start:.0f} s")
         return 0
     path = options.output / "RESULTS.md"
     path.write_text(render(results), encoding="utf-8")

@@ -44,10 +44,10 @@ def slower_than_numba(records: Sequence[Record]) -> list[str]:
     return found
 
 
-def line(results: dict[str, Any]) -> str:
+def line(records: Sequence[Record]) -> str:
     """Return the line for the README."""
-    found = means(results["catalogue"])
-    count = len({record["operator"] for record in results["catalogue"]})
+    found = means(records)
+    count = len({record["operator"] for record in records})
     return (
         f"The rest of the catalogue, {count} rows at one size each: forward and backward on batches of 32 "
         f"{times(found['batch'])} times as fast as PyLops's layer with its fastest engine (geometric mean; to reach: "
@@ -56,9 +56,8 @@ def line(results: dict[str, Any]) -> str:
     )
 
 
-def section(results: dict[str, Any]) -> str:
+def section(records: Sequence[Record]) -> str:
     """Return the section of ``RESULTS.md``."""
-    records: list[Record] = results["catalogue"]
     parts = [
         "## The rest of the catalogue",
         "One typical size each. *Batch*: forward and backward on a batch of 32, against PyLops's `TorchOperator` with "
@@ -66,7 +65,7 @@ def section(results: dict[str, Any]) -> str:
         "arrays, compilation excluded. *Set-up*: the time to build the operator, of ours and of PyLops's (fastest "
         "engine). *Tables*: what the built operator keeps, filters and matrices included, after one forward and "
         "adjoint. Ratios are PyLops's time over ours.",
-        line(results),
+        line(records),
         "Slower than numba: " + ("; ".join(slower_than_numba(records)) or "none") + ".",
     ]
     for dtype in dict.fromkeys(record["dtype"] for record in records):

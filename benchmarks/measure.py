@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 import torchlops
+from benchmarks import solvers
 from benchmarks.catalogue import QUICK_ENTRIES, catalogue
 from benchmarks.operators import OPERATORS, Dims, Operator, chain_of_five, kept
 from benchmarks.timing import QUICK, Effort, median_times, seconds_of
@@ -318,10 +319,13 @@ def _cpu_family() -> str:
     return names[0] if names else "CPU"
 
 
+PARTS = ("overheads", "ratios", "large", "units", "memory", "catalogue", "solvers")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Take the measurements that are asked for and write them to a file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measure", description=main.__doc__)
-    parser.add_argument("parts", nargs="+", choices=("overheads", "ratios", "large", "units", "memory", "catalogue"))
+    parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--json", type=Path, required=True, help="the file to write")
     parser.add_argument("--library", choices=("ours", "pylops"), default="ours", help="whose chain (memory)")
     parser.add_argument("--reuse-memory", action="store_true", help="call torchlops.utils.reuse_memory() first")
@@ -353,6 +357,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             result[part] = list(units(options.quick, effort))
         elif part == "memory":
             result[part] = memory(options.library, options.quick)
+        elif part == "solvers":
+            result[part] = solvers.measure(options.quick)
         elif part == "catalogue":
             effort = QUICK if options.quick else Effort(rounds=3, block=0.004, threads=threads)
             names = options.operators or (QUICK_ENTRIES if options.quick else None)

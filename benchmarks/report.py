@@ -10,6 +10,9 @@ from typing import Any
 
 from benchmarks.cataloguereport import line as catalogue_line
 from benchmarks.cataloguereport import section as catalogue_section
+from benchmarks.solverreport import section as solver_section
+from benchmarks.solverreport import targets as solver_targets
+from benchmarks.solverreport import wrong as wrong_solutions
 from benchmarks.tabulating import geometric_mean, milliseconds, table, times
 
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
@@ -60,6 +63,7 @@ def wrong_answers(results: Results) -> list[str]:
             for name, note in record["notes"].items()
             if note == "differs from ours"
         }
+        | set(wrong_solutions(results["solvers"]["solvers"]))
     )
 
 
@@ -88,6 +92,7 @@ def targets(results: Results) -> list[Target]:
         ),
         *(_memory_target(results, name) for name in MEMORY),
         *_unit_targets(reused["units"]),
+        *(Target(*target) for target in solver_targets(results["solvers"]["solvers"])),
     ]
 
 
@@ -335,7 +340,8 @@ def render(results: Results) -> str:
         "expression. *Above our kernel*: ours less our own kernel called bare, which is what the checks of shape and "
         "type cost.",
         overhead_table(default["overheads"]),
-        catalogue_section(results["catalogue"]),
+        catalogue_section(results["catalogue"]["catalogue"]),
+        solver_section(results["solvers"]["solvers"]),
         "## Memory",
         "Peak memory of smoothing, first derivative, Fourier transform (real to complex), restriction to half and "
         "weights, forward and backward on 32 images of 512 x 512 in float32, above what stood before (the input among "
@@ -357,7 +363,7 @@ def summary(results: Results) -> str:
             "hand-written torch take, geometric means over the operators in float32:",
             mean_table(single, with_dtype=False),
             target_table(results),
-            catalogue_line(results["catalogue"]),
+            catalogue_line(results["catalogue"]["catalogue"]),
             machine(results),
         ]
     )

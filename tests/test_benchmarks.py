@@ -43,6 +43,7 @@ def test_quick_run_writes_the_report(tmp_path):
         "## In copies",
         "## A call",
         "## The rest of the catalogue",
+        "## Solvers",
         "## Memory",
     ):
         assert heading in report
