@@ -624,6 +624,31 @@ def test_vmap_with_a_null_space():
         close(mine, wanted, 1e-9)
 
 
+@pytest.mark.parametrize("dtype", [REAL, COMPLEX])
+def test_batches_with_a_null_space(dtype):
+    """Against a loop; one of the data is in the range of the operator, and one is zero."""
+    B, C, y = factors(3, 5, 2, dtype)
+    y = torch.stack([y, B @ y[:2], 0 * y])
+    gradients = []
+    for loop in (False, True):
+        inputs = [t.clone().requires_grad_() for t in (B, C, y)]
+        A = torchlops.MatrixMult(inputs[0] @ inputs[1])
+        data = inputs[2].unbind() if loop else [inputs[2]]
+        x = torch.cat([solve("cgls", A, one, adjoint_rtol=1e-13).x.reshape(-1, 5) for one in data])
+        close(x, torch.stack([smallest(B, C, one) for one in y]))
+        gradients.append(torch.autograd.grad((x.abs() ** 2 + x.real).sum(), inputs))
+    for mine, wanted in zip(*gradients, strict=True):
+        close(mine, wanted)
+
+
+def test_too_few_iterations_for_a_null_space_warn():
+    A, y = factors(3, 5, 3, REAL)[1], torch.ones(3, dtype=REAL, requires_grad=True)
+    with pytest.warns(SolverWarning, match=r"MatrixMult 'M'\.H stopped at niter=1"):
+        x = solve("cgls", A, y, adjoint_niter=1).x
+    with pytest.warns(SolverWarning, match="raise adjoint_niter"):
+        x.sum().backward()
+
+
 def test_a_guess_with_a_null_space():
     """The solution closest to the guess, which keeps the part of it in the null space."""
     B, C, y = factors(3, 5, 2, REAL)

@@ -488,11 +488,11 @@ def _projected(equation: Equation, x: Tensor, x0: Tensor | None) -> Tensor:
     closest to that: :math:`x_0 + A^H z`, with :math:`x - x_0` in the place of :math:`x`.)
     """
     A = equation.A
-    solver = CGLS(A.H, on_fail="ignore", compact=equation.solver.compact, check_every=equation.solver.check_every)
-    options = equation._tightened()
-    rtol = solver.adjoint_rtol = options["rtol1"]
-    solver.adjoint_niter = options["niter"]
-    of_rows = SmallestSquares(solver, {"niter": options["niter"], "tol": 0.0, "gtol": rtol})
+    user, options = equation.solver, equation._tightened()
+    niter, rtol = options["niter"], options["rtol1"]
+    how: dict[str, Any] = {"on_fail": user.on_fail, "compact": user.compact, "check_every": user.check_every}
+    solver = CGLS(A.H, adjoint_rtol=rtol, adjoint_niter=niter, **how)
+    of_rows = SmallestSquares(solver, {"niter": niter, "tol": 0.0, "gtol": rtol})
     start = x if x0 is None else x - x0
     projected: Tensor = A._run(attach(of_rows, start, 0.0), True)
     projected = projected if x0 is None else projected + x0
