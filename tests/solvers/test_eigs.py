@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 import torchlops
 from torchlops import MatrixMult
@@ -228,16 +230,233 @@ def test_derivatives_of_the_log_determinant(dtype):
     assert gradcheck(lambda d: logdet(torchlops.Diagonal(d), 3).estimate, (d,))
 
 
-def test_a_derivative_that_is_not_there_raises():
+# -- derivatives of vectors, and higher ones of values -------------------------------------------------------------
+
+
+def probes(dtype: torch.dtype, *sizes: int) -> list[Tensor]:
+    turns = [torch.arange(1.0, size + 1, dtype=REAL) * (index + 1) for index, size in enumerate(sizes)]
+    return [(torch.exp(1j * turn) if dtype.is_complex else turn.sin()).to(dtype) for turn in turns]
+
+
+def as_real(x: Tensor) -> Tensor:
+    return torch.view_as_real(x) if x.is_complex() else x
+
+
+def of_pairs(values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what does not depend on the signs or phases of eigenvectors."""
+    a, b = probes(vectors.dtype, *[vectors.shape[0]] * 2)
+    return values, as_real((vectors.mH @ a).conj() * (vectors.mH @ b))
+
+
+def of_triplets(U: Tensor, S: Tensor, Vh: Tensor) -> tuple[Tensor, Tensor]:
+    a, b = probes(U.dtype, U.shape[0], Vh.shape[1])
+    return S, as_real((a @ U) * (Vh @ b))
+
+
+def dense_pairs(A: Tensor, count: int, which: str) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh((A + A.mH) / 2)
+    order = torch.argsort({"LA": -values, "SA": values, "LM": -values.abs()}[which])[:count]
+    return of_pairs(values[order], vectors[:, order])
+
+
+def dense_triplets(A: Tensor, count: int, which: str) -> tuple[Tensor, Tensor]:
+    U, S, Vh = torch.linalg.svd(A, full_matrices=False)
+    chosen = slice(0, count) if which == "LM" else slice(S.shape[0] - count, S.shape[0])
+    return of_triplets(U[:, chosen], S[chosen], Vh[chosen])
+
+
+def power_pair(A: Tensor) -> tuple[Tensor, Tensor]:
+    value, vector, _ = power_iteration(MatrixMult(A), 400, 0.0, A.dtype, "torch")
+    return value.real[None], vector[:, None]
+
+
+METHODS = {
+    "lanczos LA": (lambda A: of_pairs(*lanczos(MatrixMult((A + A.mH) / 2), 2)), dense_pairs, (2, "LA")),
+    "lanczos SA": (lambda A: of_pairs(*lanczos(MatrixMult((A + A.mH) / 2), 1, "SA")), dense_pairs, (1, "SA")),
+    "lanczos LM": (lambda A: of_pairs(*lanczos(MatrixMult((A + A.mH) / 2), 3, "LM")), dense_pairs, (3, "LM")),
+    "lobpcg": (lambda A: of_pairs(*lobpcg(MatrixMult((A + A.mH) / 2), 1, tol=1e-13)), dense_pairs, (1, "LA")),
+    "power": (lambda A: of_pairs(*power_pair((A + A.mH) / 2)), dense_pairs, (1, "LM")),
+    "golub_kahan LM": (lambda A: of_triplets(*golub_kahan(MatrixMult(A), 2)), dense_triplets, (2, "LM")),
+    "golub_kahan SM": (lambda A: of_triplets(*golub_kahan(MatrixMult(A), 2, "SM")), dense_triplets, (2, "SM")),
+    "randomized_svd": (lambda A: of_triplets(*randomized_svd(MatrixMult(A), 2)), dense_triplets, (2, "LM")),
+}
+OF_MATRICES = ("golub_kahan LM", "golub_kahan SM", "randomized_svd")
+
+
+def shapes_for(method: str) -> list[tuple[int, int]]:
+    return [(5, 3), (3, 4)] if method in OF_MATRICES else [(4, 4)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", METHODS)
+def test_derivatives_of_vectors(method, dtype):
+    """The first against dense algebra; all of the first and second order against differences."""
+    ours, dense, options = METHODS[method]
+    for shape in shapes_for(method):
+        A = matrix(*shape, dtype).requires_grad_()
+        for mine, wanted in zip(ours(A), dense(A, *options), strict=True):
+            close(mine, wanted, 1e-10)
+            weight = torch.linspace(1, 2, mine.numel(), dtype=REAL).reshape(mine.shape)
+            gradients = [torch.autograd.grad((x * weight).sum(), A, retain_graph=True)[0] for x in (mine, wanted)]
+            close(*gradients, 1e-9)
+        assert gradcheck(ours, (A,), check_forward_ad=True, fast_mode=True)
+        assert gradgradcheck(ours, (A,), check_fwd_over_rev=True, fast_mode=True)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_nesting_of_modes(method):
+    ours, dense, options = METHODS[method]
+    A = matrix(*shapes_for(method)[0])
+
+    def total(function: Any) -> Any:
+        return lambda A: sum((x**3).sum() for x in function(A))
+
+    mine, wanted = total(ours), total(lambda A: dense(A, *options))
+    first, second = grad(wanted)(A), torch.autograd.functional.hessian(wanted, A)
+    close(jacfwd(mine)(A), first)
+    for outer in (jacfwd, jacrev):
+        for inner in (jacfwd, jacrev):
+            close(outer(inner(mine))(A), second, 1e-8)
+    stack = torch.stack([A, 2 * A.flip(0)])
+    close(vmap(grad(mine))(stack), torch.stack([grad(wanted)(B) for B in stack]))
+    close(vmap(hessian(mine))(stack)[0], second, 1e-8)
+
+
+def test_third_derivatives_of_vectors():
+    A, B = hermitian(5), matrix(5, 5)
+
+    def along(function: Any) -> Any:
+        return lambda t: (function(A + t * B)[1] ** 3).sum()
+
+    t = torch.zeros((), dtype=REAL)
+    wanted = jacrev(jacrev(jacrev(along(lambda A: dense_pairs(A, 2, "LA")))))(t)
+    for transforms in itertools.product((jacfwd, jacrev), repeat=3):
+        mine = along(METHODS["lanczos LA"][0])
+        for transform in transforms:
+            mine = transform(mine)
+        close(mine(t), wanted, 1e-8)
+
+
+def test_the_phase_of_a_derivative():
+    """It is constant, so that derivatives of the vectors themselves have a symmetric Hessian."""
+    A, B, C = (
+        matrix(4, 4, COMPLEX) @ torch.diag(torch.tensor(d, dtype=COMPLEX))
+        for d in ([1, 2, 3, 4], [1, 1, -1, 2], [1j, 0, 2, 1])
+    )
+
+    def vectors(t: Tensor) -> Tensor:
+        M = A + t[0] * B + t[1] * C
+        return torch.view_as_real(lanczos(MatrixMult((M + M.mH) / 2), 2).vectors)
+
+    t = torch.zeros(2, dtype=REAL)
+    v = torch.view_as_complex(vectors(t))
+    first = torch.view_as_complex(jacfwd(vectors)(t).movedim(-1, 0).contiguous())
+    close((v.conj() * first).sum(-2), torch.zeros(2, 2, dtype=COMPLEX))
+    close(jacrev(vectors)(t), jacfwd(vectors)(t))
+    found = [outer(inner(vectors))(t) for outer in (jacfwd, jacrev) for inner in (jacfwd, jacrev)]
+    for second in found:
+        close(second, second.mT)
+        close(second, found[0])
+    assert found[0].abs().max() > 0.1
+
+
+def with_values(*values: float) -> Tensor:
+    Q = torch.linalg.qr(matrix(len(values), len(values)))[0]
+    return Q @ torch.diag(torch.tensor(values, dtype=REAL)) @ Q.mT
+
+
+@pytest.mark.parametrize("which", ["values", "projector"])
+def test_equal_values(which):
+    """Their sum has two derivatives, the projector one; a warning tells that a single value has none."""
+    A, B, W = with_values(5, 5, 5, 3, 2, 1, 0), hermitian(7), matrix(7, 7)
+
+    def ours(t: Tensor) -> Tensor:
+        values, V = lanczos(MatrixMult(A + t * B), 4)
+        return values[:3].sum() if which == "values" else (W * (V[:, :3] @ V[:, :3].mT)).sum()
+
+    def dense(t: float) -> Tensor:
+        values, V = torch.linalg.eigh(A + t * B)
+        return values[-3:].sum() if which == "values" else (W * (V[:, -3:] @ V[:, -3:].mT)).sum()
+
+    h, t = 1e-4, torch.zeros((), dtype=REAL)
+    first = (dense(h) - dense(-h)) / (2 * h)
+    second = (dense(h) - 2 * dense(0.0) + dense(-h)) / h**2
+    for transform in (grad, jacfwd):
+        with pytest.warns(SolverWarning, match=r"values \[0, 1, 2\] .* equal to another"):
+            close(transform(ours)(t), first, 1e-6)
+    if which == "values":
+        for transforms in itertools.product((jacfwd, jacrev), repeat=2):
+            with pytest.warns(SolverWarning, match="equal to another"):
+                close(transforms[0](transforms[1](ours))(t), second, 1e-5)
+
+
+def test_a_vector_that_has_no_derivative():
+    A = with_values(5, 5, 3, 2, 1, 0).requires_grad_()
+    with pytest.warns(SolverWarning, match=r"values \[0, 1\]"):
+        lanczos(MatrixMult(A), 2)
+    for B in (A, with_values(5, 5 - 1e-9, 3, 2, 1, 0).requires_grad_(), torch.eye(6, dtype=REAL, requires_grad=True)):
+        vectors = lanczos(MatrixMult(B), 1).vectors  # nobody can know of the other one yet
+        with pytest.warns(SolverWarning, match="Ask for more values"):
+            (vectors * matrix(6, 1)).sum().backward()
+    with pytest.warns(SolverWarning, match="zero, where singular"):
+        golub_kahan(MatrixMult(matrix(4, 1).requires_grad_() @ matrix(1, 3)), 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lanczos(MatrixMult(A.detach()), 2)  # no derivative is wanted
+
+
+def test_second_derivatives_of_the_norm():
+    A, B = matrix(3, 3, COMPLEX).requires_grad_(), MatrixMult(matrix(3, 3, COMPLEX).mT)
+    J = torchlops.Conj(3, dtype="complex128")
+    for function in (lambda A: operator_norm(MatrixMult(A)), lambda A: operator_norm(MatrixMult(A) @ J + B)):
+        assert gradcheck(function, (A,), check_forward_ad=True)
+        assert gradgradcheck(function, (A,), check_fwd_over_rev=True)
+    F = torchlops.signalprocessing.FFT(6, real=True)
+    d = torch.linspace(1, 2, 6, dtype=REAL).requires_grad_()
+    assert gradcheck(lambda d: operator_norm(torchlops.Diagonal(d) @ F.H), (d,), check_forward_ad=True)
+    A = matrix(4, 3)
+    second = torch.autograd.functional.hessian(lambda A: torch.linalg.matrix_norm(A, 2), A)
+    close(hessian(lambda A: operator_norm(MatrixMult(A)))(A), second)
+    safe = hessian(lambda A: operator_norm(MatrixMult(A), safe=True))(A)
+    close(safe, 1.01 * second, 1e-7)
+
+
+def test_second_derivatives_of_the_log_determinant():
+    d = torch.linspace(1, 3, 5, dtype=REAL)  # of a diagonal operator, each probe is exact
+
+    def ours(d: Tensor) -> Tensor:
+        return logdet(torchlops.Diagonal(d), 3).estimate
+
+    for transforms in itertools.product((jacfwd, jacrev), repeat=2):
+        close(transforms[0](transforms[1](ours))(d), torch.diag(-1 / d**2))
+    close(jacfwd(jacrev(jacfwd(ours)))(d), jacrev(jacrev(jacrev(lambda d: d.log().sum())))(d))
+    close(vmap(grad(ours))(torch.stack([d, 2 * d])), torch.stack([1 / d, 0.5 / d]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_second_derivatives_of_the_log_determinant_in_the_mean(dtype):
+    A, B = hermitian(4, dtype, positive=True), hermitian(4, dtype).flip(0).flip(1)
+
+    def ours(t: Tensor) -> Tensor:
+        return logdet(MatrixMult(A + t * B), 4000).estimate
+
+    wanted = -torch.linalg.matrix_power(torch.linalg.solve(A, B), 2).trace().real
+    t = torch.zeros((), dtype=REAL)
+    for transforms in itertools.product((jacfwd, jacrev), repeat=2):
+        assert abs(transforms[0](transforms[1](ours))(t) - wanted) < 0.05 * abs(wanted)
+
+
+def test_a_matrix_that_is_not_hermitian_has_no_derivative_by_power_iteration():
+    A = matrix(4, 4).requires_grad_()
+    with pytest.raises(ValueError, match="Hermitian operators only"):
+        power_iteration(MatrixMult(A), backend="torch")
+    with torch.no_grad():
+        power_iteration(MatrixMult(A), backend="torch")
+    assert isinstance(power_iteration(MatrixMult(A))[1], np.ndarray)
+
+
+def test_a_hidden_tensor_is_refused():
     A = matrix(6, 4).requires_grad_()
-    U, S, _ = golub_kahan(MatrixMult(A), 2)
-    with pytest.raises(NotImplementedError, match="carry no derivative"):
-        U.sum().backward()
-    (first,) = torch.autograd.grad(S.sum(), A, create_graph=True)
-    with pytest.raises(NotImplementedError, match="no second one"):
-        (first.sum() + A.sum()).backward()
-    with pytest.raises((NotImplementedError, RuntimeError)):
-        torch.func.jvp(lambda A: operator_norm(MatrixMult(A)), (A.detach(),), (A.detach(),))
 
     class Hidden(torchlops.LinearOperator):
         def _forward(self, x: Tensor) -> Tensor:
@@ -248,6 +467,32 @@ def test_a_derivative_that_is_not_there_raises():
 
     with pytest.raises(ValueError, match="Register the tensor"):
         operator_norm(Hidden(6, 4))
+
+
+def test_models_with_axes():
+    """Vectors come flat, in the order of the samples; derivatives reach a filter."""
+    h = torch.tensor([0.3, 1.0, 0.5], dtype=REAL).requires_grad_()
+
+    def ours(h: Tensor) -> tuple[Tensor, Tensor]:
+        C = torchlops.signalprocessing.Convolve1D((4, 3), h, offset=1, axis=0)
+        D = torchlops.Diagonal(torch.linspace(1, 2, 12, dtype=REAL).reshape(4, 3))
+        return of_triplets(*golub_kahan(C @ D, 2))
+
+    assert gradcheck(ours, (h,), check_forward_ad=True)
+    assert gradgradcheck(ours, (h,), check_fwd_over_rev=True)
+
+
+def test_derivatives_in_single_precision():
+    A = matrix(30, 20).float().requires_grad_()
+    gradients = [
+        torch.autograd.grad(f(B)[1].sum(), B)[0]
+        for f, B in (
+            (METHODS["golub_kahan LM"][0], A),
+            (lambda A: dense_triplets(A, 2, "LM"), A.detach().double().requires_grad_()),
+        )
+    ]
+    assert gradients[0].dtype == torch.float32
+    torch.testing.assert_close(gradients[0].double(), gradients[1], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])

@@ -554,6 +554,120 @@ def test_derivatives_of_the_smallest_solution(dtype):
     assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True)
 
 
+def smallest(B: Tensor, C: Tensor, y: Tensor) -> Tensor:
+    """Return the smallest least-squares solution of ``B C x = y``; ``B`` has independent columns, ``C`` rows."""
+    inv = torch.linalg.inv
+    return C.mH @ (inv(C @ C.mH) @ (inv(B.mH @ B) @ (B.mH @ y)))
+
+
+def factors(rows: int, columns: int, rank: int, dtype: torch.dtype) -> list[Tensor]:
+    torch.manual_seed(0)
+    return [torch.randn(*shape, dtype=dtype) for shape in ((rows, rank), (rank, columns), (rows,))]
+
+
+WITH_NULL_SPACE = [
+    ("cgls", (3, 5, 3), REAL),
+    ("cgls", (3, 5, 3), COMPLEX),
+    ("cgls", (3, 5, 2), REAL),
+    ("cgls", (3, 5, 2), COMPLEX),
+    ("lsqr", (3, 5, 2), COMPLEX),
+    ("lsmr", (2, 6, 1), REAL),
+]
+
+
+@pytest.mark.parametrize(("solver", "shape", "dtype"), WITH_NULL_SPACE)
+def test_derivatives_with_a_null_space(solver, shape, dtype):
+    """Which moves with the operator. The data are not in the range, where that has a complement."""
+    check_smallest(solver, shape, dtype)
+
+
+def check_smallest(solver: str, shape: tuple[int, int, int], dtype: torch.dtype, **how: Any) -> None:
+    inputs = [t.requires_grad_() for t in factors(*shape, dtype)]
+
+    def function(B, C, y):
+        return solve(solver, torchlops.MatrixMult(B @ C), y, adjoint_rtol=1e-13, **how).x
+
+    close(function(*inputs), smallest(*inputs))
+    w = torch.linspace(1, 2, shape[1], dtype=REAL).to(dtype)
+    firsts = []
+    for f in (function, smallest):
+        first = torch.autograd.grad((f(*inputs) * w).sum().abs() ** 2, inputs, create_graph=True)
+        turned = sum((g * torch.cos(t.detach()).conj()).real.sum() for g, t in zip(first, inputs, strict=True))
+        firsts.append((*first, *torch.autograd.grad(turned, inputs)))
+    for mine, wanted in zip(*firsts, strict=True):
+        close(mine, wanted, 1e-9)
+    assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True, fast_mode=True)
+    assert torch.autograd.gradgradcheck(function, inputs, check_fwd_over_rev=True, fast_mode=True)
+
+    A = [t.detach() for t in inputs]
+
+    def total(f: Any) -> Any:
+        return lambda t: (f(*(a + t * torch.cos(a) for a in A)) * w).sum().abs() ** 2
+
+    t = torch.zeros((), dtype=REAL)
+    wanted = torch.autograd.functional.hessian(total(smallest), t)
+    for outer in (jacfwd, jacrev):
+        for inner in (jacfwd, jacrev):
+            close(outer(inner(total(function)))(t), wanted, 1e-8)
+
+
+def test_vmap_with_a_null_space():
+    stacks = [torch.stack([t, 1.5 * t.flip(0)]) for t in factors(3, 5, 2, REAL)]
+
+    def total(f: Any) -> Any:
+        return grad(lambda *a: (f(*a) ** 3).sum(), argnums=(0, 1, 2))
+
+    def function(B, C, y):
+        return solve("cgls", torchlops.MatrixMult(B @ C), y, adjoint_rtol=1e-13).x
+
+    for mine, wanted in zip(vmap(total(function))(*stacks), vmap(total(smallest))(*stacks), strict=True):
+        close(mine, wanted, 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [REAL, COMPLEX])
+def test_batches_with_a_null_space(dtype):
+    """Against a loop; one of the data is in the range of the operator, and one is zero."""
+    B, C, y = factors(3, 5, 2, dtype)
+    y = torch.stack([y, B @ y[:2], 0 * y])
+    gradients = []
+    for loop in (False, True):
+        inputs = [t.clone().requires_grad_() for t in (B, C, y)]
+        A = torchlops.MatrixMult(inputs[0] @ inputs[1])
+        data = inputs[2].unbind() if loop else [inputs[2]]
+        x = torch.cat([solve("cgls", A, one, adjoint_rtol=1e-13).x.reshape(-1, 5) for one in data])
+        close(x, torch.stack([smallest(B, C, one) for one in y]))
+        gradients.append(torch.autograd.grad((x.abs() ** 2 + x.real).sum(), inputs))
+    for mine, wanted in zip(*gradients, strict=True):
+        close(mine, wanted)
+
+
+def test_too_few_iterations_for_a_null_space_warn():
+    A, y = factors(3, 5, 3, REAL)[1], torch.ones(3, dtype=REAL, requires_grad=True)
+    with pytest.warns(SolverWarning, match=r"MatrixMult 'M'\.H stopped at niter=1"):
+        x = solve("cgls", A, y, adjoint_niter=1).x
+    with pytest.warns(SolverWarning, match="raise adjoint_niter"):
+        x.sum().backward()
+
+
+def test_a_guess_with_a_null_space():
+    """The solution closest to the guess, which keeps the part of it in the null space."""
+    B, C, y = factors(3, 5, 2, REAL)
+    x0 = torch.linspace(-1, 1, 5, dtype=REAL)
+    inputs = [t.requires_grad_() for t in (B, C, y, x0)]
+
+    def function(B, C, y, x0):
+        return solve("cgls", torchlops.MatrixMult(B @ C), y, x0=x0, adjoint_rtol=1e-13).x
+
+    def dense(B, C, y, x0):
+        return x0 + smallest(B, C, y - B @ (C @ x0))
+
+    close(function(*inputs), dense(*inputs))
+    mine, wanted = (torch.autograd.grad((f(*inputs) ** 3).sum(), inputs) for f in (function, dense))
+    for a, b in zip(mine, wanted, strict=True):
+        close(a, b)
+    assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True)
+
+
 def test_vmap_over_data_only(name):
     A, y = problem(name)
     x0 = torch.zeros(A.shape[1], dtype=REAL)

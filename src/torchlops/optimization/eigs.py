@@ -1,17 +1,25 @@
 r"""Eigenvalues, singular values, the norm and the log-determinant of an operator, without its matrix.
 
-They are differentiable in the tensors of the operator, once and in reverse mode, by what first-order perturbation
-says of them, and not through the iterations:
+They are differentiable in the tensors of the operator, in every mode and to any order, by what perturbation theory says
+of them, and not through the iterations (see ``_spectral.py``):
 
 .. math::
 
     \dot\lambda = \mathrm{Re}\langle v, \dot A v\rangle, \qquad
+    \dot v = -(A - \lambda)^+ \dot A v, \qquad
     \dot\sigma = \mathrm{Re}\langle u, \dot A v\rangle, \qquad
     \dot{\log\det A} = \mathrm{E}\, \mathrm{Re}\langle A^{-1} z, \dot A z\rangle.
 
-Those of a value that others equal are not defined, and what comes then is that of one choice of vectors. Vectors carry
-no derivative: asking for one, or for a second one of a value, raises. Random numbers come from the ``generator`` that
-is given, or from one of a fixed seed, never from the global one.
+First derivatives of values cost one product; those of vectors, and higher ones, one solve by MINRES, all vectors as one
+batch. They are derivatives of exact pairs, and as inexact as these have been found. Signs and phases of vectors are
+arbitrary, and may jump when a tensor changes: they are constant in a derivative, :math:`\langle v, \dot v \rangle = 0`
+(of singular vectors: :math:`\mathrm{Im}(\langle u, \dot u \rangle + \langle v, \dot v \rangle) = 0`), and a function
+to be differentiated should not depend on them. A value that others equal, up to the root of the rounding, has no
+derivative, and its vector has none: a warning tells. The sum over all equal values still has its first and second
+derivatives, and the projector on their vectors the first; ask for all of them. Operators are single matrices; under
+``torch.vmap`` over their tensors, they are decomposed one after the other.
+
+Random numbers come from the ``generator`` that is given, or from one of a fixed seed, never from the global one.
 """
 
 from __future__ import annotations
@@ -22,12 +30,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
-from torchlops.arrays import HALF_PRECISIONS, DType, complex_dtype, real_dtype, to_numpy, torch_dtype
+from torchlops.arrays import DType, real_dtype, to_numpy, torch_dtype
 from torchlops.linearoperator import LinearOperator
+from torchlops.optimization._flat import Flat
+from torchlops.optimization._spectral import (
+    Hermitian,
+    differentiable_log,
+    differentiable_pairs,
+    may_be_differentiated,
+)
 from torchlops.optimization.basesolver import SolverWarning
+from torchlops.optimization.implicit import _constant
 
 __all__ = ["golub_kahan", "lanczos", "lobpcg", "logdet", "operator_norm", "power_iteration", "randomized_svd"]
 
@@ -68,7 +83,8 @@ def power_iteration(
     .. math:: b \leftarrow A b / \|A b\|, \qquad \lambda \approx \langle b, A b\rangle
 
     It converges as :math:`|\lambda_2 / \lambda_1|^k`: :func:`lanczos` needs far fewer products, and
-    :func:`operator_norm` takes operators that are not square and gives derivatives.
+    :func:`operator_norm` takes operators that are not square. With ``backend="torch"``, value and vector carry
+    derivatives, if the operator is Hermitian: those of the exact pair, so run until it converges.
 
     Args:
         Op: A square operator.
@@ -79,6 +95,9 @@ def power_iteration(
         backend: ``"numpy"`` for NumPy, ``"torch"`` for tensors.
         generator: Source of the random vector.
 
+    Raises:
+        ValueError: where a derivative is wanted, and the operator is not Hermitian.
+
     Example:
         >>> import torchlops
         >>> value, vector, iiter = power_iteration(torchlops.Diagonal(torch.tensor([1.0, 4.0, -9.0])), niter=100)
@@ -88,24 +107,50 @@ def power_iteration(
     if backend not in ("numpy", "torch"):
         raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
     A = _square(Op, "power_iteration")
-    flat = _Flat(A, as_real=False)
-    with torch.no_grad():
-        wanted = torch_dtype(dtype)
-        b = torch.rand(A.shape[1], generator=_source(generator), dtype=torch.float64)
-        if wanted.is_complex:
-            b = torch.complex(b, torch.rand(A.shape[1], generator=_source(generator), dtype=torch.float64))
-        b = b.to(flat.device, wanted)
-        b = b / _length(b)
-        value, iiter = torch.zeros((), dtype=b.dtype), 0
-        for iiter in range(1, niter + 1):
-            before, product = value, A._apply_to(b, False)
-            value = (b.to(product.dtype).conj() * product).sum()
-            b = product / _length(product)
-            if iiter > 1 and bool((value - before.to(value.device)).abs() < tol * before.abs()):
-                break
-    if backend == "torch":
-        return value, b, iiter
-    return to_numpy(value)[()], to_numpy(b), iiter
+    wanted = torch_dtype(dtype)
+    if backend == "numpy" or not may_be_differentiated(A):
+        with torch.no_grad():
+            value, b, iiter = _power_iteration(A, niter, tol, wanted, _source(generator))
+        return (value, b, iiter) if backend == "torch" else (to_numpy(value)[()], to_numpy(b), iiter)
+    counts = []
+
+    def compute(flat: Flat) -> tuple[Tensor, Tensor]:
+        _must_be_hermitian(flat, _source(None))
+        start = wanted if flat.dtype.is_complex else real_dtype(wanted)
+        value, b, iiter = _power_iteration(flat.A, niter, tol, start, _source(generator))
+        counts.append(iiter)
+        return value.real[None].to(real_dtype(flat.dtype)), b[None].to(flat.dtype)
+
+    values, vectors = differentiable_pairs(Hermitian(A), compute)
+    return values[0].to(vectors.dtype), vectors[0], max(counts)
+
+
+def _power_iteration(
+    A: LinearOperator, niter: int, tol: float, wanted: torch.dtype, source: torch.Generator
+) -> tuple[Tensor, Tensor, int]:
+    b = torch.rand(A.shape[1], generator=source, dtype=torch.float64)
+    if wanted.is_complex:
+        b = torch.complex(b, torch.rand(A.shape[1], generator=source, dtype=torch.float64))
+    b = b.to(A._device() or torch.device("cpu"), wanted)
+    b = b / _length(b)
+    value, iiter = torch.zeros((), dtype=b.dtype), 0
+    for iiter in range(1, niter + 1):
+        before, product = value, A._apply_to(b, False)
+        value = (b.to(product.dtype).conj() * product).sum()
+        b = product / _length(product)
+        if iiter > 1 and bool((value - before.to(value.device)).abs() < tol * before.abs()):
+            break
+    return value, b, iiter
+
+
+def _must_be_hermitian(flat: Flat, source: torch.Generator) -> None:
+    x = flat.random(1, flat.columns, source)
+    y = flat.forward(x)
+    if _length(flat.adjoint(x) - y) > flat.rounding**0.5 * _length(y):
+        raise ValueError(
+            f"power_iteration has derivatives of Hermitian operators only, which {flat.A.name_and_type} is not: call "
+            "it under torch.no_grad(), or take operator_norm"
+        )
 
 
 def lanczos(
@@ -150,18 +195,15 @@ def lanczos(
     A = _square(Op, "lanczos")
     count = _at_most(neigs, A.shape[0], "neigs")
 
-    def compute(A: LinearOperator) -> tuple[Tensor, Tensor, Tensor]:
-        flat = _Flat(A, as_real=False)
-        values, vectors = _lanczos(flat, count, which, niter, tol, basis, _source(generator))
-        vectors = flat.as_model(vectors)
-        return values, vectors, vectors.clone()
+    def compute(flat: Flat) -> tuple[Tensor, Tensor]:
+        return _lanczos(flat, count, which, niter, tol, basis, _source(generator))
 
-    values, _, vectors = _differentiable(A, compute)
-    return Eigenpairs(values, vectors.reshape(count, A.shape[1]).mT)
+    values, vectors = differentiable_pairs(Hermitian(A), compute)
+    return Eigenpairs(values, vectors.mT)
 
 
 def _lanczos(
-    flat: _Flat, count: int, which: str, niter: int, tol: float | None, basis: int | None, source: torch.Generator
+    flat: Flat, count: int, which: str, niter: int, tol: float | None, basis: int | None, source: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     size = flat.columns
     m = min(size, max(2 * count + 20, 40) if basis is None else max(basis, count + 2))
@@ -251,18 +293,15 @@ def lobpcg(
         )
     preconditioner = None if M is None else aslinearoperator(M)
 
-    def compute(A: LinearOperator) -> tuple[Tensor, Tensor, Tensor]:
-        flat = _Flat(A, as_real=False)
-        values, vectors = _lobpcg(flat, neigs, which, niter, tol, preconditioner, X, _source(generator))
-        vectors = flat.as_model(vectors)
-        return values, vectors, vectors.clone()
+    def compute(flat: Flat) -> tuple[Tensor, Tensor]:
+        return _lobpcg(flat, neigs, which, niter, tol, preconditioner, X, _source(generator))
 
-    values, _, vectors = _differentiable(A, compute)
-    return Eigenpairs(values, vectors.reshape(neigs, A.shape[1]).mT)
+    values, vectors = differentiable_pairs(Hermitian(A), compute)
+    return Eigenpairs(values, vectors.mT)
 
 
 def _lobpcg(
-    flat: _Flat,
+    flat: Flat,
     count: int,
     which: str,
     niter: int,
@@ -290,7 +329,7 @@ def _lobpcg(
                 _not_converged("lobpcg", residuals, tol * scale)
             break
         W = R[active]
-        W = W if M is None else flat.as_vectors(M._run(flat.as_model(W), False), flat.dtype)
+        W = W if M is None else flat.as_vectors(M._run(flat.as_model(W), False), M.dimsd, flat.dtype)
         basis = torch.cat([X, P])
         W = W / torch.linalg.vector_norm(W, dim=-1, keepdim=True).clamp(min=torch.finfo(W.dtype).tiny)
         for _ in range(2):  # once is not enough where residuals are small
@@ -347,16 +386,14 @@ def golub_kahan(
     A = _clinear(Op, "golub_kahan")
     count = _at_most(k, min(A.shape), "k")
 
-    def compute(A: LinearOperator) -> tuple[Tensor, Tensor, Tensor]:
-        flat = _Flat(A, as_real=False)
-        S, U, V = _golub_kahan(flat, count, which, niter, tol, basis, _source(generator))
-        return S, flat.as_data(U), flat.as_model(V)
+    def compute(flat: Flat) -> tuple[Tensor, Tensor, Tensor]:
+        return _golub_kahan(flat, count, which, niter, tol, basis, _source(generator))
 
-    return _triplets(A, compute, count)
+    return _triplets(A, compute)
 
 
 def _golub_kahan(
-    flat: _Flat,
+    flat: Flat,
     count: int,
     which: str,
     niter: int,
@@ -452,16 +489,15 @@ def randomized_svd(
     if oversampling < 0 or niter < 0:
         raise ValueError(f"oversampling and niter must be 0 or more, got {oversampling} and {niter}")
 
-    def compute(A: LinearOperator) -> tuple[Tensor, Tensor, Tensor]:
-        flat = _Flat(A, as_real=False)
+    def compute(flat: Flat) -> tuple[Tensor, Tensor, Tensor]:
         sketch = min(count + oversampling, flat.rows, flat.columns)
         Q = _orthonormal_rows(flat.forward(flat.random(sketch, flat.columns, _source(generator))))
         for _ in range(niter):
             Q = _orthonormal_rows(flat.forward(_orthonormal_rows(flat.adjoint(Q))))
         X, S, Yh = torch.linalg.svd(flat.adjoint(Q).conj(), full_matrices=False)
-        return S[:count], flat.as_data(X[:, :count].mT @ Q), flat.as_model(Yh[:count].conj())
+        return S[:count], X[:, :count].mT @ Q, Yh[:count].conj()
 
-    return _triplets(A, compute, count)
+    return _triplets(A, compute)
 
 
 def operator_norm(
@@ -495,20 +531,21 @@ def operator_norm(
     """
     A = _operator(Op)
 
-    def compute(A: LinearOperator) -> tuple[Tensor, Tensor, Tensor]:
-        flat = _Flat(A, as_real=True)
+    def compute(flat: Flat) -> tuple[Tensor, Tensor]:
         accuracy = flat.rounding**0.5 if tol is None else tol
         with warnings.catch_warnings():
             if safe:  # the bound covers what is missing
                 warnings.simplefilter("ignore", SolverWarning)
             S, U, V = _golub_kahan(flat, 1, "LM", niter, accuracy, None, _source(generator), False)
-        if safe:
-            residual = torch.linalg.vector_norm(flat.adjoint(U) - S[:, None].to(U.dtype) * V, dim=-1)
-            S = 1.01 * (S + residual)
-            U = 1.01 * U
-        return S, flat.as_data(U), flat.as_model(V)
+        return S, _joined(U, V)
 
-    return _differentiable(A, compute)[0][0]
+    M = Hermitian(A, doubled=True, as_real=True)
+    values, vectors = differentiable_pairs(M, compute)
+    if not safe:
+        return values[0]
+    residual = math.sqrt(2) * torch.linalg.vector_norm(M._run(vectors, False) - values.to(vectors.dtype) * vectors)
+    bound: Tensor = 1.01 * (values[0] + _constant(residual))
+    return bound
 
 
 def logdet(
@@ -527,13 +564,14 @@ def logdet(
         \approx \frac{n}{q} \sum_{i=1}^q \sum_j |s^{(i)}_{1j}|^2 \log \theta^{(i)}_j
 
     with random signs (or phases) ``z`` and the Ritz pairs of ``niter`` Lanczos steps from each, all as one batch. The
-    standard error tells of the random vectors, and not of too few steps.
+    standard error tells of the random vectors, and not of too few steps. Derivatives are estimated with the same random
+    vectors, and right in the mean, to any order.
 
     Args:
         Op: The operator.
         nprobes: Number ``q`` of random vectors.
         niter: Lanczos steps, each with one product.
-        rtol: Relative tolerance of the solve ``A w = z`` for the derivative, done only where one is wanted.
+        rtol: Relative tolerance of the solve ``A w = z`` for the derivative, done in the backward pass.
         generator: Source of the random vectors.
 
     Raises:
@@ -548,29 +586,20 @@ def logdet(
         >>> abs(estimate - torch.linspace(1.0, 2.0, 50).log().sum()) < 3 * error + 1e-4
         tensor(True)
     """
-    from torchlops.optimization.basic import cg
-
     A = _square(Op, "logdet")
     if nprobes < 1 or niter < 1:
         raise ValueError(f"nprobes and niter must be 1 or more, got {nprobes} and {niter}")
-    wants_derivative = torch.is_grad_enabled()
 
-    def compute(A: LinearOperator) -> tuple[Tensor, Tensor, Tensor]:
-        flat = _Flat(A, as_real=False)
-        probes = flat.signs(nprobes, flat.columns, _source(generator))
-        values = _log_quadrature(flat, probes, niter, A.name_and_type)
-        z = flat.as_model(probes)
-        if not wants_derivative:
-            return values, z, z.clone()
-        w = cg(A, z, niter=max(10 * niter, 200), tol=0.0, rtol1=rtol, grad=None).x
-        return values, w, z
+    def compute(flat: Flat) -> tuple[Tensor, Tensor]:
+        z = flat.signs(nprobes, flat.columns, _source(generator))
+        return _log_quadrature(flat, z, niter, A.name_and_type), z
 
-    values = _differentiable(A, compute)[0]
+    values = differentiable_log(Hermitian(A), compute, max(10 * niter, 200), rtol)
     spread = values.detach().std() if nprobes > 1 else values.new_tensor(math.inf)
     return LogDeterminant(values.mean(), spread / math.sqrt(nprobes))
 
 
-def _log_quadrature(flat: _Flat, probes: Tensor, niter: int, name: str) -> Tensor:
+def _log_quadrature(flat: Flat, probes: Tensor, niter: int, name: str) -> Tensor:
     """Return ``z^H log(A) z`` of each probe, each by Lanczos with its own basis."""
     steps, (count, size) = min(niter, flat.columns), probes.shape
     V = flat.zeros(steps, count, size)
@@ -598,77 +627,7 @@ def _log_quadrature(flat: _Flat, probes: Tensor, niter: int, name: str) -> Tenso
     return values
 
 
-# -- vectors --------------------------------------------------------------------------------------------------
-
-
-class _Flat:
-    """An operator on vectors ``(count, n)``; with ``as_real`` on real ones, where it is linear over the reals only."""
-
-    def __init__(self, A: LinearOperator, as_real: bool) -> None:
-        self.A = A
-        self.device = A._device() or torch.device("cpu")
-        dtype = A._torch_dtype()
-        if dtype in HALF_PRECISIONS:
-            dtype = torch.complex64 if dtype.is_complex else torch.float32
-        self.data_dtype = dtype
-        self.model_dtype = real_dtype(dtype) if A.real_model else dtype
-        self.in_pairs = as_real and not A.clinear and complex_dtype(dtype) == dtype
-        self.is_adjoint = False
-        self.dtype = real_dtype(dtype) if self.in_pairs else dtype
-        self.rounding = torch.finfo(dtype).eps
-        two = 2 if self.in_pairs else 1
-        self.rows = A.shape[0] * two
-        self.columns = A.shape[1] * (1 if A.real_model else two)
-
-    @property
-    def H(self) -> _Flat:
-        """The adjoint, on vectors."""
-        other = _Flat.__new__(_Flat)
-        vars(other).update(vars(self))
-        other.is_adjoint, other.rows, other.columns = not self.is_adjoint, self.columns, self.rows
-        return other
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._run(x, self.is_adjoint)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        return self._run(y, not self.is_adjoint)
-
-    def _run(self, x: Tensor, adjoint: bool) -> Tensor:
-        out = self.A._run(self.as_data(x) if adjoint else self.as_model(x), adjoint)
-        if adjoint and self.A.real_model and out.is_complex():
-            out = out.real
-        return self.as_vectors(out, self.model_dtype if adjoint else self.data_dtype)
-
-    def as_vectors(self, array: Tensor, dtype: torch.dtype) -> Tensor:
-        flat = array.to(dtype).reshape(array.shape[0], math.prod(array.shape[1:]))
-        return torch.view_as_real(flat.resolve_conj()).flatten(-2) if self.in_pairs and flat.is_complex() else flat
-
-    def as_model(self, x: Tensor) -> Tensor:
-        return self._as_array(x, self.A.dims, self.model_dtype)
-
-    def as_data(self, y: Tensor) -> Tensor:
-        return self._as_array(y, self.A.dimsd, self.data_dtype)
-
-    def _as_array(self, x: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        if self.in_pairs and dtype.is_complex:
-            x = torch.view_as_complex(x.reshape(x.shape[0], math.prod(dims), 2))
-        return x.to(dtype).reshape(x.shape[0], *dims)
-
-    def zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=self.dtype, device=self.device)
-
-    def random(self, count: int, size: int, source: torch.Generator) -> Tensor:
-        drawn: Tensor = torch.randn(count, size, generator=source, dtype=self.dtype, device=source.device)
-        return drawn.to(self.device)
-
-    def signs(self, count: int, size: int, source: torch.Generator) -> Tensor:
-        """Return random signs, or random phases of complex vectors."""
-        drawn = torch.rand(count, size, generator=source, dtype=real_dtype(self.dtype), device=source.device)
-        drawn = drawn.to(self.device)
-        if self.dtype.is_complex:
-            return torch.polar(torch.ones_like(drawn), 2 * math.pi * drawn)
-        return 1 - 2 * drawn.round()
+# -- multiple values, bases ---------------------------------------------------------------------------------
 
 
 class _Copies:
@@ -763,90 +722,16 @@ def _not_converged(name: str, residuals: Tensor, limit: Tensor) -> None:
     )
 
 
-# -- derivatives ----------------------------------------------------------------------------------------------
+def _triplets(A: LinearOperator, compute: Callable[[Flat], tuple[Tensor, Tensor, Tensor]]) -> SingularTriplets:
+    def pairs(flat: Flat) -> tuple[Tensor, Tensor]:
+        S, U, V = compute(flat)
+        return S, _joined(U, V)
 
-_Compute = Callable[[LinearOperator], tuple[Tensor, Tensor, Tensor]]
-
-
-class _Task(nn.Module):
-    """An operator as a module whose call is any function of it."""
-
-    def __init__(self, A: LinearOperator) -> None:
-        super().__init__()
-        self.A = A
-
-    def forward(self, task: Callable[[LinearOperator], Any]) -> Any:
-        return task(self.A)
-
-    def names(self) -> list[str]:
-        return [name for name, _ in (*self.named_parameters(), *self.named_buffers())]
-
-    def call(self, theta: tuple[Tensor, ...], task: Callable[[LinearOperator], Any]) -> Any:
-        return functional_call(self, dict(zip(self.names(), theta, strict=True)), (task,))
+    S, joined = differentiable_pairs(Hermitian(A, doubled=True), pairs)
+    U, V = torch.split(math.sqrt(2) * joined, list(A.shape), -1)
+    return SingularTriplets(U.mT, S, V.conj())
 
 
-class _Values(torch.autograd.Function):
-    """Values with vectors ``u`` and ``v``, whose derivatives are ``Re <u, A' v>``."""
-
-    @staticmethod
-    def forward(module: _Task, compute: _Compute, *theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        with torch.no_grad():
-            result: tuple[Tensor, Tensor, Tensor] = module.call(tuple(t.detach() for t in theta), compute)
-        return result
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.module = inputs[0]
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(output[1], output[2], *inputs[2:])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor | None, of_left: Tensor | None, of_right: Tensor | None) -> Any:
-        if of_left is not None or of_right is not None:
-            raise NotImplementedError(
-                "eigenvectors and singular vectors carry no derivative, and so their values, the norm and the "
-                "log-determinant no second one: detach the vectors, or decompose A.todense(backend='torch')"
-            )
-        left, right, *theta = ctx.saved_tensors
-        grads: list[Tensor | None] = [None] * len(theta)
-        wanted = [index for index in range(len(theta)) if ctx.needs_input_grad[2 + index]]
-        if grad is None or not wanted:
-            return None, None, *grads
-
-        def product(*chosen: Tensor) -> Any:
-            now = list(theta)
-            for index, tensor in zip(wanted, chosen, strict=True):
-                now[index] = tensor
-            return ctx.module.call(tuple(now), lambda A: A._run(right, False))
-
-        y, pullback, *_ = torch.func.vjp(product, *(theta[index] for index in wanted))
-        cotangent = grad.reshape(-1, *(1,) * (left.ndim - 1)) * left
-        cotangent = cotangent if y.is_complex() or not cotangent.is_complex() else cotangent.real
-        for index, of_tensor in zip(wanted, pullback(cotangent.to(y.dtype)), strict=True):
-            grads[index] = of_tensor
-        return None, None, *grads
-
-
-_values: Any = _Values.apply
-
-
-def _differentiable(A: LinearOperator, compute: _Compute) -> tuple[Tensor, Tensor, Tensor]:
-    module = _Task(A)
-    theta = A._all_tensors()
-    result: tuple[Tensor, Tensor, Tensor] = _values(module, compute, *theta)
-    if torch.is_grad_enabled():
-        with torch.enable_grad():
-            probe = result[2][:1].detach()
-            out = module.call(tuple(tensor.detach() for tensor in theta), lambda A: A._run(probe, False))
-        if out.requires_grad:
-            raise ValueError(
-                f"{A.name_and_type} computes with a tensor that wants a gradient and that is none of its parameters "
-                "or buffers: the gradient would be lost. Register the tensor (self._register in a LinearOperator)."
-            )
-    return result
-
-
-def _triplets(A: LinearOperator, compute: _Compute, count: int) -> SingularTriplets:
-    S, U, V = _differentiable(A, compute)
-    rows, columns = A.shape
-    return SingularTriplets(U.reshape(count, rows).mT, S, V.reshape(count, columns).conj())
+def _joined(U: Tensor, V: Tensor) -> Tensor:
+    """Return the eigenvectors of ``[[0, A], [A^H, 0]]`` that singular vectors make."""
+    return torch.cat([U, V], -1) / math.sqrt(2)

@@ -31,7 +31,7 @@ from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import Solver, SolverError, SolverWarning, Status, describe
-from torchlops.optimization.cls_cgls import NormalCGLS
+from torchlops.optimization.cls_cgls import CGLS, NormalCGLS
 
 
 class Equation(nn.Module):
@@ -176,13 +176,17 @@ class Normal(Equation):
         return self.A.dims
 
     def solve(self, rhs: Tensor, damp: Any, x0: Tensor | None) -> Tensor:
+        solver = self._solved(rhs, damp, x0)
+        _complain_of_derivative(solver, self.solver.on_fail)
+        x: Tensor = solver._public
+        return x
+
+    def _solved(self, rhs: Tensor, damp: Any, x0: Tensor | None) -> NormalCGLS:
         solver = NormalCGLS(self.A, on_fail="ignore", compact=self.solver.compact, check_every=self.solver.check_every)
         solver.offset = rhs
         no_data = rhs.new_zeros((*rhs.shape[: rhs.ndim - len(self.A.dims)], *self.A.dimsd))
         solver._go(no_data, x0, damp=damp, niter=self.options["niter"], tol=0.0, gtol=self.options["rtol1"])
-        _complain_of_derivative(solver, self.solver.on_fail)
-        x: Tensor = solver._public
-        return x
+        return solver
 
     def residual(self, rhs: Tensor, damp: Any, x: Tensor) -> Any:
         return rhs - self.A._run(self.A._run(x, False), True) - _as_factor(damp, self.A) ** 2 * x
@@ -191,6 +195,33 @@ class Normal(Equation):
         return self
 
     adjoint = inverse
+
+
+class SmallestSquares(LeastSquares):
+    """Least squares with a null space: the equation of the part of the solution that is orthogonal to that."""
+
+    def inverse(self) -> Equation:
+        return SingularNormal(self.solver, self._tightened(), "inverse")
+
+    adjoint = inverse
+
+
+class SingularNormal(Normal):
+    """``x = (A^H A)^+ g``."""
+
+    def solve(self, rhs: Tensor, damp: Any, x0: Tensor | None) -> Tensor:
+        solver = self._solved(rhs, damp, x0)
+        if bool((solver.status == Status.CONVERGED).all()):
+            x: Tensor = solver._public
+            return x
+        return self._closest(self.A, self._closest(self.A.H, rhs))  # part of g is in the null space
+
+    def _closest(self, A: LinearOperator, y: Tensor) -> Tensor:
+        solver = CGLS(A, on_fail="ignore", compact=self.solver.compact, check_every=self.solver.check_every)
+        solver._go(y, None, niter=self.options["niter"], tol=0.0, gtol=self.options["rtol1"])
+        _complain_of_derivative(solver, self.solver.on_fail)
+        x: Tensor = solver._public
+        return x
 
 
 class Square(Equation):
@@ -414,16 +445,16 @@ def solve_attached(
     data = y.reshape(*batch, *A.dimsd)
     guess = None if x0 is None else as_tensor(x0, "x0").reshape(*batch, *A.dims)
     solver._set_dtypes(data, guess)
-    equation = _EQUATIONS[solver.equation](solver, options)
-    has_no_inverse = solver.equation == "least squares" and A.shape[0] < A.shape[1] and not _is_damped(damp)
-    if solver.grad is None or has_no_inverse or equation.has_own_derivative:
+    has_null_space = solver.equation == "least squares" and A.shape[0] < A.shape[1] and not _is_damped(damp)
+    equation = (SmallestSquares if has_null_space else _EQUATIONS[solver.equation])(solver, options)
+    if solver.grad is None or equation.has_own_derivative:
         x: Tensor = _solve(equation, True, *map(_constant, (data, damp, guess, *equation.tensors())))
     else:
         x = attach(equation, data, damp, guess)
     if solver.grad is not None and equation.has_own_derivative:
         x = x + equation.derivative(data, damp, x)
-    if solver.grad is not None and has_no_inverse:
-        x = x + _derivative_of_smallest(equation, data, guess)
+    if solver.grad is not None and has_null_space:
+        x = _projected(equation, x, guess)
     return x if nd else x.reshape(*batch, A.shape[1])
 
 
@@ -444,17 +475,29 @@ def attach(equation: Equation, rhs: Tensor, damp: Any, x0: Tensor | None = None)
     return x
 
 
-def _derivative_of_smallest(equation: Equation, data: Tensor, x0: Tensor | None) -> Tensor:
-    """Return zero, with the derivatives of the smallest solution of an underdetermined system.
+def _projected(equation: Equation, x: Tensor, x0: Tensor | None) -> Tensor:
+    r"""Return the least-squares solution ``x``, with the derivatives of the one of smallest norm, ``A^+ y``.
 
-    It is :math:`A^H z` with :math:`A A^H z = y`, for an operator of full row rank. (From an initial guess, it is the
-    solution closest to that.)
+    Those of the normal equations leave out that the null space of the operator moves, where there is one. The smallest
+    solution is orthogonal to it,
+
+    .. math:: x = A^H z, \qquad z = \mathrm{argmin}_z \|A^H z - x\|,
+
+    and this second problem, whose residual is zero, has the rest of the derivatives. All systems on the way are
+    singular, and consistent, as long as the rank stays the same. (From an initial guess :math:`x_0`, it is the solution
+    closest to that: :math:`x_0 + A^H z`, with :math:`x - x_0` in the place of :math:`x`.)
     """
     A = equation.A
-    dual = Normal(equation.solver._copy_for(A.H, None), equation._tightened(), "inverse")
-    x: Tensor = A._run(attach(dual, data if x0 is None else data - A._run(x0, False), 0.0), True)
-    zero: Tensor = x - _constant(x)
-    return zero
+    user, options = equation.solver, equation._tightened()
+    niter, rtol = options["niter"], options["rtol1"]
+    how: dict[str, Any] = {"on_fail": user.on_fail, "compact": user.compact, "check_every": user.check_every}
+    solver = CGLS(A.H, adjoint_rtol=rtol, adjoint_niter=niter, **how)
+    of_rows = SmallestSquares(solver, {"niter": niter, "tol": 0.0, "gtol": rtol})
+    start = x if x0 is None else x - x0
+    projected: Tensor = A._run(attach(of_rows, start, 0.0), True)
+    projected = projected if x0 is None else projected + x0
+    result: Tensor = _constant(x) + (projected - _constant(projected))
+    return result
 
 
 class _Constant(torch.autograd.Function):
