@@ -223,6 +223,31 @@ def test_split_bregman_does_the_iterations_of_pylops():
     close(solve("splitbregman", A, y, niter=100, rtol=1e-15, **ours, **common).x, expected)
 
 
+def test_early_least_squares_of_split_bregman_part_from_pylops_by_amplified_rounding_only():
+    rng = np.random.default_rng(0)
+    n, wavelet = 256, np.exp(-(np.linspace(-2, 2, 41) ** 2))
+    P = pylops.signalprocessing.Convolve1D(n, wavelet, offset=20, dtype="float64")
+    y = np.zeros(n)
+    y[rng.choice(n, 8, False)] = rng.standard_normal(8)
+    y = P @ y + 0.01 * rng.standard_normal(n)
+    A = torchlops.signalprocessing.Convolve1D(n, torch.as_tensor(wavelet), offset=20)
+    common = {"epsRL1s": [0.3], "niter_outer": 10, "niter_inner": 3}
+
+    def ours(niter: int) -> np.ndarray:
+        return sparsity.splitbregman(A, y, [torchlops.FirstDerivative(n)], niter=niter, rtol=0.0, **common).x
+
+    def theirs(P: Any, niter: int) -> np.ndarray:
+        return pylops.splitbregman(P, y, [pylops.FirstDerivative(n)], iter_lim=niter, atol=0, btol=0, **common)[0]
+
+    def far(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+    assert far(ours(6), theirs(P, 6)) < 1e-12
+    from_itself = far(theirs(pylops.MatrixMult(P.todense()), 40), theirs(P, 40))
+    assert from_itself > 1e-3
+    assert far(ours(40), theirs(P, 40)) < 10 * from_itself
+
+
 # -- every solver --------------------------------------------------------------------------------------------
 
 
@@ -438,7 +463,7 @@ def test_checkpoints_change_nothing():
 @pytest.mark.parametrize(
     ("solver", "options"),
     [
-        ("irls", {}), ("splitbregman", {}), ("ista", {"threshkind": "hard"}),
+        ("irls", {}), ("ista", {"threshkind": "hard"}),
         ("fista", {"decay": [1.0] * 60}), ("omp", {"niter_inner": 0}),
     ],
 )  # fmt: skip
@@ -449,8 +474,130 @@ def test_a_derivative_that_is_not_there_is_never_silently_missing(solver, option
     assert not solve(solver, A, *learnable(y), grad=None, **options).x.requires_grad
 
 
+# -- derivatives of total variation --------------------------------------------------------------------------
+
+EXACTLY: dict[str, Any] = {"niter_outer": 2000, "niter_inner": 1, "tol": 1e-12, "niter": 20, "rtol": 1e-15}
+
+
+def variation(A: Tensor, y: Tensor, mu: Any, eps: Any, R: Tensor | None = None, **options: Any) -> Tensor:
+    R1 = D if R is None else torchlops.MatrixMult(R)
+    return solve("splitbregman", A, y, RegsL1=[R1], mu=mu, epsRL1s=[eps], **{**EXACTLY, **options}).x
+
+
+def steps(dtype: torch.dtype = REAL) -> Tensor:
+    return (torch.eye(6, dtype=dtype)[1:] - torch.eye(6, dtype=dtype)[:-1]).clone()
+
+
+def test_total_variation_has_the_derivatives_of_its_solution():
+    A, y = problem(batch=2)
+    S, target = torch.randn(4, 6, dtype=REAL), torch.randn(2, 4, dtype=REAL)
+    mu, eps = torch.tensor(0.5, dtype=REAL), torch.tensor([1.0, 0.8], dtype=REAL)
+
+    def f(A: Tensor, y: Tensor, mu: Tensor, eps: Tensor, eps2: Tensor, S: Tensor, target: Tensor, R: Tensor) -> Tensor:
+        more = {"RegsL2": [torchlops.MatrixMult(S)], "epsRL2s": [eps2], "dataregsL2": [target]}
+        return variation(A, y, mu, eps, R, **more)
+
+    arguments = learnable(A, y, mu, eps, torch.tensor(0.3, dtype=REAL), S, target, steps())
+    x = f(*arguments)
+    zeros = (x @ steps().T).abs() < 1e-8
+    assert zeros.any(-1).all()
+    assert not zeros.all(-1).any()
+    assert torch.equal(x, f(*(tensor.detach() for tensor in arguments)))
+    assert gradcheck(f, arguments, fast_mode=True)
+    few = learnable(y, mu, eps)
+    assert gradcheck(lambda *few: variation(A, *few), few, fast_mode=True, check_forward_ad=True)
+    assert gradgradcheck(lambda *few: variation(A, *few) ** 2, few, fast_mode=True)
+
+
+def test_complex_total_variation_has_the_derivatives_of_its_solution():
+    torch.manual_seed(2)
+    A, y = torch.randn(9, 6, dtype=COMPLEX), 2 * torch.randn(2, 9, dtype=COMPLEX)
+    mu, eps = torch.tensor(0.5, dtype=REAL), torch.tensor([1.2, 0.9], dtype=REAL)
+    zeros = (variation(A, y, mu, eps) @ steps(COMPLEX).T).abs() < 1e-8
+    assert zeros.any(-1).all()
+    assert not zeros.all(-1).any()
+    assert gradcheck(variation, learnable(A, y, mu, eps, steps(COMPLEX)), fast_mode=True)
+    few = learnable(y[:1], eps[:1])
+    assert gradgradcheck(lambda y, eps: variation(A, y, mu, eps).abs() ** 2, few, fast_mode=True)
+
+
+def test_total_variation_agrees_with_a_dense_system():
+    A, y = problem(batch=1)
+    mu, eps = 0.5, 1.0
+    (leaf,) = learnable(y[0])
+    x = variation(A, leaf, mu, eps)
+    R = steps()
+    zero = R[(R @ x.detach()).abs() < 1e-8]
+    free = torch.linalg.qr(zero.T, mode="complete").Q[:, len(zero) :]  # of the null space
+    H = mu * A.T @ A
+    g = torch.randn(6, dtype=REAL)
+    w = free @ torch.linalg.inv(free.T @ H @ free) @ free.T @ g
+    close(torch.autograd.grad(x @ g, leaf)[0], mu * A @ w, 1e-10)
+
+
+def test_total_variation_of_images_has_rows_that_depend_on_each_other():
+    torch.manual_seed(0)
+    image = torch.zeros(5, 4, dtype=REAL)
+    image[1:4, 1:3] = 2
+    y = image + 0.2 * torch.randn(2, 5, 4, dtype=REAL)
+    R = [torchlops.FirstDerivative((5, 4), axis=axis, kind="backward") for axis in (0, 1)]
+    eps = torch.tensor([0.7, 0.9], dtype=REAL)
+    exactly = {**EXACTLY, "tol": 1e-11, "rtol": 1e-12}
+
+    def f(y: Tensor, eps: Tensor) -> Tensor:
+        return sparsity.splitbregman(torchlops.Identity((5, 4)), y, R, mu=1.5, epsRL1s=[eps, 0.8], **exactly).x
+
+    assert gradcheck(f, learnable(y, eps), fast_mode=True)
+    leaf, weight = learnable(y, eps)
+    f(leaf, weight).square().sum().backward()
+    for i in range(2):
+        alone, its = learnable(y[i], eps[i])
+        f(alone, its).square().sum().backward()
+        close(leaf.grad[i], alone.grad)
+        close(weight.grad[i], its.grad)
+
+
+def test_total_variation_in_transforms():
+    A, y = problem()
+    As = torch.stack([A, 0.9 * A, A.flip(0)])
+    eps = torch.tensor([1.0, 0.7, 1.3], dtype=REAL)
+
+    def loss(A: Tensor, y: Tensor, eps: Tensor, R: Tensor) -> Tensor:
+        return variation(A, y, 0.5, eps, R).square().sum()
+
+    derivative = torch.func.grad(loss, argnums=(0, 1, 2, 3))
+    mapped = torch.func.vmap(derivative, in_dims=(0, 0, 0, None))(As, y, eps, steps())
+    alone = [derivative(As[i], y[i], eps[i], steps()) for i in range(3)]
+    for index, part in enumerate(mapped):
+        close(part, torch.stack([entry[index] for entry in alone]))
+    few = lambda y: loss(A, y, eps[0], steps())  # noqa: E731
+    reference = torch.func.jacrev(torch.func.jacrev(few))(y[0])
+    for outer in (torch.func.jacfwd, torch.func.jacrev):
+        close(outer(torch.func.jacfwd(few))(y[0]), reference)
+
+
+def test_total_variation_that_has_not_converged_warns_of_its_derivative():
+    A, y = problem()
+    with pytest.warns(SolverWarning, match="stopped at niter=3"):
+        x = variation(A, *learnable(y), 0.5, 1.0, niter_outer=3)
+    assert x.requires_grad
+    assert not variation(A, *learnable(y), 0.5, 1.0, niter_outer=3, grad=None).requires_grad
+
+
+def test_data_of_a_penalty_may_be_shared_by_the_samples():
+    A, y = problem()
+    more = {"RegsL2": [torchlops.SecondDerivative(6)], "epsRL2s": [2.0]}
+    target = torch.linspace(-1, 1, 6, dtype=REAL)
+    shared = solve("splitbregman", A, y, dataregsL2=[target], **more).x
+    close(shared, solve("splitbregman", A, y, dataregsL2=[target.expand(3, 6)], **more).x, 1e-14)
+    assert (shared - solve("splitbregman", A, y, **more).x).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="dataregsL2 must have the shape"):
+        solve("splitbregman", A, y, dataregsL2=[target[:5]], **more)
+
+
 def test_a_regulariser_that_learns_is_noticed():
     A, y = problem()
-    R = torchlops.MatrixMult(torch.eye(6, dtype=REAL).requires_grad_())
-    with pytest.raises(ValueError, match="grad='unroll'"):
-        solve("splitbregman", A, y, RegsL1=[R])
+    (R,) = learnable(steps())
+    x = variation(A, y, 0.5, 1.0, R)
+    (gradient,) = torch.autograd.grad(x.square().sum(), R)
+    assert gradient.abs().max() > 0.01
