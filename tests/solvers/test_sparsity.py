@@ -421,6 +421,39 @@ def test_basis_pursuit_has_the_derivatives_of_its_solution():
     assert gradcheck(to_radius, learnable(A, y), fast_mode=True, atol=1e-4)
 
 
+def test_complex_basis_pursuit_has_the_derivatives_of_its_solution():
+    torch.manual_seed(1)
+    A, y = torch.randn(6, 4, dtype=COMPLEX), 2 * torch.randn(2, 6, dtype=COMPLEX)
+    sigma, tau = 0.7 * y.norm(dim=-1), torch.tensor([0.2, 0.5], dtype=REAL)
+    options = {"iter_lim": 2000, "opt_tol": 1e-14, "bp_tol": 1e-14}
+
+    def to_residual(A: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
+        return solve("spgl1", A, y, sigma=sigma, **options).x
+
+    def to_radius(A: Tensor, y: Tensor, tau: Tensor) -> Tensor:
+        return solve("spgl1", A, y, sigma=0.0, tau=tau, **options).x
+
+    on = to_residual(A, y, sigma) != 0
+    assert on.any(-1).all()
+    assert not on.all()
+    # The precision of the duality gap is that of the square of the solution: hence the steps.
+    coarse = {"eps": 1e-4, "fast_mode": True}
+    assert gradcheck(to_residual, learnable(A, y, sigma), atol=1e-5, **coarse)
+    assert gradcheck(lambda A, y: to_radius(A, y, tau), learnable(A, y), atol=1e-5, **coarse)
+    few = learnable(y[1:], sigma[1:])
+    alone = lambda y, sigma: to_residual(A, y, sigma)  # noqa: E731
+    assert gradcheck(alone, few, check_forward_ad=True, atol=1e-5, **coarse)
+    assert gradgradcheck(lambda *few: alone(*few).abs() ** 2, few, atol=1e-4, **coarse)
+
+    leaves = learnable(A, y, torch.stack([1e3 * sigma[0], sigma[1]]))
+    to_residual(*leaves).abs().sum().backward()  # a sample that is zero
+    assert all(leaf.grad.isfinite().all() for leaf in leaves)
+    assert not leaves[1].grad[0].any()
+    (single,) = learnable(y[1])
+    to_residual(A, single, sigma[1]).abs().sum().backward()
+    close(single.grad, leaves[1].grad[1], 1e-6)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_matching_pursuit_has_the_derivatives_of_its_solution(dtype):
     A, y = problem(dtype, 6, 4, 2)

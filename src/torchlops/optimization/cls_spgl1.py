@@ -56,7 +56,7 @@ class SPGL1(ISTA):
     See :class:`~torchlops.optimization.basesolver.Solver` for the arguments. PyLops needs the package ``spgl1``
     for it.
 
-    With ``grad="implicit"`` (real models) derivatives are those of the solution on its support, with respect to the
+    With ``grad="implicit"`` derivatives are those of the solution on its support, with respect to the
     data, ``sigma`` (or ``tau``) and the operators.
 
     Source: E. van den Berg and M. P. Friedlander, Probing the Pareto frontier for basis pursuit solutions, SIAM J. Sci.
