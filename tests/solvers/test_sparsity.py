@@ -15,7 +15,7 @@ import torchlops
 from torchlops.optimization import _thresholds, sparsity
 from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
 from torchlops.optimization.callback import Callbacks
-from torchlops.optimization.cls_sparsity import FISTA
+from torchlops.optimization.cls_sparsity import FISTA, ISTA, SplitBregman
 
 pylops = pytest.importorskip("pylops")
 
@@ -46,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "fista": {"eps": 3.0, "niter": 60},
     "omp": {"niter_outer": 3},
     "irls": {"nouter": 4, "epsI": 0.1, "epsR": 0.1},
-    "spgl1": {"sigma": 4.0, "iter_lim": 60},
+    "spgl1": {"sigma": 7.0, "iter_lim": 60},
     "splitbregman": {"RegsL1": [D], "epsRL1s": [0.5], "niter_outer": 4, "niter_inner": 2},
 }
 
@@ -99,6 +99,42 @@ def test_basis_pursuit_meets_its_residual_and_its_optimality_conditions(dtype):
 def test_basis_pursuit_without_noise_finds_the_model():
     A, x, y = sparse_problem()
     close(solve("spgl1", A, y, sigma=0.0, iter_lim=3000, opt_tol=1e-9, bp_tol=1e-9).x, x, 1e-6)
+
+
+def test_a_residual_that_no_model_has_is_told():
+    A, y = problem()
+    smallest = (y @ (torch.eye(9, dtype=REAL) - A @ torch.linalg.pinv(A))).norm(dim=-1)
+    sigma = smallest * torch.tensor([0.99, 1.01, 0.0], dtype=REAL)
+    with pytest.warns(SolverWarning, match="BREAKDOWN"):
+        result = solve("spgl1", A, y, sigma=sigma, iter_lim=3000)
+    assert result.status.tolist() == [Status.BREAKDOWN, Status.CONVERGED, Status.BREAKDOWN]
+    assert result.iters.max() < 200
+    close(result.info["rnorm"], torch.maximum(smallest, sigma), 1e-3)
+    close(result.x[::2], (y @ torch.linalg.pinv(A).T)[::2], 1e-6)
+    with pytest.warns(SolverWarning, match="BREAKDOWN"):
+        assert solve("spgl1", A, y[0], sigma=0.0, iter_lim=3000).status == Status.BREAKDOWN
+
+
+def test_the_accuracy_is_that_of_the_optimality_conditions():
+    A, y = problem(batch=2)
+    L = float(torch.linalg.matrix_norm(A, 2) ** 2)
+    for niter in (1, 3, 10, 40):
+        for solver in (ISTA(torchlops.MatrixMult(A)), FISTA(torchlops.MatrixMult(A))):
+            x = solver.solve(y, niter=niter, eps=3.0).x
+            g = (y - x @ A.T) @ A
+            violation = L * (x - _thresholds.soft(x + g / L, 1.5 / L)).norm(dim=-1) / (y @ A).norm(dim=-1)
+            accuracy = torch.as_tensor(solver._accuracy()).squeeze(-1)
+            assert (violation <= 1.01 * accuracy + 1e-14).all()
+            assert (accuracy <= 100 * violation + 1e-8).all()
+    bregman = SplitBregman(torchlops.MatrixMult(A))
+    options = {"niter_inner": 1, "epsRL1s": [1.0], "mu": 0.5, "niter": 20}
+    best = bregman.solve(y, [D], niter_outer=3000, tol=1e-14, **options).x
+    for niter in (1, 10, 100):
+        x = bregman.solve(y, [D], niter_outer=niter, **options).x
+        error = (x - best).norm(dim=-1) / best.norm(dim=-1)
+        accuracy = torch.as_tensor(bregman._accuracy()).squeeze(-1)
+        assert (error <= 100 * accuracy).all()
+        assert (accuracy <= 100 * error + 1e-14).all()
 
 
 def test_a_lasso_with_a_radius_fills_it():
@@ -467,6 +503,7 @@ def test_matching_pursuit_has_the_derivatives_of_its_solution(dtype):
         ("ista", {"niter": 5, "alpha": 0.03}), ("fista", {"niter": 5, "alpha": 0.03, "threshkind": "half", "eps": 0.5}),
         ("fista", {"niter": 5, "alpha": 0.03, "threshkind": "soft-percentile", "perc": 50}), ("omp", {}), ("irls", {}),
         ("irls", {"kind": "datamodel"}), ("splitbregman", {"niter_outer": 2, "niter_inner": 1}),
+        ("spgl1", {"iter_lim": 8}), ("spgl1", {"iter_lim": 8, "sigma": 0.0, "tau": 1.0}),
     ],
 )  # fmt: skip
 def test_iterations_have_derivatives_as_they_run(solver, options):
@@ -474,6 +511,17 @@ def test_iterations_have_derivatives_as_they_run(solver, options):
     f = lambda A, y: solve(solver, A, y, grad="unroll", **options).x  # noqa: E731
     assert gradcheck(f, learnable(A, y), fast_mode=True)
     close(f(A, y), f(*learnable(A, y)).detach())
+
+
+def test_the_residual_and_the_radius_learn_where_iterations_are_differentiated():
+    A, y = problem(COMPLEX)
+    for options in ({"sigma": torch.tensor([3.0, 4.0, 2.0], dtype=REAL)}, {"tau": torch.tensor(0.7, dtype=REAL)}):
+        ((what, value),) = options.items()
+
+        def f(A: Tensor, y: Tensor, value: Tensor, what: str = what) -> Tensor:
+            return solve("spgl1", A, y, iter_lim=6, grad="unroll", **{"sigma": 0.0, what: value}).x
+
+        assert gradcheck(f, learnable(A, y, value), fast_mode=True)
 
 
 def test_the_step_and_the_thresholds_learn_where_iterations_are_differentiated():
@@ -488,7 +536,9 @@ def test_checkpoints_change_nothing():
     grads = []
     for every in (None, 3):
         (leaf,) = learnable(y)
-        solve("fista", A, leaf, niter=8, grad="unroll", checkpoint_every=every).x.square().sum().backward()
+        for name, count in (("fista", "niter"), ("splitbregman", "niter_outer"), ("spgl1", "iter_lim")):
+            x = solve(name, A, leaf, grad="unroll", checkpoint_every=every, **{count: 8}).x
+            x.square().sum().backward()
         grads.append(leaf.grad)
     close(grads[0], grads[1], 1e-13)
 

@@ -13,7 +13,7 @@ from torchlops.optimization._cosupport import flat_target, solve_with_cosupport
 from torchlops.optimization._innersolver import least_squares, read_inner_options
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver, as_numbers
 from torchlops.optimization._thresholds import penalty, soft
-from torchlops.optimization._vectors import norm, squared_norm
+from torchlops.optimization._vectors import maximum, norm, ratio, squared_norm
 from torchlops.optimization.implicit import needs_attaching
 
 
@@ -54,8 +54,8 @@ class SplitBregman(SparseSolver):
 
     weight_name = "mu"
     has_first_cost = False
-    vectors = ("b", "start", "of_L2")
-    scalars = ("update", "first", "d")  # derivatives want the last of each sample
+    vectors = ("start",)
+    scalars = ("update", "first", "d", "b", "y", "of_L2")  # the accuracy, and derivatives, want the last ones
 
     def setup(
         self,
@@ -286,6 +286,23 @@ class SplitBregman(SparseSolver):
             size = penalty("soft", self._complex(self._regularise(R, self.x), R.shape[0]))
             cost = cost + eps * eps * (size if isinstance(self.ynorm, Tensor) else size.item())
         self.cost.append(cost)
+
+    def _accuracy(self) -> Any:
+        """Return the gradient relative to that of ``x = 0`` or the change of ``d``, relative too, whichever is more."""
+        with torch.no_grad():
+            start = self._damp * self.adjoint(self.y)
+            gradient = self._damp * self.adjoint(self.forward(self.x))
+            for R, eps, target in zip(self.RegsL2, self._eps2, self._split_L2(), strict=True):
+                start = start + eps * self._regularise_adjoint(R, target)
+                gradient = gradient + eps * self._regularise_adjoint(R, self._regularise(R, self.x))
+            gradient, change, size = gradient - start, [], []
+            for R, eps, b in zip(self.RegsL1, self._eps1, self._split(self.b), strict=True):
+                gradient = gradient + eps * self._regularise_adjoint(R, b)
+                Rx = self._regularise(R, self.x)
+                change.append(Rx - self._real(soft(self._complex(Rx + b, R.shape[0]), eps)))
+                size.append(Rx.abs() + b.abs())
+            of_d = ratio(norm(torch.cat(change, -1)), norm(torch.cat(size, -1))) if change else 0.0
+            return maximum(ratio(norm(gradient), norm(start)), of_d)
 
     def _option_text(self) -> str:
         return f"{super()._option_text()}\tniter_inner = {self.niter_inner}\ttol = {self.tol}\ttau = {self.tau}"
