@@ -125,16 +125,16 @@ def test_the_accuracy_is_that_of_the_optimality_conditions():
             violation = L * (x - _thresholds.soft(x + g / L, 1.5 / L)).norm(dim=-1) / (y @ A).norm(dim=-1)
             accuracy = torch.as_tensor(solver._accuracy()).squeeze(-1)
             assert (violation <= 1.01 * accuracy + 1e-14).all()
-            assert (accuracy <= 100 * violation + 1e-8).all()
+            assert (accuracy <= 10 * violation + 1e-14).all()
     bregman = SplitBregman(torchlops.MatrixMult(A))
-    options = {"niter_inner": 1, "epsRL1s": [1.0], "mu": 0.5, "niter": 20}
+    options = {"niter_inner": 1, "epsRL1s": [1.0], "mu": 0.5, "niter": 20, "atol": 1e-15}
     best = bregman.solve(y, [D], niter_outer=3000, tol=1e-14, **options).x
     for niter in (1, 10, 100):
         x = bregman.solve(y, [D], niter_outer=niter, **options).x
         error = (x - best).norm(dim=-1) / best.norm(dim=-1)
         accuracy = torch.as_tensor(bregman._accuracy()).squeeze(-1)
         assert (error <= 100 * accuracy).all()
-        assert (accuracy <= 100 * error + 1e-14).all()
+        assert (accuracy <= 100 * error + 1e-12).all()
 
 
 def test_a_lasso_with_a_radius_fills_it():
@@ -256,7 +256,7 @@ def test_split_bregman_does_the_iterations_of_pylops():
     theirs = {"RegsL1": [P, pylops.Identity(6)], "RegsL2": [P2]}
     common = {"epsRL1s": [0.3, 0.2], "epsRL2s": [0.7], "mu": 2.0, "niter_outer": 4, "niter_inner": 2, "tau": 0.9}
     expected, _ = loop("splitbregman", A, y, iter_lim=100, atol=1e-15, btol=1e-15, **theirs, **common)
-    close(solve("splitbregman", A, y, niter=100, rtol=1e-15, **ours, **common).x, expected)
+    close(solve("splitbregman", A, y, niter=100, atol=1e-15, **ours, **common).x, expected)
 
 
 def test_early_least_squares_of_split_bregman_part_from_pylops_by_amplified_rounding_only():
@@ -270,7 +270,7 @@ def test_early_least_squares_of_split_bregman_part_from_pylops_by_amplified_roun
     common = {"epsRL1s": [0.3], "niter_outer": 10, "niter_inner": 3}
 
     def ours(niter: int) -> np.ndarray:
-        return sparsity.splitbregman(A, y, [torchlops.FirstDerivative(n)], niter=niter, rtol=0.0, **common).x
+        return sparsity.splitbregman(A, y, [torchlops.FirstDerivative(n)], niter=niter, atol=0.0, **common).x
 
     def theirs(P: Any, niter: int) -> np.ndarray:
         return pylops.splitbregman(P, y, [pylops.FirstDerivative(n)], iter_lim=niter, atol=0, btol=0, **common)[0]
@@ -559,7 +559,7 @@ def test_a_derivative_that_is_not_there_is_never_silently_missing(solver, option
 
 # -- derivatives of total variation --------------------------------------------------------------------------
 
-EXACTLY: dict[str, Any] = {"niter_outer": 2000, "niter_inner": 1, "tol": 1e-12, "niter": 20, "rtol": 1e-15}
+EXACTLY: dict[str, Any] = {"niter_outer": 2000, "niter_inner": 1, "tol": 1e-12, "niter": 8, "atol": 1e-13}
 
 
 def variation(A: Tensor, y: Tensor, mu: Any, eps: Any, R: Tensor | None = None, **options: Any) -> Tensor:
@@ -625,7 +625,7 @@ def test_total_variation_of_images_has_rows_that_depend_on_each_other():
     y = image + 0.2 * torch.randn(2, 5, 4, dtype=REAL)
     R = [torchlops.FirstDerivative((5, 4), axis=axis, kind="backward") for axis in (0, 1)]
     eps = torch.tensor([0.7, 0.9], dtype=REAL)
-    exactly = {**EXACTLY, "tol": 1e-11, "rtol": 1e-12}
+    exactly = {**EXACTLY, "tol": 1e-11, "atol": 1e-12}
 
     def f(y: Tensor, eps: Tensor) -> Tensor:
         return sparsity.splitbregman(torchlops.Identity((5, 4)), y, R, mu=1.5, epsRL1s=[eps, 0.8], **exactly).x
@@ -684,3 +684,25 @@ def test_a_regulariser_that_learns_is_noticed():
     x = variation(A, y, 0.5, 1.0, R)
     (gradient,) = torch.autograd.grad(x.square().sum(), R)
     assert gradient.abs().max() > 0.01
+    gain = torch.tensor(1.0, dtype=REAL, requires_grad=True)
+    hidden = torchlops.FunctionOperator(lambda x: gain * x, lambda x: gain * x, 6, arrays="torch")
+    with pytest.raises(ValueError, match="none of its parameters"):
+        solve("splitbregman", A, y, RegsL1=[hidden])
+
+
+def test_total_variation_of_many_samples_and_of_real_models_with_complex_data():
+    A, y = problem(batch=40)
+    y = y * torch.logspace(-2, 1, 40, dtype=REAL)[:, None]  # so that most stop early
+    (leaf,) = learnable(y.reshape(2, 20, 9))
+    mu = torch.tensor([[0.5], [0.6]], dtype=REAL)
+    variation(A, leaf, mu, 0.5).square().sum().backward()
+    for row, (few,) in enumerate(map(learnable, y.reshape(2, 20, 9))):
+        variation(A, few, mu[row], 0.5).square().sum().backward()
+        close(leaf.grad[row], few.grad)
+
+    F = torchlops.signalprocessing.FFT(6, real=True)
+    (spectrum,) = learnable(F(y[:2, :6]))
+    loss = lambda spectrum: solve("splitbregman", F, spectrum, mu=2.0, **EXACTLY).x.square().sum()  # noqa: E731
+    (gradient,) = torch.autograd.grad(loss(spectrum), spectrum)
+    step = 1e-5 * torch.randn_like(spectrum)
+    close((gradient.conj() * step).real.sum(), ((loss(spectrum + step) - loss(spectrum - step)) / 2).detach(), 1e-9)

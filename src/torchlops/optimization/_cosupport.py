@@ -35,6 +35,7 @@ from torchlops.optimization.implicit import (
     _complain_of_iterations,
     _constant,
     _MappedOperator,
+    _refuse_hidden_tensors,
     _solve,
     attach,
 )
@@ -143,6 +144,12 @@ def solve_with_cosupport(solver: Any, y: Tensor, x0: Any, options: dict[str, Any
         new = _again(solver, stacked, len(Regs2), data, targets, mu, eps2, eps1, d)
         x = x + (new - _constant(new))
     return x.reshape(*batch, *A.dims) if nd else x
+
+
+def refuse_hidden_tensors_of(R: LinearOperator, solver: Any, y: Tensor) -> None:
+    """Raise where ``R`` computes with a tensor that wants a gradient and that it does not tell of."""
+    dtype = real_dtype(y.dtype) if R.real_model and y.is_complex() else y.dtype
+    _refuse_hidden_tensors(KKT(solver._copy_for(R, None), {}), (), torch.zeros(R.dims, dtype=dtype, device=y.device))
 
 
 def _again(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization._cosupport import flat_target, solve_with_cosupport
+from torchlops.optimization._cosupport import flat_target, refuse_hidden_tensors_of, solve_with_cosupport
 from torchlops.optimization._innersolver import least_squares, read_inner_options
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver, as_numbers
 from torchlops.optimization._thresholds import penalty, soft
@@ -147,7 +147,8 @@ class SplitBregman(SparseSolver):
             show_inner: Accepted and ignored.
             rtol: Stop a sample when its cost is below this times the first.
             rtol1: The same, relative to the norm of the data.
-            **kwargs_lsqr: ``niter`` (or ``iter_lim``) and ``rtol`` (of the gradient) of the least-squares solves.
+            **kwargs_lsqr: ``niter`` (or ``iter_lim``) of the least-squares solves, and ``atol``, the tolerance on their
+                gradient, relative to that at zero.
         """
         result: SparseResult = self._solve(
             y, x0, show, itershow, damp=mu, RegsL1=RegsL1, niter_outer=niter_outer, niter_inner=niter_inner,
@@ -177,8 +178,13 @@ class SplitBregman(SparseSolver):
         Regs = (*options["RegsL1"], *options["RegsL2"])
         others = (*options["epsRL1s"], *options["epsRL2s"], *(options["dataregsL2"] or ()))
         tensors = [*others, *(tensor for R in Regs for tensor in R._all_tensors())]
-        wants = any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in tensors)
-        return wants and torch.is_grad_enabled() and self.grad is not None
+        if not torch.is_grad_enabled() or self.grad is None:
+            return False
+        if any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in tensors):
+            return True
+        for R in Regs:
+            refuse_hidden_tensors_of(R, self, y)
+        return False
 
     def _check_count(self, what: str, eps: Sequence[Any], Regs: Sequence[Any]) -> None:
         if len(eps) != len(Regs):
