@@ -224,7 +224,7 @@ class ISTA(SparseSolver):
         change, of_data = x - self.x, Ax - self.Ax
         update = norm(change)
         with torch.no_grad():
-            violation = ratio(norm(x - z), self.alpha_each)
+            violation = update if z is self.x else norm(x - z)
         if isinstance(self.active, Tensor):
             x, Ax = torch.where(self.active, x, self.x), torch.where(self.active, Ax, self.Ax)
         self.violation = where(self.active, violation, self.violation)
@@ -241,7 +241,7 @@ class ISTA(SparseSolver):
 
         It does as long as the step is not too long, since the iteration then brings no two points further apart.
         """
-        return ratio(self.violation, self.gradient)
+        return ratio(ratio(self.violation, self.alpha_each), self.gradient)
 
     def _threshold(self, z: Tensor) -> Tensor:
         z = self._complex(z)
