@@ -15,7 +15,7 @@ import torchlops
 from torchlops.optimization import _thresholds, sparsity
 from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
 from torchlops.optimization.callback import Callbacks
-from torchlops.optimization.cls_sparsity import FISTA
+from torchlops.optimization.cls_sparsity import FISTA, ISTA, SplitBregman
 
 pylops = pytest.importorskip("pylops")
 
@@ -46,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "fista": {"eps": 3.0, "niter": 60},
     "omp": {"niter_outer": 3},
     "irls": {"nouter": 4, "epsI": 0.1, "epsR": 0.1},
-    "spgl1": {"sigma": 4.0, "iter_lim": 60},
+    "spgl1": {"sigma": 7.0, "iter_lim": 60},
     "splitbregman": {"RegsL1": [D], "epsRL1s": [0.5], "niter_outer": 4, "niter_inner": 2},
 }
 
@@ -99,6 +99,42 @@ def test_basis_pursuit_meets_its_residual_and_its_optimality_conditions(dtype):
 def test_basis_pursuit_without_noise_finds_the_model():
     A, x, y = sparse_problem()
     close(solve("spgl1", A, y, sigma=0.0, iter_lim=3000, opt_tol=1e-9, bp_tol=1e-9).x, x, 1e-6)
+
+
+def test_a_residual_that_no_model_has_is_told():
+    A, y = problem()
+    smallest = (y @ (torch.eye(9, dtype=REAL) - A @ torch.linalg.pinv(A))).norm(dim=-1)
+    sigma = smallest * torch.tensor([0.99, 1.01, 0.0], dtype=REAL)
+    with pytest.warns(SolverWarning, match="BREAKDOWN"):
+        result = solve("spgl1", A, y, sigma=sigma, iter_lim=3000)
+    assert result.status.tolist() == [Status.BREAKDOWN, Status.CONVERGED, Status.BREAKDOWN]
+    assert result.iters.max() < 200
+    close(result.info["rnorm"], torch.maximum(smallest, sigma), 1e-3)
+    close(result.x[::2], (y @ torch.linalg.pinv(A).T)[::2], 1e-6)
+    with pytest.warns(SolverWarning, match="BREAKDOWN"):
+        assert solve("spgl1", A, y[0], sigma=0.0, iter_lim=3000).status == Status.BREAKDOWN
+
+
+def test_the_accuracy_is_that_of_the_optimality_conditions():
+    A, y = problem(batch=2)
+    L = float(torch.linalg.matrix_norm(A, 2) ** 2)
+    for niter in (1, 3, 10, 40):
+        for solver in (ISTA(torchlops.MatrixMult(A)), FISTA(torchlops.MatrixMult(A))):
+            x = solver.solve(y, niter=niter, eps=3.0).x
+            g = (y - x @ A.T) @ A
+            violation = L * (x - _thresholds.soft(x + g / L, 1.5 / L)).norm(dim=-1) / (y @ A).norm(dim=-1)
+            accuracy = torch.as_tensor(solver._accuracy()).squeeze(-1)
+            assert (violation <= 1.01 * accuracy + 1e-14).all()
+            assert (accuracy <= 10 * violation + 1e-14).all()
+    bregman = SplitBregman(torchlops.MatrixMult(A))
+    options = {"niter_inner": 1, "epsRL1s": [1.0], "mu": 0.5, "niter": 20, "atol": 1e-15}
+    best = bregman.solve(y, [D], niter_outer=3000, tol=1e-14, **options).x
+    for niter in (1, 10, 100):
+        x = bregman.solve(y, [D], niter_outer=niter, **options).x
+        error = (x - best).norm(dim=-1) / best.norm(dim=-1)
+        accuracy = torch.as_tensor(bregman._accuracy()).squeeze(-1)
+        assert (error <= 100 * accuracy).all()
+        assert (accuracy <= 100 * error + 1e-12).all()
 
 
 def test_a_lasso_with_a_radius_fills_it():
@@ -220,7 +256,32 @@ def test_split_bregman_does_the_iterations_of_pylops():
     theirs = {"RegsL1": [P, pylops.Identity(6)], "RegsL2": [P2]}
     common = {"epsRL1s": [0.3, 0.2], "epsRL2s": [0.7], "mu": 2.0, "niter_outer": 4, "niter_inner": 2, "tau": 0.9}
     expected, _ = loop("splitbregman", A, y, iter_lim=100, atol=1e-15, btol=1e-15, **theirs, **common)
-    close(solve("splitbregman", A, y, niter=100, rtol=1e-15, **ours, **common).x, expected)
+    close(solve("splitbregman", A, y, niter=100, atol=1e-15, **ours, **common).x, expected)
+
+
+def test_early_least_squares_of_split_bregman_part_from_pylops_by_amplified_rounding_only():
+    rng = np.random.default_rng(0)
+    n, wavelet = 256, np.exp(-(np.linspace(-2, 2, 41) ** 2))
+    P = pylops.signalprocessing.Convolve1D(n, wavelet, offset=20, dtype="float64")
+    y = np.zeros(n)
+    y[rng.choice(n, 8, False)] = rng.standard_normal(8)
+    y = P @ y + 0.01 * rng.standard_normal(n)
+    A = torchlops.signalprocessing.Convolve1D(n, torch.as_tensor(wavelet), offset=20)
+    common = {"epsRL1s": [0.3], "niter_outer": 10, "niter_inner": 3}
+
+    def ours(niter: int) -> np.ndarray:
+        return sparsity.splitbregman(A, y, [torchlops.FirstDerivative(n)], niter=niter, atol=0.0, **common).x
+
+    def theirs(P: Any, niter: int) -> np.ndarray:
+        return pylops.splitbregman(P, y, [pylops.FirstDerivative(n)], iter_lim=niter, atol=0, btol=0, **common)[0]
+
+    def far(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+    assert far(ours(6), theirs(P, 6)) < 1e-12
+    from_itself = far(theirs(pylops.MatrixMult(P.todense()), 40), theirs(P, 40))
+    assert from_itself > 1e-3
+    assert far(ours(40), theirs(P, 40)) < 10 * from_itself
 
 
 # -- every solver --------------------------------------------------------------------------------------------
@@ -396,6 +457,39 @@ def test_basis_pursuit_has_the_derivatives_of_its_solution():
     assert gradcheck(to_radius, learnable(A, y), fast_mode=True, atol=1e-4)
 
 
+def test_complex_basis_pursuit_has_the_derivatives_of_its_solution():
+    torch.manual_seed(1)
+    A, y = torch.randn(6, 4, dtype=COMPLEX), 2 * torch.randn(2, 6, dtype=COMPLEX)
+    sigma, tau = 0.7 * y.norm(dim=-1), torch.tensor([0.2, 0.5], dtype=REAL)
+    options = {"iter_lim": 2000, "opt_tol": 1e-14, "bp_tol": 1e-14}
+
+    def to_residual(A: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
+        return solve("spgl1", A, y, sigma=sigma, **options).x
+
+    def to_radius(A: Tensor, y: Tensor, tau: Tensor) -> Tensor:
+        return solve("spgl1", A, y, sigma=0.0, tau=tau, **options).x
+
+    on = to_residual(A, y, sigma) != 0
+    assert on.any(-1).all()
+    assert not on.all()
+    # The precision of the duality gap is that of the square of the solution: hence the steps.
+    coarse = {"eps": 1e-4, "fast_mode": True}
+    assert gradcheck(to_residual, learnable(A, y, sigma), atol=1e-5, **coarse)
+    assert gradcheck(lambda A, y: to_radius(A, y, tau), learnable(A, y), atol=1e-5, **coarse)
+    few = learnable(y[1:], sigma[1:])
+    alone = lambda y, sigma: to_residual(A, y, sigma)  # noqa: E731
+    assert gradcheck(alone, few, check_forward_ad=True, atol=1e-5, **coarse)
+    assert gradgradcheck(lambda *few: alone(*few).abs() ** 2, few, atol=1e-4, **coarse)
+
+    leaves = learnable(A, y, torch.stack([1e3 * sigma[0], sigma[1]]))
+    to_residual(*leaves).abs().sum().backward()  # a sample that is zero
+    assert all(leaf.grad.isfinite().all() for leaf in leaves)
+    assert not leaves[1].grad[0].any()
+    (single,) = learnable(y[1])
+    to_residual(A, single, sigma[1]).abs().sum().backward()
+    close(single.grad, leaves[1].grad[1], 1e-6)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_matching_pursuit_has_the_derivatives_of_its_solution(dtype):
     A, y = problem(dtype, 6, 4, 2)
@@ -409,6 +503,7 @@ def test_matching_pursuit_has_the_derivatives_of_its_solution(dtype):
         ("ista", {"niter": 5, "alpha": 0.03}), ("fista", {"niter": 5, "alpha": 0.03, "threshkind": "half", "eps": 0.5}),
         ("fista", {"niter": 5, "alpha": 0.03, "threshkind": "soft-percentile", "perc": 50}), ("omp", {}), ("irls", {}),
         ("irls", {"kind": "datamodel"}), ("splitbregman", {"niter_outer": 2, "niter_inner": 1}),
+        ("spgl1", {"iter_lim": 8}), ("spgl1", {"iter_lim": 8, "sigma": 0.0, "tau": 1.0}),
     ],
 )  # fmt: skip
 def test_iterations_have_derivatives_as_they_run(solver, options):
@@ -416,6 +511,17 @@ def test_iterations_have_derivatives_as_they_run(solver, options):
     f = lambda A, y: solve(solver, A, y, grad="unroll", **options).x  # noqa: E731
     assert gradcheck(f, learnable(A, y), fast_mode=True)
     close(f(A, y), f(*learnable(A, y)).detach())
+
+
+def test_the_residual_and_the_radius_learn_where_iterations_are_differentiated():
+    A, y = problem(COMPLEX)
+    for options in ({"sigma": torch.tensor([3.0, 4.0, 2.0], dtype=REAL)}, {"tau": torch.tensor(0.7, dtype=REAL)}):
+        ((what, value),) = options.items()
+
+        def f(A: Tensor, y: Tensor, value: Tensor, what: str = what) -> Tensor:
+            return solve("spgl1", A, y, iter_lim=6, grad="unroll", **{"sigma": 0.0, what: value}).x
+
+        assert gradcheck(f, learnable(A, y, value), fast_mode=True)
 
 
 def test_the_step_and_the_thresholds_learn_where_iterations_are_differentiated():
@@ -430,7 +536,9 @@ def test_checkpoints_change_nothing():
     grads = []
     for every in (None, 3):
         (leaf,) = learnable(y)
-        solve("fista", A, leaf, niter=8, grad="unroll", checkpoint_every=every).x.square().sum().backward()
+        for name, count in (("fista", "niter"), ("splitbregman", "niter_outer"), ("spgl1", "iter_lim")):
+            x = solve(name, A, leaf, grad="unroll", checkpoint_every=every, **{count: 8}).x
+            x.square().sum().backward()
         grads.append(leaf.grad)
     close(grads[0], grads[1], 1e-13)
 
@@ -438,7 +546,7 @@ def test_checkpoints_change_nothing():
 @pytest.mark.parametrize(
     ("solver", "options"),
     [
-        ("irls", {}), ("splitbregman", {}), ("ista", {"threshkind": "hard"}),
+        ("irls", {}), ("ista", {"threshkind": "hard"}),
         ("fista", {"decay": [1.0] * 60}), ("omp", {"niter_inner": 0}),
     ],
 )  # fmt: skip
@@ -449,8 +557,152 @@ def test_a_derivative_that_is_not_there_is_never_silently_missing(solver, option
     assert not solve(solver, A, *learnable(y), grad=None, **options).x.requires_grad
 
 
+# -- derivatives of total variation --------------------------------------------------------------------------
+
+EXACTLY: dict[str, Any] = {"niter_outer": 2000, "niter_inner": 1, "tol": 1e-12, "niter": 8, "atol": 1e-13}
+
+
+def variation(A: Tensor, y: Tensor, mu: Any, eps: Any, R: Tensor | None = None, **options: Any) -> Tensor:
+    R1 = D if R is None else torchlops.MatrixMult(R)
+    return solve("splitbregman", A, y, RegsL1=[R1], mu=mu, epsRL1s=[eps], **{**EXACTLY, **options}).x
+
+
+def steps(dtype: torch.dtype = REAL) -> Tensor:
+    return (torch.eye(6, dtype=dtype)[1:] - torch.eye(6, dtype=dtype)[:-1]).clone()
+
+
+def test_total_variation_has_the_derivatives_of_its_solution():
+    A, y = problem(batch=2)
+    S, target = torch.randn(4, 6, dtype=REAL), torch.randn(2, 4, dtype=REAL)
+    mu, eps = torch.tensor(0.5, dtype=REAL), torch.tensor([1.0, 0.8], dtype=REAL)
+
+    def f(A: Tensor, y: Tensor, mu: Tensor, eps: Tensor, eps2: Tensor, S: Tensor, target: Tensor, R: Tensor) -> Tensor:
+        more = {"RegsL2": [torchlops.MatrixMult(S)], "epsRL2s": [eps2], "dataregsL2": [target]}
+        return variation(A, y, mu, eps, R, **more)
+
+    arguments = learnable(A, y, mu, eps, torch.tensor(0.3, dtype=REAL), S, target, steps())
+    x = f(*arguments)
+    zeros = (x @ steps().T).abs() < 1e-8
+    assert zeros.any(-1).all()
+    assert not zeros.all(-1).any()
+    assert torch.equal(x, f(*(tensor.detach() for tensor in arguments)))
+    assert gradcheck(f, arguments, fast_mode=True)
+    few = learnable(y, mu, eps)
+    assert gradcheck(lambda *few: variation(A, *few), few, fast_mode=True, check_forward_ad=True)
+    assert gradgradcheck(lambda *few: variation(A, *few) ** 2, few, fast_mode=True)
+
+
+def test_complex_total_variation_has_the_derivatives_of_its_solution():
+    torch.manual_seed(2)
+    A, y = torch.randn(9, 6, dtype=COMPLEX), 2 * torch.randn(2, 9, dtype=COMPLEX)
+    mu, eps = torch.tensor(0.5, dtype=REAL), torch.tensor([1.2, 0.9], dtype=REAL)
+    zeros = (variation(A, y, mu, eps) @ steps(COMPLEX).T).abs() < 1e-8
+    assert zeros.any(-1).all()
+    assert not zeros.all(-1).any()
+    assert gradcheck(variation, learnable(A, y, mu, eps, steps(COMPLEX)), fast_mode=True)
+    few = learnable(y[:1], eps[:1])
+    assert gradgradcheck(lambda y, eps: variation(A, y, mu, eps).abs() ** 2, few, fast_mode=True)
+
+
+def test_total_variation_agrees_with_a_dense_system():
+    A, y = problem(batch=1)
+    mu, eps = 0.5, 1.0
+    (leaf,) = learnable(y[0])
+    x = variation(A, leaf, mu, eps)
+    R = steps()
+    zero = R[(R @ x.detach()).abs() < 1e-8]
+    free = torch.linalg.qr(zero.T, mode="complete").Q[:, len(zero) :]  # of the null space
+    H = mu * A.T @ A
+    g = torch.randn(6, dtype=REAL)
+    w = free @ torch.linalg.inv(free.T @ H @ free) @ free.T @ g
+    close(torch.autograd.grad(x @ g, leaf)[0], mu * A @ w, 1e-10)
+
+
+def test_total_variation_of_images_has_rows_that_depend_on_each_other():
+    torch.manual_seed(0)
+    image = torch.zeros(5, 4, dtype=REAL)
+    image[1:4, 1:3] = 2
+    y = image + 0.2 * torch.randn(2, 5, 4, dtype=REAL)
+    R = [torchlops.FirstDerivative((5, 4), axis=axis, kind="backward") for axis in (0, 1)]
+    eps = torch.tensor([0.7, 0.9], dtype=REAL)
+    exactly = {**EXACTLY, "tol": 1e-11, "atol": 1e-12}
+
+    def f(y: Tensor, eps: Tensor) -> Tensor:
+        return sparsity.splitbregman(torchlops.Identity((5, 4)), y, R, mu=1.5, epsRL1s=[eps, 0.8], **exactly).x
+
+    assert gradcheck(f, learnable(y, eps), fast_mode=True)
+    leaf, weight = learnable(y, eps)
+    f(leaf, weight).square().sum().backward()
+    for i in range(2):
+        alone, its = learnable(y[i], eps[i])
+        f(alone, its).square().sum().backward()
+        close(leaf.grad[i], alone.grad)
+        close(weight.grad[i], its.grad)
+
+
+def test_total_variation_in_transforms():
+    A, y = problem()
+    As = torch.stack([A, 0.9 * A, A.flip(0)])
+    eps = torch.tensor([1.0, 0.7, 1.3], dtype=REAL)
+
+    def loss(A: Tensor, y: Tensor, eps: Tensor, R: Tensor) -> Tensor:
+        return variation(A, y, 0.5, eps, R).square().sum()
+
+    derivative = torch.func.grad(loss, argnums=(0, 1, 2, 3))
+    mapped = torch.func.vmap(derivative, in_dims=(0, 0, 0, None))(As, y, eps, steps())
+    alone = [derivative(As[i], y[i], eps[i], steps()) for i in range(3)]
+    for index, part in enumerate(mapped):
+        close(part, torch.stack([entry[index] for entry in alone]))
+    few = lambda y: loss(A, y, eps[0], steps())  # noqa: E731
+    reference = torch.func.jacrev(torch.func.jacrev(few))(y[0])
+    for outer in (torch.func.jacfwd, torch.func.jacrev):
+        close(outer(torch.func.jacfwd(few))(y[0]), reference)
+
+
+def test_total_variation_that_has_not_converged_warns_of_its_derivative():
+    A, y = problem()
+    with pytest.warns(SolverWarning, match="stopped at niter=3"):
+        x = variation(A, *learnable(y), 0.5, 1.0, niter_outer=3)
+    assert x.requires_grad
+    assert not variation(A, *learnable(y), 0.5, 1.0, niter_outer=3, grad=None).requires_grad
+
+
+def test_data_of_a_penalty_may_be_shared_by_the_samples():
+    A, y = problem()
+    more = {"RegsL2": [torchlops.SecondDerivative(6)], "epsRL2s": [2.0]}
+    target = torch.linspace(-1, 1, 6, dtype=REAL)
+    shared = solve("splitbregman", A, y, dataregsL2=[target], **more).x
+    close(shared, solve("splitbregman", A, y, dataregsL2=[target.expand(3, 6)], **more).x, 1e-14)
+    assert (shared - solve("splitbregman", A, y, **more).x).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="dataregsL2 must have the shape"):
+        solve("splitbregman", A, y, dataregsL2=[target[:5]], **more)
+
+
 def test_a_regulariser_that_learns_is_noticed():
     A, y = problem()
-    R = torchlops.MatrixMult(torch.eye(6, dtype=REAL).requires_grad_())
-    with pytest.raises(ValueError, match="grad='unroll'"):
-        solve("splitbregman", A, y, RegsL1=[R])
+    (R,) = learnable(steps())
+    x = variation(A, y, 0.5, 1.0, R)
+    (gradient,) = torch.autograd.grad(x.square().sum(), R)
+    assert gradient.abs().max() > 0.01
+    gain = torch.tensor(1.0, dtype=REAL, requires_grad=True)
+    hidden = torchlops.FunctionOperator(lambda x: gain * x, lambda x: gain * x, 6, arrays="torch")
+    with pytest.raises(ValueError, match="none of its parameters"):
+        solve("splitbregman", A, y, RegsL1=[hidden])
+
+
+def test_total_variation_of_many_samples_and_of_real_models_with_complex_data():
+    A, y = problem(batch=40)
+    y = y * torch.logspace(-2, 1, 40, dtype=REAL)[:, None]  # so that most stop early
+    (leaf,) = learnable(y.reshape(2, 20, 9))
+    mu = torch.tensor([[0.5], [0.6]], dtype=REAL)
+    variation(A, leaf, mu, 0.5).square().sum().backward()
+    for row, (few,) in enumerate(map(learnable, y.reshape(2, 20, 9))):
+        variation(A, few, mu[row], 0.5).square().sum().backward()
+        close(leaf.grad[row], few.grad)
+
+    F = torchlops.signalprocessing.FFT(6, real=True)
+    (spectrum,) = learnable(F(y[:2, :6]))
+    loss = lambda spectrum: solve("splitbregman", F, spectrum, mu=2.0, **EXACTLY).x.square().sum()  # noqa: E731
+    (gradient,) = torch.autograd.grad(loss(spectrum), spectrum)
+    step = 1e-5 * torch.randn_like(spectrum)
+    close((gradient.conj() * step).real.sum(), ((loss(spectrum + step) - loss(spectrum - step)) / 2).detach(), 1e-9)

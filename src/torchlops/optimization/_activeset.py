@@ -74,37 +74,55 @@ class Lasso(OnSupport):
 
 
 class BasisPursuit(OnSupport):
-    r"""``min ||x||_1`` for ``||y - A x|| <= sigma`` (real models), with ``sigma`` in the place of the damping.
+    r"""``min ||x||_1`` for ``||y - A x|| <= sigma``, with ``sigma`` in the place of the damping.
 
-    It is the lasso :math:`x = p - \\lambda q` with :math:`p = M^{-1} A_S^H y` and :math:`q = M^{-1} u`, whose
-    :math:`\\lambda` is fixed by the residual: :math:`\\sigma^2 = \\|y - A p\\|^2 + \\lambda^2 \\|A q\\|^2`. With
-    a radius, :math:`\\lambda` is fixed by :math:`\\langle u, x \\rangle = \\tau`.
+    It is the lasso :math:`x = p - \lambda q` with :math:`p = M^{-1} A_S^H y`, :math:`q = M^{-1} u` and
+    :math:`M = A_S^H A_S` (plus :math:`\lambda D` for complex models, in a step of Newton's method), whose
+    :math:`\lambda` is fixed by the residual: :math:`\sigma^2 = \|y - A p + \lambda A q\|^2`. With a radius,
+    :math:`\lambda` is fixed by :math:`\langle u, x \rangle = \tau`.
     """
 
     def again(self, rhs: Tensor, damp: Any, x: Tensor) -> Tensor:
+        if not x.is_complex():
+            return self._step(rhs, damp, x, None)[0]
+        if not _is_damped(damp) and not _is_damped(self.options["tau"]):
+            return self.on_support(x, self.A._run(rhs, True), None)
+        weight = _constant(self._weight(rhs, x))
+        for _ in range(2):
+            x, weight = self._step(rhs, damp, x, torch.where(weight > 0, weight, 1.0))
+        return x
+
+    def _weight(self, rhs: Tensor, x: Tensor) -> Tensor:
+        """Return the multiplier, the modulus of ``A^H r`` on the support (or 0 where that is empty)."""
+        g = self.A._run(rhs - self.A._run(x, False), True)
+        axes = tuple(range(-len(self.A.dims), 0))
+        size = (x != 0).to(g.abs().dtype).sum(axes, keepdim=True).clamp(min=1)
+        return (_phase(x).conj() * g).real.sum(axes, keepdim=True) / size
+
+    def _step(self, rhs: Tensor, damp: Any, x: Tensor, weight: Any) -> tuple[Tensor, Tensor]:
+        """Return the next solution and the next multiplier."""
         A, tau = self.A, self.options["tau"]
-        if x.is_complex():
-            raise NotImplementedError(
-                "spgl1 has no implicit derivative for complex models: find the weight by it, and differentiate fista "
-                "with that weight (eps = 2 * info['gnorm'])"
-            )
-        sign = x.sgn()
-        p = self.on_support(x, A._run(rhs, True), None)
+        u = _phase(x)
+        p = self.on_support(x, A._run(rhs, True), weight)
         if not _is_damped(damp) and not _is_damped(tau):
-            return p
-        q = self.on_support(x, sign, None)
-        axes = tuple(range(-len(A.dims), 0))
+            return p, torch.zeros_like(p)
+        q = self.on_support(x, u, weight)
+        axes, of_data = tuple(range(-len(A.dims), 0)), tuple(range(-len(A.dimsd), 0))
         if not _is_damped(damp):
-            excess = (sign * p).sum(axes, keepdim=True) - _as_factor(tau, A)
-            length = (sign * q).sum(axes, keepdim=True)
-            return p - q * torch.where(length > 0, excess.clamp(min=0) / torch.where(length > 0, length, 1.0), 0.0)
-        of_data = tuple(range(-len(A.dimsd), 0))
+            excess = _inner(u, p, axes) - _as_factor(tau, A)
+            length = _inner(u, q, axes)
+            ratio = torch.where(length > 0, excess.clamp(min=0) / torch.where(length > 0, length, 1.0), 0.0)
+            return p - q * ratio, ratio
         sigma = damp.reshape((*damp.shape, *(1,) * len(A.dimsd))) if isinstance(damp, Tensor) else damp
-        square = sigma**2 - ((rhs - A._run(p, False)).abs() ** 2).sum(of_data, keepdim=True)
-        scale = (A._run(q, False).abs() ** 2).sum(of_data, keepdim=True)
+        r, Aq = rhs - A._run(p, False), A._run(q, False)
+        scale = _inner(Aq, Aq, of_data)
+        half = 0.0 if weight is None else _inner(r, Aq, of_data)  # it is orthogonal where M is A_S^H A_S
+        square = half**2 + scale * (sigma**2 - _inner(r, r, of_data))
         good = (square > 0) & (scale > 0)
-        weight = torch.where(good, torch.where(good, square / torch.where(good, scale, 1.0), 1.0).sqrt(), 0.0)
-        return p - weight.reshape((*weight.shape[: weight.ndim - len(A.dimsd)], *(1,) * len(A.dims))) * q
+        root = torch.where(good, square, 1.0).sqrt() - half
+        new = torch.where(good, root / torch.where(good, scale, 1.0), 0.0)
+        new = new.reshape((*new.shape[: new.ndim - len(A.dimsd)], *(1,) * len(A.dims)))
+        return p - new * q, new
 
 
 _EQUATIONS.update({"on support": OnSupport, "lasso": Lasso, "basis pursuit": BasisPursuit})
@@ -143,6 +161,12 @@ class _Restricted(LinearOperator):
         data = y.narrow(-1, 0, self.A.shape[0]).reshape(*batch, *self.A.dimsd)
         turned = y.narrow(-1, self.A.shape[0], self.A.shape[1]).reshape(*batch, *self.dims)
         return self.support * self.A._run(data, True) + self.turn * turned.real
+
+
+def _inner(a: Tensor, b: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return ``Re <a, b>`` of each sample."""
+    product: Tensor = (a.conj() * b).real.sum(axes, keepdim=True)
+    return product
 
 
 def _phase(x: Tensor) -> Tensor:

@@ -72,7 +72,9 @@ def read_inner_options(name: str, engine: str, options: dict[str, Any], niter: i
     known = {"iter_lim", "niter", "maxiter", "rtol", "atol", "btol", "tol", "conlim", "calc_var", "preallocate", "show"}
     if set(options) - known:
         unknown = ", ".join(sorted(set(options) - known))
-        raise ValueError(f"{name} does not know {unknown}: options of its inner solver are niter (iter_lim) and rtol")
+        raise ValueError(
+            f"{name} does not know {unknown}: options of its inner solver are niter (iter_lim) and rtol (atol)"
+        )
     counts = [options[key] for key in ("iter_lim", "niter", "maxiter") if options.get(key) is not None]
     rtol = options.get("rtol", options.get("atol", 1e-10))
     return {"niter": counts[0] if counts else niter, "rtol": 0.0 if rtol is None else float(rtol)}

@@ -12,7 +12,7 @@ from torchlops.optimization import _activeset  # noqa: F401  (it makes the equat
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver, as_numbers
 from torchlops.optimization._stepsize import largest_eigenvalue
 from torchlops.optimization._thresholds import KINDS, THRESHOLDS, penalty, percentile
-from torchlops.optimization._vectors import Scalar, norm, squared_norm
+from torchlops.optimization._vectors import Scalar, norm, ratio, squared_norm, where
 from torchlops.optimization.basesolver import Status
 
 
@@ -55,7 +55,7 @@ class ISTA(SparseSolver):
     weight_name = "eps"
     has_first_cost = False
     vectors: ClassVar[tuple[str, ...]] = ("Ax",)
-    scalars: ClassVar[tuple[str, ...]] = ("alpha_each", "update", "first", "rnorm")
+    scalars: ClassVar[tuple[str, ...]] = ("alpha_each", "update", "first", "rnorm", "violation", "gradient")
     _columns_of_residual = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -203,7 +203,9 @@ class ISTA(SparseSolver):
         self.Ax = self.forward(self.x) if self.has_guess else torch.zeros_like(self.y)
         self._point = self.x, self.Ax
         self.rnorm = norm(self.y - self.Ax)
-        self.update = self.ynorm * 0 + 1
+        self.update = self.violation = self.ynorm * 0 + 1
+        with torch.no_grad():
+            self.gradient = norm(self.adjoint(self.y))
         self._note(self.x, self.Ax)
         self.first = self.cost[0]
 
@@ -220,9 +222,12 @@ class ISTA(SparseSolver):
         x = self._threshold(torch.add(z, self.alpha_each * self.adjoint(r)))
         Ax = self.forward(x)
         change, of_data = x - self.x, Ax - self.Ax
+        update = norm(change)
+        with torch.no_grad():
+            violation = update if z is self.x else norm(x - z)
         if isinstance(self.active, Tensor):
             x, Ax = torch.where(self.active, x, self.x), torch.where(self.active, Ax, self.Ax)
-        update = norm(change)
+        self.violation = where(self.active, violation, self.violation)
         self.update = torch.where(self.active, update, self.update) if isinstance(update, Tensor) else update
         self.x, self.Ax = x, Ax
         self._note(x, Ax)
@@ -230,6 +235,13 @@ class ISTA(SparseSolver):
             self.first = self.cost[-1]
         self._stop_small(self.tol, self.rtol, self.rtol1)
         return change, of_data
+
+    def _accuracy(self) -> Scalar:
+        """Return ``|x - z| / alpha`` relative to ``|A^H y|``, which bounds how far ``x`` is from a fixed point.
+
+        It does as long as the step is not too long, since the iteration then brings no two points further apart.
+        """
+        return ratio(ratio(self.violation, self.alpha_each), self.gradient)
 
     def _threshold(self, z: Tensor) -> Tensor:
         z = self._complex(z)

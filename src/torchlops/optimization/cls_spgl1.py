@@ -54,9 +54,10 @@ class SPGL1(ISTA):
     forward and one adjoint. All this is done for each sample by itself.
 
     See :class:`~torchlops.optimization.basesolver.Solver` for the arguments. PyLops needs the package ``spgl1``
-    for it.
+    for it. A sample whose :math:`\sigma` is below the residual of all models fails with the status ``BREAKDOWN``, at a
+    least-squares solution.
 
-    With ``grad="implicit"`` (real models) derivatives are those of the solution on its support, with respect to the
+    With ``grad="implicit"`` derivatives are those of the solution on its support, with respect to the
     data, ``sigma`` (or ``tau``) and the operators.
 
     Source: E. van den Berg and M. P. Friedlander, Probing the Pareto frontier for basis pursuit solutions, SIAM J. Sci.
@@ -75,7 +76,7 @@ class SPGL1(ISTA):
     weight_name = "sigma"
     has_first_cost = True
     vectors = ("r", "g", "history")
-    scalars = ("tau_each", "rnorm", "gnorm", "gap", "f", "bb", "newton", "update", "fixed", "sigma_each")
+    scalars = ("tau_each", "rnorm", "gnorm", "gap", "f", "bb", "newton", "update", "fixed", "sigma_each", "steepest")
 
     def setup(  # type: ignore[override]  # the arguments are PyLops's
         self,
@@ -163,7 +164,7 @@ class SPGL1(ISTA):
         self.r = self.y - self.forward(self.x)
         self.g = -self.adjoint(self.r)
         self.bb = one + 1
-        self.newton, self.update = one + 0, one + 1
+        self.newton, self.update, self.steepest = one + 0, one + 1, one + 0
         self.history = torch.full_like(one, -torch.inf).repeat_interleave(self.n_prev_vals, -1)
         self._look()
         first = self._complex(self.x - self._project(self.x - self.g)).abs().amax(-1, keepdim=True)
@@ -207,6 +208,12 @@ class SPGL1(ISTA):
         reached = misfit.abs() <= self.bp_tol * self.rnorm.detach().clamp(min=1)
         unbound = (self.tau_each == 0) & (misfit <= 0)  # zero is good enough
         done = torch.where(self.fixed, closed, (closed & reached) | unbound)
+        slope = self.gnorm.detach() / torch.where(self.rnorm > 0, self.rnorm, 1.0).detach()
+        self.steepest = torch.maximum(self.steepest, slope)
+        flat = slope <= torch.finfo(slope.dtype).eps ** (2 / 3) * self.steepest
+        lost = flat & (misfit > 0) & ~done & ~reached & ~self.fixed  # no residual is smaller, so no radius will do
+        self._stop(lost if isinstance(self.ynorm, Tensor) else bool(lost), Status.BREAKDOWN)
+        active = active & ~lost
         stuck = self.update.detach() == 0  # no step changes anything any more
         ready = self.gap <= 0.1 * (self.f - sigma**2 / 2).detach().abs()
         renew = active & ~done & ~self.fixed & ~reached & (ready | stuck | (closed & ~reached))
@@ -233,14 +240,21 @@ class SPGL1(ISTA):
         self.f = torch.where(shrunk, _dot(self.r, self.r) / 2, self.f)
         self.history = torch.where(renew, self.f.detach(), self.history)
 
+    def _relative_gap(self) -> Tensor:
+        gap: Tensor = self.gap / self.f.detach().clamp(min=1)
+        return gap
+
     def _accuracy(self) -> Scalar:
-        return self.gap / self.f.detach().clamp(min=1)
+        rnorm = self.rnorm.detach()
+        excess = (rnorm - self.sigma_each.detach()) / rnorm.clamp(min=1)
+        excess = torch.where(self.tau_each == 0, excess.clamp(min=0), excess.abs())  # zero may be below sigma
+        return torch.maximum(self._relative_gap(), torch.where(self.fixed, 0.0, excess))
 
     def _history(self) -> Any:
         return SparseSolver._history(self)
 
     def _columns(self) -> dict[str, Scalar]:
-        return {"r2norm": self.rnorm, "tau": self.tau_each, "rgap": self._accuracy()}
+        return {"r2norm": self.rnorm, "tau": self.tau_each, "rgap": self._relative_gap()}
 
     def _option_text(self) -> str:
         return f"{SparseSolver._option_text(self)}\ttau = {self._text(self.tau_each)}"
@@ -250,7 +264,7 @@ class SPGL1(ISTA):
             "tau": self._number(self.tau_each),
             "rnorm": self._number(self.rnorm),
             "gnorm": self._number(self.gnorm),
-            "rgap": self._number(self._accuracy()),
+            "rgap": self._number(self._relative_gap()),
             "niters": self.iiter,
             "n_newton": self._number(self.newton),
             "rnorm2": self.cost,

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
+from torchlops.optimization._cosupport import flat_target, refuse_hidden_tensors_of, solve_with_cosupport
 from torchlops.optimization._innersolver import least_squares, read_inner_options
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver, as_numbers
 from torchlops.optimization._thresholds import penalty, soft
-from torchlops.optimization._vectors import norm, squared_norm
+from torchlops.optimization._vectors import maximum, norm, ratio, squared_norm
+from torchlops.optimization.implicit import needs_attaching
 
 
 class SplitBregman(SparseSolver):
@@ -33,8 +35,11 @@ class SplitBregman(SparseSolver):
     the cost: a threshold :math:`\epsilon_1` with the coupling :math:`\epsilon_1` is that of the weight
     :math:`\epsilon_1^2`, where the documentation of PyLops has :math:`\epsilon_1`, and its printed cost 1.
 
-    See :class:`~torchlops.optimization.basesolver.Solver` for the arguments. There is no implicit derivative: take
-    ``grad="unroll"``, or ``grad=None``.
+    See :class:`~torchlops.optimization.basesolver.Solver` for the arguments. With ``grad="implicit"`` derivatives are
+    those of the minimiser of :math:`J`, with the entries of :math:`R_1 x` that are zero, by :math:`d`, kept zero, with
+    respect to the data of all terms, all weights and all operators; so they take outer iterations until
+    convergence, and a minimiser that is unique. They exist where no multiplier :math:`|b_i|` of a zero reaches
+    :math:`\epsilon_{1,i}`, and, for an :math:`R_1` that changes, where the rows that are zero are independent.
 
     Source: T. Goldstein and S. Osher, The split Bregman method for L1-regularized problems, SIAM J. Imaging Sciences 2
     (2009), 323-343.
@@ -49,8 +54,8 @@ class SplitBregman(SparseSolver):
 
     weight_name = "mu"
     has_first_cost = False
-    vectors = ("d", "b", "targets", "start", "of_L2")
-    scalars = ("update", "first")
+    vectors = ("start",)
+    scalars = ("update", "first", "d", "b", "y", "of_L2")  # the accuracy, and derivatives, want the last ones
 
     def setup(
         self,
@@ -84,8 +89,7 @@ class SplitBregman(SparseSolver):
         self.epsRL1s = [1.0] * len(self.RegsL1) if epsRL1s is None else list(epsRL1s)
         self.epsRL2s = [1.0] * len(self.RegsL2) if epsRL2s is None else list(epsRL2s)
         for what, eps, Regs in (("1", self.epsRL1s, self.RegsL1), ("2", self.epsRL2s, self.RegsL2)):
-            if len(eps) != len(Regs):
-                raise ValueError(f"{name}: epsRL{what}s must have {len(Regs)} entries, as RegsL{what}, got {len(eps)}")
+            self._check_count(what, eps, Regs)
         for R in (*self.RegsL1, *self.RegsL2):
             if R.shape[1] != self.Op.shape[1]:
                 raise ValueError(f"{name}: {R.name_and_type} must take models of {self.Op.shape[1]}, not {R.shape[1]}")
@@ -143,15 +147,50 @@ class SplitBregman(SparseSolver):
             show_inner: Accepted and ignored.
             rtol: Stop a sample when its cost is below this times the first.
             rtol1: The same, relative to the norm of the data.
-            **kwargs_lsqr: ``niter`` (or ``iter_lim``) and ``rtol`` (of the gradient) of the least-squares solves.
+            **kwargs_lsqr: ``niter`` (or ``iter_lim``) of the least-squares solves, and ``atol``, the tolerance on their
+                gradient, relative to that at zero.
         """
-        self._refuse_implicit(y, mu, (*RegsL1, *(RegsL2 or ()), *(epsRL1s or ()), *(epsRL2s or ())), "")
         result: SparseResult = self._solve(
             y, x0, show, itershow, damp=mu, RegsL1=RegsL1, niter_outer=niter_outer, niter_inner=niter_inner,
             RegsL2=RegsL2, dataregsL2=dataregsL2, epsRL1s=epsRL1s, epsRL2s=epsRL2s, tol=tol, tau=tau,
             restart=restart, engine=engine, rtol=rtol, rtol1=rtol1, **kwargs_lsqr,
         )  # fmt: skip
         return result
+
+    def _solve(self, y: Any, x0: Any, show: bool, itershow: Sequence[int], **options: Any) -> Any:
+        if torch.compiler.is_compiling() or self.grad == "unroll" or not isinstance(y, Tensor):
+            return super()._solve(y, x0, show, itershow, **options)
+        from torchlops.torchoperator import aslinearoperator
+
+        for name in ("1", "2"):
+            Regs = options[f"RegsL{name}"] = [aslinearoperator(R) for R in options[f"RegsL{name}"] or ()]
+            eps = options[f"epsRL{name}s"]
+            eps = options[f"epsRL{name}s"] = [1.0] * len(Regs) if eps is None else list(eps)
+            self._check_count(name, eps, Regs)
+        if not self._wants_cosupport(y, options):
+            return super()._solve(y, x0, show, itershow, **options)
+        return self._result(solve_with_cosupport(self, y, x0, {"show": show, "itershow": itershow, **options}))
+
+    def _wants_cosupport(self, y: Tensor, options: dict[str, Any]) -> bool:
+        """Whether a derivative, or a transform, is about."""
+        if needs_attaching(self, y, options["damp"]):
+            return True
+        Regs = (*options["RegsL1"], *options["RegsL2"])
+        others = (*options["epsRL1s"], *options["epsRL2s"], *(options["dataregsL2"] or ()))
+        tensors = [*others, *(tensor for R in Regs for tensor in R._all_tensors())]
+        if not torch.is_grad_enabled() or self.grad is None:
+            return False
+        if any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in tensors):
+            return True
+        for R in Regs:
+            refuse_hidden_tensors_of(R, self, y)
+        return False
+
+    def _check_count(self, what: str, eps: Sequence[Any], Regs: Sequence[Any]) -> None:
+        if len(eps) != len(Regs):
+            raise ValueError(
+                f"{type(self).__name__}: epsRL{what}s must have {len(Regs)} entries, as RegsL{what}, got {len(eps)}"
+            )
 
     def _start(self) -> None:
         self.widths = [R.shape[0] * (2 if self._model_dtype.is_complex else 1) for R in self.RegsL1]
@@ -174,7 +213,7 @@ class SplitBregman(SparseSolver):
                 parts.append(self.y.new_zeros((*self.batch, width)))
                 continue
             target = as_numbers(self.dataregsL2[index], "dataregsL2", torch.empty(0, dtype=self._model_dtype))
-            target = target.to(self.y.device).expand(*self.batch, *target.shape[len(self.batch) :])
+            target = flat_target(target.to(self.y.device), R.dimsd, self.batch)
             parts.append(self._as_vector(target, R.dimsd, self._model_dtype))
         return torch.cat(parts, -1)
 
@@ -253,6 +292,23 @@ class SplitBregman(SparseSolver):
             size = penalty("soft", self._complex(self._regularise(R, self.x), R.shape[0]))
             cost = cost + eps * eps * (size if isinstance(self.ynorm, Tensor) else size.item())
         self.cost.append(cost)
+
+    def _accuracy(self) -> Any:
+        """Return the gradient relative to that of ``x = 0`` or the change of ``d``, relative too, whichever is more."""
+        with torch.no_grad():
+            start = self._damp * self.adjoint(self.y)
+            gradient = self._damp * self.adjoint(self.forward(self.x))
+            for R, eps, target in zip(self.RegsL2, self._eps2, self._split_L2(), strict=True):
+                start = start + eps * self._regularise_adjoint(R, target)
+                gradient = gradient + eps * self._regularise_adjoint(R, self._regularise(R, self.x))
+            gradient, change, size = gradient - start, [], []
+            for R, eps, b in zip(self.RegsL1, self._eps1, self._split(self.b), strict=True):
+                gradient = gradient + eps * self._regularise_adjoint(R, b)
+                Rx = self._regularise(R, self.x)
+                change.append(Rx - self._real(soft(self._complex(Rx + b, R.shape[0]), eps)))
+                size.append(Rx.abs() + b.abs())
+            of_d = ratio(norm(torch.cat(change, -1)), norm(torch.cat(size, -1))) if change else 0.0
+            return maximum(ratio(norm(gradient), norm(start)), of_d)
 
     def _option_text(self) -> str:
         return f"{super()._option_text()}\tniter_inner = {self.niter_inner}\ttol = {self.tol}\ttau = {self.tau}"

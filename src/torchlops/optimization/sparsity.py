@@ -317,7 +317,7 @@ def splitbregman(
         show_inner: Accepted and ignored.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored.
-        **kwargs_lsqr: ``niter`` (or ``iter_lim``) and ``rtol`` of the least-squares solves, and the keyword arguments
+        **kwargs_lsqr: ``niter`` (or ``iter_lim``) and ``atol`` of the least-squares solves, and the keyword arguments
             of :class:`~torchlops.optimization.basesolver.Solver`.
 
     Example:
