@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torchlops.arrays import as_tensor, real_dtype
 from torchlops.linearoperator import LinearOperator, promote
 from torchlops.optimization._activeset import _phase
+from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import Solver
 from torchlops.optimization.cls_minres import MINRES
 from torchlops.optimization.implicit import (
@@ -110,12 +111,7 @@ def solve_with_cosupport(solver: Any, y: Tensor, x0: Any, options: dict[str, Any
     mu, targets = options.pop("damp"), options.pop("dataregsL2")
     Regs1, Regs2 = options.pop("RegsL1"), options.pop("RegsL2")
     eps = [*options.pop("epsRL2s"), *options.pop("epsRL1s")]
-    nd = tuple(y.shape[-len(A.dimsd) :]) == A.dimsd
-    if not nd and (y.ndim == 0 or y.shape[-1] != A.shape[0]):
-        raise A._wrong_shape(y, True)
-    batch = tuple(y.shape[: -len(A.dimsd)] if nd else y.shape[:-1])
-    if not (y.is_floating_point() or y.is_complex()):
-        y = y.to(torch.float64)
+    y, batch, nd, _ = read_data(A, y)
     guess = None if x0 is None else as_tensor(x0, "x0").reshape(*batch, *A.dims)
     solver._set_dtypes(y, guess)
     dtype = solver._data_dtype

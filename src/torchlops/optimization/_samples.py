@@ -30,6 +30,8 @@ class Status(IntEnum):
     """The operator (or the preconditioner) is not positive definite, which CG needs."""
     BREAKDOWN = 11
     """A short recurrence cannot go on."""
+    UNREACHABLE = 12
+    """No model has a residual as small as asked for."""
     NONFINITE = 13
     """NaN or infinity on the way: the solution of the sample is NaN."""
     NONFINITE_INPUT = 14
@@ -181,9 +183,10 @@ class Samples(Problem):
         if not bool(failed.any()):
             return
         reasons = [f"{describe(self.status, code)}" for code in Status if code >= Status.INDEFINITE]
+        may_be_wrong = bool(((self.status == Status.INDEFINITE) | (self.status == Status.BREAKDOWN)).any())
         message = (
             f"{type(self).__name__} on {self.Op.name_and_type} failed: {', '.join(filter(None, reasons))}. "
-            f"{_HINT} on_fail='ignore' silences this, status of the result tells the samples."
+            f"{_HINT if may_be_wrong else ''}on_fail='ignore' silences this, status of the result tells the samples."
         )
         if self.on_fail == "raise":
             raise SolverError(message)
@@ -208,7 +211,7 @@ class Samples(Problem):
 
 
 OF_EACH = ("active", "iters", "status_code", "_finite_input", "ynorm", "_damp")
-_HINT = "A wrong adjoint also shows like this: torchlops.dottest(A) finds one out."
+_HINT = "A wrong adjoint also shows like this: torchlops.dottest(A) finds one out. "
 
 
 def norm_of(x: Tensor) -> Tensor:

@@ -18,9 +18,34 @@ from torchlops.optimization._samples import OF_EACH, Samples, SolverError, Solve
 from torchlops.optimization._vectors import Scalar
 from torchlops.optimization.callback import Callbacks, _callback_stop
 
-__all__ = ["Solver", "SolverError", "SolverWarning", "Status", "describe", "with_callback"]
+__all__ = ["Solver", "SolverError", "SolverWarning", "Status", "WarmStart", "describe", "with_callback"]
 
 _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
+
+
+class WarmStart:
+    """Keeps the solution of an adjoint solve, and starts the next one from it, where the shapes agree.
+
+    >>> import torch, torchlops
+    >>> start = WarmStart()
+    >>> y = torch.ones(3, requires_grad=True)
+    >>> torchlops.cgls(torchlops.Diagonal(torch.ones(3)), y, adjoint_start=start).x.sum().backward()
+    >>> start.w
+    tensor([1., 1., 1.])
+
+    Attributes:
+        w: The last solution, or None.
+    """
+
+    def __init__(self) -> None:
+        self.w: Tensor | None = None
+
+    def of(self, rhs: Tensor, dims: tuple[int, ...]) -> Tensor | None:
+        """Return where to start the solve for ``rhs``, of models (or data) of shape ``dims``, from."""
+        w = self.w
+        batch = rhs.shape[: rhs.ndim - len(dims)]
+        fits = w is not None and tuple(w.shape) == (*batch, *dims) and w.dtype == rhs.dtype and w.device == rhs.device
+        return w if fits else None
 
 
 class Solver(Samples):
@@ -46,6 +71,13 @@ class Solver(Samples):
             the solver itself, or somewhat above the rounding of the dtype where it has none.
         adjoint_niter: Most iterations of such a solve; by default those of the solver, or the size of the model if
             that is more.
+        adjoint_start: A :class:`WarmStart`, if the solves of derivatives are to start from the solutions of earlier
+            ones: for training, where one step's are close to those of the last. It changes no derivative by more than
+            their tolerance.
+        full_rank: For least squares without damping: whether the columns of the operator are linearly independent. If
+            not, say False: the solution is then the smallest one, or that closest to the initial guess, and its
+            derivative takes a second solve. Otherwise that is wrong, in forward mode without a warning. An operator
+            with fewer rows than columns needs no word.
         on_fail: What to do about failed samples: ``"warn"``, ``"raise"`` or ``"ignore"``; ``status`` of the result
             tells them in each case.
         check_every: Iterations between two looks at whether any sample is still active, which make a device wait.
@@ -77,6 +109,8 @@ class Solver(Samples):
         grad: str | None = "implicit",
         adjoint_rtol: float | None = None,
         adjoint_niter: int | None = None,
+        adjoint_start: WarmStart | None = None,
+        full_rank: bool = True,
         on_fail: str = "warn",
         check_every: int = 10,
         compact: bool = True,
@@ -93,6 +127,8 @@ class Solver(Samples):
             raise ValueError(f"check_every must be 1 or more, got {check_every}")
         if M is not None and not self.takes_preconditioner:
             raise ValueError(f"{type(self).__name__} takes no preconditioner M: solve for (Op M) and apply M instead")
+        if not full_rank and self.equation != "least squares":
+            raise ValueError(f"full_rank=False is for cgls, lsqr and lsmr: {type(self).__name__} needs an inverse")
         self.Op: LinearOperator = aslinearoperator(Op)
         self.M: LinearOperator | None = None if M is None else aslinearoperator(M)
         rows, columns = self.Op.shape
@@ -105,6 +141,7 @@ class Solver(Samples):
             raise ValueError(f"M must have the shape {self.Op.shape} of the operator, got {self.M.shape}")
         self.callbacks = callbacks
         self.grad, self.adjoint_rtol, self.adjoint_niter = grad, adjoint_rtol, adjoint_niter
+        self.adjoint_start, self.full_rank = adjoint_start, full_rank
         self.on_fail, self.check_every, self.compact = on_fail, check_every, compact
         self.progress, self.checkpoint_every = progress, checkpoint_every
         self.iiter = 0
@@ -224,7 +261,7 @@ class Solver(Samples):
             return _solve_uncompiled(self, y, x0, show, itershow, options)
         from torchlops.optimization.implicit import needs_attaching, solve_attached  # it imports this module
 
-        if self.grad != "unroll" and isinstance(y, Tensor) and needs_attaching(self, y, options.get("damp", 0.0)):
+        if self.grad != "unroll" and isinstance(y, Tensor) and needs_attaching(self, y, options.get("damp", 0.0), x0):
             return self._result(solve_attached(self, y, x0, options, show, itershow))
         if isinstance(y, Tensor):
             self._go(y, x0, show, itershow, **options)

@@ -1,6 +1,6 @@
 """The classes of the basic solvers, each of which stands in a file of its own."""
 
-from torchlops.optimization.basesolver import Solver, SolverError, SolverWarning, Status
+from torchlops.optimization.basesolver import Solver, SolverError, SolverWarning, Status, WarmStart
 from torchlops.optimization.cls_bicgstab import BiCGSTAB
 from torchlops.optimization.cls_cg import CG
 from torchlops.optimization.cls_cgls import CGLS
@@ -21,4 +21,5 @@ __all__ = [
     "SolverError",
     "SolverWarning",
     "Status",
+    "WarmStart",
 ]

@@ -54,7 +54,7 @@ class SPGL1(ISTA):
     forward and one adjoint. All this is done for each sample by itself.
 
     See :class:`~torchlops.optimization.basesolver.Solver` for the arguments. PyLops needs the package ``spgl1``
-    for it. A sample whose :math:`\sigma` is below the residual of all models fails with the status ``BREAKDOWN``, at a
+    for it. A sample whose :math:`\sigma` is below the residual of all models fails with the status ``UNREACHABLE``, at a
     least-squares solution.
 
     With ``grad="implicit"`` derivatives are those of the solution on its support, with respect to the
@@ -212,7 +212,7 @@ class SPGL1(ISTA):
         self.steepest = torch.maximum(self.steepest, slope)
         flat = slope <= torch.finfo(slope.dtype).eps ** (2 / 3) * self.steepest
         lost = flat & (misfit > 0) & ~done & ~reached & ~self.fixed  # no residual is smaller, so no radius will do
-        self._stop(lost if isinstance(self.ynorm, Tensor) else bool(lost), Status.BREAKDOWN)
+        self._stop(lost if isinstance(self.ynorm, Tensor) else bool(lost), Status.UNREACHABLE)
         active = active & ~lost
         stuck = self.update.detach() == 0  # no step changes anything any more
         ready = self.gap <= 0.1 * (self.f - sigma**2 / 2).detach().abs()

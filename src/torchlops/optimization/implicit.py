@@ -109,6 +109,16 @@ class Equation(nn.Module):
         """Return the equation ``N^H x = rhs``."""
         raise NotImplementedError
 
+    def solve_adjoint(self, rhs: Tensor, damp: Any, theta: Sequence[Tensor]) -> Tensor:
+        """Return ``N^-H rhs``, from a warm start if the solver of the user has one."""
+        adjoint, start = self.adjoint(), self.solver.adjoint_start
+        if start is None or self.side != "user" or not is_plain_eager():
+            w: Tensor = _solve(adjoint, True, rhs, damp, None, *theta)
+            return w
+        w = _solve(adjoint, True, rhs, damp, start.of(rhs, adjoint.dims()), *theta)
+        start.w = w.detach()
+        return w
+
     def mapped(self, theta: Sequence[Tensor], in_dims: Sequence[int | None]) -> Equation:
         """Return the equation whose tensors ``theta`` carry a further batch axis where ``in_dims`` says so."""
         of_A = sum(name.startswith("A.") for name in self.names)
@@ -342,7 +352,7 @@ class _Solve(torch.autograd.Function):
         damp = ctx.damp if damp is None else damp
         equation = ctx.equation
         needed = ctx.needs_input_grad
-        w = _solve(equation.adjoint(), True, grad, damp, None, *theta)
+        w = equation.solve_adjoint(grad, damp, theta)
         of_rhs = _like(equation.call(theta, "pull", w), rhs) if needed[2] else None
 
         wanted = [index for index, needs in enumerate((needed[3], *needed[5:])) if needs]
@@ -421,13 +431,22 @@ _solve: Any = _Solve.apply
 _dropped: Any = _Drop.apply
 
 
-def needs_attaching(solver: Solver, y: Tensor, damp: Any) -> bool:
+def _has_null_space(solver: Solver, damp: Any) -> bool:
+    """Whether the solution is the smallest one of several."""
+    rows, columns = solver.Op.shape
+    return solver.equation == "least squares" and (rows < columns or not solver.full_rank) and not _is_damped(damp)
+
+
+def needs_attaching(solver: Solver, y: Tensor, damp: Any, x0: Any = None) -> bool:
     """Whether a derivative, or a transform, is about, so that the solution has to be attached to its arguments."""
     if not is_plain_eager():
         return True
     if not torch.is_grad_enabled() or solver.grad is None:
         return False
-    if any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in (y, damp, *solver.Op._all_tensors())):
+    guess = x0 if _has_null_space(solver, damp) else None  # elsewhere, the solution does not depend on it
+    if any(
+        isinstance(tensor, Tensor) and tensor.requires_grad for tensor in (y, damp, guess, *solver.Op._all_tensors())
+    ):
         return True
     _refuse_hidden_tensors(_EQUATIONS[solver.equation](solver, {}), (), y)
     return False
@@ -445,7 +464,7 @@ def solve_attached(
     data = y.reshape(*batch, *A.dimsd)
     guess = None if x0 is None else as_tensor(x0, "x0").reshape(*batch, *A.dims)
     solver._set_dtypes(data, guess)
-    has_null_space = solver.equation == "least squares" and A.shape[0] < A.shape[1] and not _is_damped(damp)
+    has_null_space = _has_null_space(solver, damp)
     equation = (SmallestSquares if has_null_space else _EQUATIONS[solver.equation])(solver, options)
     if solver.grad is None or equation.has_own_derivative:
         x: Tensor = _solve(equation, True, *map(_constant, (data, damp, guess, *equation.tensors())))
