@@ -33,7 +33,7 @@ from torchlops.optimization import regularized_inversion
 SIZE, HALF = 48, 4
 TRAINING = ("astronaut", "chelsea", "motorcycle_left", "brick", "text", "gravel")
 L = Laplacian((SIZE, SIZE), edge=True)
-GRID = torch.linspace(-4, 0, 11)
+GRID = torch.linspace(-3.5, 0, 8)
 """Logarithms of weights."""
 
 START = torch.tensor([math.log(2.5), 0.0, math.log(1.2)])

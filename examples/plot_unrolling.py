@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -90,29 +89,22 @@ def psnr(x: Tensor, truth: Tensor) -> Tensor:
     return -10 * (x - truth)[:, HALF:-HALF, HALF:-HALF].square().mean((1, 2)).log10()
 
 
-def gradient(network: Restoration, y: Tensor, truth: Tensor, **how: Any) -> Tensor:
-    """Return the gradient to all parameters, as one vector."""
-    grads = torch.autograd.grad(loss(network(y, **how), truth), list(network.parameters()))
-    return torch.cat([grad.flatten() for grad in grads])
+def gradient(network: Restoration, value: Tensor) -> Tensor:
+    """Return the gradient of a loss to all parameters, as one vector."""
+    return torch.cat([grad.flatten() for grad in torch.autograd.grad(value, list(network.parameters()))])
 
 
-def kept_bytes(forward: Callable[[], Tensor]) -> int:
-    """Return how much memory the graph of a tensor keeps for its backward pass."""
-    kept: dict[int, Tensor] = {}
+def kept(run: Callable[[], Tensor]) -> tuple[Tensor, int]:
+    """Return a result, and the bytes that its graph keeps for the backward pass."""
+    tensors: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor  # alive, so that no address comes twice
+        tensors[tensor.untyped_storage().data_ptr()] = tensor  # alive, so that no address comes twice
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        forward()
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-
-
-def timed(run: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """Return a result and the seconds that it took."""
-    start = time.perf_counter()
-    return run(), time.perf_counter() - start
+        result = run()
+    return result, sum(tensor.untyped_storage().nbytes() for tensor in tensors.values())
 
 
 def train(
@@ -159,23 +151,25 @@ def main(output: Path, steps: int = 25) -> None:
 def compare_gradients(axes: Any, y: Tensor, truth: Tensor) -> None:
     """Compare both gradients, their memory and their time against the number of iterations."""
     network, y, truth = Restoration().double(), y.double(), truth.double()
-    exact = gradient(network, y, truth, niter=1000, gtol=1e-12)
+    exact = gradient(network, loss(network(y, niter=1000, gtol=1e-12), truth))
     errors: dict[str, list[float]] = {name: [] for name in WAYS}
-    kept: dict[str, list[float]] = {name: [] for name in WAYS}
+    memory: dict[str, list[float]] = {name: [] for name in WAYS}
     times: dict[str, list[float]] = {name: [] for name in WAYS}
     for name, way in WAYS.items():
         for k in COUNTS:  # iterations of the solve, and of that of the gradient
             how = {**way, "niter": k, "adjoint_niter": k, "adjoint_rtol": 0.0, "on_fail": "ignore"}
-            both = [timed(partial(gradient, network, y, truth, **how)) for _ in range(2)]
-            errors[name].append(((both[0][0] - exact).norm() / exact.norm()).item())
-            times[name].append(1e3 * min(seconds for _, seconds in both))
-            kept[name].append(kept_bytes(partial(network, y, **how)) / 2**20)
+            value, size = kept(lambda how=how: loss(network(y, **how), truth))
+            memory[name].append(size / 2**20)
+            errors[name].append(((gradient(network, value) - exact).norm() / exact.norm()).item())
+            start = time.perf_counter()
+            gradient(network, loss(network(y, **how), truth))
+            times[name].append(1e3 * (time.perf_counter() - start))
         print(f"{name}, {COUNTS[0]} to {COUNTS[-1]} iterations:", end=" ")
         print(f"error of the gradient {errors[name][0]:.1e} to {errors[name][-1]:.1e},", end=" ")
-        print(f"kept {kept[name][0]:.2f} to {kept[name][-1]:.2f} MiB,", end=" ")
+        print(f"kept {memory[name][0]:.2f} to {memory[name][-1]:.2f} MiB,", end=" ")
         print(f"forward and backward {times[name][0]:.0f} to {times[name][-1]:.0f} ms")
         style = {"color": COLORS[name], "linestyle": "--" if "checkpoints" in name else "-", "marker": "o"}
-        for axis, values in zip(axes, (errors, kept, times), strict=False):
+        for axis, values in zip(axes, (errors, memory, times), strict=False):
             axis.loglog(COUNTS, values[name], label=name, **style)
     titles = {
         "error of the gradient": "relative to that of the solution",
@@ -190,10 +184,10 @@ def compare_gradients(axes: Any, y: Tensor, truth: Tensor) -> None:
     assert errors["implicit"][-1] < errors["unrolled"][-1] < 0.1
     for unrolled, repeated in zip(errors["unrolled"], errors["unrolled, with checkpoints"], strict=True):
         assert abs(repeated - unrolled) < 1e-6 * unrolled
-    assert len(set(kept["implicit"])) == 1  # independent of the number of iterations
-    rises = [(b - a) / (n - m) for (m, a), (n, b) in pairwise(zip(COUNTS, kept["unrolled"], strict=True))]
+    assert len(set(memory["implicit"])) == 1  # independent of the number of iterations
+    rises = [(b - a) / (n - m) for (m, a), (n, b) in pairwise(zip(COUNTS, memory["unrolled"], strict=True))]
     assert max(rises) < 1.01 * min(rises)  # proportional to it
-    assert kept["implicit"][-1] < kept["unrolled, with checkpoints"][-1] < 0.1 * kept["unrolled"][-1]
+    assert memory["implicit"][-1] < memory["unrolled, with checkpoints"][-1] < 0.1 * memory["unrolled"][-1]
 
 
 def compare_networks(axes: Any, y: Tensor, truth: Tensor, training: list[Tensor], steps: int) -> None:
