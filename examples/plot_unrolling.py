@@ -196,17 +196,17 @@ def compare_networks(axes: Any, y: Tensor, truth: Tensor, training: list[Tensor]
     solution = {"niter": 500, "gtol": 1e-3}
     ways: dict[str, dict[str, Any]] = {f"unrolled, {k} iterations": {"grad": "unroll", "niter": k} for k in TRAINED}
     ways["implicit"] = {**solution, "adjoint_rtol": 1e-2}
-    images, scores = {}, {}
+    images, scores, ends = {}, {}, {}
     for (name, how), color in zip(ways.items(), ("C3", "C1", "C0"), strict=True):
         network, history = train(training, steps, (y, truth), **how)
         with torch.no_grad():
             curve = [psnr(network(y, niter=k, gtol=1e-6), truth).mean().item() for k in counts]
             images[name] = network(y, **how)
-        scores[name] = psnr(images[name], truth)
+        scores[name], ends[name] = psnr(images[name], truth), curve[-1]
         axes[0].plot(list(history), list(history.values()), "o-", color=color, label=name)
         axes[1].semilogx(counts, curve, "o-", color=color, label=name)
         print(f"trained {name}: unseen photographs {scores[name].mean():.2f} dB,", end=" ")
-        print(f"by {counts[-1]} iterations {curve[-1]:.2f} dB")
+        print(f"by {counts[-1]} iterations {ends[name]:.2f} dB")
     axes[0].set(title="unseen photographs, while training", xlabel="step of the training", ylabel="mean PSNR / dB")
     axes[1].set(title="unseen photographs, trained", xlabel="iterations", ylabel="mean PSNR / dB", ylim=(20, None))
     for axis in axes[:2]:
@@ -219,6 +219,8 @@ def compare_networks(axes: Any, y: Tensor, truth: Tensor, training: list[Tensor]
         axis.imshow(image, cmap="gray", vmin=0, vmax=1)
         axis.set(title=title, xticks=[], yticks=[])
     assert scores["implicit"].mean() > scores[few].mean() + 0.5
+    assert ends["implicit"] > ends[few] + 0.1
+    assert abs(ends["implicit"] - ends[f"unrolled, {TRAINED[-1]} iterations"]) < 0.5
 
 
 if __name__ == "__main__":
