@@ -1,0 +1,183 @@
+"""A preconditioner, learned through the iterations that it is to shorten.
+
+Edges of a photograph ``y`` stay where they are when ``(I + G^H diag(c) G) x = y`` smooths it, with the gradient ``G``
+and a conductivity ``c`` that is small at edges. Each photograph has its own equation, and conjugate gradients need
+many iterations. The preconditioner ``M = C^H diag(m) C``, with the cosine transform ``C``, has a spectrum ``m`` that
+is interpolated between twelve learned numbers. They start with ``M = I``, and descend on the residual after twelve
+iterations, differentiated through these with ``grad="unroll"``. (The solution itself does not depend on ``M``, so that
+its implicit derivative is zero.)
+
+On photographs that were not seen, of twice as many rows and columns, a third of the iterations or less remains. That is
+as few as with the spectrum of the mean conductivity, which theory suggests for this equation.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
+
+from torchlops import Diagonal, Gradient, Identity, LinearOperator
+from torchlops.demo.photographs import central_crop, photograph
+from torchlops.optimization import cg
+from torchlops.signalprocessing import DCT
+
+TRAINING = ("astronaut", "chelsea", "motorcycle_left", "brick", "text", "gravel", "rocket", "grass")
+UNSEEN = ("camera", "coffee", "coins")
+SMOOTHING, EDGE = 100.0, 0.05
+"""Largest conductivity, and the step of grey values at which it has half its size."""
+
+NITER, KNOTS, RTOL = 12, 12, 1e-4
+
+
+class Weights(LinearOperator):
+    """Multiplication by weights of the shape ``(*batch, *dims)``, others for each sample."""
+
+    def __init__(self, weights: Tensor, dims: tuple[int, ...]) -> None:
+        super().__init__(dims, dtype=weights.dtype)
+        self._register("weights", weights)
+        self.weights: Tensor
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x * self.weights
+
+    _adjoint = _forward
+
+
+def crops(names: Sequence[str], size: int) -> Tensor:
+    small = [avg_pool2d(photograph(name)[None], 2)[0] for name in names]
+    return torch.stack([central_crop(image, (size, size)) for image in small])
+
+
+def conductivity(y: Tensor) -> Tensor:
+    """Return the conductivity between neighbours, ``(batch, 2, size, size)``, of photographs."""
+    G = Gradient(tuple(y.shape[-2:]), kind="forward", dtype="float32")
+    c = SMOOTHING / (1 + (G(y) / EDGE).square())
+    c[:, 0, -1], c[:, 1, :, -1] = 0, 0  # nothing flows out
+    return c
+
+
+def smoothing(c: Tensor) -> LinearOperator:
+    """Return ``I + G^H diag(c) G``."""
+    dims = tuple(c.shape[-2:])
+    G = Gradient(dims, kind="forward", dtype="float32")
+    N: LinearOperator = Identity(dims, dtype="float32") + G.H @ Weights(c, (2, *dims)) @ G
+    return N
+
+
+def jacobi(c: Tensor) -> LinearOperator:
+    """Return the inverse of the diagonal of the smoothing."""
+    diagonal = 1 + c.sum(1) + pad(c[:, 0], (0, 0, 1, -1)) + pad(c[:, 1], (1, -1))
+    return Weights(1 / diagonal, tuple(c.shape[-2:]))
+
+
+def eigenvalues(size: int) -> Tensor:
+    """Return the eigenvalues of ``G^H G``, whose eigenvectors are the cosines; at most 8."""
+    one = 4 * (torch.pi * torch.arange(size) / (2 * size)).sin().square()
+    return one[:, None] + one
+
+
+def of_spectrum(m: Tensor) -> LinearOperator:
+    """Return ``C^H diag(m) C``."""
+    C = DCT(tuple(m.shape), dtype="float32")
+    M: LinearOperator = C.H @ Diagonal(m) @ C
+    return M
+
+
+def spectrum(log_m: Tensor, size: int) -> Tensor:
+    """Interpolate the logarithms of a spectrum at ``KNOTS`` frequencies, the roots of the eigenvalues."""
+    at = (eigenvalues(size) / 8).sqrt() * (KNOTS - 1)
+    left = at.floor().long().clamp(max=KNOTS - 2)
+    return torch.lerp(log_m[left], log_m[left + 1], at - left).exp()
+
+
+def learn(y: Tensor, steps: int) -> tuple[Tensor, list[float]]:
+    """Return the logarithms of the learned spectrum, and the mean residuals that led to it."""
+    N = smoothing(conductivity(y))
+    log_m = torch.zeros(KNOTS, requires_grad=True)
+    optimizer = torch.optim.Adam([log_m], lr=0.15)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    residuals = []
+    for _ in range(steps):
+        M = of_spectrum(spectrum(log_m, y.shape[-1]))
+        cost = cg(N, y, M=M, niter=NITER, tol=0, grad="unroll").cost
+        loss = (cost[-1] / cost[0]).log().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        residuals.append(loss.exp().item())
+    return log_m.detach(), residuals
+
+
+def main(output: Path, steps: int = 40) -> None:
+    torch.manual_seed(0)
+    y, unseen = crops(TRAINING, 64), crops(UNSEEN, 128)
+    log_m, residuals = learn(y, steps)
+    mean = conductivity(y).mean()
+
+    c, size = conductivity(unseen), unseen.shape[-1]
+    N = smoothing(c)
+    preconditioners = {
+        "none": None,
+        "diagonal": jacobi(c),
+        "learned": of_spectrum(spectrum(log_m, size)),
+        "mean conductivity": of_spectrum(1 / (1 + mean * eigenvalues(size))),
+    }
+    results = {name: cg(N, unseen, M=M, niter=1000, tol=0, rtol=RTOL) for name, M in preconditioners.items()}
+    counts = {name: result.iters.double().mean().item() for name, result in results.items()}
+    print(f"residual after {NITER} iterations, training photographs: {residuals[0]:.1e} -> {residuals[-1]:.1e}")
+    print(f"iterations to a residual of {RTOL:g}, unseen photographs:", end=" ")
+    print(", ".join(f"{name} {count:.0f}" for name, count in counts.items()))
+
+    figure, axes = plt.subplots(1, 5, figsize=(19, 4.2), layout="constrained")
+    colors = dict(zip(preconditioners, ("0.6", "C1", "C3", "k"), strict=True))
+    for name, result in results.items():
+        relative = (result.cost / result.cost[0]).where(
+            torch.arange(len(result.cost))[:, None] <= result.iters, torch.nan
+        )
+        style = {"color": colors[name], "linestyle": ":" if name == "mean conductivity" else "-"}
+        axes[0].semilogy(relative, **style)
+        axes[0].plot([], [], label=f"{name}: {counts[name]:.0f}", **style)
+    axes[0].set(title="unseen photographs", xlabel="iteration", ylabel="relative residual")
+    axes[0].legend(title="preconditioner", fontsize="small")
+    axes[1].semilogy(residuals, "C3")
+    axes[1].set(title="training photographs", xlabel="step", ylabel=f"residual after {NITER} iterations")
+    frequency = torch.linspace(0, 1, KNOTS)
+    theory = 1 / (1 + mean * 8 * frequency.square())
+    axes[2].semilogy(frequency, (log_m - log_m[-1]).exp(), "C3o-", label="learned")
+    axes[2].semilogy(frequency, theory / theory[-1], "k:", label="mean conductivity")
+    axes[2].axhline(1, color="0.6", label="first")
+    axes[2].set(title="spectrum, relative to its end", xlabel="root of the eigenvalue of G^H G / 8")
+    axes[2].legend(fontsize="small")
+    for axis, image, title in (
+        (axes[3], unseen[0], "an unseen photograph"),
+        (axes[4], results["learned"].x[0], "smoothed"),
+    ):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+        axis.set(title=title, xticks=[], yticks=[])
+    figure.savefig(output / "preconditioner.png", dpi=80)
+    plt.close(figure)
+    for result in results.values():
+        assert bool(result.converged.all())
+        assert (result.x - results["none"].x).norm() < 1e-2 * results["none"].x.norm()
+    assert counts["learned"] < counts["none"] / 3
+    assert counts["learned"] < 0.5 * counts["diagonal"]
+    assert counts["learned"] < 1.1 * counts["mean conductivity"]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    main(arguments.output)
