@@ -13,7 +13,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 import torchlops
 from torchlops.optimization import basic, preconditioners
-from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
+from torchlops.optimization.basesolver import SolverError, SolverWarning, Status, WarmStart
 from torchlops.optimization.callback import (
     Callbacks,
     CostNanInfCallback,
@@ -375,6 +375,19 @@ def test_wrong_options_are_refused(name):
     if name in SQUARE:
         with pytest.raises(ValueError, match=r"square systems.*cgls"):
             solve(name, torch.ones(3, 2), torch.ones(3))
+
+
+@pytest.mark.parametrize("name", ["cgls", "lsqr", "lsmr"])
+def test_iterations_past_the_rounding_do_not_diverge(name):
+    """Data that no model fits: the gradient ends at the rounding of its two parts, above any tolerance."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(60, 21, generator=generator, dtype=REAL)).Q
+    A = basis[:, :20] * torch.linspace(0.3, 1.0, 20)
+    x = torch.randn(20, generator=generator, dtype=REAL)
+    y = A @ x + 50 * basis[:, 20]
+    result = solve(name, A.float(), y.float(), **tight(name, 0.0) | {"niter": 400})
+    assert result.converged
+    assert (result.x - x).norm() <= 2e-4 * x.norm()
 
 
 # -- preconditioners ---------------------------------------------------------------------------------------------
@@ -804,6 +817,46 @@ def test_compiled_code_calls_solvers(name):
     close(compiled(y), 2 * exact(name, A, y))
     mine = torch.autograd.grad(compiled(y).sum(), y)[0]
     close(mine, torch.autograd.grad(2 * exact(name, A, y).sum(), y)[0], 1e-7)
+
+
+@pytest.mark.parametrize("name", ["cgls", "lsqr", "cg", "gmres"])
+def test_a_warm_start_of_the_adjoint_solve(name):
+    """The same derivative, in no iteration where the last one was of the same gradient."""
+    A, y = problem(name)
+    seen: list[int] = []
+    B = torchlops.FunctionOperator(*counting(A, seen), *A.shape, dtype="float64", arrays="torch")
+    start = WarmStart()
+    gradients, costs = [], []
+    for warm in (None, start, start):
+        x = solve(name, B, y.requires_grad_(), adjoint_start=warm, adjoint_rtol=1e-9).x
+        seen.clear()
+        gradients.append(torch.autograd.grad(x.square().sum(), y)[0])
+        costs.append(len(seen))
+    close(gradients[1], gradients[0], 1e-12)
+    close(gradients[2], gradients[0], 1e-7)
+    assert costs[2] <= costs[1] / 2
+    assert start.w is not None
+    close(
+        torch.autograd.functional.vhp(lambda y: solve(name, B, y, adjoint_start=start).x.square().sum(), y, y)[1],
+        torch.autograd.functional.vhp(lambda y: solve(name, B, y).x.square().sum(), y, y)[1],
+        1e-7,
+    )
+    solve(name, B, y[0].detach().requires_grad_(), adjoint_start=start).x.sum().backward()  # another batch
+    assert start.w.ndim == 1
+
+
+def counting(A: Tensor, seen: list[int]) -> tuple[Any, Any]:
+    """Return products with ``A`` and its adjoint that note each call."""
+
+    def forward(x: Tensor) -> Tensor:
+        seen.append(1)
+        return x @ A.mT
+
+    def adjoint(y: Tensor) -> Tensor:
+        seen.append(1)
+        return y @ A.conj()
+
+    return forward, adjoint
 
 
 def test_is_grads_batched_is_refused():

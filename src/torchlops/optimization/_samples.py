@@ -25,7 +25,7 @@ class Status(IntEnum):
     STOPPED = 3
     """By a callback."""
     ILL_CONDITIONED = 4
-    """The estimate of the condition number has passed its limit."""
+    """The estimate of the condition number has passed its limit, or a gradient ends at the rounding of its parts."""
     INDEFINITE = 10
     """The operator (or the preconditioner) is not positive definite, which CG needs."""
     BREAKDOWN = 11

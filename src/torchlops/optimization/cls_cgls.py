@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
-from torchlops.optimization._vectors import axpy, norm, quotient, ratio, sqrt, squared_norm, xpay
+from torchlops.optimization._vectors import axpy, maximum, minimum, norm, quotient, ratio, sqrt, squared_norm, xpay
 from torchlops.optimization.basesolver import Solver, Status
 
 
@@ -25,7 +27,8 @@ class CGLSResult(_CGLSResult):
 
     Attributes:
         x: The solution.
-        istop: Of each sample: 1 a tolerance was met, 2 ``niter`` iterations were done, 3 a callback stopped it.
+        istop: Of each sample: 1 a tolerance was met, 2 ``niter`` iterations were done, 3 a callback stopped it (or,
+            with the status ``ILL_CONDITIONED``, the gradient is at the rounding of its parts and not small).
         iiter: Number of iterations (of the slowest sample).
         r1norm: Norm of the residual, ``||y - A x||``. (PyLops 2.8 gives ``||A^H r||^2``.)
         r2norm: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
@@ -43,7 +46,7 @@ class CGLS(Solver):
     Mathematically the conjugate gradients on the normal equations, which are never formed.
 
     See :class:`~torchlops.optimization.basesolver.Solver` for the arguments. Other than in PyLops 2.8, an initial
-    guess and damping go together.
+    guess and damping go together, and iterations past the rounding of the gradient stop (there, they diverge).
 
     Source: M. R. Hestenes and E. Stiefel, Methods of conjugate gradients for solving linear systems, J. Res. Nat.
     Bur. Standards 49 (1952), 409-436, section 10.
@@ -57,7 +60,7 @@ class CGLS(Solver):
     """
 
     vectors: ClassVar[tuple[str, ...]] = ("r", "p")
-    scalars = ("k", "rr", "scale", "limit", "residual_limit")
+    scalars = ("k", "rr", "scale", "limit", "residual_limit", "shortest")
 
     def setup(
         self,
@@ -125,6 +128,7 @@ class CGLS(Solver):
         s = self._gradient(self.r)
         self.p = s.clone()
         self.k, self.rr = squared_norm(s), squared_norm(self.r)
+        self.shortest = 0.0 * self.k + math.inf
         start = sqrt(self.k)
         self.scale = self._gradient_at_zero(start)
         self.limit = self._limit(start, self.scale, self.tol, 0.0, self.gtol)
@@ -147,7 +151,17 @@ class CGLS(Solver):
         self.p = xpay(s, quotient(k, self.k, self.active), self.p)
         self.k, self.rr = k, squared_norm(self.r)
         self.cost.append(sqrt(self.rr))
-        self.active = self.active & (k > self.limit) & (self.rr > self.residual_limit)
+        # the shortest step is above 1 / ||A||^2; a gradient below the rounding of A^H r would make ever longer ones
+        self.shortest = minimum(self.shortest, alpha)
+        is_noise = k * self.shortest <= (4 * torch.finfo(self.x.dtype).eps) ** 2 * self.rr
+        self.active = (self.active & (k > self.limit) & (self.rr > self.residual_limit)) > is_noise
+
+    def _conclude(self) -> None:
+        super()._conclude()
+        rounding = torch.finfo(self.x.dtype).eps
+        is_noise = (self.k > maximum(self.limit, self.scale * self.scale * rounding)) & (self.rr > self.residual_limit)
+        is_noise = torch.as_tensor(is_noise).reshape(self.status.shape) & (self.status == Status.CONVERGED)
+        self.status = torch.where(is_noise, int(Status.ILL_CONDITIONED), self.status)
 
     def _accuracy(self) -> Any:
         return ratio(sqrt(self.k), self.scale)

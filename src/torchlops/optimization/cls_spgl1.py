@@ -54,8 +54,8 @@ class SPGL1(ISTA):
     forward and one adjoint. All this is done for each sample by itself.
 
     See :class:`~torchlops.optimization.basesolver.Solver` for the arguments. PyLops needs the package ``spgl1``
-    for it. A sample whose :math:`\sigma` is below the residual of all models fails with the status ``UNREACHABLE``, at a
-    least-squares solution.
+    for it. A sample whose :math:`\sigma` is below the residual of all models fails with the status ``UNREACHABLE``, at
+    a least-squares solution.
 
     With ``grad="implicit"`` derivatives are those of the solution on its support, with respect to the
     data, ``sigma`` (or ``tau``) and the operators.

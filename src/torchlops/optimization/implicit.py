@@ -597,7 +597,7 @@ def _complain_of_iterations(solver: Solver) -> None:
     if bool(early.any()) and solver.on_fail != "ignore":
         warnings.warn(
             f"{type(solver).__name__} on {solver.Op.name_and_type} stopped at niter={solver.niter}, before a tolerance "
-            f"was met ({describe(early.long(), Status.CONVERGED)}): the derivative is that of the exact solution, and "
+            f"was met ({_which(early)}): the derivative is that of the exact solution, and "
             "is as wrong as this one. Raise niter, loosen the tolerance, or take grad='unroll' or grad=None.",
             SolverWarning,
             stacklevel=2,
@@ -610,11 +610,15 @@ def _complain_of_derivative(solver: Solver, on_fail: str) -> None:
         return
     message = (
         f"the derivative of a solution on {solver.Op.name_and_type} is inexact, since its solve stopped early "
-        f"({describe(bad.long(), Status.CONVERGED)}): raise adjoint_niter or loosen adjoint_rtol, or add damping"
+        f"({_which(bad)}): raise adjoint_niter or loosen adjoint_rtol, or add damping"
     )
     if on_fail == "raise":
         raise SolverError(message)
     warnings.warn(message, SolverWarning, stacklevel=2)
+
+
+def _which(hit: Tensor) -> str:
+    return describe(hit * int(Status.MAXITER), Status.MAXITER)
 
 
 def _early(solver: Solver) -> Any:
