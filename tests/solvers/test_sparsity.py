@@ -706,3 +706,18 @@ def test_total_variation_of_many_samples_and_of_real_models_with_complex_data():
     (gradient,) = torch.autograd.grad(loss(spectrum), spectrum)
     step = 1e-5 * torch.randn_like(spectrum)
     close((gradient.conj() * step).real.sum(), ((loss(spectrum + step) - loss(spectrum - step)) / 2).detach(), 1e-9)
+
+
+def test_an_operator_that_returns_its_input():
+    """Solvers write into what an operator returns: a user's function may return what it was given."""
+
+    def same(x):
+        return x
+
+    y = torch.randn(2, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    D = torchlops.FirstDerivative(12, kind="forward")
+    found = [
+        torchlops.splitbregman(A, y, [D], niter_outer=5, mu=3.0, epsRL1s=[0.4], niter=12)[0]
+        for A in (torchlops.FunctionOperator(same, same, 12, arrays="torch"), torchlops.Identity(12))
+    ]
+    assert torch.allclose(*found, rtol=1e-12)

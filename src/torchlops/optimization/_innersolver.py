@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.optimization._vectors import quotient, squared_norm
+from torchlops.optimization._vectors import axpy, quotient, squared_norm, xpay
 
 _CHECK_EVERY = 10
 
@@ -35,14 +35,21 @@ def least_squares(
         niter: Most iterations.
         rtol: Tolerance on the norm of the gradient, relative to that at ``x = 0``.
     """
+    is_damped = isinstance(damp, Tensor) or damp != 0
     square = damp * damp
-    s0 = adjoint(y)
-    limit = squared_norm(s0) * max(rtol, 0.1 * torch.finfo(y.dtype).eps) ** 2
+
+    def gradient(r: Tensor, x: Tensor) -> Tensor:
+        s = adjoint(r)
+        return axpy(s, square, x, -1) if is_damped else s
+
+    s = adjoint(y)
+    limit = squared_norm(s) * max(rtol, 0.1 * torch.finfo(y.dtype).eps) ** 2
     if x is None:
-        x, r, s = torch.zeros_like(like), y, s0
+        x, r = torch.zeros_like(like), y.clone()
     else:
+        x = x.clone()
         r = torch.sub(y, forward(x))
-        s = torch.sub(adjoint(r), square * x)
+        s = gradient(r, x)
     p, k = s, squared_norm(s)
     active = k > limit
     for i in range(niter):
@@ -52,11 +59,12 @@ def least_squares(
         elif i % _CHECK_EVERY == 0 and not torch.is_grad_enabled() and not bool(active.any()):
             break
         q = forward(p)
-        alpha = quotient(k, squared_norm(q) + square * squared_norm(p), active)
-        x, r = torch.add(x, alpha * p), torch.sub(r, alpha * q)
-        s = torch.sub(adjoint(r), square * x)
+        qq = squared_norm(q)
+        alpha = quotient(k, qq + square * squared_norm(p) if is_damped else qq, active)
+        x, r = axpy(x, alpha, p), axpy(r, alpha, q, -1)
+        s = gradient(r, x)
         k, old = squared_norm(s), k
-        p = torch.add(s, quotient(k, old, active) * p)
+        p = xpay(s, quotient(k, old, active), p)
         active = active & (k > limit)
     return x
 

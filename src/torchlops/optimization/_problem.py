@@ -122,7 +122,8 @@ class Problem:
     def forward(self, x: Tensor) -> Tensor:
         """Return ``A x`` of vectors."""
         A = self.Op
-        return self._as_vector(A._run(self._as_array(x, A.dims, self._model_dtype), False), A.dimsd, self._data_dtype)
+        y = A._run(self._as_array(x, A.dims, self._model_dtype), False)
+        return _apart(self._as_vector(y, A.dimsd, self._data_dtype), x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return ``A^H y`` of vectors."""
@@ -130,7 +131,7 @@ class Problem:
         x = A._run(self._as_array(y, A.dimsd, self._data_dtype), True)
         if x.is_complex() and not self._model_dtype.is_complex and A.real_model:
             x = x.real
-        return self._as_vector(x, A.dims, self._model_dtype)
+        return _apart(self._as_vector(x, A.dims, self._model_dtype), y)
 
     def precondition(self, r: Tensor) -> Tensor:
         """Return ``M r`` of vectors."""
@@ -168,6 +169,14 @@ class Problem:
         if not self.batch and not value.requires_grad and self._can_look():
             return value.item()
         return value if self._back is None else to_numpy(value)
+
+
+def _apart(result: Tensor, given: Tensor) -> Tensor:
+    """Return ``result``, which solvers write into, in memory of its own, as an operator of a user may not."""
+    if torch.is_grad_enabled() or not is_plain_eager():
+        return result
+    shares = result.untyped_storage().data_ptr() == given.untyped_storage().data_ptr()
+    return result.clone() if shares else result
 
 
 def read_data(A: LinearOperator, y: Any) -> tuple[Tensor, tuple[int, ...], bool, Any]:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from torchlops._private import is_plain_eager
 from torchlops.arrays import HALF_PRECISIONS
 
 Scalar: TypeAlias = Any
@@ -101,6 +102,15 @@ def where(condition: Scalar, a: Scalar, b: Scalar) -> Scalar:
     if isinstance(condition, Tensor):
         return torch.where(condition, a, b)
     return a if condition else b
+
+
+def keep(active: Scalar, new: Tensor, old: Tensor) -> Tensor:
+    """Return the new vectors of the active samples, the old ones of the others."""
+    if not isinstance(active, Tensor):
+        return new if active else old
+    if active.is_cpu and is_plain_eager() and bool(active.all()):  # to look costs less than to copy
+        return new
+    return torch.where(active, new, old)
 
 
 def ratio(a: Scalar, b: Scalar) -> Scalar:

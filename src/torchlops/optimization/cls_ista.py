@@ -12,7 +12,7 @@ from torchlops.optimization import _activeset  # noqa: F401  (it makes the equat
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver, as_numbers
 from torchlops.optimization._stepsize import largest_eigenvalue
 from torchlops.optimization._thresholds import KINDS, THRESHOLDS, penalty, percentile
-from torchlops.optimization._vectors import Scalar, norm, ratio, squared_norm, where
+from torchlops.optimization._vectors import Scalar, keep, norm, ratio, squared_norm, where, xpay
 from torchlops.optimization.basesolver import Status
 
 
@@ -219,14 +219,13 @@ class ISTA(SparseSolver):
             rnorm = norm(r)
             self._stop(rnorm > self.rnorm * (1 + 1e-12), Status.BREAKDOWN)
             self.rnorm = rnorm
-        x = self._threshold(torch.add(z, self.alpha_each * self.adjoint(r)))
+        x = self._threshold(xpay(z, self.alpha_each, self.adjoint(r)))
         Ax = self.forward(x)
         change, of_data = x - self.x, Ax - self.Ax
         update = norm(change)
         with torch.no_grad():
             violation = update if z is self.x else norm(x - z)
-        if isinstance(self.active, Tensor):
-            x, Ax = torch.where(self.active, x, self.x), torch.where(self.active, Ax, self.Ax)
+        x, Ax = keep(self.active, x, self.x), keep(self.active, Ax, self.Ax)
         self.violation = where(self.active, violation, self.violation)
         self.update = torch.where(self.active, update, self.update) if isinstance(update, Tensor) else update
         self.x, self.Ax = x, Ax
@@ -302,8 +301,8 @@ class FISTA(ISTA):
         while len(times) <= self.iiter:
             times.append((1 + (1 + 4 * times[-1] ** 2) ** 0.5) / 2)
         momentum = (times[self.iiter - 1] - 1) / times[self.iiter]
-        self.z = torch.add(self.x, change, alpha=momentum)
-        self.Az = torch.add(self.Ax, of_data, alpha=momentum)
+        self.z = xpay(self.x, momentum, change)
+        self.Az = xpay(self.Ax, momentum, of_data)
 
 
 __all__ = ["FISTA", "ISTA", "Scalar"]

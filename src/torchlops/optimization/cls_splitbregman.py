@@ -13,7 +13,7 @@ from torchlops.optimization._cosupport import flat_target, refuse_hidden_tensors
 from torchlops.optimization._innersolver import least_squares, read_inner_options
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver, as_numbers
 from torchlops.optimization._thresholds import penalty, soft
-from torchlops.optimization._vectors import maximum, norm, ratio, squared_norm
+from torchlops.optimization._vectors import axpy, keep, maximum, norm, ratio, scale, squared_norm
 from torchlops.optimization.implicit import needs_attaching
 
 
@@ -234,10 +234,10 @@ class SplitBregman(SparseSolver):
 
         def adjoint(y: Tensor) -> Tensor:
             rows = self.y.shape[-1]
-            x = self.adjoint(misfit * y.narrow(-1, 0, rows))
+            x = scale(self.adjoint(y.narrow(-1, 0, rows)), misfit)
             for R, root in terms:
                 width = R.shape[0] * (2 if self._model_dtype.is_complex else 1)
-                x = x + self._regularise_adjoint(R, root * y.narrow(-1, rows, width))
+                x = axpy(x, root, self._regularise_adjoint(R, y.narrow(-1, rows, width)))
                 rows += width
             return x
 
@@ -257,8 +257,8 @@ class SplitBregman(SparseSolver):
             )
         b = self.b + self.tau * (Rx - d)
         update = norm(x - self.x)
+        x, d, b = (keep(self.active, new, old) for new, old in ((x, self.x), (d, self.d), (b, self.b)))
         if isinstance(self.active, Tensor):
-            x, d, b = (torch.where(self.active, new, old) for new, old in ((x, self.x), (d, self.d), (b, self.b)))
             update = torch.where(self.active, update, self.update)
         self.x, self.d, self.b, self.update = x, d, b, update
         self._note()
