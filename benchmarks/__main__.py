@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ PROCESSES = {
     "default": ["overheads", "units", "ratios"],
     "catalogue": ["catalogue"],
     "solvers": ["solvers"],
+    "solvers reused": ["images", "--reuse-memory"],
     "reused": ["units", "large", "--reuse-memory"],
     "memory ours default": ["memory", "--library", "ours"],
     "memory pylops default": ["memory", "--library", "pylops"],
@@ -30,12 +31,15 @@ PROCESSES = {
 }
 
 
-SECTIONS = {"catalogue": cataloguereport, "solvers": solverreport}
+SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "catalogue": lambda results: cataloguereport.section(results["catalogue"]["catalogue"]),
+    "solvers": lambda results: solverreport.section(solverreport.gathered(results)),
+}
 
 # A quick run says nothing about speed: it takes what needs one process each from two.
 QUICK_PROCESSES = {
     "default": ["overheads", "units", "ratios", "memory", "catalogue", "solvers"],
-    "reused": ["units", "large", "memory", "--library", "pylops", "--reuse-memory"],
+    "reused": ["units", "large", "memory", "images", "--library", "pylops", "--reuse-memory"],
 }
 
 
@@ -53,7 +57,7 @@ def measure(
                 raise SystemExit(f"the measurement '{name}' failed: see above")
             results[name] = json.loads(file.read_text())
     for name in () if only else PROCESSES:
-        results.setdefault(name, results["reused" if "pylops" in name else "default"])
+        results.setdefault(name, results["reused" if "pylops" in name or name == "solvers reused" else "default"])
     return results
 
 
@@ -75,11 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     start = time.perf_counter()
-    results = measure(options.quick, options.operators, options.threads, options.only and [options.only])
+    results = measure(
+        options.quick,
+        options.operators,
+        options.threads,
+        options.only and [name for name in PROCESSES if name.startswith(options.only)],
+    )
     options.output.mkdir(parents=True, exist_ok=True)
     if options.only:
         path = options.output / f"{options.only.upper()}.md"
-        path.write_text(SECTIONS[options.only].section(results[options.only][options.only]), encoding="utf-8")
+        path.write_text(SECTIONS[options.only](results), encoding="utf-8")
         print(f"{path} written after {time.perf_counter() - start:.0f} s")
         return 0
     path = options.output / "RESULTS.md"

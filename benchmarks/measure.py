@@ -319,7 +319,7 @@ def _cpu_family() -> str:
     return names[0] if names else "CPU"
 
 
-PARTS = ("overheads", "ratios", "large", "units", "memory", "catalogue", "solvers")
+PARTS = ("overheads", "ratios", "large", "units", "memory", "catalogue", "solvers", "images")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -359,6 +359,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             result[part] = memory(options.library, options.quick)
         elif part == "solvers":
             result[part] = solvers.measure(options.quick)
+        elif part == "images":
+            result[part] = solvers.images(options.quick)
         elif part == "catalogue":
             effort = QUICK if options.quick else Effort(rounds=3, block=0.004, threads=threads)
             names = options.operators or (QUICK_ENTRIES if options.quick else None)

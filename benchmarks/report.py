@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.cataloguereport import line as catalogue_line
 from benchmarks.cataloguereport import section as catalogue_section
+from benchmarks.solverreport import gathered
 from benchmarks.solverreport import section as solver_section
 from benchmarks.solverreport import targets as solver_targets
 from benchmarks.solverreport import wrong as wrong_solutions
@@ -63,7 +64,7 @@ def wrong_answers(results: Results) -> list[str]:
             for name, note in record["notes"].items()
             if note == "differs from ours"
         }
-        | set(wrong_solutions(results["solvers"]["solvers"]))
+        | set(wrong_solutions(gathered(results)))
     )
 
 
@@ -92,7 +93,7 @@ def targets(results: Results) -> list[Target]:
         ),
         *(_memory_target(results, name) for name in MEMORY),
         *_unit_targets(reused["units"]),
-        *(Target(*target) for target in solver_targets(results["solvers"]["solvers"])),
+        *(Target(*target) for target in solver_targets(gathered(results))),
     ]
 
 
@@ -341,7 +342,7 @@ def render(results: Results) -> str:
         "type cost.",
         overhead_table(default["overheads"]),
         catalogue_section(results["catalogue"]["catalogue"]),
-        solver_section(results["solvers"]["solvers"]),
+        solver_section(gathered(results)),
         "## Memory",
         "Peak memory of smoothing, first derivative, Fourier transform (real to complex), restriction to half and "
         "weights, forward and backward on 32 images of 512 x 512 in float32, above what stood before (the input among "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,9 +115,11 @@ def _splitbregman(library: Any, A: Any, y: Any, **more: Any) -> Any:
     regularizers = [D]
     if len(A.dims) > 1:
         regularizers.append(library.FirstDerivative(A.dims, axis=-2, edge=True, kind="forward", dtype=A.dtype))
-    epsilons = [0.2] * len(regularizers)
+    epsilons, outer = [0.2] * len(regularizers), 10 if len(A.dims) == 1 else 3
     function = library.splitbregman if library is torchlops else library.optimization.sparsity.splitbregman
-    return function(A, y, regularizers, niter_outer=10, niter_inner=2, mu=2.0, epsRL1s=epsilons, tol=1e-10, **more)[0]
+    return function(A, y, regularizers, niter_outer=outer, niter_inner=2, mu=2.0, epsRL1s=epsilons, tol=1e-10, **more)[
+        0
+    ]
 
 
 def _fista(library: Any, A: Any, y: Any, **more: Any) -> Any:
@@ -206,7 +208,7 @@ METHODS = (
         2e-3,
     ),
     Method(
-        "splitbregman, 10 x 2 x 10 iterations",
+        "splitbregman",
         "pylops",
         lambda A, y: _splitbregman(torchlops, A, y, niter=10),
         lambda A, y: _splitbregman(pylops, A, y, iter_lim=10),
@@ -219,15 +221,16 @@ METHODS = (
 )
 
 
-def batches(quick: bool, dtypes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def batches(quick: bool, problems: Sequence[Problem] = PROBLEMS, note: str = "") -> Iterator[dict[str, Any]]:
     """Yield, of each problem, dtype and method, the seconds of a batch and of a loop over its samples."""
-    for problem in QUICK_PROBLEMS if quick else PROBLEMS:
-        for dtype in dtypes:
+    for problem in QUICK_PROBLEMS if quick else problems:
+        for dtype in ("float64",) if quick else ("float32", "float64"):
             A, theirs = problem.operators(dtype)
             data = A(torch.from_numpy(problem.model(BATCH).astype(dtype))).flatten(1)
             data += 0.01 * data.std() * torch.from_numpy(np.random.default_rng(1).standard_normal(data.shape)).to(data)
             for method in METHODS:
-                yield _compare(problem, dtype, method, A, theirs, data)
+                record = _compare(problem, dtype, method, A, theirs, data)
+                yield {**record, "problem": problem.name + note}
 
 
 def _compare(problem: Problem, dtype: str, method: Method, A: Any, theirs: Any, data: Tensor) -> dict[str, Any]:
@@ -236,7 +239,7 @@ def _compare(problem: Problem, dtype: str, method: Method, A: Any, theirs: Any, 
     with torch.no_grad():
         method.ours(A, data[:2])
         found = method.ours(A, data)
-        here = min(seconds_of(lambda: method.ours(A, data)) for _ in range(3 if found.numel() < 1e6 else 2))
+        here = min(seconds_of(lambda: method.ours(A, data)) for _ in range(3 if found.numel() < 1e6 else 1))
     start = time.perf_counter()
     loop = [np.asarray(method.theirs(theirs, y)).reshape(-1) for y in samples]
     there = (time.perf_counter() - start) * BATCH / count
@@ -407,10 +410,15 @@ def _kept(function: Any, A: Any, y: Tensor, niter: int) -> dict[str, int]:
     return found
 
 
+def images(quick: bool) -> list[dict[str, Any]]:
+    """Return the figures of the batch of images, for a process that reuses its memory."""
+    return list(batches(quick, PROBLEMS[-1:], ", memory reused"))
+
+
 def measure(quick: bool) -> dict[str, Any]:
     """Return all figures of the solvers."""
     return {
-        "batches": list(batches(quick, ("float64",) if quick else ("float32", "float64"))),
+        "batches": list(batches(quick)),
         "large": list(large(quick)),
         "overheads": list(overheads(quick)),
         "derivatives": list(derivatives(quick)),
