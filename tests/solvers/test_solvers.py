@@ -390,6 +390,26 @@ def test_iterations_past_the_rounding_do_not_diverge(name):
     assert (result.x - x).norm() <= 2e-4 * x.norm()
 
 
+def test_a_tolerance_for_each_sample(name):
+    """Each sample goes on to its own, as it does alone; and a batch of which most stop early is compacted."""
+    A = torch.diag(torch.linspace(1.0, 3.0, 30, dtype=REAL))
+    y = torch.randn(10, 30, dtype=REAL, generator=torch.Generator().manual_seed(0))
+    tolerances = torch.tensor([1e-10] * 2 + [1e-2] * 8, dtype=REAL)
+    chosen = {"cgls": "gtol", "lsqr": "atol", "lsmr": "atol"}.get(name, "rtol1")
+    options = tight(name, 0.0)
+    result = solve(name, A, y, **options | {chosen: tolerances})
+    alone = [solve(name, A, data, **options | {chosen: tol}) for data, tol in zip(y, tolerances, strict=True)]
+    assert result.iters.tolist() == [one.iters for one in alone]
+    assert result.iters[0] > result.iters[-1]
+    close(result.x, torch.stack([one.x for one in alone]), 1e-9)
+    with pytest.raises(ValueError, match="shape of the batch"):
+        solve(name, A, y, **options | {chosen: tolerances[:3]})
+    gradient = torch.autograd.grad(
+        solve(name, A, y.requires_grad_(), **options | {chosen: tolerances * 1e-2}).x.sum(), y
+    )
+    close(gradient[0], torch.linalg.inv(A).sum(0).expand_as(y), 1e-6)
+
+
 # -- preconditioners ---------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops.optimization._vectors import Scalar, axpy, norm, ratio, reciprocal, scale, sqrt, squared_norm, where
+from torchlops.optimization._vectors import (
+    Scalar,
+    axpy,
+    maximum,
+    norm,
+    ratio,
+    reciprocal,
+    scale,
+    sqrt,
+    squared_norm,
+    where,
+)
 from torchlops.optimization.basesolver import Solver, Status
 
 
@@ -21,15 +32,17 @@ class BidiagonalizationSolver(Solver):
     """
 
     vectors: ClassVar[tuple[str, ...]] = ("u", "v")
-    scalars: ClassVar[tuple[str, ...]] = ("alpha", "beta", "bnorm", "arnorm0", "estimates")
+    scalars: ClassVar[tuple[str, ...]] = (
+        "alpha", "beta", "bnorm", "arnorm0", "estimates", "atol_each", "btol_each",
+    )  # fmt: skip
 
     def setup(
         self,
         y: Any,
         x0: Any = None,
         damp: Any = 0.0,
-        atol: float = 1e-8,
-        btol: float = 1e-8,
+        atol: Any = 1e-8,
+        btol: Any = 1e-8,
         conlim: float = 1e8,
         niter: int | None = 10,
         calc_var: bool = True,
@@ -45,8 +58,8 @@ class BidiagonalizationSolver(Solver):
         y: Any,
         x0: Any = None,
         damp: Any = 0.0,
-        atol: float = 1e-8,
-        btol: float = 1e-8,
+        atol: Any = 1e-8,
+        btol: Any = 1e-8,
         conlim: float = 1e8,
         niter: int = 10,
         calc_var: bool = True,
@@ -63,8 +76,9 @@ class BidiagonalizationSolver(Solver):
             y: Data, ``(*batch, *dimsd)`` or flattened.
             x0: Initial guess; zero by default.
             damp: The damping: a number, or one for each sample.
-            atol: Relative accuracy of the operator. (PyLops 2.8 takes it relative to the initial gradient.)
-            btol: Relative accuracy of the data.
+            atol: Relative accuracy of the operator: a number, or one for each sample. (PyLops 2.8 takes it relative to
+                the initial gradient.)
+            btol: Relative accuracy of the data, in the same way.
             conlim: Limit of the condition number; 0 for none.
             niter: Most iterations.
             calc_var: Whether to estimate the diagonal of the inverse of the normal matrix (LSQR).
@@ -94,6 +108,10 @@ class BidiagonalizationSolver(Solver):
             self.u = torch.cat([self.y - self.forward(self.x), -self._damp * self.x], -1)
         else:
             self.u = self.y - self.forward(self.x)
+        self.atol_each, self.btol_each = (
+            self._of_each_sample(self.atol, "atol"),
+            self._of_each_sample(self.btol, "btol"),
+        )
         self.beta = norm(self.u)
         self.bnorm = self.beta
         self.u = scale(self.u, reciprocal(self.beta))
@@ -141,8 +159,8 @@ class BidiagonalizationSolver(Solver):
 
     def _rules(self, rnorm: Scalar, arnorm: Scalar, anorm: Scalar, acond: Scalar, xnorm: Scalar) -> tuple[Any, ...]:
         rounding = torch.finfo(self.x.dtype).eps / 2
-        fitted = rnorm <= (self.btol + rounding) * self.bnorm + (self.atol + rounding) * (anorm * xnorm)
-        normal = arnorm <= max(self.atol, rounding) * (anorm * rnorm)
+        fitted = rnorm <= (self.btol_each + rounding) * self.bnorm + (self.atol_each + rounding) * (anorm * xnorm)
+        normal = arnorm <= maximum(self.atol_each, rounding) * (anorm * rnorm)
         limit = 1 / rounding if self.conlim <= 0 else min(self.conlim, 1 / rounding)
         return fitted, normal, acond >= limit
 

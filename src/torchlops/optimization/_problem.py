@@ -30,6 +30,9 @@ class Problem:
     keeps_complex: ClassVar[bool] = False
     """Whether complex vectors stay complex."""
 
+    weight_name: ClassVar[str] = "damp"
+    """What the user calls the number in the place of the damping."""
+
     Op: LinearOperator
     M: LinearOperator | None
     x: Tensor
@@ -60,7 +63,7 @@ class Problem:
             self.x = self._as_vector(given.to(self.y.device), A.dims, self._model_dtype).clone()
         self.has_guess = given is not None
         self.damp = damp
-        self._damp = self._read_damp(damp)
+        self._damp = self._of_each_sample(damp, self.weight_name)
         self.is_damped = isinstance(damp, Tensor) or bool(torch.as_tensor(damp).any())
 
     def _set_dtypes(self, y: Tensor, x0: Tensor | None) -> None:
@@ -86,15 +89,16 @@ class Problem:
                 f"{(*self.batch, A.shape[1])}), got {tuple(x0.shape)}"
             )
 
-    def _read_damp(self, damp: Any) -> Scalar:
-        if not hasattr(damp, "shape"):
-            return float(damp)
-        tensor = as_tensor(damp, f"{type(self).__name__}: damp").to(self.y.device, real_dtype(self._model_dtype))
+    def _of_each_sample(self, value: Any, name: str) -> Scalar:
+        """Return a number, or one of each sample, that the user gives."""
+        if not hasattr(value, "shape"):
+            return float(value)
+        tensor = as_tensor(value, f"{type(self).__name__}: {name}").to(self.y.device, real_dtype(self._model_dtype))
         try:
             torch.broadcast_shapes(tensor.shape, self.batch)  # type: ignore[no-untyped-call]
         except RuntimeError:
             raise ValueError(
-                f"{type(self).__name__}: damp must be a number or of the shape of the batch {self.batch}, "
+                f"{type(self).__name__}: {name} must be a number or of the shape of the batch {self.batch}, "
                 f"got {tuple(tensor.shape)}"
             ) from None
         if not self.batch and tensor.is_cpu and not torch.is_grad_enabled():

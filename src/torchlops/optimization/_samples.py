@@ -115,7 +115,7 @@ class Samples(Problem):
             warnings.warn(message, SolverWarning, stacklevel=2)
 
     def _limit(
-        self, start: Scalar, scale: Scalar, tol: float, rtol: float, rtol1: float, floor: float | None = None
+        self, start: Scalar, scale: Scalar, tol: Any, rtol: Any, rtol1: Any, floor: float | None = None
     ) -> Scalar:
         """Return the squared norm up to which a residual is small: the largest of three tolerances.
 
@@ -123,7 +123,8 @@ class Samples(Problem):
         is a floor, deep in the rounding, under which no iteration means anything.
         """
         deep = 0.1 * torch.finfo(self.x.dtype).eps if floor is None else floor
-        limit = maximum(start * start * rtol**2, scale * scale * max(rtol1, deep) ** 2)
+        tol, rtol, rtol1 = (self._of_each_sample(value, "each tolerance") for value in (tol, rtol, rtol1))
+        limit = maximum(start * start * rtol**2, scale * scale * maximum(rtol1, deep) ** 2)
         return maximum(limit, tol)
 
     def _drop_stopped(self) -> None:

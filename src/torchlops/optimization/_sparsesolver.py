@@ -33,24 +33,10 @@ class SparseResult(_SparseResult):
 class SparseSolver(Solver):
     """Base of the sparse solvers. One number of each sample, such as ``eps``, takes the place of the damping."""
 
-    weight_name: ClassVar[str] = "damp"
     has_first_cost: ClassVar[bool] = True
     """Whether the cost that the user sees begins with that of the initial guess."""
     update: Scalar
     """Length of the last change of the solution."""
-
-    def _read_damp(self, damp: Any) -> Scalar:
-        try:
-            return super()._read_damp(damp)
-        except ValueError as error:
-            raise ValueError(str(error).replace("damp", self.weight_name)) from None
-
-    def _read_number(self, value: Any, name: str) -> Scalar:
-        """Return a number of each sample."""
-        try:
-            return super()._read_damp(value)
-        except ValueError as error:
-            raise ValueError(str(error).replace("damp", name)) from None
 
     def _go(self, y: Any, x0: Any, show: bool = False, itershow: Any = (10, 10, 10), **options: Any) -> None:
         options[self.weight_name] = options.pop("damp")
@@ -108,7 +94,7 @@ class SparseSolver(Solver):
     def _stop_small(self, tol: float, rtol: float = 0.0, rtol1: float = 0.0) -> None:
         """Stop the samples whose last change, or whose cost, is small (or NaN)."""
         cost = self.cost[-1]
-        self.active = self.active & (self.update > tol)
+        self.active = self.active & (self.update > float(tol))
         if rtol:
             self.active = self.active & (cost >= rtol * self.first)
         if rtol1:

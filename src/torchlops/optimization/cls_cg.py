@@ -41,12 +41,12 @@ class SquareSolver(Solver):
         x0: Any = None,
         niter: int | None = None,
         damp: Any = 0.0,
-        tol: float = 1e-4,
+        tol: Any = 1e-4,
         preallocate: bool = False,  # noqa: ARG002
         show: bool = False,
         *,
-        rtol: float = 0.0,
-        rtol1: float = 0.0,
+        rtol: Any = 0.0,
+        rtol1: Any = 0.0,
     ) -> Any:
         """Read the data, start, and return the first ``x``; arguments as in :meth:`solve`."""
         self.tol, self.rtol, self.rtol1 = tol, rtol, rtol1
@@ -58,13 +58,13 @@ class SquareSolver(Solver):
         x0: Any = None,
         niter: int = 10,
         damp: Any = 0.0,
-        tol: float = 1e-4,
+        tol: Any = 1e-4,
         preallocate: bool = False,  # noqa: ARG002
         show: bool = False,
         itershow: Sequence[int] = (10, 10, 10),
         *,
-        rtol: float = 0.0,
-        rtol1: float = 0.0,
+        rtol: Any = 0.0,
+        rtol1: Any = 0.0,
     ) -> CGResult:
         """Solve ``(A + damp I) x = y``.
 
@@ -73,7 +73,8 @@ class SquareSolver(Solver):
             x0: Initial guess; zero by default.
             niter: Most iterations.
             damp: A multiple of the identity that is added to the operator: a number, or one for each sample.
-            tol: Absolute tolerance on the *squared* norm of the residual, as in PyLops.
+            tol: Absolute tolerance on the *squared* norm of the residual, as in PyLops. This, and each other tolerance,
+                is a number, or one for each sample.
             preallocate: Accepted and ignored: work vectors are always reused.
             show: Whether to print a table.
             itershow: Which lines of it: the first, the last, and every so many between.

@@ -68,13 +68,13 @@ class CGLS(Solver):
         x0: Any = None,
         niter: int | None = None,
         damp: Any = 0.0,
-        tol: float = 1e-4,
+        tol: Any = 1e-4,
         preallocate: bool = False,  # noqa: ARG002
         show: bool = False,
         *,
-        rtol: float = 0.0,
-        rtol1: float = 0.0,
-        gtol: float = 0.0,
+        rtol: Any = 0.0,
+        rtol1: Any = 0.0,
+        gtol: Any = 0.0,
     ) -> Any:
         """Read the data, start, and return the first ``x``; arguments as in :meth:`solve`."""
         self.tol, self.rtol, self.rtol1, self.gtol = tol, rtol, rtol1, gtol
@@ -86,14 +86,14 @@ class CGLS(Solver):
         x0: Any = None,
         niter: int = 10,
         damp: Any = 0.0,
-        tol: float = 1e-4,
+        tol: Any = 1e-4,
         preallocate: bool = False,  # noqa: ARG002
         show: bool = False,
         itershow: Sequence[int] = (10, 10, 10),
         *,
-        rtol: float = 0.0,
-        rtol1: float = 0.0,
-        gtol: float = 0.0,
+        rtol: Any = 0.0,
+        rtol1: Any = 0.0,
+        gtol: Any = 0.0,
     ) -> CGLSResult:
         """Solve the least-squares problem.
 
@@ -102,7 +102,8 @@ class CGLS(Solver):
             x0: Initial guess; zero by default.
             niter: Most iterations.
             damp: The damping: a number, or one for each sample.
-            tol: Absolute tolerance on the *squared* norm of the gradient ``A^H r - damp^2 x``, as in PyLops.
+            tol: Absolute tolerance on the *squared* norm of the gradient ``A^H r - damp^2 x``, as in PyLops. This, and
+                each other tolerance, is a number, or one for each sample.
             preallocate: Accepted and ignored: work vectors are always reused.
             show: Whether to print a table.
             itershow: Which lines of it: the first, the last, and every so many between.

@@ -197,7 +197,7 @@ class ISTA(SparseSolver):
             model = self._as_array(self.x, self.Op.dims, self._model_dtype).detach()
             bound = largest_eigenvalue(self.Op, model, **known)
             alpha = torch.where(bound > 0, 1 / torch.where(bound > 0, bound, 1.0), 0.0).squeeze(-1)
-        self.alpha_each = self._read_number(alpha, "alpha")
+        self.alpha_each = self._of_each_sample(alpha, "alpha")
         if self.alpha is None:
             self.alpha = self._number(self.alpha_each)
         self.Ax = self.forward(self.x) if self.has_guess else torch.zeros_like(self.y)

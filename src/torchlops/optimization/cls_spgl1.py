@@ -158,7 +158,7 @@ class SPGL1(ISTA):
     def _start(self) -> None:
         one = torch.zeros_like(self.y[..., :1])
         self.sigma_each = one + self._damp
-        self.tau_each = one + self._read_number(self.tau, "tau")
+        self.tau_each = one + self._of_each_sample(self.tau, "tau")
         self.fixed = (self.sigma_each == 0) & (self.tau_each > 0)
         self.x = self._project(self.x)
         self.r = self.y - self.forward(self.x)

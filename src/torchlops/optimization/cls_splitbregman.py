@@ -194,8 +194,8 @@ class SplitBregman(SparseSolver):
 
     def _start(self) -> None:
         self.widths = [R.shape[0] * (2 if self._model_dtype.is_complex else 1) for R in self.RegsL1]
-        self._eps1 = [self._read_number(eps, "epsRL1s") for eps in self.epsRL1s]
-        self._eps2 = [self._read_number(eps, "epsRL2s") for eps in self.epsRL2s]
+        self._eps1 = [self._of_each_sample(eps, "epsRL1s") for eps in self.epsRL1s]
+        self._eps2 = [self._of_each_sample(eps, "epsRL2s") for eps in self.epsRL2s]
         self.d = self.y.new_zeros((*self.batch, sum(self.widths)))
         self.b = torch.zeros_like(self.d)
         self.start = self.x

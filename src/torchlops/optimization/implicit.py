@@ -146,6 +146,7 @@ class Equation(nn.Module):
             return self.options
         solver = self.solver
         own = [self.options.get(name, 0.0) for name in ("rtol", "rtol1", "gtol", "atol", "btol")]
+        own = [float(torch.as_tensor(tolerance).min()) for tolerance in own]  # of each sample, it may be
         own = [tolerance for tolerance in own if tolerance > 0]
         rounding = torch.finfo(torch.promote_types(solver._model_dtype, torch.float32)).eps
         rtol = solver.adjoint_rtol
