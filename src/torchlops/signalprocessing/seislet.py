@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchlops.arrays import HALF_PRECISIONS, DType, as_tensor
 from torchlops.linearoperator import LinearOperator
+from torchlops.signalprocessing.interp import sinc
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are made at a time
 
@@ -227,8 +228,7 @@ def _sinc_matrices(delays: Tensor) -> Tensor:
 
     With :math:`r` the delay rounded and :math:`\delta = r - d` the rest, :math:`j - r - i` is a whole number
     :math:`m`, and :math:`\sin \pi (\delta + m) = (-1)^m \sin \pi \delta`: one sine a sample is enough. Where
-    :math:`m = 0` a series takes the place of the quotient, so that all derivatives are right at 0, where slopes
-    often are.
+    :math:`m = 0`, :func:`sinc` takes the place of the quotient: its derivatives are right at 0, where slopes often are.
     """
     if delays.dtype in HALF_PRECISIONS:  # which have no whole numbers beyond a few hundred
         delays = delays.float()
@@ -240,18 +240,9 @@ def _sinc_matrices(delays: Tensor) -> Tensor:
     # (-1)^m has a factor for each sample and one for each place, so that nothing of the size of the matrix is needed.
     sine = torch.sin(math.pi * rest) / math.pi * _alternating(index - whole)
     quotient = sine[:, None, :] / (rest[:, None, :] + m).masked_fill(middle, 1) * _alternating(index)[:, None]
-    return torch.where(middle, _sinc_near_zero(rest)[:, None, :], quotient)
+    return torch.where(middle, sinc(rest)[:, None, :], quotient)
 
 
 def _alternating(m: Tensor) -> Tensor:
     """Return ``(-1)^m`` of whole numbers."""
     return 1 - 2 * torch.remainder(m, 2)
-
-
-def _sinc_near_zero(x: Tensor) -> Tensor:
-    """Return ``sinc(x)`` for ``|x| <= 1/2`` by its power series, to double precision."""
-    square = (math.pi * x).square()
-    total = torch.zeros_like(x)
-    for k in range(11, 0, -1):
-        total = (1 + total) * square * (-1 / (2 * k * (2 * k + 1)))
-    return 1 + total
