@@ -109,6 +109,12 @@ def section(found: Record) -> str:
         "64 deconvolutions of 1024 samples in float64, to a relative gradient (residual) of 1e-8; the derivative is "
         "that with respect to the data. *Kept*: what autograd keeps for the backward pass, implicit and unrolled.",
         table(*_derivative_table(found["derivatives"])),
+        "Where a target is missed: on traces, about half of an iteration is two FFTs of each sample, and the rest "
+        "32 (CG) to 55 (LSQR) calls of torch of 1 to 2 µs, 100 of LSMR, since the numbers of each sample are "
+        "tensors, while PyLops's sum over 41 taps is one call of NumPy; an iteration of GMRES reads half of its "
+        "basis four times. On images, the convolution alone is 2.6 to 2.8 times as fast as PyLops's, and float64 "
+        "pays for fresh pages: with memory reused it does not. The derivative of CGLS runs another CGLS, to the "
+        "same tolerance, which takes 150 iterations here where the data took 120.",
     ]
     return "\n\n".join(parts)
 
