@@ -115,10 +115,9 @@ def solve_with_cosupport(solver: Any, y: Tensor, x0: Any, options: dict[str, Any
     guess = None if x0 is None else as_tensor(x0, "x0").reshape(*batch, *A.dims)
     solver._set_dtypes(y, guess)
     dtype = solver._data_dtype
-    real = real_dtype(dtype)
     solver.batch, solver.y = batch, y.detach()  # for reading the numbers
     names = ["mu", *["epsRL2s"] * len(Regs2), *["epsRL1s"] * len(Regs1)]
-    numbers = [_number(solver, value, name, real) for value, name in zip((mu, *eps), names, strict=True)]
+    numbers = [_number(solver, value, name) for value, name in zip((mu, *eps), names, strict=True)]
     targets = [
         y.new_zeros((R.shape[0],)) if targets is None else as_tensor(targets[i], "dataregsL2").to(y.device)
         for i, R in enumerate(Regs2)
@@ -158,9 +157,9 @@ def _again(
     batch = y.shape[:-1]
     size = A.shape[1]
     eps = torch.cat([e.expand(*batch, length) for e, length in zip(eps1, lengths, strict=True)], -1)
-    fixed = mu * _apply(A, y, True, solver)
+    fixed = mu * _apply(A, y, True, solver._model_dtype)
     for R, e, target in zip(Regs[:of_L2], eps2, targets, strict=True):
-        fixed = fixed + e * _apply(R, target, True, solver)
+        fixed = fixed + e * _apply(R, target, True, solver._model_dtype)
     kept = (d != 0).to(d.abs().dtype)
     options = {
         "niter": solver.adjoint_niter or 10 * (size + d.shape[-1]),
@@ -169,11 +168,11 @@ def _again(
     x, v = fixed, d
     for step in range(2 if d.is_complex() else 1):
         if step:
-            Rx = [_apply(R, x, False, solver) for R in Regs1]
+            Rx = [_apply(R, x, False, solver._model_dtype) for R in Regs1]
             v = kept * torch.cat(Rx, -1)
         g = fixed
         for R, part in zip(Regs1, torch.split(eps**2 * _phase(v), lengths, -1), strict=True):
-            g = g - _apply(R, part, True, solver)
+            g = g - _apply(R, part, True, solver._model_dtype)
         K = _System(stacked, of_L2, lengths, mu, eps2, eps, v, solver)
         equation = KKT(solver._copy_for(K, None), options, "inverse")
         x = attach(equation, torch.cat([g, torch.zeros_like(d)], -1), 0.0).narrow(-1, 0, size)
@@ -264,24 +263,24 @@ class _System(LinearOperator):
         if self.has_turn:
             length = torch.where(zero, 1.0, v.abs())
             self._register("turn", torch.where(zero, 0.0, 1j * _phase(v) * eps / length**0.5))
-        self._as_type = _Types(solver)
+        self.model_dtype = solver._model_dtype
 
     def _forward(self, z: Tensor) -> Tensor:
         A, *Regs = self.stacked.operators()
         x, *multipliers = torch.split(z, self.of_models, -1)
-        top = self.mu * _apply(A, _apply(A, x, False, self._as_type), True, self._as_type)
+        top = self.mu * _apply(A, _apply(A, x, False, self.model_dtype), True, self.model_dtype)
         for index, R in enumerate(Regs[: self.of_L2]):
-            of_R = _apply(R, _apply(R, x, False, self._as_type), True, self._as_type)
+            of_R = _apply(R, _apply(R, x, False, self.model_dtype), True, self.model_dtype)
             top = top + getattr(self, f"eps2_{index}") * of_R
         first, bottom = 0, []
         for R, length, b in zip(Regs[self.of_L2 :], self.lengths, multipliers, strict=True):
-            Rx = _apply(R, x, False, self._as_type)
+            Rx = _apply(R, x, False, self.model_dtype)
             eps, off = self.eps.narrow(-1, first, length), self.off.narrow(-1, first, length)
             upper = eps * b
             if self.has_turn:
                 turn = self.turn.narrow(-1, first, length)
                 upper = upper + turn * (turn.conj() * Rx).real
-            top = top + _apply(R, upper, True, self._as_type)
+            top = top + _apply(R, upper, True, self.model_dtype)
             bottom.append(eps * Rx + off * b)
             first += length
         return torch.cat([top, *bottom], -1)
@@ -289,35 +288,20 @@ class _System(LinearOperator):
     _adjoint = _forward
 
 
-class _Types:
-    """The dtypes of a solver."""
-
-    def __init__(self, solver: Any) -> None:
-        self._data_dtype, self._model_dtype = solver._data_dtype, solver._model_dtype
-
-
-def _apply(A: LinearOperator, x: Tensor, adjoint: bool, types: Any) -> Tensor:
+def _apply(A: LinearOperator, x: Tensor, adjoint: bool, model_dtype: torch.dtype) -> Tensor:
     """Apply ``A`` to flat samples; the result has the dtype of models where models are real."""
     dims, out_dims = (A.dimsd, A.dims) if adjoint else (A.dims, A.dimsd)
     batch = x.shape[:-1]
     out = A._run(x.reshape(*batch, *dims), adjoint).reshape(*batch, math.prod(out_dims))
-    if adjoint and out.is_complex() and not types._model_dtype.is_complex:
+    if adjoint and out.is_complex() and not model_dtype.is_complex:
         out = out.real
     return out
 
 
-def _number(solver: Solver, value: Any, name: str, dtype: torch.dtype) -> Tensor:
+def _number(solver: Solver, value: Any, name: str) -> Tensor:
     if not hasattr(value, "shape"):
-        return solver.y.new_full((1,), float(value), dtype=dtype)
-    number = as_tensor(value, name).to(solver.y.device, dtype)
-    try:
-        torch.broadcast_shapes(number.shape, solver.batch)  # type: ignore[no-untyped-call]
-    except RuntimeError:
-        raise ValueError(
-            f"{type(solver).__name__}: {name} must be a number or of the shape of the batch {solver.batch}, "
-            f"got {tuple(number.shape)}"
-        ) from None
-    return number.unsqueeze(-1)
+        return solver.y.new_full((1,), float(value), dtype=real_dtype(solver._model_dtype))
+    return solver._checked(value, name).unsqueeze(-1)
 
 
 def flat_target(target: Tensor, dims: tuple[int, ...], batch: tuple[int, ...]) -> Tensor:

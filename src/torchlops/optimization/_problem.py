@@ -93,6 +93,13 @@ class Problem:
         """Return a number, or one of each sample, that the user gives."""
         if not hasattr(value, "shape"):
             return float(value)
+        tensor = self._checked(value, name)
+        if not self.batch and tensor.is_cpu and not torch.is_grad_enabled():
+            return tensor.item()
+        return tensor.unsqueeze(-1).expand(*self.batch, 1) if self.batch else tensor.reshape(1)
+
+    def _checked(self, value: Any, name: str) -> Tensor:
+        """Return what has a shape as a tensor that broadcasts to the batch."""
         tensor = as_tensor(value, f"{type(self).__name__}: {name}").to(self.y.device, real_dtype(self._model_dtype))
         try:
             torch.broadcast_shapes(tensor.shape, self.batch)  # type: ignore[no-untyped-call]
@@ -101,9 +108,7 @@ class Problem:
                 f"{type(self).__name__}: {name} must be a number or of the shape of the batch {self.batch}, "
                 f"got {tuple(tensor.shape)}"
             ) from None
-        if not self.batch and tensor.is_cpu and not torch.is_grad_enabled():
-            return tensor.item()
-        return tensor.unsqueeze(-1).expand(*self.batch, 1) if self.batch else tensor.reshape(1)
+        return tensor
 
     def _as_vector(self, array: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Return ``(*batch, *dims)`` or flattened as a vector of ``dtype``."""
