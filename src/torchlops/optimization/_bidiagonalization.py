@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops.optimization._vectors import (
+from torchlops.optimization.solver.vectors import (
     Scalar,
     axpy,
     maximum,

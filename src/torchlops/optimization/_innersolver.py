@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.optimization._vectors import axpy, quotient, squared_norm, xpay
+from torchlops.optimization.solver.vectors import axpy, quotient, squared_norm, xpay
 
 _CHECK_EVERY = 10
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchlops._private import is_plain_eager
 from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, real_dtype, to_numpy
 from torchlops.linearoperator import LinearOperator, promote
-from torchlops.optimization._vectors import Scalar
+from torchlops.optimization.solver.vectors import Scalar
 
 
 class Problem:
@@ -20,7 +20,7 @@ class Problem:
     Attributes:
         Op: The operator.
         M: The preconditioner, if there is one.
-        x: The solution so far, a vector (see ``_vectors.py``).
+        x: The solution so far, a vector (see ``solver/vectors.py``).
         y: The data, a vector.
         batch: Shape of the batch.
         has_guess: Whether there is an initial guess.

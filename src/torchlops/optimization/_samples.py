@@ -13,7 +13,7 @@ from torch import Tensor
 from torchlops._private import is_plain_eager
 from torchlops.arrays import to_numpy
 from torchlops.optimization._problem import Problem
-from torchlops.optimization._vectors import Scalar, inner, maximum, norm, where
+from torchlops.optimization.solver.vectors import Scalar, inner, maximum, norm, where
 
 
 class Status(IntEnum):

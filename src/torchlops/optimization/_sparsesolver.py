@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import as_tensor
-from torchlops.optimization._vectors import Scalar, norm, ratio
+from torchlops.optimization.solver.vectors import Scalar, norm, ratio
 from torchlops.optimization.basesolver import Solver, Status
 from torchlops.optimization.implicit import needs_attaching
 

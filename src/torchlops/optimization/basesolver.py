@@ -15,7 +15,7 @@ from torchlops._private import disable_dynamo, is_plain_eager
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._samples import OF_EACH, Samples, SolverError, SolverWarning, Status, describe
-from torchlops.optimization._vectors import Scalar
+from torchlops.optimization.solver.vectors import Scalar
 from torchlops.optimization.callback import Callbacks, _callback_stop
 
 __all__ = ["Solver", "SolverError", "SolverWarning", "Status", "WarmStart", "describe", "with_callback"]
@@ -58,7 +58,7 @@ class Solver(Samples):
     the catalogue do. Another is noticed by its shapes; ``compact=False`` is for it.)
 
     A subclass writes ``_start`` (first vectors and numbers), ``_iterate`` (one iteration) and ``_result``, and names
-    what it keeps of each sample in ``vectors`` and ``scalars``. Its vectors are as in ``_vectors.py``.
+    what it keeps of each sample in ``vectors`` and ``scalars``. Its vectors are as in ``solver/vectors.py``.
 
     Args:
         Op: The operator: what :func:`~torchlops.aslinearoperator` takes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from torchlops.optimization._vectors import axpy, inner, norm, quotient, squared_norm, xpay
+from torchlops.optimization.solver.vectors import axpy, inner, norm, quotient, squared_norm, xpay
 from torchlops.optimization.basesolver import Status
 from torchlops.optimization.cls_cg import SquareSolver
 

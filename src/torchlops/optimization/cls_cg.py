@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from torchlops.optimization._vectors import axpy, inner, quotient, ratio, sqrt, squared_norm, xpay
+from torchlops.optimization.solver.vectors import axpy, inner, quotient, ratio, sqrt, squared_norm, xpay
 from torchlops.optimization.basesolver import Solver, Status
 
 

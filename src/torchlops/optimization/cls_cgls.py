@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from torchlops.optimization._vectors import axpy, maximum, minimum, norm, quotient, ratio, sqrt, squared_norm, xpay
+from torchlops.optimization.solver.vectors import axpy, maximum, minimum, norm, quotient, ratio, sqrt, squared_norm, xpay
 from torchlops.optimization.basesolver import Solver, Status
 
 

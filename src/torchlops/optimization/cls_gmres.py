@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.optimization._vectors import inners, maximum, norm, reciprocal, squared_norm, where
+from torchlops.optimization.solver.vectors import inners, maximum, norm, reciprocal, squared_norm, where
 from torchlops.optimization.basesolver import Status
 from torchlops.optimization.cls_cg import SquareSolver
 

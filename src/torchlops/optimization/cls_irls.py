@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchlops.optimization._innersolver import least_squares, read_inner_options
 from torchlops.optimization._sparsesolver import SparseSolver
-from torchlops.optimization._vectors import norm
+from torchlops.optimization.solver.vectors import norm
 
 
 class _IRLSResult(NamedTuple):

@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from torchlops.optimization._bidiagonalization import BidiagonalizationSolver
-from torchlops.optimization._vectors import Scalar, axpy, hypot, maximum, minimum, norm, reciprocal, where, xpay
+from torchlops.optimization.solver.vectors import Scalar, axpy, hypot, maximum, minimum, norm, reciprocal, where, xpay
 
 
 class _LSMRResult(NamedTuple):

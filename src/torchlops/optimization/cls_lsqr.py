@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from torchlops.optimization._bidiagonalization import BidiagonalizationSolver
-from torchlops.optimization._vectors import axpy, hypot, norm, reciprocal, scale, where, xpay
+from torchlops.optimization.solver.vectors import axpy, hypot, norm, reciprocal, scale, where, xpay
 
 
 class _LSQRResult(NamedTuple):

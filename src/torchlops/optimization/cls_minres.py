@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torchlops.optimization._vectors import axpy, hypot, inner, reciprocal, scale, sqrt, squared_norm, where
+from torchlops.optimization.solver.vectors import axpy, hypot, inner, reciprocal, scale, sqrt, squared_norm, where
 from torchlops.optimization.basesolver import Status
 from torchlops.optimization.cls_cg import SquareSolver
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchlops.optimization import _activeset  # noqa: F401  (it makes the equation known)
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver
-from torchlops.optimization._vectors import Scalar, inner, inners, norm, ratio, squared_norm, where
+from torchlops.optimization.solver.vectors import Scalar, inner, inners, norm, ratio, squared_norm, where
 from torchlops.optimization.basesolver import Status
 
 _CHUNK = 256
