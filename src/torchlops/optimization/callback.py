@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,9 +11,13 @@ from torch import Tensor
 from torchlops.arrays import as_tensor
 from torchlops.utils.metrics import mae, mse, psnr, snr
 
-if TYPE_CHECKING:
-    from torchlops.linearoperator import LinearOperator
-    from torchlops.optimization.basesolver import Solver
+
+class Solver(Protocol):
+    """What callbacks see of a solver."""
+
+    cost: Any
+    ynorm: Any
+    iiter: Any
 
 
 class Callbacks:
@@ -99,7 +103,7 @@ class MetricsCallback(Callbacks):
     """
 
     def __init__(
-        self, xtrue: Any, Op: LinearOperator | None = None, which: Sequence[str] = ("mae", "mse", "snr", "psnr")
+        self, xtrue: Any, Op: Callable[[Any], Any] | None = None, which: Sequence[str] = ("mae", "mse", "snr", "psnr")
     ) -> None:
         measures = {"mae": mae, "mse": mse, "snr": snr, "psnr": psnr}
         unknown = set(which) - set(measures)
