@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from torchlops._private import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
+from torchlops.torch_internals import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 
 if TYPE_CHECKING:
     from torchlops.linearoperator import LinearOperator

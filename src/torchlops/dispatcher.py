@@ -6,7 +6,7 @@ or exported program never looks an operator up), its batching rule moves the map
 the foreign operator takes any number of batch axes, and its autograd rule is that of a linear map: the
 backward is the adjoint, the forward derivative is the operator itself. A plain ``autograd.Function`` around
 NumPy would bake its results as constants into traced programs; ``torch.library.custom_op`` would lose
-forward-mode tangents. Where torch has lost the private names that this takes (``_private.py``), a public
+forward-mode tangents. Where torch has lost the private names that this takes (``torch_internals.py``), a public
 Function stands in that raises where it would be wrong.
 """
 
@@ -21,8 +21,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from torchlops import _private
-from torchlops._private import HAS_SINGLE_LEVEL
+from torchlops import torch_internals
+from torchlops.torch_internals import HAS_SINGLE_LEVEL
 
 
 class Foreign(Protocol):
@@ -95,7 +95,7 @@ _library.define(
 )
 _apply_op: Any = torch.ops.torchlops.apply.default
 _library.impl(
-    "apply", _private.disable_dynamo(_evaluate) if HAS_SINGLE_LEVEL else _evaluate, "CompositeExplicitAutograd"
+    "apply", torch_internals.disable_dynamo(_evaluate) if HAS_SINGLE_LEVEL else _evaluate, "CompositeExplicitAutograd"
 )
 torch.library.register_fake("torchlops::apply", _shape_rule, lib=_library)
 torch.library.register_vmap("torchlops::apply", _batching_rule, lib=_library)
@@ -110,7 +110,7 @@ def _transposed(ctx: Any, grad: Tensor) -> Tensor:
 
 if HAS_SINGLE_LEVEL:
 
-    class _Linear(_private._SingleLevelFunction):
+    class _Linear(torch_internals._SingleLevelFunction):
         """The derivative rule of a linear map, at one level of autograd; the outer levels dispatch again."""
 
         @staticmethod
@@ -119,10 +119,10 @@ if HAS_SINGLE_LEVEL:
             ctx.operator = _foreign.get(arguments[0])  # alive until backward, even where nobody else holds it
             with (
                 torch.enable_grad(),
-                _private._set_fwd_grad_enabled(True),
-                _private._AutoDispatchBelowAutograd(),
+                torch_internals._set_fwd_grad_enabled(True),
+                torch_internals._AutoDispatchBelowAutograd(),
             ):
-                out: Tensor = _apply_op.redispatch(keyset & _private._after_autograd_keyset, x, *arguments)
+                out: Tensor = _apply_op.redispatch(keyset & torch_internals._after_autograd_keyset, x, *arguments)
             return out
 
         @staticmethod
@@ -134,7 +134,7 @@ if HAS_SINGLE_LEVEL:
             return _apply_op(tangent, *ctx.arguments)
 
     def _autograd(keyset: Any, x: Tensor, *arguments: Any) -> Any:
-        with _private.enable_single_level_autograd_function():
+        with torch_internals.enable_single_level_autograd_function():
             return _Linear.apply(x, arguments, keyset)  # type: ignore[attr-defined]
 
     _library.impl("apply", _autograd, "Autograd", with_keyset=True)

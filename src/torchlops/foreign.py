@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.dlpack import from_dlpack
 
-from torchlops._private import is_wrapped
+from torchlops.torch_internals import is_wrapped
 from torchlops.arrays import DType, real_dtype
 from torchlops.dispatcher import apply_foreign, register
 from torchlops.linearoperator import LinearOperator

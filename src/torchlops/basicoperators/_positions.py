@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlops._private import is_plain_eager, is_wrapped
+from torchlops.torch_internals import is_plain_eager, is_wrapped
 from torchlops.arrays import complex_dtype, real_dtype
 from torchlops.linearoperator import LinearOperator, promote
 

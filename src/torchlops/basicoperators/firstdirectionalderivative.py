@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import empty
+from torchlops.memory import empty
 from torchlops.algebra import conjugate
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import (

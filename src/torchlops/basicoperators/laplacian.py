@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from torchlops._blocks import empty
+from torchlops.memory import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number, from_axis, sum_of_stencils, write_sum_of_stencils
 from torchlops.basicoperators.secondderivative import second_derivative

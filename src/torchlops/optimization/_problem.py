@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops._private import is_plain_eager
+from torchlops.torch_internals import is_plain_eager
 from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, real_dtype, to_numpy
 from torchlops.linearoperator import LinearOperator, promote
 from torchlops.optimization._vectors import Scalar

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops._private import is_plain_eager
+from torchlops.torch_internals import is_plain_eager
 from torchlops.arrays import to_numpy
 from torchlops.optimization._problem import Problem
 from torchlops.optimization._vectors import Scalar, inner, maximum, norm, where

@@ -40,7 +40,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from torchlops._private import count_forward_levels, is_plain_eager
+from torchlops.torch_internals import count_forward_levels, is_plain_eager
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._flat import Flat
 from torchlops.optimization.basesolver import Solver, SolverWarning

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from torchlops._private import is_plain_eager
+from torchlops.torch_internals import is_plain_eager
 from torchlops.arrays import HALF_PRECISIONS
 
 Scalar: TypeAlias = Any

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from torchlops._private import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
+from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._problem import read_data

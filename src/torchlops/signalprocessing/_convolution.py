@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import blocks, empty
+from torchlops.memory import blocks, empty
 from torchlops.algebra import conjugate
 from torchlops.arrays import HALF_PRECISIONS, DType, real_dtype
 from torchlops.linearoperator import LinearOperator

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops._blocks import BLOCK, in_blocks
+from torchlops.memory import BLOCK, in_blocks
 from torchlops.arrays import DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axes, per_axis

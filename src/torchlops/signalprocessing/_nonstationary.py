@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import BLOCK, empty
+from torchlops.memory import BLOCK, empty
 from torchlops.algebra import conjugate
 from torchlops.arrays import DType, as_tensor, real_dtype
 from torchlops.linearoperator import LinearOperator

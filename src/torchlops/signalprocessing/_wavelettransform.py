@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
+from torchlops.memory import in_blocks
 from torchlops.arrays import HALF_PRECISIONS, DType
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axes

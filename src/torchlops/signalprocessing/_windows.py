@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from torchlops._blocks import empty
+from torchlops.memory import empty
 from torchlops.algebra import CompositeOperator, conjugate
 from torchlops.arrays import real_dtype
 from torchlops.linearoperator import LinearOperator, promote

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
+from torchlops.memory import in_blocks
 from torchlops.arrays import HALF_PRECISIONS, DType
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axes

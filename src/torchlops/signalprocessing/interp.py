@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
+from torchlops.memory import in_blocks
 from torchlops.arrays import DType, real_dtype
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, weight_dtype
 from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix

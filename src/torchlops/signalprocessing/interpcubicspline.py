@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
+from torchlops.memory import in_blocks
 from torchlops.arrays import DType
 from torchlops.basicoperators._positions import in_result_dtype, register_positions, weight_dtype
 from torchlops.linearoperator import LinearOperator

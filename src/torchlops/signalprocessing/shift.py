@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
+from torchlops.memory import in_blocks
 from torchlops.algebra import conjugate
 from torchlops.arrays import DType, complex_dtype, torch_dtype
 from torchlops.basicoperators._positions import (

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
+from torchlops.memory import in_blocks
 from torchlops.arrays import DType, complex_dtype, real_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims
