@@ -62,7 +62,7 @@ def apply_reshaped(part: LinearOperator, x: Tensor, dims: tuple[int, ...], adjoi
     own = part.dimsd if adjoint else part.dims
     if own != dims:
         x = x.reshape((*x.shape[: x.ndim - len(dims)], *own))
-    out: Tensor = part._run(x, True) if adjoint else part(x)
+    out: Tensor = part.apply_nd(x, True) if adjoint else part(x)
     return out
 
 
@@ -78,11 +78,11 @@ class AdjointOperator(CompositeOperator):
         super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self.operators[0]._run(x, True)
+        return self.operators[0].apply_nd(x, True)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         part = self.operators[0]  # of a real model: A^H is real, so that the imaginary part of y meets nothing
-        return part._run(_real_part(y) if part.real_model else y, False)
+        return part.apply_nd(_real_part(y) if part.real_model else y, False)
 
     @property
     def name_and_type(self) -> str:
@@ -103,11 +103,11 @@ class TransposedOperator(CompositeOperator):
         super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return conjugate(self.operators[0]._run(conjugate(x), True))
+        return conjugate(self.operators[0].apply_nd(conjugate(x), True))
 
     def _adjoint(self, y: Tensor) -> Tensor:
         part = self.operators[0]
-        return conjugate(part._run(_real_part(y) if part.real_model else conjugate(y), False))
+        return conjugate(part.apply_nd(_real_part(y) if part.real_model else conjugate(y), False))
 
     @property
     def name_and_type(self) -> str:
@@ -131,7 +131,7 @@ class ConjugatedOperator(CompositeOperator):
         return conjugate(self.operators[0](conjugate(x)))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return conjugate(self.operators[0]._run(conjugate(y), True))
+        return conjugate(self.operators[0].apply_nd(conjugate(y), True))
 
     @property
     def name_and_type(self) -> str:
@@ -160,7 +160,7 @@ class PartOperator(CompositeOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         if self.of_data:
             y = _real_part(y) if self.field == "real" else 1j * _real_part(y)
-        x = self.operators[0]._run(y, True)
+        x = self.operators[0].apply_nd(y, True)
         return _real_part(x) if self.of_model else x
 
     def expression(self) -> str:
@@ -191,7 +191,7 @@ class ColumnsOperator(CompositeOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         part = self.operators[0]
         batch = y.shape[: y.ndim - len(self.dimsd)]
-        model = part._run(y, True).reshape((*batch, part.shape[1]))
+        model = part.apply_nd(y, True).reshape((*batch, part.shape[1]))
         return model.gather(-1, self.columns.expand((*batch, *self.dims)))
 
     def expression(self) -> str:
@@ -237,7 +237,7 @@ class ScaledOperator(CompositeOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         part = self.operators[0]
-        x = part._run(y * self.alpha.conjugate() if not isinstance(self.alpha, Tensor) else y * self.alpha.conj(), True)
+        x = part.apply_nd(y * self.alpha.conjugate() if not isinstance(self.alpha, Tensor) else y * self.alpha.conj(), True)
         return x.real if self.real_model and x.is_complex() else x
 
     def expression(self) -> str:

@@ -78,5 +78,5 @@ class _FastKernel(torch.autograd.Function):
                 f"a tensor of {ctx.operator.name_and_type} was replaced between the forward pass and backward: "
                 "the gradient would be that of another operator. Call backward first, then replace it."
             )
-        result = ctx.operator._run(grad, not ctx.adjoint)
+        result = ctx.operator.apply_nd(grad, not ctx.adjoint)
         return (result.real if ctx.is_real and result.is_complex() else result), None, None, None

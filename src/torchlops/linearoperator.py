@@ -115,13 +115,13 @@ class LinearOperator(nn.Module):
     def _forward(self, x: Tensor, /) -> Tensor:
         """Return ``A x`` for ``x`` of shape ``(*batch, *dims)``."""
         if hasattr(type(self), "_matvec"):
-            return self._foreign._run(x, False)
+            return self._foreign.apply_nd(x, False)
         raise NotImplementedError(f"{type(self).__name__} must define _forward(self, x)")
 
     def _adjoint(self, y: Tensor, /) -> Tensor:
         """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
         if hasattr(type(self), "_matvec"):
-            return self._foreign._run(y, True)
+            return self._foreign.apply_nd(y, True)
         dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors())])
         if self._torch_dtype().is_complex:
             dtype = complex_dtype(dtype)
@@ -179,15 +179,15 @@ class LinearOperator(nn.Module):
     def _apply_to(self, x: Tensor, adjoint: bool) -> Tensor:
         dims = self.dimsd if adjoint else self.dims
         if x.shape[-len(dims) :] == dims:
-            return self._run(x, adjoint)
+            return self.apply_nd(x, adjoint)
         size = math.prod(dims)
         if x.ndim == 0 or x.shape[-1] != size:
             raise self._wrong_shape(x, adjoint)
         batch = x.shape[:-1]
-        out = self._run(x.reshape((*batch, *dims)), adjoint)
+        out = self.apply_nd(x.reshape((*batch, *dims)), adjoint)
         return out.reshape((*batch, math.prod(self.dims if adjoint else self.dimsd)))
 
-    def _run(self, x: Tensor, adjoint: bool) -> Tensor:
+    def apply_nd(self, x: Tensor, adjoint: bool) -> Tensor:
         """Apply the operator to a tensor of the right shape by the kernel that is safe and fast."""
         if not (x.is_floating_point() or x.is_complex()):
             raise TypeError(
@@ -250,7 +250,7 @@ class LinearOperator(nn.Module):
         if shape in (dims, (size,)):
             return self._apply_to(x, adjoint)
         if shape[:-1] == dims:
-            return self._run(x.movedim(-1, 0), adjoint).movedim(0, -1).contiguous()
+            return self.apply_nd(x.movedim(-1, 0), adjoint).movedim(0, -1).contiguous()
         if x.ndim == 2 and shape[0] == size:
             out = self._apply_to(x.mT, adjoint)
             return out.reshape(x.shape[1], math.prod(self.dims if adjoint else self.dimsd)).mT.contiguous()
@@ -296,7 +296,7 @@ class LinearOperator(nn.Module):
         if not isinstance(x, Tensor):
             return self._through_arrays(x, lambda tensor: self._columns_product(tensor, adjoint))
         dims, out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
-        columns = self._run(x.mT.reshape(x.shape[1], *dims), adjoint)
+        columns = self.apply_nd(x.mT.reshape(x.shape[1], *dims), adjoint)
         return columns.reshape(x.shape[1], math.prod(out)).mT.contiguous()
 
     def todense(self, backend: str = "numpy") -> Any:
@@ -308,11 +308,11 @@ class LinearOperator(nn.Module):
         rows, columns = self.shape
         if rows < columns and self.clinear:
             units = torch.eye(rows, dtype=dtype, device=device)
-            matrix = self._run(units.reshape(rows, *self.dimsd), True).reshape(rows, columns).conj()
+            matrix = self.apply_nd(units.reshape(rows, *self.dimsd), True).reshape(rows, columns).conj()
         else:
             dtype = real_dtype(dtype) if self.real_model else dtype
             units = torch.eye(columns, dtype=dtype, device=device)
-            matrix = self._run(units.reshape(columns, *self.dims), False).reshape(columns, rows).mT
+            matrix = self.apply_nd(units.reshape(columns, *self.dims), False).reshape(columns, rows).mT
         matrix = matrix.resolve_conj().contiguous()
         return matrix if backend == "torch" else to_numpy(matrix)
 

@@ -210,7 +210,7 @@ class TorchOperator(CompositeOperator):
         return y
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self.operators[0]._run(y, True)
+        return self.operators[0].apply_nd(y, True)
 
     def expression(self) -> str:
         return f"TorchOperator({self.operators[0].expression()})"

@@ -47,7 +47,7 @@ class FunctionOperator(CompositeOperator):
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=name, real_model=part.real_model)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self.operators[0]._run(x, False)
+        return self.operators[0].apply_nd(x, False)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self.operators[0]._run(y, True)
+        return self.operators[0].apply_nd(y, True)

@@ -68,7 +68,7 @@ class MemoizeOperator(CompositeOperator):
     def _recall(self, x: Tensor, adjoint: bool) -> Tensor:
         part = self.operators[0]
         if not self._may_remember(x):
-            return part._run(x, adjoint)
+            return part.apply_nd(x, adjoint)
         if not self._is_unchanged():
             self.forget()
             self._seen = [(tensor, tensor.detach(), tensor._version) for tensor in self._all_tensors()]
@@ -76,7 +76,7 @@ class MemoizeOperator(CompositeOperator):
         for known, result in store:
             if known.shape == x.shape and known.dtype == x.dtype and known.device == x.device and torch.equal(known, x):
                 return result.clone()
-        y = part._run(x, adjoint)
+        y = part.apply_nd(x, adjoint)
         self.neval += 1
         store.append((x.clone(), y.clone()))
         if len(store) > self.max_neval:

@@ -148,7 +148,7 @@ class Samples(Problem):
 
     def _treats_alike(self, x: Tensor) -> bool:
         try:
-            return self.Op._run(self._as_array(x, self.Op.dims, self._model_dtype), False).shape[:1] == x.shape[:1]
+            return self.Op.apply_nd(self._as_array(x, self.Op.dims, self._model_dtype), False).shape[:1] == x.shape[:1]
         except RuntimeError:
             return False
 

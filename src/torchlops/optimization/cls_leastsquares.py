@@ -145,7 +145,7 @@ class Inversion:
         if isinstance(Weight, Tensor | np.ndarray):
             return y * self._weights(Weight)
         W = self._as_operator(Weight)
-        return W._run(y.reshape(*self.batch, *W.dims), False).reshape(*self.batch, *W.dimsd)
+        return W.apply_nd(y.reshape(*self.batch, *W.dims), False).reshape(*self.batch, *W.dimsd)
 
     def _weights(self, Weight: Any) -> Tensor:
         A = self.Op
@@ -305,14 +305,14 @@ class NormalEquationsInversion(Inversion):
             )
         with self._runs_graph():
             weighted = data if Weight is None else self._weighted_data(Weight, data)
-            rhs = A._run(weighted.reshape(data.shape), True)
+            rhs = A.apply_nd(weighted.reshape(data.shape), True)
             normal = A.H @ (A if Weight is None else self._weighted(Weight, A))
             for eps, part, value in zip(epsilons, parts, regdata, strict=True):
                 term = part.H @ part
                 factor = self._factor(eps, term, "epsRs")
                 normal = normal + scaled(factor**2, term)
                 if value is not None:
-                    rhs = rhs + (factor**2 * part._run(value, True)).reshape(rhs.shape)
+                    rhs = rhs + (factor**2 * part.apply_nd(value, True)).reshape(rhs.shape)
             for eps, term in zip(epsilons_of_squares, squares, strict=True):
                 normal = normal + scaled(self._factor(eps, term, "epsNRs") ** 2, term)
             damp = self._of_each_sample(epsI, "epsI")

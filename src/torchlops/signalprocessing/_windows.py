@@ -191,14 +191,14 @@ class Windowed(CompositeOperator):
         windows: Tensor = self.Op(x.reshape((*batch, *self._counts(), *self.Op.dims)))
         windows = windows.reshape((*batch, *self._overlap.dims))
         weights = self._weights(windows.dtype)
-        return self._overlap._run(windows if weights is None else windows * weights, False)
+        return self._overlap.apply_nd(windows if weights is None else windows * weights, False)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         batch = y.shape[: y.ndim - len(self.dimsd)]
-        windows = self._overlap._run(y, True)
+        windows = self._overlap.apply_nd(y, True)
         weights = self._weights(windows.dtype)
         windows = windows if weights is None else windows * conjugate(weights)
-        x = self.Op._run(windows.reshape((*batch, *self._counts(), *self.Op.dimsd)), True)
+        x = self.Op.apply_nd(windows.reshape((*batch, *self._counts(), *self.Op.dimsd)), True)
         return x.reshape((*batch, *self.dims))
 
     def _counts(self) -> tuple[int, ...]:
