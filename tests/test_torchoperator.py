@@ -19,8 +19,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 import torchlops
 from torchlops import TorchOperator, aslinearoperator
-from torchlops.foreign import ForeignOperator
-from torchlops.torchoperator import FunctionsOfTensors
+from torchlops.torchoperator import ForeignOperator, FunctionsOfTensors
 
 RNG = np.random.default_rng(0)
 MATRIX = RNG.standard_normal((5, 4))

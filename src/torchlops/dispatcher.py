@@ -28,33 +28,31 @@ from torchlops.torch_internals import HAS_SINGLE_LEVEL
 class Foreign(Protocol):
     """What the dispatcher calls: an opaque linear map on plain tensors ``(batch, *dims)``, any dtype."""
 
-    name_and_type: str
-
-    def _evaluate(self, x: Tensor, adjoint: bool) -> Tensor: ...
+    def evaluate(self, x: Tensor, adjoint: bool) -> Tensor: ...
 
 
-_foreign: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
-_locks: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
+_foreign: weakref.WeakValueDictionary[str, Foreign] = weakref.WeakValueDictionary()
+_locks: weakref.WeakKeyDictionary[Foreign, threading.RLock] = weakref.WeakKeyDictionary()
 
 
-def register(operator: Any, key: str | None = None) -> str:
-    """Enter ``operator`` under ``key`` (by default a new one), for as long as it lives, and return the key."""
+def register(function: Foreign, key: str | None = None) -> str:
+    """Enter ``function`` under ``key`` (by default a new one), for as long as it lives, and return the key."""
     key = uuid.uuid4().hex if key is None else key
-    _foreign[key] = operator
-    _locks[operator] = threading.RLock()
+    _foreign[key] = function
+    _locks[function] = threading.RLock()
     return key
 
 
 def _after_fork() -> None:
-    for operator in list(_locks):  # a thread of the parent may have held one
-        _locks[operator] = threading.RLock()
+    for function in list(_locks):  # a thread of the parent may have held one
+        _locks[function] = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _lookup(key: str) -> Any:
+def _lookup(key: str) -> Foreign:
     try:
         return _foreign[key]
     except KeyError:
@@ -67,12 +65,12 @@ def _lookup(key: str) -> Any:
 def _evaluate(
     x: Tensor, key: str, adjoint: bool, ndim: int, dims_out: list[int], dims_in: list[int], dtype: torch.dtype
 ) -> Tensor:
-    operator = _lookup(key)
+    function = _lookup(key)
     batch = x.shape[: x.ndim - ndim]
     if x.numel() == 0:
         return x.new_empty((*batch, *dims_out), dtype=dtype)
-    with _locks[operator], torch.no_grad():
-        out: Tensor = operator._evaluate(x.reshape((batch.numel(), *dims_in)), adjoint)
+    with _locks[function], torch.no_grad():
+        out = function.evaluate(x.reshape((batch.numel(), *dims_in)), adjoint)
     return out.reshape((*batch, *dims_out)).to(device=x.device, dtype=dtype)
 
 
@@ -116,7 +114,7 @@ if HAS_SINGLE_LEVEL:
         @staticmethod
         def forward(ctx: Any, x: Tensor, arguments: tuple[Any, ...], keyset: Any) -> Tensor:
             ctx.arguments, ctx.x_dtype = arguments, x.dtype
-            ctx.operator = _foreign.get(arguments[0])  # alive until backward, even where nobody else holds it
+            ctx.function = _foreign.get(arguments[0])  # alive until backward, even where nobody else holds it
             with (
                 torch.enable_grad(),
                 torch_internals._set_fwd_grad_enabled(True),
@@ -150,7 +148,7 @@ class _PublicLinear(torch.autograd.Function):  # pragma: no cover - only where t
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
         ctx.x_dtype, ctx.arguments = inputs[0].dtype, inputs[1]
-        ctx.operator = _foreign.get(inputs[1][0])
+        ctx.function = _foreign.get(inputs[1][0])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from torchlops.arrays import complex_dtype, promote, real_dtype
+from torchlops.linearoperator import LinearOperator
 from torchlops.torch_internals import is_plain_eager, is_wrapped
-from torchlops.arrays import complex_dtype, real_dtype
-from torchlops.linearoperator import LinearOperator, promote
 
 
 def register_positions(operator: LinearOperator, name: str, value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.algebra import CompositeOperator
+from torchlops.linearoperator import CompositeOperator
 from torchlops.torchoperator import aslinearoperator
 
 

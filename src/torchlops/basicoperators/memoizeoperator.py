@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.torch_internals import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
-from torchlops.algebra import CompositeOperator
-from torchlops.linearoperator import LinearOperator
 from torchlops.torchoperator import aslinearoperator
 
 

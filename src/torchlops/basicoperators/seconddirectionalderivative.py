@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.algebra import CompositeOperator
 from torchlops.arrays import DType
 from torchlops.basicoperators.firstdirectionalderivative import FirstDirectionalDerivative
+from torchlops.linearoperator import CompositeOperator
 from torchlops.shapes import Dims
 
 

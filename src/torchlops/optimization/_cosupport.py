@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import as_tensor, real_dtype
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import as_tensor, promote, real_dtype
+from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._activeset import _phase
 from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import Solver

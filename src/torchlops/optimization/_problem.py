@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops.torch_internals import is_plain_eager
-from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, real_dtype, to_numpy
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, promote, real_dtype, to_numpy
+from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._vectors import Scalar
+from torchlops.torch_internals import is_plain_eager
 
 
 class Problem:
@@ -147,7 +147,9 @@ class Problem:
         if self.M is None:
             return r
         M = self.M
-        return self._as_vector(M.apply_nd(self._as_array(r, M.dims, self._model_dtype), False), M.dimsd, self._model_dtype)
+        return self._as_vector(
+            M.apply_nd(self._as_array(r, M.dims, self._model_dtype), False), M.dimsd, self._model_dtype
+        )
 
     def _shown(self) -> Any:
         """Return the solution so far as the user sees it."""

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops.torch_internals import is_plain_eager
 from torchlops.arrays import to_numpy
 from torchlops.optimization._problem import Problem
 from torchlops.optimization._vectors import Scalar, inner, maximum, norm, where
+from torchlops.torch_internals import is_plain_eager
 
 
 class Status(IntEnum):

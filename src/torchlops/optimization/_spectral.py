@@ -40,13 +40,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from torchlops.torch_internals import count_forward_levels, is_plain_eager
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._flat import Flat
 from torchlops.optimization.basesolver import Solver, SolverWarning
 from torchlops.optimization.cls_cg import CG
 from torchlops.optimization.cls_minres import MINRES
 from torchlops.optimization.implicit import Square, _constant, _drop, _early, _solve
+from torchlops.torch_internals import count_forward_levels, is_plain_eager
 
 _MOST_STEPS = 10_000
 

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.algebra import scaled
-from torchlops.arrays import HALF_PRECISIONS, as_tensor, real_dtype
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import HALF_PRECISIONS, as_tensor, promote, real_dtype
+from torchlops.linearoperator import LinearOperator, VerticalStack, scaled
 from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import _UNITS
 from torchlops.optimization.basic import cg, cgls, lsqr
@@ -412,13 +411,12 @@ def RegularizedOperator(Op: Any, Regs: Sequence[Any], epsRs: Sequence[Any] = (1,
         >>> RegularizedOperator(torchlops.Identity(2), [torchlops.Identity(2)], epsRs=[3.0])(torch.ones(2))
         tensor([1., 1., 3., 3.])
     """
-    from torchlops.basicoperators.vstack import VStack
-    from torchlops.torchoperator import aslinearoperator
+    from torchlops.torchoperator import aslinearoperator, operators_of
 
     if len(Regs) != len(epsRs):
         raise ValueError(f"RegularizedOperator takes as many Regs as epsRs, got {len(Regs)} and {len(epsRs)}")
     parts = [scaled(eps, aslinearoperator(part)) for eps, part in zip(epsRs, Regs, strict=True)]
-    return VStack([Op, *parts])
+    return VerticalStack(operators_of([Op, *parts], "RegularizedOperator"))
 
 
 class RegularizedInversion(Inversion):

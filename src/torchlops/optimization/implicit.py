@@ -26,12 +26,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import Solver, SolverError, SolverWarning, Status, describe
 from torchlops.optimization.cls_cgls import CGLS, NormalCGLS
+from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 
 
 class Equation(nn.Module):

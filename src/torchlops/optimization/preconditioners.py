@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.algebra import conjugate
-from torchlops.arrays import real_dtype
+from torchlops.arrays import conjugate, real_dtype
 from torchlops.linearoperator import LinearOperator
 
 

@@ -23,10 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from torchlops.arrays import conjugate, promote, real_dtype
+from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.memory import empty
-from torchlops.algebra import CompositeOperator, conjugate
-from torchlops.arrays import real_dtype
-from torchlops.linearoperator import LinearOperator, promote
 from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._convolution import window
 from torchlops.torchoperator import aslinearoperator

@@ -1,6 +1,6 @@
 """What goes around operators: tests, wavelets, tapers, metrics."""
 
-from torchlops.utils.dottest import dottest
 from torchlops.memory import reuse_memory
+from torchlops.utils.dottest import dottest
 
 __all__ = ["dottest", "reuse_memory"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from torchlops import algebra
+from torchlops import linearoperator as algebra
 from torchlops.basicoperators import BlockDiag, HStack, VStack
 from torchlops.linearoperator import LinearOperator
 
