@@ -26,7 +26,7 @@ class BlockDiag(DiagonalStack):
     the data.
 
     Example:
-        >>> import torchlops
+        >>> import torch, torchlops
         >>> A = BlockDiag([torchlops.Identity(2), torchlops.Flip(2)])
         >>> A(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
         tensor([[1., 2.],

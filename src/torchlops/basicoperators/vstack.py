@@ -28,7 +28,7 @@ class VStack(VerticalStack):
         ValueError: when the numbers of columns differ.
 
     Example:
-        >>> import torchlops
+        >>> import torch, torchlops
         >>> A = VStack([torchlops.Identity(2), torchlops.Flip(2)])
         >>> A(torch.tensor([1.0, 2.0]))
         tensor([1., 2., 2., 1.])
