@@ -15,7 +15,7 @@ class HStack(HorizontalStack):
     r"""Stack operators horizontally, :math:`y = \sum_i A_i x_i`, with :math:`A^H y = (A_1^H y, A_2^H y, \ldots)`.
 
     Args:
-        ops: The operators, or matrices, of as many rows. The list itself is left alone.
+        ops: The operators, or matrices, with the same number of rows. The list itself is left alone.
         nproc: See :func:`~torchlops.shapes.accept_pylops_options`, as for the three that follow.
         forceflat: See there.
         inoutengine: See there.

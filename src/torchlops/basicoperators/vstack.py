@@ -15,7 +15,7 @@ class VStack(VerticalStack):
     r"""Stack operators vertically, :math:`y = (A_1 x, A_2 x, \ldots)`, with :math:`A^H y = \sum_i A_i^H y_i`.
 
     Args:
-        ops: The operators, or matrices, of as many columns. The list itself is left alone.
+        ops: The operators, or matrices, with the same number of columns. The list itself is left alone.
         nproc: See :func:`~torchlops.shapes.accept_pylops_options`, as for the three that follow.
         forceflat: See there.
         inoutengine: See there.
