@@ -1,6 +1,13 @@
 """Linear operators for inverse problems that PyTorch differentiates exactly."""
 
-from torchlops import basicoperators, optimization, signalprocessing, testing, utils
+from torchlops import (
+    _methods,  # noqa: F401  (last: it gives operators the methods that need solvers)
+    basicoperators,
+    optimization,
+    signalprocessing,
+    testing,
+    utils,
+)
 from torchlops.basicoperators import *  # noqa: F403
 from torchlops.basicoperators import __all__ as _basicoperators
 from torchlops.linearoperator import LinearOperator

@@ -13,6 +13,7 @@ import torch
 
 from torchlops.arrays import to_numpy
 from torchlops.linearoperator import LinearOperator
+from torchlops.optimization import eigs as iterations
 from torchlops.utils import estimators
 
 DENSE_UP_TO = 1024
@@ -38,7 +39,7 @@ def eigs(
     elif uselobpcg and not symmetric:
         raise ValueError("uselobpcg is for symmetric operators: give symmetric=True, if it is one")
     elif symmetric and not kwargs_eig:
-        method = _iterations().lobpcg if uselobpcg and count <= size // 3 else _iterations().lanczos
+        method = iterations.lobpcg if uselobpcg and count <= size // 3 else iterations.lanczos
         with torch.no_grad():
             values = to_numpy(method(A, count, **_most(niter)).values)
     elif uselobpcg:
@@ -62,7 +63,7 @@ def svds(A: LinearOperator, k: int = 6, which: str = "LM", niter: int | None = N
         chosen = slice(0, k) if which == "LM" else slice(smaller - k, smaller)
         return u[:, chosen], s[chosen], vh[chosen]
     with torch.no_grad():
-        u, s, vh = map(to_numpy, _iterations().golub_kahan(A, k, which, **_most(niter)))
+        u, s, vh = map(to_numpy, iterations.golub_kahan(A, k, which, **_most(niter)))
     return u, s, vh
 
 
@@ -89,7 +90,7 @@ def norm(A: LinearOperator, kind: str | int = 2) -> float:
         return float(singular_values(A, 1)[0])
     if kind == 2:
         with torch.no_grad():
-            return float(_iterations().operator_norm(A, 3000, np.finfo(A.dtype).eps ** 0.75))
+            return float(iterations.operator_norm(A, 3000, np.finfo(A.dtype).eps ** 0.75))
     if kind == "fro":
         return float(np.linalg.norm(A.todense()))
     raise ValueError(f"norm must be 2 or 'fro', got {kind!r}")
@@ -123,18 +124,12 @@ def logdet(A: LinearOperator, nprobes: int | None = None, niter: int = 30, gener
         except np.linalg.LinAlgError:
             raise ValueError(f"logdet: {A.name_and_type} is not positive definite") from None
     with torch.no_grad():
-        estimate = _iterations().logdet(A, 30 if nprobes is None else nprobes, niter, generator=generator).estimate
+        estimate = iterations.logdet(A, 30 if nprobes is None else nprobes, niter, generator=generator).estimate
     return float(estimate)
 
 
-def _most(niter: int | None) -> dict[str, int]:
+def _most(niter: int | None) -> dict[str, Any]:
     return {} if niter is None else {"niter": niter}
-
-
-def _iterations() -> Any:
-    from torchlops.optimization import eigs  # it imports operators
-
-    return eigs
 
 
 def _must_be_clinear(A: LinearOperator) -> None:

@@ -45,7 +45,7 @@ class Flat:
         return self._run(y, not self.is_adjoint)
 
     def _run(self, x: Tensor, adjoint: bool) -> Tensor:
-        out = self.A._run(self.as_data(x) if adjoint else self.as_model(x), adjoint)
+        out = self.A.apply_nd(self.as_data(x) if adjoint else self.as_model(x), adjoint)
         if not adjoint:
             return self.as_vectors(out, self.A.dimsd, self.data_dtype)
         out = out.real if self.A.real_model and out.is_complex() else out

@@ -26,7 +26,7 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
         generator = torch.Generator().manual_seed(0)
         v = torch.randn(A.dims, generator=generator, dtype=torch.float64).to(x)
         try:
-            shared = A._run(v, False).ndim == len(A.dimsd)
+            shared = A.apply_nd(v, False).ndim == len(A.dimsd)
         except RuntimeError:
             shared = False
         if not shared:
@@ -37,7 +37,7 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
         diagonal, off = [], []
         bound: Tensor = torch.zeros(())
         for k in range(1, min(niter, 2 * A.shape[1]) + 1):
-            w = A._run(A._run(v, False), True).to(v.dtype) - beta * old
+            w = A.apply_nd(A.apply_nd(v, False), True).to(v.dtype) - beta * old
             alpha = (v.conj() * w).sum(axes, keepdim=True).real
             w = w - alpha * v
             beta = _norm(w, axes)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from torchlops.arrays import as_tensor
+from torchlops.linearoperator import LinearOperator
 from torchlops.utils.metrics import mae, mse, psnr, snr
 
 
 class Solver(Protocol):
-    """What callbacks see of a solver."""
+    """What callbacks read of a solver."""
 
-    cost: Any
-    ynorm: Any
-    iiter: Any
+    @property
+    def iiter(self) -> int:
+        """Number of iterations so far."""
+
+    @property
+    def cost(self) -> Sequence[Any]:
+        """History of the cost, one entry per iteration."""
+
+    @property
+    def ynorm(self) -> Any:
+        """Norm of the data."""
 
 
 class Callbacks:
@@ -103,7 +112,7 @@ class MetricsCallback(Callbacks):
     """
 
     def __init__(
-        self, xtrue: Any, Op: Callable[[Any], Any] | None = None, which: Sequence[str] = ("mae", "mse", "snr", "psnr")
+        self, xtrue: Any, Op: LinearOperator | None = None, which: Sequence[str] = ("mae", "mse", "snr", "psnr")
     ) -> None:
         measures = {"mae": mae, "mse": mse, "snr": snr, "psnr": psnr}
         unknown = set(which) - set(measures)

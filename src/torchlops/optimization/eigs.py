@@ -329,7 +329,7 @@ def _lobpcg(
                 _not_converged("lobpcg", residuals, tol * scale)
             break
         W = R[active]
-        W = W if M is None else flat.as_vectors(M._run(flat.as_model(W), False), M.dimsd, flat.dtype)
+        W = W if M is None else flat.as_vectors(M.apply_nd(flat.as_model(W), False), M.dimsd, flat.dtype)
         basis = torch.cat([X, P])
         W = W / torch.linalg.vector_norm(W, dim=-1, keepdim=True).clamp(min=torch.finfo(W.dtype).tiny)
         for _ in range(2):  # once is not enough where residuals are small
@@ -543,7 +543,7 @@ def operator_norm(
     values, vectors = differentiable_pairs(M, compute)
     if not safe:
         return values[0]
-    residual = math.sqrt(2) * torch.linalg.vector_norm(M._run(vectors, False) - values.to(vectors.dtype) * vectors)
+    residual = math.sqrt(2) * torch.linalg.vector_norm(M.apply_nd(vectors, False) - values.to(vectors.dtype) * vectors)
     bound: Tensor = 1.01 * (values[0] + _constant(residual))
     return bound
 

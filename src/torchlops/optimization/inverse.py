@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.algebra import CompositeOperator
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.optimization import basic
 
 SQUARE_SOLVERS = ("cg", "minres", "gmres", "bicgstab")

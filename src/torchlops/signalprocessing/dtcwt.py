@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
 from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
 from torchlops.signalprocessing._dualtree import (
     FIRST,

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops._private import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
+from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 from torchlops.arrays import real_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.rebind import own_tensors, rebound
@@ -349,7 +349,7 @@ class _MappedOperator(LinearOperator):
         tensors = [getattr(self, f"tensor{index}") for index in range(len(self.in_dims))]
 
         def one(x: Tensor, *tensors: Tensor) -> Tensor:
-            return rebound([part], old, tensors)[0]._run(x, adjoint)
+            return rebound([part], old, tensors)[0].apply_nd(x, adjoint)
 
         out: Tensor = torch.func.vmap(one, in_dims=(0, *self.in_dims))(x, *tensors)
         return out
@@ -364,7 +364,7 @@ def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int] = ()) -> None:
     device = next((tensor.device for tensor in own_tensors([A])), torch.device("cpu"))
     dtype = real_dtype(A._torch_dtype())
     with torch.enable_grad():
-        out = A._run(torch.zeros((*batch, *A.dims), dtype=dtype, device=device), False)
+        out = A.apply_nd(torch.zeros((*batch, *A.dims), dtype=dtype, device=device), False)
     if out.requires_grad or is_wrapped(out):
         raise ValueError(
             f"{A.name_and_type} computes with a tensor that requires a gradient and that is none of its parameters or "

@@ -104,10 +104,10 @@ class LeastSquares(Solved):
 
     def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
         A, (data, damp, _) = operators[0], inputs
-        return A._run(data - A._run(x, False), True) - _factor(damp, self.weight, A) ** 2 * x
+        return A.apply_nd(data - A.apply_nd(x, False), True) - _factor(damp, self.weight, A) ** 2 * x
 
     def pull(self, operators: Operators, w: Tensor) -> Tensor:
-        return operators[0]._run(w, False)
+        return operators[0].apply_nd(w, False)
 
     def linearised(self, adjoint: bool) -> Equation:  # noqa: ARG002
         return Normal(self.operators[0], self.weight, self.options, **self.accuracy)
@@ -141,7 +141,7 @@ class Normal(Equation):
 
     def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
         A, (g, damp) = operators[0], inputs
-        return g - A._run(A._run(x, False), True) - _factor(damp, self.weight, A) ** 2 * x
+        return g - A.apply_nd(A.apply_nd(x, False), True) - _factor(damp, self.weight, A) ** 2 * x
 
     def linearised(self, adjoint: bool) -> Equation:  # noqa: ARG002
         other: Equation = object.__new__(type(self))
@@ -178,7 +178,7 @@ class Square(Solved):
     def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
         A, (data, damp, _) = operators[0], inputs
         assert data is not None
-        return data - A._run(x, False) - (_factor(damp, self.weight, A) * x).reshape(data.shape)
+        return data - A.apply_nd(x, False) - (_factor(damp, self.weight, A) * x).reshape(data.shape)
 
     def linearised(self, adjoint: bool) -> Equation:
         return System(self.solver, self.operators, self.weight, self.options, adjoint, **self.accuracy)
@@ -217,7 +217,7 @@ class System(Equation):
     def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
         A, (g, damp) = operators[0], inputs
         assert g is not None
-        return g - A._run(x, self.adjoint) - (_factor(damp, self.weight, A) * x).reshape(g.shape)
+        return g - A.apply_nd(x, self.adjoint) - (_factor(damp, self.weight, A) * x).reshape(g.shape)
 
     def linearised(self, adjoint: bool) -> Equation:
         other = System(
@@ -247,7 +247,7 @@ def attach_smallest(equation: SmallestSquares, data: Tensor, damp: Input, guess:
     solver = CGLS(tol=0.0, gtol=accuracy["rtol"])
     of_rows = SmallestSquares(solver, A.H, None, 0.0, accuracy["niter"], equation.rounding, options)
     start = x if guess is None else x - guess
-    projected: Tensor = A._run(attach(of_rows, start, None, None), True)
+    projected: Tensor = A.apply_nd(attach(of_rows, start, None, None), True)
     projected = projected if guess is None else projected + guess
     result: Tensor = constant(x) + (projected - constant(projected))
     return result

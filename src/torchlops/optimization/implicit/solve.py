@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._private import disable_dynamo, is_plain_eager
+from torchlops.torch_internals import disable_dynamo, is_plain_eager
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import Equation, attach, constant, refuse_hidden_tensors, value_of

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from torchlops._private import is_plain_eager
+from torchlops.torch_internals import is_plain_eager
 from torchlops.optimization.solver.options import Options
 from torchlops.optimization.solver.problem import Problem
 from torchlops.optimization.solver.solver import Solver

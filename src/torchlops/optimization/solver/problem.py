@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from torchlops._private import is_plain_eager
-from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, real_dtype, to_numpy
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.torch_internals import is_plain_eager
+from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, promote, real_dtype, to_numpy
+from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import Scalar, is_one_problem, largest_modulus
 
