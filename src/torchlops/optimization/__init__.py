@@ -5,4 +5,19 @@ from torchlops.optimization.solver.options import Implicit, Options, Unroll, War
 from torchlops.optimization.solver.result import SolverError, SolverWarning
 from torchlops.optimization.solver.state import Status
 
-__all__ = ["Implicit", "Options", "SolverError", "SolverWarning", "Status", "Unroll", "WarmStart", "bicgstab", "cg", "cgls", "gmres", "lsmr", "lsqr", "minres"]
+__all__ = [
+    "Implicit",
+    "Options",
+    "SolverError",
+    "SolverWarning",
+    "Status",
+    "Unroll",
+    "WarmStart",
+    "bicgstab",
+    "cg",
+    "cgls",
+    "gmres",
+    "lsmr",
+    "lsqr",
+    "minres",
+]

@@ -16,7 +16,7 @@ from torchlops.optimization.implicit.solve import Attach, solve
 from torchlops.optimization.solver.batch import Batch
 from torchlops.optimization.solver.options import Options, SolveOptions
 from torchlops.optimization.solver.problem import Layout, make_problem, read_data, read_guess
-from torchlops.optimization.solver.result import Outcome, Solution, SolverError, SolverWarning, describe, solution_of
+from torchlops.optimization.solver.result import Solution, SolverError, SolverWarning, describe, solution_of
 from torchlops.optimization.solver.run import finish, progress_bar
 from torchlops.optimization.solver.solver import Solver as _Solver
 from torchlops.optimization.solver.solver import as_text
@@ -128,7 +128,7 @@ class Solver:
         assert layout is not None
         with self._grad_mode():
             outcome = finish(batch, self.Op, self.options, self._stopped)
-            self._end(solution_of(batch.solver, outcome, layout), outcome, show)
+            self._end(solution_of(batch.solver, outcome, layout), show)
 
     def callback(self, x: Any) -> None:
         """Called with ``x`` after each step; assign a function to it, or override it."""
@@ -198,7 +198,7 @@ class Solver:
             attach_solution=attach_solution, others=others,
         )  # fmt: skip
         self.niter = niter
-        self._end(solution, None, show)
+        self._end(solution, show)
         return solution
 
     def _drive(self, batch: Batch[Any], niter: int) -> bool:
@@ -221,7 +221,7 @@ class Solver:
         if show:
             self._print_setup()
 
-    def _end(self, solution: Solution, outcome: Outcome | None, show: bool) -> None:
+    def _end(self, solution: Solution, show: bool) -> None:
         self.solution = solution
         self.tend = time.time()
         self.telapsed = self.tend - self.tstart
@@ -318,7 +318,8 @@ def with_callback(solver: Any, callback: Callable[[Any], None] | None) -> Any:
 
 
 def _norm_of_data(batch: Batch[Any]) -> Tensor:
-    return torch.linalg.vector_norm(batch.problem.y.detach(), dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(batch.problem.y.detach(), dim=-1, keepdim=True)
+    return length
 
 
 def _seen(A: LinearOperator, y: Any) -> tuple[bool, Any]:

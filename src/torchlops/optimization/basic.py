@@ -59,7 +59,9 @@ def cg(
     M: Any = None,
     **how: Unpack[SolveOptions],
 ) -> CGResult:
-    """Solve ``(A + damp I) x = y`` for a Hermitian positive definite ``A``, by :class:`~torchlops.optimization.krylov.CG`.
+    """Solve ``(A + damp I) x = y`` for a Hermitian positive definite ``A``.
+
+    By conjugate gradients, :class:`~torchlops.optimization.krylov.CG`.
 
     Args:
         Op: The operator.
@@ -309,7 +311,9 @@ def gmres(
         True
     """
     solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
-    return cg_result(solver._solve(krylov.GMRES(tol, rtol, rtol1, restart, flexible), y, x0, niter, damp, show, itershow))
+    return cg_result(
+        solver._solve(krylov.GMRES(tol, rtol, rtol1, restart, flexible), y, x0, niter, damp, show, itershow)
+    )
 
 
 def bicgstab(

@@ -108,8 +108,9 @@ def _cgls_result(solution: Solution) -> CGLSResult:
 
 
 def _lsqr_result(solution: Solution) -> LSQRResult:
-    numbers = [solution.numbers[name] for name in ("r1norm", "r2norm", "anorm", "acond", "arnorm", "xnorm", "var")]
-    result = LSQRResult(solution.x, solution.numbers["istop"], solution.iiter, *numbers, solution.cost)
+    names = ("r1norm", "r2norm", "anorm", "acond", "arnorm", "xnorm", "var")
+    numbers = (solution.numbers[name] for name in names)
+    result = LSQRResult._make((solution.x, solution.numbers["istop"], solution.iiter, *numbers, solution.cost))
     result.solution = solution
     return result
 

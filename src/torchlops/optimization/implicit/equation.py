@@ -24,11 +24,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 from torchlops.arrays import real_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.rebind import own_tensors, rebound
 from torchlops.optimization.solver.options import WarmStart
+from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 
 Input = Tensor | None
 Operators = tuple[LinearOperator, ...]
@@ -66,7 +66,7 @@ class Equation:
         raise NotImplementedError
 
     def linearised(self, adjoint: bool) -> Equation:
-        """Return the linear equation ``N x = g``, or ``N^H x = g``, of these operators; inputs are as in ``pass_on``."""
+        """Return the linear equation ``N x = g``, or ``N^H x = g``; its inputs are ``g`` and what ``pass_on`` gives."""
         raise NotImplementedError
 
     def pass_on(self, inputs: Sequence[Input]) -> Sequence[Input]:
@@ -163,7 +163,8 @@ class _Solve(torch.autograd.Function):
                 "a solver cannot be differentiated with is_grads_batched=True: use torch.func.vmap of torch.func.vjp"
             )
         if not value:
-            return first.new_zeros((*first.shape[: first.ndim - equation.ndims[0]], *equation.dims))
+            zero: Tensor = first.new_zeros((*first.shape[: first.ndim - equation.ndims[0]], *equation.dims))
+            return zero
         operators = equation.with_tensors([tensor.detach() for tensor in theta])
         equation.refuse_hidden_tensors(operators, first)
         return equation.solve(operators, *(None if t is None else t.detach() for t in inputs))
@@ -213,9 +214,7 @@ class _Solve(torch.autograd.Function):
         return _solve_linearised(equation, False, True, rhs, tensors[:count], tensors[count:])
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[Any, ...], equation: Equation, value: bool, *tensors: Any
-    ) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: tuple[Any, ...], equation: Equation, value: bool, *tensors: Any) -> tuple[Tensor, int]:
         size, count = info.batch_size, len(equation.ndims)
         inputs, theta = tensors[:count], tensors[count:]
         of_inputs, of_theta = in_dims[2 : 2 + count], in_dims[2 + count :]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
@@ -59,7 +58,7 @@ class Solved(Equation):
             self.drive,
         )  # fmt: skip
         self.outcomes.append(outcome)
-        return model_of(outcome, A)
+        return model_of(outcome)
 
     @property
     def accuracy(self) -> dict[str, Any]:
@@ -92,7 +91,7 @@ def solve_once(
     return run(solver, problem, A, niter, options, drive)
 
 
-def model_of(outcome: Outcome, A: LinearOperator) -> Tensor:
+def model_of(outcome: Outcome) -> Tensor:
     """Return a solution as ``(*batch, *dims)``, in memory of its own, so that it may be changed in place."""
     operator: Any = outcome.batch.problem.operator
     model: Tensor = operator.as_model(outcome.x)
@@ -104,6 +103,7 @@ class LeastSquares(Solved):
 
     def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
         A, (data, damp, _) = operators[0], inputs
+        assert data is not None
         return A.apply_nd(data - A.apply_nd(x, False), True) - _factor(damp, self.weight, A) ** 2 * x
 
     def pull(self, operators: Operators, w: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class Normal(Equation):
     def solve(self, operators: Operators, *inputs: Input) -> Tensor:
         outcome = self._solved(operators[0], *inputs)
         complain_of_derivative(outcome, operators[0], self.on_fail)
-        return model_of(outcome, operators[0])
+        return model_of(outcome)
 
     def _solved(self, A: LinearOperator, *inputs: Input) -> Outcome:
         g, damp = inputs
@@ -141,6 +141,7 @@ class Normal(Equation):
 
     def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
         A, (g, damp) = operators[0], inputs
+        assert g is not None
         return g - A.apply_nd(A.apply_nd(x, False), True) - _factor(damp, self.weight, A) ** 2 * x
 
     def linearised(self, adjoint: bool) -> Equation:  # noqa: ARG002
@@ -163,13 +164,13 @@ class SingularNormal(Normal):
         A = operators[0]
         outcome = self._solved(A, *inputs)
         if bool((outcome.status == Status.CONVERGED).all()):
-            return model_of(outcome, A)
+            return model_of(outcome)
         return self._closest(A, self._closest(A.H, inputs[0]))  # part of g is in the null space
 
     def _closest(self, A: LinearOperator, y: Any) -> Tensor:
         outcome = solve_once(CGLS(tol=0.0, gtol=self.rtol), A, y, None, 0.0, None, self.niter, self.options)
         complain_of_derivative(outcome, A, self.on_fail)
-        return model_of(outcome, A)
+        return model_of(outcome)
 
 
 class Square(Solved):
@@ -212,7 +213,7 @@ class System(Equation):
         weight = self.weight if damp is None else damp
         outcome = solve_once(self.solver, A, g, self.guess, weight, M, self.niter, self.options)
         complain_of_derivative(outcome, A, self.on_fail)
-        return model_of(outcome, A)
+        return model_of(outcome)
 
     def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
         A, (g, damp) = operators[0], inputs
@@ -270,6 +271,6 @@ def which(hit: Tensor) -> str:
     return describe(hit * int(Status.MAXITER), Status.MAXITER)
 
 
-def _factor(damp: Input, weight: float, A: LinearOperator) -> Any:
+def _factor(damp: Input, weight: float, A: LinearOperator) -> float | Tensor:
     """Return a number per sample with an axis for each of a model."""
     return weight if damp is None else damp.reshape((*damp.shape, *(1,) * len(A.dims)))

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.torch_internals import disable_dynamo, is_plain_eager
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import Equation, attach, constant, refuse_hidden_tensors, value_of
@@ -27,6 +26,7 @@ from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_
 from torchlops.optimization.solver.result import Outcome, Solution, say, solution_of
 from torchlops.optimization.solver.run import Drive
 from torchlops.optimization.solver.solver import Solver
+from torchlops.torch_internals import disable_dynamo, is_plain_eager
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,11 @@ def solve(
         others: Further operators and tensors that the solution depends on.
     """
     if torch.compiler.is_compiling():  # a loop that asks its data whether to go on is no graph
-        return _solve_uncompiled(
+        solution: Solution = _solve_uncompiled(
             solver, A, y, x0, niter=niter, weight=weight, M=M, options=options, drive=drive,
             attach_solution=attach_solution, others=others,
         )  # fmt: skip
+        return solution
     options = Options() if options is None else options
     _check(solver, A, M, options)
     data, has_axes, back = read_data(A, y)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from torchlops.optimization.krylov.square import SquareSolver, SquareState
 from torchlops.optimization.solver.problem import Problem
-from torchlops.optimization.solver.state import Status, work_vector
+from torchlops.optimization.solver.state import WORK, Status
 from torchlops.optimization.solver.vectors import Scalar, axpy, inner, norm, quotient, squared_norm, xpay
 
 
@@ -16,10 +16,10 @@ from torchlops.optimization.solver.vectors import Scalar, axpy, inner, norm, quo
 class BiCGSTABState(SquareState):
     """Residual ``r``, its shadow, direction ``p`` and ``v = A M p``."""
 
-    r: Tensor = work_vector()
-    shadow: Tensor = work_vector()
-    p: Tensor = work_vector()
-    v: Tensor = work_vector()
+    r: Tensor = field(metadata=WORK)
+    shadow: Tensor = field(metadata=WORK)
+    p: Tensor = field(metadata=WORK)
+    v: Tensor = field(metadata=WORK)
     rho: Scalar
     alpha: Scalar
     omega: Scalar

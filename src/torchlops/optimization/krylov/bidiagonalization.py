@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchlops.optimization.solver.problem import Layout, Problem
 from torchlops.optimization.solver.solver import Solver, mismatch
-from torchlops.optimization.solver.state import State, Status, work_vector
+from torchlops.optimization.solver.state import WORK, State, Status
 from torchlops.optimization.solver.vectors import (
     Scalar,
     axpy,
@@ -39,8 +39,8 @@ class BidiagonalizationState(State):
             number of the operator, and of the norm of the solution: five numbers, or ``(*batch, 5)``.
     """
 
-    u: Tensor = work_vector()
-    v: Tensor = work_vector()
+    u: Tensor = field(metadata=WORK)
+    v: Tensor = field(metadata=WORK)
     alpha: Scalar
     beta: Scalar
     bnorm: Scalar

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from torchlops.optimization.krylov.square import SquareSolver, SquareState
 from torchlops.optimization.solver.problem import Problem
-from torchlops.optimization.solver.state import Status, work_vector
+from torchlops.optimization.solver.state import WORK, Status
 from torchlops.optimization.solver.vectors import Scalar, axpy, inner, quotient, squared_norm, xpay
 
 
@@ -17,8 +17,8 @@ from torchlops.optimization.solver.vectors import Scalar, axpy, inner, quotient,
 class CGState(SquareState):
     """Residual ``r``, direction ``p`` and ``<r, M r>`` of conjugate gradients."""
 
-    r: Tensor = work_vector()
-    p: Tensor = work_vector()
+    r: Tensor = field(metadata=WORK)
+    p: Tensor = field(metadata=WORK)
     rz: Scalar
 
 

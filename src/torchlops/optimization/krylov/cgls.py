@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchlops.optimization.solver.problem import Problem, can_look
 from torchlops.optimization.solver.solver import Solver, limit_of, mismatch
-from torchlops.optimization.solver.state import State, Status, work_vector
+from torchlops.optimization.solver.state import WORK, State, Status
 from torchlops.optimization.solver.vectors import (
     Scalar,
     axpy,
@@ -43,8 +43,8 @@ class CGLSState(State):
         unit: Unit of gradients, a power of two; None for 1.
     """
 
-    r: Tensor = work_vector()
-    p: Tensor = work_vector()
+    r: Tensor = field(metadata=WORK)
+    p: Tensor = field(metadata=WORK)
     k: Scalar
     rr: Scalar
     scale: Scalar

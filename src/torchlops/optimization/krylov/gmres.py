@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from torchlops.optimization.krylov.square import SquareSolver, SquareState
 from torchlops.optimization.solver.problem import Problem
-from torchlops.optimization.solver.state import Status, work_vector
+from torchlops.optimization.solver.state import WORK, Status
 from torchlops.optimization.solver.vectors import Scalar, inners, maximum, norm, reciprocal, squared_norm, where
 
 
@@ -17,10 +17,10 @@ from torchlops.optimization.solver.vectors import Scalar, inners, maximum, norm,
 class GMRESState(SquareState):
     """Arnoldi basis and Hessenberg matrix of a cycle, which began at ``x`` with a residual of norm ``begin``."""
 
-    basis: Tensor = work_vector()
-    directions: Tensor = work_vector()
-    hessenberg: Tensor = work_vector()
-    null: Tensor = work_vector()
+    basis: Tensor = field(metadata=WORK)
+    directions: Tensor = field(metadata=WORK)
+    hessenberg: Tensor = field(metadata=WORK)
+    null: Tensor = field(metadata=WORK)
     begin: Scalar
     square: Scalar
 

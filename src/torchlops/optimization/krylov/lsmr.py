@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from torchlops.optimization.krylov.bidiagonalization import BidiagonalizationSolver, BidiagonalizationState
 from torchlops.optimization.solver.problem import Problem
-from torchlops.optimization.solver.state import work_vector
+from torchlops.optimization.solver.state import WORK
 from torchlops.optimization.solver.vectors import Scalar, axpy, hypot, maximum, minimum, norm, reciprocal, where, xpay
 
 
@@ -18,8 +18,8 @@ from torchlops.optimization.solver.vectors import Scalar, axpy, hypot, maximum, 
 class LSMRState(BidiagonalizationState):
     """Directions ``h`` and ``hbar``, and the numbers of the rotations, in the names of the source."""
 
-    h: Tensor = work_vector()
-    hbar: Tensor = work_vector()
+    h: Tensor = field(metadata=WORK)
+    hbar: Tensor = field(metadata=WORK)
     zetabar: Scalar
     alphabar: Scalar
     rho: Scalar

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from torchlops.optimization.krylov.bidiagonalization import BidiagonalizationSolver, BidiagonalizationState
 from torchlops.optimization.solver.problem import Layout, Problem
+from torchlops.optimization.solver.state import WORK
 from torchlops.optimization.solver.vectors import Scalar, axpy, hypot, norm, reciprocal, scale, where, xpay
-from torchlops.optimization.solver.state import work_vector
 
 
 @dataclass(kw_only=True)
 class LSQRState(BidiagonalizationState):
     """Direction ``w``, the numbers of the rotations, and the diagonal ``variance`` of the inverse, if wanted."""
 
-    w: Tensor = work_vector()
+    w: Tensor = field(metadata=WORK)
     variance: Tensor | None
     rhobar: Scalar
     phibar: Scalar
@@ -85,8 +85,9 @@ class LSQR(BidiagonalizationSolver[LSQRState]):
 
     def report(self, problem: Problem, state: LSQRState, status: Tensor, layout: Layout) -> dict[str, Any]:
         variance, vectors = state.variance, layout.vectors
+        shown = None
         if variance is not None:
             if vectors.as_pairs and vectors.model_dtype.is_complex:
                 variance = variance[..., ::2] + variance[..., 1::2]
-            variance = layout.array(variance)
-        return {**super().report(problem, state, status, layout), "var": variance}
+            shown = layout.array(variance)
+        return {**super().report(problem, state, status, layout), "var": shown}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from torchlops.optimization.krylov.square import SquareSolver, SquareState
 from torchlops.optimization.solver.problem import Problem
-from torchlops.optimization.solver.state import Status, work_vector
+from torchlops.optimization.solver.state import WORK, Status
 from torchlops.optimization.solver.vectors import (
     Scalar,
     axpy,
@@ -27,11 +27,11 @@ from torchlops.optimization.solver.vectors import (
 class MINRESState(SquareState):
     """Vectors and rotations of the Lanczos process; ``size`` estimates the norm of the operator."""
 
-    r1: Tensor = work_vector()
-    r2: Tensor = work_vector()
-    z: Tensor = work_vector()
-    w: Tensor = work_vector()
-    w2: Tensor = work_vector()
+    r1: Tensor = field(metadata=WORK)
+    r2: Tensor = field(metadata=WORK)
+    z: Tensor = field(metadata=WORK)
+    w: Tensor = field(metadata=WORK)
+    w2: Tensor = field(metadata=WORK)
     beta: Scalar
     oldinverse: Scalar
     dbar: Scalar

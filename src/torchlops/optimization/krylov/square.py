@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from torchlops.optimization.solver.problem import Problem
@@ -53,7 +54,7 @@ class SquareSolver(Solver[S], Generic[S]):
         """Return ``y - (A + damp I) x`` of the guess, in memory of its own."""
         if not problem.has_guess or not problem.is_damped:
             return problem.r.clone()
-        return problem.r - problem.damp * problem.x
+        return torch.sub(problem.r, problem.damp * problem.x)
 
     def multiply(self, problem: Problem, p: Tensor) -> Tensor:
         """Return ``(A + damp I) p``."""

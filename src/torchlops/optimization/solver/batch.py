@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from torchlops.torch_internals import is_plain_eager
 from torchlops.optimization.solver.options import Options
 from torchlops.optimization.solver.problem import Problem
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import State, copy_of, tensors_of
 from torchlops.optimization.solver.vectors import Scalar
+from torchlops.torch_internals import is_plain_eager
 
 S = TypeVar("S", bound=State)
 
@@ -181,4 +181,3 @@ def _treats_alike(problem: Problem, x: Tensor) -> bool:
         return problem.forward(x).shape[:1] == x.shape[:1]
     except RuntimeError:
         return False
-

@@ -117,7 +117,9 @@ class Options:
         if isinstance(self.grad, str) and self.grad in named:
             object.__setattr__(self, "grad", named[self.grad])
         if not (self.grad is None or isinstance(self.grad, Implicit | Unroll)):
-            raise ValueError(f"grad must be 'implicit', 'unroll', None, Implicit(...) or Unroll(...), got {self.grad!r}")
+            raise ValueError(
+                f"grad must be 'implicit', 'unroll', None, Implicit(...) or Unroll(...), got {self.grad!r}"
+            )
         if self.on_fail not in ("warn", "raise", "ignore"):
             raise ValueError(f"on_fail must be 'warn', 'raise' or 'ignore', got {self.on_fail!r}")
         if self.check_every < 1:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from torchlops.torch_internals import is_plain_eager
 from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, promote, real_dtype, to_numpy
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import Scalar, is_one_problem, largest_modulus
+from torchlops.torch_internals import is_plain_eager
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -176,8 +176,7 @@ def read_number(value: Any, solver_name: str, name: str, vector: Tensor) -> Scal
         fits = False
     if not fits:
         raise ValueError(
-            f"{solver_name}: {name} must be a number or have the shape of the batch {batch}, "
-            f"got {tuple(tensor.shape)}"
+            f"{solver_name}: {name} must be a number or have the shape of the batch {batch}, got {tuple(tensor.shape)}"
         )
     if not batch and tensor.is_cpu and not torch.is_grad_enabled():
         return tensor.item()
@@ -251,9 +250,14 @@ def make_problem(
     """Return the problem of data ``(*batch, *dimsd)`` and a guess ``(*batch, *dims)``.
 
     Args:
+        solver_name: The name of the solver, for messages.
+        A: The operator.
+        data: The data.
+        guess: The initial guess, if there is one.
         weight: The damping, or what the solver has in its place: a number, or one per sample.
         weight_name: What the user calls it.
         weight_power: How it goes with the unit of the data; None for a solver whose problem has a scale of its own.
+        M: The preconditioner.
         keeps_complex: Whether complex vectors stay complex.
         offset: What is added to the gradient, ``(*batch, *dims)``.
     """

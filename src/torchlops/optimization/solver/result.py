@@ -106,7 +106,7 @@ class Outcome:
 
     def early(self) -> Tensor:
         """Return which samples stopped far from the solution, without having failed."""
-        far = (self.accuracy.detach() > torch.finfo(self.x.dtype).eps ** 0.5).reshape(self.status.shape)
+        far: Tensor = (self.accuracy.detach() > torch.finfo(self.x.dtype).eps ** 0.5).reshape(self.status.shape)
         return far & (self.status >= Status.MAXITER) & (self.status < Status.INDEFINITE)
 
     def failed(self) -> Tensor:
@@ -203,6 +203,6 @@ def costs(solver: Solver[Any], batch: Batch[Any]) -> Tensor:
     """Return the history of the cost, ``(iterations + 1, *batch)``, in units of the user."""
     scale = batch.problem.scale**solver.cost_power
     if not isinstance(batch.history[0], Tensor):
-        return torch.tensor(batch.history, dtype=torch.float64) * scale
+        return torch.mul(torch.tensor(batch.history, dtype=torch.float64), scale)
     cost: Tensor = (torch.stack(batch.history) * scale).squeeze(-1)
     return cost

@@ -91,8 +91,15 @@ class Solver(Generic[S]):
 
 
 def limit_of(
-    problem: Problem, start: Scalar, scale: Scalar, tol: Any, rtol: Any, rtol1: Any, *,
-    has_floor: bool = True, unit: Scalar | None = None,
+    problem: Problem,
+    start: Scalar,
+    scale: Scalar,
+    tol: Any,
+    rtol: Any,
+    rtol1: Any,
+    *,
+    has_floor: bool = True,
+    unit: Scalar | None = None,
 ) -> Scalar:
     """Return the squared norm up to which a residual is small: the largest of three tolerances.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -37,9 +37,8 @@ class Status(IntEnum):
     """NaN or infinity in the data, the initial guess or the damping: the solution of the sample is NaN."""
 
 
-def work_vector() -> Any:
-    """Return a field of a state that is not needed any more when its sample has stopped."""
-    return field(metadata={"work": True})
+WORK = {"work": True}
+"""Metadata of a field of a state that is not needed any more when its sample has stopped."""
 
 
 @dataclass(kw_only=True)

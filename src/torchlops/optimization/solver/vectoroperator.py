@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from torchlops.torch_internals import is_plain_eager
 from torchlops.arrays import HALF_PRECISIONS, complex_dtype, real_dtype
 from torchlops.linearoperator import LinearOperator
+from torchlops.torch_internals import is_plain_eager
 
 
 class VectorOperator:
