@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ __all__ = ["Solver", "SolverError", "SolverWarning", "Status", "memory_usage"]
 
 _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _RULE = "-" * 65
+_DEFAULTS = {"x0": None, "preallocate": False, "show": False, "itershow": (10, 10, 10)}
+"""Of arguments that all solvers have; ``preallocate`` is accepted and ignored."""
 
 
 class Solver:
@@ -52,6 +55,16 @@ class Solver:
         status: A :class:`Status` for each sample, after ``finalize``.
     """
 
+    algorithm: ClassVar[Callable[..., _Solver[Any]]]
+    """What iterates: its options are arguments of ``setup`` and ``solve``."""
+    setup_order: ClassVar[str]
+    solve_order: ClassVar[str]
+    """The arguments of ``setup`` and ``solve`` in the order that they have in PyLops; further ones go by name."""
+    niter_name: ClassVar[str] = "niter"
+    weight_name: ClassVar[str] = "damp"
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Of arguments that are no options of the algorithm, where they differ from the usual ones."""
+
     solution: Solution
     niter: int | None
 
@@ -72,6 +85,43 @@ class Solver:
         self._itershow: Sequence[int] = (10, 10, 10)
 
     # -- the public methods ----------------------------------------------------------------------------------
+
+    def setup(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the data, start, and return the first ``x``; arguments as in ``solve``."""
+        given, options = self._read("setup", self.setup_order, args, kwargs)
+        solver = type(self).algorithm(**options)
+        return self._setup(
+            solver, given["y"], given["x0"], given[self.niter_name], given[self.weight_name], given["show"]
+        )
+
+    def solve(self, *args: Any, **kwargs: Any) -> Any:
+        """Solve; the arguments are those of the function with the name of the class, in the order of PyLops's class."""
+        given, options = self._read("solve", self.solve_order, args, kwargs)
+        niter, weight = given[self.niter_name], given[self.weight_name]
+        solver = type(self).algorithm(**options)
+        solution = self._solve(solver, given["y"], given["x0"], niter, weight, given["show"], given["itershow"])
+        return self._result(solution)
+
+    def _result(self, solution: Solution) -> Any:
+        """Return a solution as the function with the name of the class does."""
+        raise NotImplementedError
+
+    def _read(
+        self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return arguments by name: those of the solve, and the options of the algorithm."""
+        names = order.split()
+        options = list(inspect.signature(self.algorithm).parameters)
+        known = [*names, *(name for name in options if name not in names), "x0"]
+        by_place = dict(zip(names, args, strict=False))
+        wrong = [name for name in kwargs if name in by_place or name not in known]
+        if len(args) > len(names) or wrong or not {"y"} <= {*by_place, *kwargs}:
+            raise TypeError(
+                f"{type(self).__name__}.{method} takes ({', '.join(names)}), and by name {', '.join(known)}; "
+                f"got {len(args)} in order and {', '.join(kwargs) or 'none'} by name"
+            )
+        given = {**_DEFAULTS, self.niter_name: 10, self.weight_name: 0.0, **self.defaults, **by_place, **kwargs}
+        return given, {name: given.pop(name) for name in options if name in given}
 
     def _setup(self, solver: _Solver[Any], y: Any, x0: Any, niter: int | None, weight: Any, show: bool) -> Any:
         """Read the data and start: what the ``setup`` of each solver calls."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from torchlops.optimization import krylov
 from torchlops.optimization.basesolver import Solver, with_callback
@@ -15,15 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class _LSMRResult(NamedTuple):
-    x: Any
-    istop: Any
-    iiter: int
-    normr: Any
-    normar: Any
-    norma: Any
-    conda: Any
-    normx: Any
+_LSMRResult = namedtuple("_LSMRResult", "x istop iiter normr normar norma conda normx")
 
 
 class LSMRResult(Result, _LSMRResult):
@@ -85,8 +78,10 @@ def cg(
         >>> x
         tensor([1.0000, 0.5000, 0.2500])
     """
-    solver: CG = with_callback(CG(Op, M=M, **how), callback)
-    return solver.solve(y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1)
+    result: CGResult = with_callback(CG(Op, M=M, **how), callback).solve(
+        y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1
+    )
+    return result
 
 
 def cgls(
@@ -132,8 +127,10 @@ def cgls(
         >>> torch.allclose(x, torch.tensor([-1.5, -0.5, 0.5, 1.5]), atol=1e-5)
         True
     """
-    solver: CGLS = with_callback(CGLS(Op, **how), callback)
-    return solver.solve(y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1, gtol=gtol)
+    result: CGLSResult = with_callback(CGLS(Op, **how), callback).solve(
+        y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1, gtol=gtol
+    )
+    return result
 
 
 def lsqr(
@@ -176,8 +173,10 @@ def lsqr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25])), istop
         (True, 1)
     """
-    solver: LSQR = with_callback(LSQR(Op, **how), callback)
-    return solver.solve(y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow)
+    result: LSQRResult = with_callback(LSQR(Op, **how), callback).solve(
+        y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow
+    )
+    return result
 
 
 def lsmr(

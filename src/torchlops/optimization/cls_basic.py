@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 from torchlops.optimization import krylov
 from torchlops.optimization.basesolver import Solver
@@ -13,10 +12,7 @@ from torchlops.optimization.solver.state import Status
 __all__ = ["CG", "CGLS", "LSQR"]
 
 
-class _CGResult(NamedTuple):
-    x: Any
-    iiter: int
-    cost: Any
+_CGResult = namedtuple("_CGResult", "x iiter cost")
 
 
 class CGResult(Result, _CGResult):
@@ -31,13 +27,7 @@ class CGResult(Result, _CGResult):
     """
 
 
-class _CGLSResult(NamedTuple):
-    x: Any
-    istop: Any
-    iiter: int
-    r1norm: Any
-    r2norm: Any
-    cost: Any
+_CGLSResult = namedtuple("_CGLSResult", "x istop iiter r1norm r2norm cost")
 
 
 class CGLSResult(Result, _CGLSResult):
@@ -56,18 +46,7 @@ class CGLSResult(Result, _CGLSResult):
     """
 
 
-class _LSQRResult(NamedTuple):
-    x: Any
-    istop: Any
-    iiter: int
-    r1norm: Any
-    r2norm: Any
-    anorm: Any
-    acond: Any
-    arnorm: Any
-    xnorm: Any
-    var: Any
-    cost: Any
+_LSQRResult = namedtuple("_LSQRResult", "x istop iiter r1norm r2norm anorm acond arnorm xnorm var cost")
 
 
 class LSQRResult(Result, _LSQRResult):
@@ -126,38 +105,12 @@ class CG(Solver):
         True
     """
 
-    def setup(
-        self,
-        y: Any,
-        x0: Any = None,
-        niter: int | None = None,
-        damp: Any = 0.0,
-        tol: Any = 1e-4,
-        preallocate: bool = False,  # noqa: ARG002
-        show: bool = False,
-        *,
-        rtol: Any = 0.0,
-        rtol1: Any = 0.0,
-    ) -> Any:
-        """Read the data, start, and return the first ``x``."""
-        return self._setup(krylov.CG(tol, rtol, rtol1), y, x0, niter, damp, show)
+    algorithm = krylov.CG
+    setup_order = "y x0 niter damp tol preallocate show"
+    solve_order = f"{setup_order} itershow"
 
-    def solve(
-        self,
-        y: Any,
-        x0: Any = None,
-        niter: int = 10,
-        damp: Any = 0.0,
-        tol: Any = 1e-4,
-        preallocate: bool = False,  # noqa: ARG002
-        show: bool = False,
-        itershow: Sequence[int] = (10, 10, 10),
-        *,
-        rtol: Any = 0.0,
-        rtol1: Any = 0.0,
-    ) -> CGResult:
-        """Solve ``(A + damp I) x = y``."""
-        return cg_result(self._solve(krylov.CG(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))
+    def _result(self, solution: Solution) -> CGResult:
+        return cg_result(solution)
 
 
 class CGLS(Solver):
@@ -174,41 +127,12 @@ class CGLS(Solver):
         True
     """
 
-    def setup(
-        self,
-        y: Any,
-        x0: Any = None,
-        niter: int | None = None,
-        damp: Any = 0.0,
-        tol: Any = 1e-4,
-        preallocate: bool = False,  # noqa: ARG002
-        show: bool = False,
-        *,
-        rtol: Any = 0.0,
-        rtol1: Any = 0.0,
-        gtol: Any = 0.0,
-    ) -> Any:
-        """Read the data, start, and return the first ``x``."""
-        return self._setup(krylov.CGLS(tol, rtol, rtol1, gtol), y, x0, niter, damp, show)
+    algorithm = krylov.CGLS
+    setup_order = "y x0 niter damp tol preallocate show"
+    solve_order = f"{setup_order} itershow"
 
-    def solve(
-        self,
-        y: Any,
-        x0: Any = None,
-        niter: int = 10,
-        damp: Any = 0.0,
-        tol: Any = 1e-4,
-        preallocate: bool = False,  # noqa: ARG002
-        show: bool = False,
-        itershow: Sequence[int] = (10, 10, 10),
-        *,
-        rtol: Any = 0.0,
-        rtol1: Any = 0.0,
-        gtol: Any = 0.0,
-    ) -> CGLSResult:
-        """Minimise ``||y - A x||^2 + damp^2 ||x||^2``."""
-        solver = krylov.CGLS(tol, rtol, rtol1, gtol)
-        return _cgls_result(self._solve(solver, y, x0, niter, damp, show, itershow))
+    def _result(self, solution: Solution) -> CGLSResult:
+        return _cgls_result(solution)
 
 
 class LSQR(Solver):
@@ -222,36 +146,9 @@ class LSQR(Solver):
         (True, 1)
     """
 
-    def setup(
-        self,
-        y: Any,
-        x0: Any = None,
-        damp: Any = 0.0,
-        atol: Any = 1e-8,
-        btol: Any = 1e-8,
-        conlim: float = 1e8,
-        niter: int | None = 10,
-        calc_var: bool = True,
-        preallocate: bool = False,  # noqa: ARG002
-        show: bool = False,
-    ) -> Any:
-        """Read the data, start, and return the first ``x``."""
-        return self._setup(krylov.LSQR(atol, btol, conlim, calc_var), y, x0, niter, damp, show)
+    algorithm = krylov.LSQR
+    setup_order = "y x0 damp atol btol conlim niter calc_var preallocate show"
+    solve_order = f"{setup_order} itershow"
 
-    def solve(
-        self,
-        y: Any,
-        x0: Any = None,
-        damp: Any = 0.0,
-        atol: Any = 1e-8,
-        btol: Any = 1e-8,
-        conlim: float = 1e8,
-        niter: int = 10,
-        calc_var: bool = True,
-        preallocate: bool = False,  # noqa: ARG002
-        show: bool = False,
-        itershow: Sequence[int] = (10, 10, 10),
-    ) -> LSQRResult:
-        """Minimise ``||y - A x||^2 + damp^2 ||x||^2``."""
-        solver = krylov.LSQR(atol, btol, conlim, calc_var)
-        return _lsqr_result(self._solve(solver, y, x0, niter, damp, show, itershow))
+    def _result(self, solution: Solution) -> LSQRResult:
+        return _lsqr_result(solution)

@@ -39,7 +39,7 @@ class LSQR(BidiagonalizationSolver[LSQRState]):
     ACM Trans. Math. Software 8 (1982), 43-71.
     """
 
-    calc_var: bool = False
+    calc_var: bool = True
 
     vectors = (5, 3)  # x, v, w, variance, A^H u and y, u, A v
 
