@@ -50,6 +50,11 @@ class Call:
     drive: Drive | None
 
     @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch."""
+        return tuple(self.data.shape[: self.data.ndim - len(self.A.dimsd)])
+
+    @property
     def rounding(self) -> float:
         """Rounding of the iterations."""
         dtype = iteration_dtype(self.A, (self.data, self.guess), self.solver.name)
@@ -164,7 +169,7 @@ def needs_attaching(call: Call, others: Sequence[Any] = ()) -> bool:
     if any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in tensors):
         return True
     for part in operators:
-        refuse_hidden_tensors(part)
+        refuse_hidden_tensors(part, call.batch)
     return False
 
 
