@@ -408,9 +408,9 @@ class LinearOperator(nn.Module):
                 return self._divide_exactly(y)
             except NotImplementedError:  # not for this one, a rectangular matrix for example
                 pass
-        from torchlops.optimization import lsqr  # it imports this module
+        from torchlops.optimization.inverse import divide  # it imports this module
 
-        return lsqr(self, y, niter=niter, calc_var=False).x
+        return divide(self, y, niter)
 
     def _divide_exactly(self, y: Any) -> Any:
         if not isinstance(y, Tensor):
@@ -430,7 +430,7 @@ class LinearOperator(nn.Module):
 
         Args:
             solver: ``"cg"``, ``"minres"``, ``"gmres"`` or ``"bicgstab"``, or a least-squares solver; or data.
-            **options: Arguments of that function of ``torchlops.optimization``.
+            **options: See :class:`~torchlops.optimization.inverse.InverseOperator`.
         """
         if not isinstance(solver, str):
             return self.div(solver, **options)
@@ -443,7 +443,7 @@ class LinearOperator(nn.Module):
 
         Args:
             solver: ``"cgls"``, ``"lsqr"`` or ``"lsmr"``.
-            **options: Arguments of that function of ``torchlops.optimization``.
+            **options: See :class:`~torchlops.optimization.inverse.InverseOperator`.
         """
         from torchlops.optimization.inverse import InverseOperator  # it imports this module
 

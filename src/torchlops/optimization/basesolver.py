@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from torchlops._private import uncompiled
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.callback import Callbacks, _callback_stop
-from torchlops.optimization.implicit.solve import Attach, solve
+from torchlops.optimization.implicit.solve import NO_GRAPH, Attach, check, solve
 from torchlops.optimization.solver.batch import Batch
 from torchlops.optimization.solver.options import Options, SolveOptions
 from torchlops.optimization.solver.problem import Layout, make_problem, read_data, read_guess
@@ -55,6 +56,7 @@ class Solver:
     solution: Solution
     niter: int | None
 
+    @uncompiled(NO_GRAPH)
     def __init__(
         self, Op: Any, callbacks: Sequence[Callbacks] | None = None, M: Any = None, **how: Unpack[SolveOptions]
     ) -> None:
@@ -77,6 +79,7 @@ class Solver:
         """Read the data and start: what the ``setup`` of each solver calls."""
         self._call("on_setup_begin", x0)
         A = self.Op
+        check(solver, A, self.M, self.options)
         data, has_axes, back = read_data(A, y)
         guess = read_guess(A, x0, data, solver.name)
         with self._grad_mode(back is None):
@@ -173,6 +176,7 @@ class Solver:
 
     # -- from the functions ----------------------------------------------------------------------------------
 
+    @uncompiled(NO_GRAPH)
     def _solve(
         self,
         solver: _Solver[Any],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torchlops.optimization import krylov
 from torchlops.optimization.basesolver import Solver, with_callback
+from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_basic import CG, CGLS, LSQR, CGLSResult, CGResult, LSQRResult, cg_result
 from torchlops.optimization.solver.options import SolveOptions
 from torchlops.optimization.solver.result import Result
@@ -56,6 +57,7 @@ def cg(
     callback: Callable[[Any], None] | None = None,
     preallocate: bool = False,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     M: Any = None,
     **how: Unpack[SolveOptions],
 ) -> CGResult:
@@ -74,6 +76,7 @@ def cg(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         M: Preconditioner, an approximate inverse of the operator.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
@@ -83,7 +86,7 @@ def cg(
         >>> x
         tensor([1.0000, 0.5000, 0.2500])
     """
-    solver: CG = with_callback(CG(Op, M=M, **how), callback)
+    solver: CG = with_callback(CG(Op, callbacks, M=M, **how), callback)
     return solver.solve(y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1)
 
 
@@ -101,6 +104,7 @@ def cgls(
     callback: Callable[[Any], None] | None = None,
     preallocate: bool = False,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     gtol: Any = 0.0,
     **how: Unpack[SolveOptions],
 ) -> CGLSResult:
@@ -119,6 +123,7 @@ def cgls(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         gtol: Tolerance on the norm of the gradient, relative to that at ``x = 0``: the one to use where the
             data cannot be fitted.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
@@ -130,7 +135,7 @@ def cgls(
         >>> torch.allclose(x, torch.tensor([-1.5, -0.5, 0.5, 1.5]), atol=1e-5)
         True
     """
-    solver: CGLS = with_callback(CGLS(Op, **how), callback)
+    solver: CGLS = with_callback(CGLS(Op, callbacks, **how), callback)
     return solver.solve(y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1, gtol=gtol)
 
 
@@ -148,6 +153,8 @@ def lsqr(
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
     preallocate: bool = False,
+    *,
+    callbacks: Sequence[Callbacks] | None = None,
     **how: Unpack[SolveOptions],
 ) -> LSQRResult:
     """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`~torchlops.optimization.krylov.LSQR`.
@@ -166,6 +173,7 @@ def lsqr(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
@@ -174,7 +182,7 @@ def lsqr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25])), istop
         (True, 1)
     """
-    solver: LSQR = with_callback(LSQR(Op, **how), callback)
+    solver: LSQR = with_callback(LSQR(Op, callbacks, **how), callback)
     return solver.solve(y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow)
 
 
@@ -190,6 +198,8 @@ def lsmr(
     show: bool = False,
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
+    *,
+    callbacks: Sequence[Callbacks] | None = None,
     **how: Unpack[SolveOptions],
 ) -> LSMRResult:
     """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`~torchlops.optimization.krylov.LSMR`.
@@ -206,6 +216,7 @@ def lsmr(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
@@ -214,7 +225,7 @@ def lsmr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25]))
         True
     """
-    solver: Solver = with_callback(Solver(Op, **how), callback)
+    solver: Solver = with_callback(Solver(Op, callbacks, **how), callback)
     solution = solver._solve(krylov.LSMR(atol, btol, conlim), y, x0, niter, damp, show, itershow)
     numbers = [solution.numbers[name] for name in ("r2norm", "arnorm", "anorm", "acond", "xnorm")]
     result = LSMRResult(solution.x, solution.numbers["istop"], solution.iiter, *numbers)
@@ -235,6 +246,7 @@ def minres(
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     M: Any = None,
     **how: Unpack[SolveOptions],
 ) -> CGResult:
@@ -252,6 +264,7 @@ def minres(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         M: Preconditioner, an approximate inverse of the operator.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
@@ -261,7 +274,7 @@ def minres(
         >>> torch.allclose(minres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
+    solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
     return cg_result(solver._solve(krylov.MINRES(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))
 
 
@@ -278,6 +291,7 @@ def gmres(
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     M: Any = None,
     restart: int = 30,
     flexible: bool = False,
@@ -297,6 +311,7 @@ def gmres(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         M: Preconditioner, an approximate inverse of the operator.
         restart: Number of vectors that are kept.
         flexible: Whether the preconditioner may change from one iteration to the next.
@@ -308,7 +323,7 @@ def gmres(
         >>> torch.allclose(gmres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
+    solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
     return cg_result(solver._solve(krylov.GMRES(tol, rtol, rtol1, restart, flexible), y, x0, niter, damp, show, itershow))
 
 
@@ -325,6 +340,7 @@ def bicgstab(
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     M: Any = None,
     **how: Unpack[SolveOptions],
 ) -> CGResult:
@@ -342,6 +358,7 @@ def bicgstab(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         M: Preconditioner, an approximate inverse of the operator.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
@@ -351,5 +368,5 @@ def bicgstab(
         >>> torch.allclose(bicgstab(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
+    solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
     return cg_result(solver._solve(krylov.BiCGSTAB(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))

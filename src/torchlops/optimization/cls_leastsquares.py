@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torchlops._private import uncompiled
 from torchlops.algebra import scaled
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.basesolver import _RULE, memory_usage, with_callback
 from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_basic import CG, CGLS, LSQR
+from torchlops.optimization.implicit.solve import NO_GRAPH
 from torchlops.optimization.solver.options import SolveOptions
 from torchlops.optimization.solver.problem import iteration_dtype, read_data, read_guess, read_number
 from torchlops.optimization.solver.result import Result
@@ -327,6 +329,7 @@ class Inversion:
 
     _data: Data
 
+    @uncompiled(NO_GRAPH)
     def __init__(self, Op: Any, callbacks: Sequence[Callbacks] | None = None) -> None:
         self.Op: LinearOperator = aslinearoperator(Op)
         self.callbacks = callbacks
@@ -440,6 +443,7 @@ class NormalEquationsInversion(Inversion):
         result.solution = solution
         return result
 
+    @uncompiled(NO_GRAPH)
     def solve(
         self,
         y: Any,
@@ -540,6 +544,7 @@ class RegularizedInversion(_StackedInversion):
         guess = read_guess(self.Op, x, self._data.y, self._data.name)
         return self._solve_stacked(self.RegOp, self.datatot, guess, engine, show, kwargs_solver, lambda x: x)
 
+    @uncompiled(NO_GRAPH)
     def solve(
         self,
         y: Any,
@@ -608,6 +613,7 @@ class PreconditionedInversion(_StackedInversion):
             K, data.given(rows), guess, engine, show, kwargs_solver, lambda p: P(p.reshape((*data.batch, *P.dims)))
         )
 
+    @uncompiled(NO_GRAPH)
     def solve(
         self,
         y: Any,

@@ -247,7 +247,9 @@ def attach_smallest(equation: SmallestSquares, data: Tensor, damp: Input, guess:
     solver = CGLS(tol=0.0, gtol=accuracy["rtol"])
     of_rows = SmallestSquares(solver, A.H, None, 0.0, accuracy["niter"], equation.rounding, options)
     start = x if guess is None else x - guess
-    projected: Tensor = A._run(attach(of_rows, start, None, None), True)
+    rows = attach(of_rows, start, None, None)
+    complain_of_derivative(of_rows.outcomes.pop(), A.H, options.on_fail)
+    projected: Tensor = A._run(rows, True)
     projected = projected if guess is None else projected + guess
     result: Tensor = constant(x) + (projected - constant(projected))
     return result
