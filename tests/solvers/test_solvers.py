@@ -859,7 +859,9 @@ def test_a_warm_start_of_the_adjoint_solve(name):
     assert costs[2] <= costs[1] / 2
     assert start.w is not None
     close(
-        torch.autograd.functional.vhp(lambda y: solve(name, B, y, grad=Implicit(warm_start=start)).x.square().sum(), y, y)[1],
+        torch.autograd.functional.vhp(
+            lambda y: solve(name, B, y, grad=Implicit(warm_start=start)).x.square().sum(), y, y
+        )[1],
         torch.autograd.functional.vhp(lambda y: solve(name, B, y).x.square().sum(), y, y)[1],
         1e-7,
     )

@@ -10,4 +10,22 @@ from torchlops.optimization.solver.options import Implicit, Options, Unroll, War
 from torchlops.optimization.solver.result import SolverError, SolverWarning
 from torchlops.optimization.solver.state import Status
 
-__all__ = ["Implicit", "Options", "SolverError", "SolverWarning", "Status", "Unroll", "WarmStart", "bicgstab", "cg", "cgls", "gmres", "lsmr", "lsqr", "minres", "normal_equations_inversion", "preconditioned_inversion", "regularized_inversion"]
+__all__ = [
+    "Implicit",
+    "Options",
+    "SolverError",
+    "SolverWarning",
+    "Status",
+    "Unroll",
+    "WarmStart",
+    "bicgstab",
+    "cg",
+    "cgls",
+    "gmres",
+    "lsmr",
+    "lsqr",
+    "minres",
+    "normal_equations_inversion",
+    "preconditioned_inversion",
+    "regularized_inversion",
+]

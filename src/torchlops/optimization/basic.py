@@ -324,7 +324,9 @@ def gmres(
         True
     """
     solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
-    return cg_result(solver._solve(krylov.GMRES(tol, rtol, rtol1, restart, flexible), y, x0, niter, damp, show, itershow))
+    return cg_result(
+        solver._solve(krylov.GMRES(tol, rtol, rtol1, restart, flexible), y, x0, niter, damp, show, itershow)
+    )
 
 
 def bicgstab(

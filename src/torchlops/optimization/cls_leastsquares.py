@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -261,14 +261,8 @@ def RegularizedOperator(Op: Any, Regs: Sequence[Any], epsRs: Sequence[Any] = (1,
 # -- the solvers ---------------------------------------------------------------------------------------------------
 
 
-class _BasicSolver(Protocol):
-    """One of the classes of ``cls_basic``."""
-
-    def __call__(self, Op: Any, callbacks: Any, **how: Any) -> Any: ...
-
-
 def _solve(
-    solver: _BasicSolver,
+    solver: Callable[..., Any],
     K: LinearOperator,
     y: Any,
     x0: Tensor | None,
