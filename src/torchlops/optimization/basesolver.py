@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -116,11 +118,10 @@ class Solver:
             self._go_to(x)
             if self._is_watched():
                 self._run_watched(batch, niter)
-            elif self.options.progress:
-                with progress_bar(batch.solver.name, niter) as bar:
-                    batch.run(niter, self.options, bar.update)
             else:
-                batch.run(niter, self.options)
+                options = replace(self.options, compact=False)  # x shows all samples
+                with progress_bar(batch.solver.name, niter) if options.progress else nullcontext() as bar:
+                    batch.run(niter, options, None if bar is None else bar.update)
             self._shown = self._view()
         self._call("on_run_end", self._shown, last_first=True)
         return self._shown
