@@ -124,6 +124,7 @@ def solve(
         elif must_converge:
             _complain_of_early_stop(call, outcome, _INACCURATE, options.on_fail)
         layout = _layout(outcome, A, has_axes, back)
+        x = x.clone()  # a backward pass reads the solution, which the user may change in place
         x = x if has_axes else x.reshape(*x.shape[: x.ndim - len(A.dims)], A.shape[1])
         with torch.no_grad():
             return solution_of(solver, outcome, layout, x)
