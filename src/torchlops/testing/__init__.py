@@ -21,10 +21,11 @@ from torchlops.testing.adjoint import check_adjoint, check_dense, check_linear
 from torchlops.testing.compiling import (
     check_compile,
     check_compiled_building,
-    check_compiled_transforms,
+    check_compiled_gradients,
+    check_compiled_jacobians,
     check_export,
 )
-from torchlops.testing.derivatives import check_derivatives, check_functorch
+from torchlops.testing.derivatives import check_derivatives, check_functorch, check_nested_functorch
 from torchlops.testing.devices import check_default_device
 from torchlops.testing.dtypes import check_dtypes, check_meta
 from torchlops.testing.fastkernels import check_fast_kernels
@@ -59,8 +60,9 @@ PROMISES: dict[str, Promise[Callable[[LinearOperator], None]]] = {
     "shapes": Promise(check_shapes),
     "batches": Promise(check_batches),
     "no_aliasing": Promise(check_no_aliasing),
-    "derivatives": Promise(check_derivatives),
+    "derivatives": Promise(check_derivatives, fast="three per class"),
     "functorch": Promise(check_functorch, fast="one per class"),
+    "nested_functorch": Promise(check_nested_functorch, fast="one per family"),
     "dtypes": Promise(check_dtypes),
     "meta": Promise(check_meta),
     "default_device": Promise(check_default_device),
@@ -68,14 +70,15 @@ PROMISES: dict[str, Promise[Callable[[LinearOperator], None]]] = {
     "module": Promise(check_module),
     "fast_kernels": Promise(check_fast_kernels, fast="one per class"),
     "compile": Promise(check_compile, fast="one per class", full="three per class"),
-    "compiled_transforms": Promise(check_compiled_transforms, fast="one per family", full="one per class"),
+    "compiled_gradients": Promise(check_compiled_gradients, fast="one per family", full="three per class"),
+    "compiled_jacobians": Promise(check_compiled_jacobians, fast="one per family", full="one per class"),
     "export": Promise(check_export, fast="one per class"),
 }
 """The checks that take an operator, by name."""
 
 BUILDER_PROMISES: dict[str, Promise[Callable[[Builder, Sequence[Tensor]], None]]] = {
     "tensor_gradients": Promise(check_tensor_gradients, fast="one per class"),
-    "compiled_building": Promise(check_compiled_building, fast="one per class", full="three per class"),
+    "compiled_building": Promise(check_compiled_building, fast="one per family", full="three per class"),
 }
 """The checks that take a builder and the tensors that it builds an operator from, by name."""
 
@@ -90,7 +93,8 @@ __all__ = [
     "check_batches",
     "check_compile",
     "check_compiled_building",
-    "check_compiled_transforms",
+    "check_compiled_gradients",
+    "check_compiled_jacobians",
     "check_default_device",
     "check_dense",
     "check_derivatives",
@@ -101,6 +105,7 @@ __all__ = [
     "check_linear",
     "check_meta",
     "check_module",
+    "check_nested_functorch",
     "check_no_aliasing",
     "check_shapes",
     "check_tensor_gradients",
@@ -143,7 +148,7 @@ def check(
         ...
         AssertionError: Twice: adjoint: ... fitted factor <A x, y> / <x, A^H y> = 2+0j over 3 pairs. ...
     """
-    left_out = () if compile else ("compile", "compiled_transforms", "export", "compiled_building")
+    left_out = () if compile else ("compile", "compiled_gradients", "compiled_jacobians", "export", "compiled_building")
     for name, promise in PROMISES.items():
         if name not in left_out:
             promise.check(A)

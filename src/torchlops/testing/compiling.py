@@ -13,9 +13,12 @@ from torchlops.linearoperator import LinearOperator
 from torchlops.testing.matrix import Builder, Draw, Function, Side, as_real_pair, norm, quartic, sides
 from torchlops.testing.verdicts import DERIVATIVE_TOLERANCE, agree, blaming
 
+Calls: TypeAlias = dict[str, tuple[Function, Tensor]]
+"""Functions with their arguments, by name."""
+
 
 def check_compile(A: LinearOperator, backend: str = "aot_eager") -> None:
-    """Check ``torch.compile(fullgraph=True)`` of the operator, its adjoint, its backward and a batch of gradients.
+    """Check ``torch.compile(fullgraph=True)`` of the operator and its adjoint, with their backward.
 
     Args:
         A: The operator.
@@ -23,20 +26,35 @@ def check_compile(A: LinearOperator, backend: str = "aot_eager") -> None:
     """
     with blaming(A, "compile"):
         forward, adjoint = sides(A)
+        calls: Calls = {}
+        exact: Calls = {}
+        for side in (forward, adjoint):
+            for dtype in side.fields:
+                x = Draw(A)((2, *side.dims), dtype)
+                calls[f"{side.label} on {dtype}"] = side.operator, x
+                exact[f"{side.label} on {dtype}"] = side.exact, x
+        _compare_compiled(A, calls, exact, forward.norm, backend)
+
+
+def check_compiled_gradients(A: LinearOperator, backend: str = "aot_eager") -> None:
+    """Check ``torch.compile(fullgraph=True)`` of the gradients of a batch, ``vmap(grad)``.
+
+    Args:
+        A: The operator.
+        backend: A backend of ``torch.compile``.
+    """
+    with blaming(A, "compile"):
+        forward, _ = sides(A)
+        calls: Calls = {}
+        exact: Calls = {}
         for dtype in forward.fields:
-            draw = Draw(A)
-            X = draw((2, *A.dims), dtype)
-            Y = draw((2, *A.dimsd), torch.promote_types(A(X).dtype, dtype) if adjoint.takes_complex else torch.float64)
-            _compare_compiled(
-                A,
-                {"A(x)": (forward.operator, X), "A.H(y)": (adjoint.operator, Y), **_gradients(forward, X)},
-                {"A(x)": (forward.exact, X), "A.H(y)": (adjoint.exact, Y), **_gradients(forward, X, exact=True)},
-                forward.norm,
-                backend,
-            )
+            X = Draw(A)((2, *A.dims), dtype)
+            calls.update(_gradients(forward, X))
+            exact.update(_gradients(forward, X, exact=True))
+        _compare_compiled(A, calls, exact, forward.norm, backend)
 
 
-def check_compiled_transforms(A: LinearOperator, backend: str = "aot_eager") -> None:
+def check_compiled_jacobians(A: LinearOperator, backend: str = "aot_eager") -> None:
     """Check ``torch.compile(fullgraph=True)`` of ``vmap``, ``jacfwd``, ``jacrev`` and ``hessian`` of the operator.
 
     On real input alone: torch refuses complex Jacobians.
@@ -51,10 +69,6 @@ def check_compiled_transforms(A: LinearOperator, backend: str = "aot_eager") -> 
         _compare_compiled(A, _jacobians(forward, X), _jacobians(forward, X, exact=True), forward.norm, backend)
 
 
-Calls: TypeAlias = dict[str, tuple[Function, Tensor]]
-"""Functions with their arguments, by name."""
-
-
 def _scaled(side: Side, exact: bool) -> Function:
     """Return the operator, or its matrix, scaled to norm one."""
     scale = 1 / side.norm if side.norm else 1.0
@@ -64,16 +78,16 @@ def _scaled(side: Side, exact: bool) -> Function:
 
 def _gradients(side: Side, X: Tensor, exact: bool = False) -> Calls:
     f = _scaled(side, exact)
-    return {"vmap(grad)": (torch.func.vmap(torch.func.grad(lambda x: quartic(f(x)))), X)}
+    return {f"vmap(grad) on {X.dtype}": (torch.func.vmap(torch.func.grad(lambda x: quartic(f(x)))), X)}
 
 
 def _jacobians(side: Side, X: Tensor, exact: bool = False) -> Calls:
     fn, f = torch.func, _scaled(side, exact)
     return {
-        "vmap": (fn.vmap(f), X),
-        "jacfwd": (fn.jacfwd(lambda x: as_real_pair(f(x))), X[0]),
-        "jacrev": (fn.jacrev(lambda x: as_real_pair(f(x))), X[0]),
-        "hessian": (fn.hessian(lambda x: quartic(f(x))), X[0]),
+        "vmap on torch.float64": (fn.vmap(f), X),
+        "jacfwd on torch.float64": (fn.jacfwd(lambda x: as_real_pair(f(x))), X[0]),
+        "jacrev on torch.float64": (fn.jacrev(lambda x: as_real_pair(f(x))), X[0]),
+        "hessian on torch.float64": (fn.hessian(lambda x: quartic(f(x))), X[0]),
     }
 
 
@@ -105,14 +119,14 @@ def _compare_compiled(A: LinearOperator, calls: Calls, exact: Calls, norm_of_A: 
     except Exception:
         for name, function, x in zip(names, functions, arguments(), strict=True):  # find out which
             torch.compiler.reset()
-            with blaming(A, f"compile: {name} on {x.dtype}"):
+            with blaming(A, f"compile: {name}"):
                 _compiled(function, backend)(x)
         raise
     hint = "The compiled function has another result than the matrix of A."
     same = arguments()
     wants = [function(x) for (function, _), x in zip(exact.values(), same, strict=True)]
     for name, x, got, want in zip(names, leaves, results, wants, strict=True):
-        what = f"compile: {name} on {x.dtype}"
+        what = f"compile: {name}"
         if x.requires_grad:
             agree(A, what, got, want, norm_of_A * norm(x), hint)
         else:
@@ -121,7 +135,7 @@ def _compare_compiled(A: LinearOperator, calls: Calls, exact: Calls, norm_of_A: 
     if not tracked:
         return
     cotangents = {index: Draw(A)(tuple(results[index].shape), results[index].dtype) for index in tracked}
-    what = f"compile: backward on {leaves[0].dtype}"
+    what = "compile: backward"
     with blaming(A, what):
         gradients = torch.autograd.grad(
             [results[index] for index in tracked], [leaves[index] for index in tracked], list(cotangents.values())
@@ -132,7 +146,7 @@ def _compare_compiled(A: LinearOperator, calls: Calls, exact: Calls, norm_of_A: 
         [cotangents[index].to(wants[index].dtype) for index in tracked],
     )
     for index, got, want in zip(tracked, gradients, expected, strict=True):
-        agree(A, f"{what}, of {names[index]}", got, want, norm_of_A * norm(cotangents[index]))
+        agree(A, f"{what} of {names[index]}", got, want, norm_of_A * norm(cotangents[index]))
 
 
 def _compiled(function: Callable[..., Any], backend: str) -> Callable[..., Any]:
