@@ -24,6 +24,7 @@ RECORD = {
 }
 
 
+@pytest.mark.slow
 def test_quick_run_writes_the_report(tmp_path):
     command = [
         sys.executable,
