@@ -605,8 +605,8 @@ WITH_NULL_SPACE = [
     ("cgls", (3, 5, 3), REAL),
     ("cgls", (3, 5, 3), COMPLEX),
     ("cgls", (3, 5, 2), REAL),
-    ("cgls", (3, 5, 2), COMPLEX),
-    ("lsqr", (3, 5, 2), COMPLEX),
+    pytest.param("cgls", (3, 5, 2), COMPLEX, marks=pytest.mark.slow),
+    pytest.param("lsqr", (3, 5, 2), COMPLEX, marks=pytest.mark.slow),
     ("lsmr", (2, 6, 1), REAL),
 ]
 
@@ -649,8 +649,8 @@ def check_smallest(solver: str, shape: tuple[int, int, int], dtype: torch.dtype,
 
 DEFICIENT = [
     ("cgls", (5, 3, 2), REAL),
-    ("cgls", (4, 4, 2), COMPLEX),
-    ("lsqr", (5, 3, 2), COMPLEX),
+    pytest.param("cgls", (4, 4, 2), COMPLEX, marks=pytest.mark.slow),
+    pytest.param("lsqr", (5, 3, 2), COMPLEX, marks=pytest.mark.slow),
     ("lsmr", (5, 3, 1), REAL),
 ]
 
