@@ -1,6 +1,6 @@
 """Linear operators for inverse problems that PyTorch differentiates exactly."""
 
-from torchlops import basicoperators, optimization, signalprocessing, testing, utils
+from torchlops import basicoperators, linalg, optimization, signalprocessing, testing, utils
 from torchlops.basicoperators import *  # noqa: F403
 from torchlops.basicoperators import __all__ as _basicoperators
 from torchlops.linearoperator import LinearOperator
@@ -36,6 +36,7 @@ __all__ = [
     "hyperbolic2d",
     "hyperbolic3d",
     "klauder",
+    "linalg",
     "linear2d",
     "linear3d",
     "makeaxis",

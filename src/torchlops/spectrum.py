@@ -40,7 +40,7 @@ def eigs(
     elif symmetric and not kwargs_eig:
         method = _iterations().lobpcg if uselobpcg and count <= size // 3 else _iterations().lanczos
         with torch.no_grad():
-            values = to_numpy(method(A, count, **_most(niter)).values)
+            values = to_numpy(method(A, count, **_most(niter)).eigenvalues)
     elif uselobpcg:
         start = np.random.default_rng(0).standard_normal((size, count)).astype(A.dtype)
         values = _scipy().lobpcg(A.matmat, start, maxiter=niter, **kwargs_eig)[0]

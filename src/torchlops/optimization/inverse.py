@@ -1,62 +1,293 @@
-"""A solve as a linear operator."""
+r"""Solutions of ``A x = y`` for an operator: as functions in the manner of ``torch.linalg``, and as an operator.
+
+See :mod:`torchlops.linalg`, which is where users find them.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from torchlops.algebra import CompositeOperator
+from torchlops.arrays import complex_dtype, from_array
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization import basic
+from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
+from torchlops.optimization.solver.vectoroperator import VectorOperator
+from torchlops.optimization.spectral.matrices import Method, dense_matrix, is_dense
+from torchlops.torchoperator import aslinearoperator
 
 SQUARE_SOLVERS = ("cg", "minres", "gmres", "bicgstab")
 LEAST_SQUARES_SOLVERS = ("cgls", "lsqr", "lsmr")
 
 
-class InverseOperator(CompositeOperator):
-    r"""The solution operator :math:`y \mapsto A^{-1} y`, or :math:`y \mapsto A^+ y`, by an iterative solver.
-
-    It is linear, and its adjoint (the same solver for :math:`A^H`) is one, to the tolerance of the solver. Its
-    derivatives are those of the exact solution, also with respect to the tensors of ``A``.
+def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | None = None, **options: Any) -> Any:
+    """Return the solution of ``A x = B`` for a square, regular operator.
 
     Args:
-        A: The operator, or a part of ours whose solution is wanted.
-        solver: Name of a function of ``torchlops.optimization.basic``.
-        **options: Arguments of that function.
+        A: The operator. One that knows its inverse, as an FFT does, uses it.
+        B: Data ``(*batch, *dimsd)`` or flattened, a tensor or another array.
+        method: See :mod:`torchlops.linalg`.
+        solver: Name of the iteration: ``"lsmr"`` (the default, which always converges, in a number of iterations that
+            grows as the condition number), ``"lsqr"``, ``"cgls"``; ``"cg"`` for positive definite operators,
+            ``"minres"`` for Hermitian ones, ``"gmres"`` and ``"bicgstab"`` for others.
+        **options: Arguments of that function of ``torchlops.optimization``. By default it iterates to somewhat above
+            the rounding of the dtype, up to ten times the number of unknowns, and 10,000 times at most.
+
+    Returns:
+        The model ``(*batch, *dims)``, an array of the kind of ``B``. Where the solver stopped before it had converged,
+        a warning says so.
+
+    Raises:
+        torch.linalg.LinAlgError: for a singular matrix.
+
+    Example:
+        >>> import torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[2.0, 1.0], [0.0, 1.0]]))
+        >>> solve(A, torch.tensor([3.0, 1.0]))
+        tensor([1., 1.])
+    """
+    A = aslinearoperator(A)
+    if A.shape[0] != A.shape[1]:
+        raise ValueError(f"solve takes square operators, {A.name_and_type} is {A.shape}: take linalg.lstsq")
+    y, back = _data(A, B)
+    iterates = _iterates(A, method, "solve", solver, options)
+    if back is None:
+        return _solved(A, y, iterates, solver, options)
+    with torch.no_grad():
+        return back(_solved(A, y, iterates, solver, options))
+
+
+def _solved(A: LinearOperator, y: Tensor, iterates: bool, solver: str | None, options: dict[str, Any]) -> Tensor:
+    if iterates:
+        return _iterate(A, y, "solve", solver or "lsmr", options)[0]
+    x = known_inverse(A, y)
+    return _dense_solution(A, y, torch.linalg.solve) if x is None else x
+
+
+class LeastSquares(NamedTuple):
+    """A least-squares solution.
+
+    Attributes:
+        solution: The solution, ``(*batch, *dims)``.
+        residuals: The norm of ``B - A x`` of each sample (not its square, which ``torch.linalg.lstsq`` gives).
+        converged: Whether each sample has converged.
+    """
+
+    solution: Any
+    residuals: Any
+    converged: Any
+
+
+def lstsq(
+    A: LinearOperator,
+    B: Any,
+    rcond: float | None = None,
+    *,
+    method: Method = None,
+    solver: str | None = None,
+    **options: Any,
+) -> LeastSquares:
+    """Return the solution of least ``||B - A x||``, and the smallest one of several.
+
+    Args:
+        A: The operator.
+        B: Data ``(*batch, *dimsd)`` or flattened, a tensor or another array.
+        rcond: Singular values below this fraction of the largest count as zero, where the matrix is formed; by default
+            the rounding of the dtype times the larger size of it.
+        method: See :mod:`torchlops.linalg`.
+        solver: Name of the iteration: ``"lsmr"`` (the default), ``"lsqr"`` or ``"cgls"``.
+        **options: Arguments of that function of ``torchlops.optimization``, as in :func:`solve`. (With dependent
+            columns, the derivative needs to be told: see there.)
+
+    Example:
+        >>> import torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[1.0], [1.0]]))
+        >>> solution, residuals, converged = lstsq(A, torch.tensor([1.0, 3.0]))
+        >>> solution.round(decimals=4), residuals
+        (tensor([2.]), tensor(1.4142))
+    """
+    A = aslinearoperator(A)
+    y, back = _data(A, B)
+    if back is not None:
+        with torch.no_grad():
+            found = lstsq(A, y, rcond, method=method, solver=solver, **options)
+        return LeastSquares(*map(back, found))
+    if _iterates(A, method, "vectors", solver, options):
+        if rcond is not None:
+            raise ValueError("lstsq: rcond is for method='dense'; the iteration has the tolerances of its solver")
+        x, converged = _iterate(A, y, "lstsq", solver or "lsmr", options)
+    else:
+        x = _dense_solution(A, y, lambda matrix, b: torch.linalg.pinv(matrix, rtol=rcond) @ b)
+        converged = torch.ones(y.shape[: y.ndim - len(A.dimsd)], dtype=torch.bool, device=y.device)
+    r = (y - A._run(x, False)).flatten(y.ndim - len(A.dimsd))
+    return LeastSquares(x, torch.linalg.vector_norm(r, dim=-1), converged)
+
+
+def inv(A: LinearOperator, *, method: Method = None, solver: str | None = None, **options: Any) -> InverseOperator:
+    """Return the inverse of a square operator, as an operator that solves when it is applied.
+
+    It composes, transposes and differentiates like any other. The arguments are those of :func:`solve`.
+
+    Example:
+        >>> import torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[2.0, 1.0], [0.0, 1.0]]))
+        >>> inv(A).H(torch.tensor([2.0, 2.0]))
+        tensor([1., 1.])
+    """
+    return InverseOperator(aslinearoperator(A), solver, method=method, **options)
+
+
+def pinv(
+    A: LinearOperator,
+    rcond: float | None = None,
+    *,
+    method: Method = None,
+    solver: str | None = None,
+    **options: Any,
+) -> InverseOperator:
+    """Return the pseudo-inverse (with ``damp``, the regularised one), as an operator that solves when it is applied.
+
+    The arguments are those of :func:`lstsq`.
+
+    Example:
+        >>> import torchlops
+        >>> pinv(torchlops.MatrixMult(torch.tensor([[1.0], [1.0]])))(torch.tensor([1.0, 3.0])).round(decimals=4)
+        tensor([2.])
+    """
+    options = options if rcond is None else {"rcond": rcond, **options}
+    return InverseOperator(aslinearoperator(A), solver, method=method, pseudo=True, **options)
+
+
+class InverseOperator(CompositeOperator):
+    r"""The solution operator :math:`y \mapsto A^{-1} y`, or :math:`y \mapsto A^+ y`.
+
+    Its adjoint solves with :math:`A^H`; where it iterates, both are so to the tolerance of the solver.
+
+    Args:
+        A: The operator.
+        solver: Name of the iteration, if it shall iterate.
+        method: See :mod:`torchlops.linalg`.
+        pseudo: Whether this is a pseudo-inverse; it is with a solver for least squares.
+        **options: Further arguments of :func:`solve` or :func:`lstsq`.
 
     Raises:
         ValueError: when the solver is not known, or needs a square operator.
-
-    Example:
-        >>> import torch, torchlops
-        >>> A = torchlops.MatrixMult(torch.tensor([[2.0, 1.0], [0.0, 1.0]]))
-        >>> torch.allclose(InverseOperator(A, "gmres").H(torch.tensor([2.0, 2.0])), torch.ones(2), atol=1e-5)
-        True
     """
 
-    def __init__(self, A: LinearOperator, solver: str, **options: Any) -> None:
-        if solver not in SQUARE_SOLVERS + LEAST_SQUARES_SOLVERS:
-            known = ", ".join(SQUARE_SOLVERS + LEAST_SQUARES_SOLVERS)
-            raise ValueError(f"solver must be one of {known}, got {solver!r}")
-        if solver in SQUARE_SOLVERS and A.shape[0] != A.shape[1]:
-            raise ValueError(f"{solver} solves square systems, {A.name_and_type} is {A.shape}: take A.pinv()")
+    def __init__(
+        self,
+        A: LinearOperator,
+        solver: str | None = None,
+        *,
+        method: Method = None,
+        pseudo: bool = False,
+        **options: Any,
+    ) -> None:
+        _check_solver(solver, LEAST_SQUARES_SOLVERS if pseudo else LEAST_SQUARES_SOLVERS + SQUARE_SOLVERS)
+        if not (pseudo or solver in LEAST_SQUARES_SOLVERS) and A.shape[0] != A.shape[1]:
+            raise ValueError(f"only a square operator has an inverse, {A.name_and_type} is {A.shape}: take linalg.pinv")
+        _iterates(A, method, "solve", solver, {name: value for name, value in options.items() if name != "rcond"})
         M = options.get("M")
         super().__init__((A,) if M is None else (A, M), dims=A.dimsd, dimsd=A.dims, clinear=A.clinear)
-        self.solver, self.options = solver, options
+        self.solver, self.method, self.options = solver, method, options
+        self.pseudo = pseudo or solver in LEAST_SQUARES_SOLVERS
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._solve(self.operators[0], x, self.options)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         M = self.options.get("M")
-        options = self.options if M is None else {**self.options, "M": M.H}
-        return self._solve(self.operators[0].H, y, options)
+        return self._solve(self.operators[0].H, y, self.options if M is None else {**self.options, "M": M.H})
 
     def _solve(self, A: LinearOperator, y: Tensor, options: dict[str, Any]) -> Tensor:
-        x: Tensor = getattr(basic, self.solver)(A, y, **options).x
+        x: Tensor
+        if self.pseudo:
+            x = lstsq(A, y, method=self.method, solver=self.solver, **options).solution
+        else:
+            x = solve(A, y, method=self.method, solver=self.solver, **options)
         return x
 
     def expression(self) -> str:
-        options = "".join(f", {name}={value!r}" for name, value in self.options.items() if name != "M")
-        return f"Inverse({self.operators[0].expression()}, {self.solver}{options})"
+        named = {"solver": self.solver, "method": self.method, **self.options}
+        options = "".join(f", {name}={value!r}" for name, value in named.items() if name != "M" and value is not None)
+        return f"{'pinv' if self.pseudo else 'inv'}({self.operators[0].expression()}{options})"
+
+
+def known_inverse(A: LinearOperator, y: Tensor) -> Tensor | None:
+    """Return the solution of ``A x = y`` if the operator knows its inverse; ``y`` is ``(*batch, *dimsd)``."""
+    if type(A)._inverse is not LinearOperator._inverse:
+        try:
+            return A._inverse(y)
+        except NotImplementedError:  # not for this one, a rectangular matrix for example
+            pass
+    return None
+
+
+def _data(A: LinearOperator, B: Any) -> tuple[Tensor, Any]:
+    """Return data as a tensor ``(*batch, *dimsd)``, and what turns a tensor into an array of the kind of ``B``."""
+    y, back = (B, None) if isinstance(B, Tensor) else from_array(B, A.name_and_type)
+    y = y if y.is_floating_point() or y.is_complex() else y.to(torch.float64)
+    if tuple(y.shape[-len(A.dimsd) :]) == A.dimsd:
+        return y, back
+    if y.ndim == 0 or y.shape[-1] != A.shape[0]:
+        raise A._wrong_shape(y, True)
+    return y.reshape((*y.shape[:-1], *A.dimsd)), back
+
+
+def _dense_solution(A: LinearOperator, y: Tensor, solve: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    batch = y.shape[: y.ndim - len(A.dimsd)]
+    wanted = A._run(y.new_zeros((0, *A.dimsd)), True).dtype  # of a model
+    dtype = torch.promote_types(torch.promote_types(wanted, y.dtype), torch.float32)
+    dtype = complex_dtype(dtype) if A._torch_dtype().is_complex else dtype
+    flat = VectorOperator(A, dtype, as_pairs=not A.clinear)
+    b = flat.data_vector(y).reshape(-1, flat.rows)
+    x = solve(dense_matrix(A, dtype), b.mT).mT
+    return flat.as_model(x.reshape(*batch, flat.columns)).to(wanted)
+
+
+def _check_solver(solver: str | None, known: tuple[str, ...]) -> None:
+    if solver is not None and solver not in known:
+        raise ValueError(f"solver must be one of {', '.join(known)}, got {solver!r}")
+
+
+def _iterates(A: LinearOperator, method: Method, what: str, solver: str | None, options: dict[str, Any]) -> bool:
+    named = solver is not None or bool(options)
+    if named and method == "dense":
+        raise ValueError(f"method='dense' takes no solver and no options of one, got {[solver, *options]}")
+    return not is_dense(A, "iterative" if named else method, what)
+
+
+def _iterate(A: LinearOperator, y: Tensor, name: str, solver: str, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return the solution by an iteration, and which samples have converged; warn of those that have not."""
+    _check_solver(solver, LEAST_SQUARES_SOLVERS + (SQUARE_SOLVERS if name == "solve" else ()))
+    accuracy = torch.finfo(y.dtype).eps ** 0.75
+    tolerances = {"atol": accuracy, "btol": accuracy, "conlim": 0.0}
+    if solver == "cgls":
+        tolerances = {"tol": 0.0, "gtol": accuracy}
+    elif solver in SQUARE_SOLVERS:
+        tolerances = {"tol": 0.0, "rtol1": accuracy}
+    if any(option in options for option in ("tol", "rtol", "rtol1", "gtol", "atol", "btol")):
+        tolerances = {"tol": 0.0} if "tol" in tolerances else {}
+    niter = min(10 * min(A.shape) + 100, 10_000)
+    result = getattr(basic, solver)(A, y, **{"niter": niter, **tolerances, **options})
+    status = torch.as_tensor(result.status, device=y.device)
+    converged = status == Status.CONVERGED
+    on_fail = options.get("on_fail", "warn")
+    short = ~converged & (status < Status.INDEFINITE)  # of failures, the solver itself warns
+    if on_fail != "ignore" and bool(short.any()):
+        samples = "" if not short.ndim else f" in {int(short.sum())} of {short.numel()} samples"
+        why = Status(int(status[short][0] if short.ndim else status)).name
+        message = (
+            f"linalg.{name}: {solver} on {A.name_and_type} stopped before it had converged ({why}{samples}) after "
+            f"{result.iiter if hasattr(result, 'iiter') else 'its'} iterations: raise niter, loosen the tolerances, "
+            "precondition, or take method='dense'"
+        )
+        if on_fail == "raise":
+            raise SolverError(message)
+        warnings.warn(message, SolverWarning, stacklevel=3)
+    return result.x, converged

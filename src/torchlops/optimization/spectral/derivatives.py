@@ -42,11 +42,12 @@ from torch.func import functional_call
 
 from torchlops._private import count_forward_levels, is_plain_eager
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization._flat import Flat
 from torchlops.optimization.basesolver import Solver, SolverWarning
 from torchlops.optimization.cls_cg import CG
 from torchlops.optimization.cls_minres import MINRES
 from torchlops.optimization.implicit import Square, _constant, _drop, _early, _solve
+from torchlops.optimization.solver.vectoroperator import VectorOperator
+from torchlops.optimization.solver.vectors import gram, inner, norm
 
 _MOST_STEPS = 10_000
 
@@ -54,8 +55,8 @@ _MOST_STEPS = 10_000
 class Hermitian(LinearOperator):
     """An operator as a Hermitian matrix on vectors: ``A`` itself, or, ``doubled``, ``[[0, A], [A^H, 0]]``."""
 
-    def __init__(self, A: LinearOperator, doubled: bool = False, as_real: bool = False) -> None:
-        flat = Flat(A, as_real)
+    def __init__(self, A: LinearOperator, doubled: bool = False, as_pairs: bool = False) -> None:
+        flat = VectorOperator(A, as_pairs=as_pairs)
         super().__init__(flat.rows + flat.columns if doubled else flat.columns, dtype=flat.dtype)
         self.A, self.flat, self.doubled = A, flat, doubled
 
@@ -122,10 +123,10 @@ class _OutsideEquation(Square):
         x: Tensor = solver._public
         values = self.tensors()[self.solver.place_of_values]  # type: ignore[attr-defined]
         gap = _smallest_gap(values).amin()  # under vmap, values may lack batch axes that the vectors have
-        is_singular = torch.linalg.vector_norm(x, dim=-1) * gap > torch.linalg.vector_norm(rhs, dim=-1)
+        is_singular = (norm(x) * gap > norm(rhs)).squeeze(-1)
         if bool((_early(solver) | is_singular).any()):
             warnings.warn(
-                f"derivatives of vectors, and second ones of values, of {self.A.name} are inexact, or are not there: a "
+                f"derivatives of vectors, and second ones of values, of {self.A.name} are inexact or do not exist: a "
                 "value that was asked for is close to one that was not. Ask for more values.",
                 SolverWarning,
                 stacklevel=2,
@@ -170,23 +171,26 @@ class _Task(nn.Module):
 
 # -- eigenpairs -----------------------------------------------------------------------------------------------
 
-_Compute = Callable[[Flat], tuple[Tensor, Tensor]]
+_Compute = Callable[[VectorOperator], tuple[Tensor, Tensor, Tensor]]
 
 
-def differentiable_pairs(M: Hermitian, compute: _Compute) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues ``(k,)`` and eigenvectors ``(k, n)``, with their derivatives.
+def differentiable_pairs(
+    M: Hermitian, compute: _Compute, used: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return eigenvalues ``(k,)`` and eigenvectors ``(k, n)`` with their derivatives, and which have converged.
 
     Args:
         M: The matrix.
-        compute: Returns both, without derivatives.
+        compute: Returns the three, without derivatives.
+        used: The places of the pairs that are asked for, all by default; the others are there to be known.
     """
     task, theta = _Task(M), M._all_tensors()
     _refuse_hidden_tensors(task, theta)
     levels = count_forward_levels()
     fixed = [_drop(tensor) for tensor in theta] if levels else theta
-    values, vectors = _pairs(task, compute, may_be_differentiated(M), *fixed)
+    values, vectors, converged = _pairs(task, compute, used if may_be_differentiated(M) else (), *fixed)
     if not levels:
-        return values, vectors
+        return values, vectors, converged
     first, start = values, vectors
     fixed_phase = _constant(start)
     for _ in range(levels):
@@ -200,29 +204,31 @@ def differentiable_pairs(M: Hermitian, compute: _Compute) -> tuple[Tensor, Tenso
         of_values = _inner(start, residual).real
         values = values + of_values - _constant(of_values)
         vectors = vectors + step - _constant(step)
-    return values, vectors
+    return values, vectors, converged
 
 
 class _Pairs(torch.autograd.Function):
     """Eigenpairs; forward mode sees constants here."""
 
     @staticmethod
-    def forward(task: _Task, compute: _Compute, is_wanted: bool, *theta: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        task: _Task, compute: _Compute, used: Sequence[int] | None, *theta: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
-            values, vectors = task.call([t.detach() for t in theta], lambda M: compute(M.flat))
-            if is_wanted:
-                _complain_of_clusters(task.A, values, vectors)
-        return values.clone(), vectors.clone()  # forward mode takes no views
+            values, vectors, converged = task.call([t.detach() for t in theta], lambda M: compute(M.flat))
+            _warn_of_clusters(task.A, values, vectors, used)
+        return values.clone(), vectors.clone(), converged.clone()  # forward mode takes no views
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.task = inputs[0]
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*output, *inputs[3:])
-        ctx.save_for_forward(*output)
+        ctx.mark_non_differentiable(output[2])
+        ctx.save_for_backward(*output[:2], *inputs[3:])
+        ctx.save_for_forward(*output[:2])
 
     @staticmethod
-    def backward(ctx: Any, of_values: Tensor | None, of_vectors: Tensor | None) -> Any:
+    def backward(ctx: Any, of_values: Tensor | None, of_vectors: Tensor | None, _: Any) -> Any:
         values, vectors, *theta = ctx.saved_tensors
         left = torch.zeros_like(vectors)
         if of_values is not None:
@@ -238,15 +244,14 @@ class _Pairs(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *_: Any) -> Any:
-        return tuple(torch.zeros_like(tensor) for tensor in ctx.saved_tensors)
+        return *(torch.zeros_like(tensor) for tensor in ctx.saved_tensors), None
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[Any, ...], task: _Task, compute: _Compute, is_wanted: bool, *theta: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        samples = [_pairs(task, compute, is_wanted, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
-        values, vectors = (torch.stack(each) for each in zip(*samples, strict=True))
-        return (values, vectors), (0, 0)
+        info: Any, in_dims: tuple[Any, ...], task: _Task, compute: _Compute, used: Any, *theta: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[int, int, int]]:
+        samples = [_pairs(task, compute, used, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
+        return tuple(torch.stack(each) for each in zip(*samples, strict=True)), (0, 0, 0)
 
 
 _pairs: Any = _Pairs.apply
@@ -255,11 +260,13 @@ _pairs: Any = _Pairs.apply
 def _response(task: _Task, theta: Sequence[Tensor], values: Tensor, vectors: Tensor, x: Tensor, value: bool) -> Tensor:
     """Return ``T_i x_i``; with ``value=False`` the part outside is zero, with its derivatives."""
     every, V = task.A.all_known(values, vectors)
-    inside = x @ V.mH
+    inside = gram(V, x).mT
     gaps = values[:, None] - every
     close = gaps.abs() <= _smallest_gap(every)
     weights = torch.where(close, 0.0, 1.0 / torch.where(close, 1.0, gaps))
     response: Tensor = (weights.to(x.dtype) * inside) @ V
+    if V.shape[-2] == V.shape[-1]:
+        return response  # there is no vector outside
     N = _Outside(task.A, values, vectors)
     options = {
         "niter": min(4 * N.shape[0] + 100, _MOST_STEPS),
@@ -283,15 +290,18 @@ def _smallest_gap(values: Tensor) -> Tensor:
     return gap
 
 
-def _complain_of_clusters(M: Hermitian, values: Tensor, vectors: Tensor) -> None:
+def _warn_of_clusters(M: Hermitian, values: Tensor, vectors: Tensor, used: Sequence[int] | None) -> None:
     every = M.all_known(values, vectors)[0]
     close = (values[:, None] - every).abs() <= _smallest_gap(every)
     equal = (close.sum(-1) > 1).nonzero().flatten().tolist()
+    if used is not None:
+        asked = [index % values.shape[0] for index in used]
+        equal = [index for index in equal if index in asked]
     if equal:
         warnings.warn(
-            f"the values {equal} of {M.A.name_and_type} are equal to another (or zero, where singular): a single one "
-            "of them has no derivative, and its vector has none. There are the first and second ones of their sum, and "
-            "the first one of the projector on all their vectors.",
+            f"the values {equal} of {M.A.name_and_type} are equal to another (or singular values of zero): a single "
+            "one of them has no derivative, and its vector has none. Their sum has first and second derivatives, and "
+            "the projector on all their vectors has a first one.",
             SolverWarning,
             stacklevel=2,
         )
@@ -300,9 +310,7 @@ def _complain_of_clusters(M: Hermitian, values: Tensor, vectors: Tensor) -> None
 # -- log-determinants -----------------------------------------------------------------------------------------
 
 
-def differentiable_log(
-    M: Hermitian, compute: Callable[[Flat], tuple[Tensor, Tensor]], niter: int, rtol: float
-) -> Tensor:
+def differentiable_log(M: Hermitian, compute: _Compute, niter: int, rtol: float | None) -> tuple[Tensor, Tensor]:
     r"""Return estimates of ``log det M``, one of each probe ``z``, with derivatives that are right in the mean.
 
     .. math:: \dot{\log\det M} = \mathrm{E}\, \mathrm{Re} \langle M^{-1} z, \dot M z \rangle
@@ -312,45 +320,48 @@ def differentiable_log(
 
     Args:
         M: The matrix.
-        compute: Returns estimates ``(q,)`` and probes ``(q, n)``.
-        niter: Most iterations of the solves.
+        compute: Returns estimates ``(q,)``, probes ``(q, n)`` and whether the former have converged.
+        niter: Maximum number of iterations of the solves.
         rtol: Their relative tolerance.
+
+    Returns:
+        The estimates, and whether they have converged.
     """
     task, theta = _Task(M), M._all_tensors()
     _refuse_hidden_tensors(task, theta)
-    options = {"niter": niter, "tol": 0.0, "rtol": 0.0, "rtol1": rtol}
+    accuracy = torch.finfo(M.flat.dtype).eps ** 0.75 if rtol is None else rtol
+    options = {"niter": niter, "tol": 0.0, "rtol": 0.0, "rtol1": accuracy}
     levels = count_forward_levels()
     fixed = [_drop(tensor) for tensor in theta] if levels else theta
-    values: Tensor
-    values, z = _log(task, compute, options, *fixed)
+    values, z, converged = _log(task, compute, options, *fixed)
     if not levels:
-        return values
+        return values, converged
     w, power = _solve_with(task, fixed, z, options, True), z
     for level in range(levels):
         change = task.product(theta, power) - task.product(fixed, power)
         values = values + (-1) ** level / (level + 1) * _inner(w, change).real
         power = _solve_with(task, fixed, change, options, False) if level + 1 < levels else power
-    return values
+    return values, converged
 
 
 class _Log(torch.autograd.Function):
     """Estimates of a log-determinant, and their probes; forward mode sees constants here."""
 
     @staticmethod
-    def forward(task: _Task, compute: _Compute, options: dict[str, Any], *theta: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG004
+    def forward(task: _Task, compute: _Compute, options: dict[str, Any], *theta: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
         with torch.no_grad():
-            values, z = task.call([t.detach() for t in theta], lambda M: compute(M.flat))
-        return values.clone(), z.clone()
+            found = task.call([t.detach() for t in theta], lambda M: compute(M.flat))
+        return tuple(each.clone() for each in found)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.task, ctx.options = inputs[0], inputs[2]
-        ctx.mark_non_differentiable(output[1])
+        ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(output[1], *inputs[3:])
         ctx.save_for_forward(output[0])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Any) -> Any:
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> Any:
         z, *theta = ctx.saved_tensors
         w = grad[:, None].to(z.dtype) * _solve_with(ctx.task, theta, z, ctx.options, True)
         wanted = [index for index in range(len(theta)) if ctx.needs_input_grad[3 + index]]
@@ -358,15 +369,14 @@ class _Log(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *_: Any) -> Any:
-        return torch.zeros_like(ctx.saved_tensors[0]), None
+        return torch.zeros_like(ctx.saved_tensors[0]), None, None
 
     @staticmethod
     def vmap(
         info: Any, in_dims: tuple[Any, ...], task: _Task, compute: _Compute, options: dict[str, Any], *theta: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    ) -> tuple[tuple[Tensor, ...], tuple[int, int, int]]:
         samples = [_log(task, compute, options, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
-        values, z = (torch.stack(each) for each in zip(*samples, strict=True))
-        return (values, z), (0, 0)
+        return tuple(torch.stack(each) for each in zip(*samples, strict=True)), (0, 0, 0)
 
 
 _log: Any = _Log.apply
@@ -383,7 +393,8 @@ def _solve_with(task: _Task, theta: Sequence[Tensor], rhs: Tensor, options: dict
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
-    return (a.conj() * b).sum(-1)
+    product: Tensor = inner(a, b).squeeze(-1)
+    return product
 
 
 def _one_by_one(size: int, in_dims: Sequence[int | None], theta: Sequence[Tensor]) -> Any:
@@ -393,20 +404,21 @@ def _one_by_one(size: int, in_dims: Sequence[int | None], theta: Sequence[Tensor
 
 
 def may_be_differentiated(A: LinearOperator) -> bool:
-    """Whether somebody may want a derivative with respect to the tensors of ``A``."""
+    """Whether a derivative with respect to the tensors of ``A`` may be asked for."""
     wants = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in A._all_tensors())
     return wants or not is_plain_eager()
 
 
 def _refuse_hidden_tensors(task: _Task, theta: Sequence[Tensor]) -> None:
-    """Raise where the operator computes with a tensor that wants a gradient and that it does not tell of."""
+    """Raise where the operator computes with a tensor that requires a gradient and is none of its own."""
     if not torch.is_grad_enabled():
         return
     M = task.A
     with torch.enable_grad():
-        out = task.product([t.detach() for t in theta], M.flat.zeros(1, M.shape[1]))
+        zeros = torch.zeros(1, M.shape[1], dtype=M.flat.dtype, device=M.flat.device)
+        out = task.product([t.detach() for t in theta], zeros)
     if out.requires_grad:
         raise ValueError(
-            f"{M.A.name_and_type} computes with a tensor that wants a gradient and that is none of its parameters "
-            "or buffers: the gradient would be lost. Register the tensor (self._register in a LinearOperator)."
+            f"{M.A.name_and_type} computes with a tensor that requires a gradient and is none of its parameters or "
+            "buffers: the gradient would be lost. Register the tensor (self._register in a LinearOperator)."
         )
