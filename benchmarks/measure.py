@@ -335,7 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")  # PyLops on complex values, torch on sparse matrices
     if options.reuse_memory:
-        from torchlops.utils.memory import reuse_memory
+        from torchlops.memory import reuse_memory
 
         reuse_memory()
     threads = 1 if options.quick else min(options.threads, os.cpu_count() or 1)

@@ -306,7 +306,7 @@ class Free(LinearOperator):
         super().__init__(dims, dims, out.dtype, name="Free")
         self.out, self.back = out, back
 
-    def _run(self, x: Tensor, adjoint: bool) -> Tensor:  # noqa: ARG002
+    def apply_nd(self, x: Tensor, adjoint: bool) -> Tensor:  # noqa: ARG002
         return self.back if adjoint else self.out
 
 

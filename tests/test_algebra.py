@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlops import Conj, Diagonal, FirstDerivative, Flip, Identity, LinearOperator, MatrixMult, Real, Roll
-from torchlops.algebra import (
+from torchlops.linearoperator import (
     AdjointOperator,
     IdentityOperator,
     PowerOperator,

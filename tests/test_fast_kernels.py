@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torch.func import grad, hessian, jacfwd, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchlops import LinearOperator, autograd, linearoperator, testing
+from torchlops import LinearOperator, autograd, testing
 
 
 class Difference(LinearOperator):
@@ -50,7 +50,6 @@ class Difference(LinearOperator):
 @pytest.fixture
 def A(monkeypatch: pytest.MonkeyPatch) -> Iterator[Difference]:
     monkeypatch.setattr(autograd, "FAST_FROM", 0)
-    monkeypatch.setattr(linearoperator, "FAST_FROM", 0)
     return Difference(torch.linspace(1, 2, 6, dtype=torch.float64))
 
 

@@ -1,6 +1,14 @@
 """Linear operators for inverse problems that PyTorch differentiates exactly."""
 
-from torchlops import basicoperators, linalg, optimization, signalprocessing, testing, utils
+from torchlops import (
+    _methods,  # noqa: F401  (last: it gives operators the methods that need solvers)
+    basicoperators,
+    linalg,
+    optimization,
+    signalprocessing,
+    testing,
+    utils,
+)
 from torchlops.basicoperators import *  # noqa: F403
 from torchlops.basicoperators import __all__ as _basicoperators
 from torchlops.linearoperator import LinearOperator

@@ -1,9 +1,9 @@
-"""NumPy and DLPack arrays in, the same kind of arrays out; names of dtypes in both worlds."""
+"""NumPy and DLPack arrays in, the same kind of arrays out; dtypes and their names in both worlds."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -59,6 +59,21 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
 def complex_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the complex dtype that holds every value of ``dtype``."""
     return dtype if dtype.is_complex else _COMPLEX_OF.get(dtype, torch.complex64)
+
+
+def promote(dtypes: Sequence[torch.dtype]) -> torch.dtype:
+    """Return the dtype that holds the values of all ``dtypes``; float64 where there is none."""
+    if not dtypes:
+        return torch.float64
+    result = dtypes[0]
+    for dtype in dtypes[1:]:
+        result = torch.promote_types(result, dtype)
+    return result
+
+
+def conjugate(x: Tensor) -> Tensor:
+    """Return ``conj(x)`` in memory of its own, without the lazy conjugate bit."""
+    return torch.complex(x.real, -x.imag) if x.is_complex() else x
 
 
 def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:

@@ -10,22 +10,32 @@ kernel runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from torchlops._private import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
-
-if TYPE_CHECKING:
-    from torchlops.linearoperator import LinearOperator
+from torchlops.torch_internals import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 
 FAST_FROM = 32_768
 """Operations from which a fast kernel is worth its Function (about 13 µs forward and 30 µs backward)."""
 
 
-def run_fast(operator: LinearOperator, x: Tensor, adjoint: bool) -> Tensor | None:
+class HasFastKernels(Protocol):
+    """What is asked of an operator here."""
+
+    @property
+    def name_and_type(self) -> str: ...
+    def apply_nd(self, x: Tensor, adjoint: bool = False) -> Tensor: ...
+    def _fast_forward(self, x: Tensor, /) -> Tensor: ...
+    def _fast_adjoint(self, y: Tensor, /) -> Tensor: ...
+    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool: ...
+    def _own_tensors(self) -> tuple[Tensor, ...]: ...
+
+
+def run_fast(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor | None:
     """Run a fast kernel of ``operator`` on ``x``, or return None where that might not be safe.
 
     Fast kernels are written for, and measured on, the CPU: other devices take the differentiable ones.
@@ -50,7 +60,7 @@ def run_fast(operator: LinearOperator, x: Tensor, adjoint: bool) -> Tensor | Non
     return plain
 
 
-def _kernel(operator: LinearOperator, adjoint: bool) -> Any:
+def _kernel(operator: HasFastKernels, adjoint: bool) -> Callable[[Tensor], Tensor]:
     return operator._fast_adjoint if adjoint else operator._fast_forward
 
 
@@ -63,7 +73,7 @@ class _FastKernel(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, operator: Any, adjoint: bool, tensors: tuple[Tensor, ...]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, operator: HasFastKernels, adjoint: bool, tensors: tuple[Tensor, ...]) -> Tensor:
         ctx.operator, ctx.adjoint, ctx.tensors, ctx.is_real = operator, adjoint, tensors, not x.is_complex()
         ctx.save_for_backward(*tensors)
         result: Tensor = _kernel(operator, adjoint)(x)
@@ -78,5 +88,5 @@ class _FastKernel(torch.autograd.Function):
                 f"a tensor of {ctx.operator.name_and_type} was replaced between the forward pass and backward: "
                 "the gradient would be that of another operator. Call backward first, then replace it."
             )
-        result = ctx.operator._run(grad, not ctx.adjoint)
+        result = ctx.operator.apply_nd(grad, not ctx.adjoint)
         return (result.real if ctx.is_real and result.is_complex() else result), None, None, None

@@ -6,7 +6,7 @@ or exported program never looks an operator up), its batching rule moves the map
 the foreign operator takes any number of batch axes, and its autograd rule is that of a linear map: the
 backward is the adjoint, the forward derivative is the operator itself. A plain ``autograd.Function`` around
 NumPy would bake its results as constants into traced programs; ``torch.library.custom_op`` would lose
-forward-mode tangents. Where torch has lost the private names that this takes (``_private.py``), a public
+forward-mode tangents. Where torch has lost the private names that this takes (``torch_internals.py``), a public
 Function stands in that raises where it would be wrong.
 """
 
@@ -21,40 +21,38 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from torchlops import _private
-from torchlops._private import HAS_SINGLE_LEVEL
+from torchlops import torch_internals
+from torchlops.torch_internals import HAS_SINGLE_LEVEL
 
 
 class Foreign(Protocol):
     """What the dispatcher calls: an opaque linear map on plain tensors ``(batch, *dims)``, any dtype."""
 
-    name_and_type: str
-
-    def _evaluate(self, x: Tensor, adjoint: bool) -> Tensor: ...
+    def evaluate(self, x: Tensor, adjoint: bool) -> Tensor: ...
 
 
-_foreign: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
-_locks: weakref.WeakKeyDictionary[Any, threading.RLock] = weakref.WeakKeyDictionary()
+_foreign: weakref.WeakValueDictionary[str, Foreign] = weakref.WeakValueDictionary()
+_locks: weakref.WeakKeyDictionary[Foreign, threading.RLock] = weakref.WeakKeyDictionary()
 
 
-def register(operator: Any, key: str | None = None) -> str:
-    """Enter ``operator`` under ``key`` (by default a new one), for as long as it lives, and return the key."""
+def register(function: Foreign, key: str | None = None) -> str:
+    """Enter ``function`` under ``key`` (by default a new one), for as long as it lives, and return the key."""
     key = uuid.uuid4().hex if key is None else key
-    _foreign[key] = operator
-    _locks[operator] = threading.RLock()
+    _foreign[key] = function
+    _locks[function] = threading.RLock()
     return key
 
 
 def _after_fork() -> None:
-    for operator in list(_locks):  # a thread of the parent may have held one
-        _locks[operator] = threading.RLock()
+    for function in list(_locks):  # a thread of the parent may have held one
+        _locks[function] = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _lookup(key: str) -> Any:
+def _lookup(key: str) -> Foreign:
     try:
         return _foreign[key]
     except KeyError:
@@ -67,12 +65,12 @@ def _lookup(key: str) -> Any:
 def _evaluate(
     x: Tensor, key: str, adjoint: bool, ndim: int, dims_out: list[int], dims_in: list[int], dtype: torch.dtype
 ) -> Tensor:
-    operator = _lookup(key)
+    function = _lookup(key)
     batch = x.shape[: x.ndim - ndim]
     if x.numel() == 0:
         return x.new_empty((*batch, *dims_out), dtype=dtype)
-    with _locks[operator], torch.no_grad():
-        out: Tensor = operator._evaluate(x.reshape((batch.numel(), *dims_in)), adjoint)
+    with _locks[function], torch.no_grad():
+        out = function.evaluate(x.reshape((batch.numel(), *dims_in)), adjoint)
     return out.reshape((*batch, *dims_out)).to(device=x.device, dtype=dtype)
 
 
@@ -95,7 +93,7 @@ _library.define(
 )
 _apply_op: Any = torch.ops.torchlops.apply.default
 _library.impl(
-    "apply", _private.disable_dynamo(_evaluate) if HAS_SINGLE_LEVEL else _evaluate, "CompositeExplicitAutograd"
+    "apply", torch_internals.disable_dynamo(_evaluate) if HAS_SINGLE_LEVEL else _evaluate, "CompositeExplicitAutograd"
 )
 torch.library.register_fake("torchlops::apply", _shape_rule, lib=_library)
 torch.library.register_vmap("torchlops::apply", _batching_rule, lib=_library)
@@ -110,19 +108,19 @@ def _transposed(ctx: Any, grad: Tensor) -> Tensor:
 
 if HAS_SINGLE_LEVEL:
 
-    class _Linear(_private._SingleLevelFunction):
+    class _Linear(torch_internals._SingleLevelFunction):
         """The derivative rule of a linear map, at one level of autograd; the outer levels dispatch again."""
 
         @staticmethod
         def forward(ctx: Any, x: Tensor, arguments: tuple[Any, ...], keyset: Any) -> Tensor:
             ctx.arguments, ctx.x_dtype = arguments, x.dtype
-            ctx.operator = _foreign.get(arguments[0])  # alive until backward, even where nobody else holds it
+            ctx.function = _foreign.get(arguments[0])  # alive until backward, even where nobody else holds it
             with (
                 torch.enable_grad(),
-                _private._set_fwd_grad_enabled(True),
-                _private._AutoDispatchBelowAutograd(),
+                torch_internals._set_fwd_grad_enabled(True),
+                torch_internals._AutoDispatchBelowAutograd(),
             ):
-                out: Tensor = _apply_op.redispatch(keyset & _private._after_autograd_keyset, x, *arguments)
+                out: Tensor = _apply_op.redispatch(keyset & torch_internals._after_autograd_keyset, x, *arguments)
             return out
 
         @staticmethod
@@ -134,7 +132,7 @@ if HAS_SINGLE_LEVEL:
             return _apply_op(tangent, *ctx.arguments)
 
     def _autograd(keyset: Any, x: Tensor, *arguments: Any) -> Any:
-        with _private.enable_single_level_autograd_function():
+        with torch_internals.enable_single_level_autograd_function():
             return _Linear.apply(x, arguments, keyset)  # type: ignore[attr-defined]
 
     _library.impl("apply", _autograd, "Autograd", with_keyset=True)
@@ -150,7 +148,7 @@ class _PublicLinear(torch.autograd.Function):  # pragma: no cover - only where t
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
         ctx.x_dtype, ctx.arguments = inputs[0].dtype, inputs[1]
-        ctx.operator = _foreign.get(inputs[1][0])
+        ctx.function = _foreign.get(inputs[1][0])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:

@@ -1,35 +1,28 @@
-"""The contract: what an operator has to say, and everything that follows from it."""
+"""The algebra of operators, and the operators made of operators: lazy, flat, and sharing the tensors of their parts.
+
+A composition keeps its parts in ``operators`` (a part may stand there twice, or as a view such as ``A.H``)
+and registers, once each, the modules that hold their tensors. So ``A.H @ A`` has the parameters of ``A``
+once, in ``parameters()`` as in ``state_dict()``.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Number
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import (
-    HALF_PRECISIONS,
-    DType,
-    as_tensor,
-    complex_dtype,
-    from_array,
-    numpy_dtype,
-    real_dtype,
-    to_numpy,
-    torch_dtype,
-)
-from torchlops.autograd import FAST_FROM, run_fast
-from torchlops.shapes import Dims, accept_pylops_options, as_dims
+from torchlops.arrays import DType, as_tensor, conjugate, promote
+from torchlops.contract import Contract
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+_Composite = TypeVar("_Composite", bound="CompositeOperator")
 
 
-class LinearOperator(nn.Module):
+class LinearOperator(Contract):
     r"""A linear operator :math:`y = A x`, with its adjoint, as a PyTorch module.
 
     Subclasses write ``_forward`` (:math:`A x`) and, unless it is to be derived from ``_forward`` by automatic
@@ -55,8 +48,8 @@ class LinearOperator(nn.Module):
         explicit: See :func:`~torchlops.shapes.accept_pylops_options`.
         forceflat: See there.
 
-    A subclass written for PyLops, with ``_matvec`` and ``_rmatvec`` on flat NumPy vectors, works as it stands: as
-    a foreign operator (see ``foreign.py``).
+    A subclass written for PyLops, with ``_matvec`` and ``_rmatvec`` on flat NumPy vectors, works as it stands, as
+    a foreign function (see ``foreignfunction.py``).
 
     Raises:
         ValueError: when neither ``dims`` nor ``shape`` is given, or sizes are not positive.
@@ -71,395 +64,20 @@ class LinearOperator(nn.Module):
     """
 
     __array_ufunc__ = None  # so that NumPy leaves `array @ A` and `number * A` to us
-    _has_fast_kernels = False
-    _work = 1  # about how many operations the operator does for a sample of its input
-
-    def __init__(
-        self,
-        dims: Dims | None = None,
-        dimsd: Dims | None = None,
-        dtype: DType | None = None,
-        clinear: bool = True,
-        real_model: bool = False,
-        name: str | None = None,
-        shape: tuple[int, int] | None = None,
-        explicit: bool | None = None,
-        forceflat: bool | None = None,
-    ) -> None:
-        accept_pylops_options(explicit=explicit, forceflat=forceflat)
-        super().__init__()
-        if dims is None:
-            if shape is None:
-                raise ValueError(f"{type(self).__name__} needs dims (the shape of one model) or shape (rows, columns)")
-            dims, dimsd = shape[1], shape[0] if dimsd is None else dimsd
-        self.dims: tuple[int, ...] = as_dims(dims)
-        self.dimsd: tuple[int, ...] = self.dims if dimsd is None else as_dims(dimsd, "dimsd")
-        self.clinear = clinear
-        self.real_model = real_model
-        self.name = name
-        self._declared_dtype = None if dtype is None else torch_dtype(dtype)
-        self._tensor_names: tuple[str, ...] = ()
-        if hasattr(type(self), "_matvec"):
-            from torchlops.foreign import FlatMethods, ForeignOperator  # it imports this module
-
-            self._foreign = ForeignOperator(
-                FlatMethods(self), self.dims, self.dimsd, dtype or "float64", clinear, real_model, name
-            )
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._has_fast_kernels = cls._fast_forward is not LinearOperator._fast_forward
-
-    # -- what a subclass writes ------------------------------------------------------------------------------
-
-    def _forward(self, x: Tensor, /) -> Tensor:
-        """Return ``A x`` for ``x`` of shape ``(*batch, *dims)``."""
-        if hasattr(type(self), "_matvec"):
-            return self._foreign._run(x, False)
-        raise NotImplementedError(f"{type(self).__name__} must define _forward(self, x)")
-
-    def _adjoint(self, y: Tensor, /) -> Tensor:
-        """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
-        if hasattr(type(self), "_matvec"):
-            return self._foreign._run(y, True)
-        dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors())])
-        if self._torch_dtype().is_complex:
-            dtype = complex_dtype(dtype)
-        if self.real_model:
-            dtype = real_dtype(dtype)
-        model = y.new_zeros((*y.shape[: y.ndim - len(self.dimsd)], *self.dims), dtype=dtype)
-        pulled = torch.func.vjp(self._forward, model)
-        data, pullback = pulled[0], pulled[1]
-        cotangent = y if data.is_complex() or not y.is_complex() else y.real
-        result: Tensor = pullback(cotangent.to(data.dtype))[0]
-        return result
-
-    def _fast_forward(self, x: Tensor, /) -> Tensor:
-        """Return ``A x`` by a kernel that autograd need not follow; see ``autograd.py``."""
-        raise NotImplementedError
-
-    def _fast_adjoint(self, y: Tensor, /) -> Tensor:
-        """Return ``A^H y`` by a kernel that autograd need not follow."""
-        raise NotImplementedError
-
-    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        """Whether the fast kernel is the faster one for this ``x``."""
-        return True
-
-    def _inverse(self, y: Tensor, /) -> Tensor:
-        """Return the exact solution of ``A x = y``, where the operator knows one."""
-        raise NotImplementedError
-
-    def _register(self, name: str, value: Any, dtype: DType | None = None) -> Tensor:
-        """Make ``value`` a tensor of this operator: a parameter stays one, anything else becomes a buffer."""
-        tensor = as_tensor(value, f"{type(self).__name__}: {name}", dtype)
-        if isinstance(tensor, nn.Parameter):
-            self.register_parameter(name, tensor)
-        else:
-            self.register_buffer(name, tensor)
-        self._tensor_names += (name,)
-        return tensor
-
-    # -- applying --------------------------------------------------------------------------------------------
-
-    def forward(self, x: Any) -> Any:
-        """Return ``A x`` for ``(*batch, *dims)`` or flattened ``(*batch, prod(dims))`` arrays."""
-        if isinstance(x, Tensor):
-            return self._apply_to(x, False)
-        return self._through_arrays(x, lambda tensor: self._apply_to(tensor, False))
-
-    def adjoint(self, y: Any = None) -> Any:
-        """Return the operator ``A^H``, or, given data ``y``, the model ``A^H y``."""
-        if y is None:
-            return self.H
-        if isinstance(y, Tensor):
-            return self._apply_to(y, True)
-        return self._through_arrays(y, lambda tensor: self._apply_to(tensor, True))
-
-    def _apply_to(self, x: Tensor, adjoint: bool) -> Tensor:
-        dims = self.dimsd if adjoint else self.dims
-        if x.shape[-len(dims) :] == dims:
-            return self._run(x, adjoint)
-        size = math.prod(dims)
-        if x.ndim == 0 or x.shape[-1] != size:
-            raise self._wrong_shape(x, adjoint)
-        batch = x.shape[:-1]
-        out = self._run(x.reshape((*batch, *dims)), adjoint)
-        return out.reshape((*batch, math.prod(self.dims if adjoint else self.dimsd)))
-
-    def _run(self, x: Tensor, adjoint: bool) -> Tensor:
-        """Apply the operator to a tensor of the right shape by the kernel that is safe and fast."""
-        if not (x.is_floating_point() or x.is_complex()):
-            raise TypeError(
-                f"{self.name_and_type} takes floating-point or complex tensors, got {x.dtype}: "
-                "cast it first, for example by x.to(torch.float64)"
-            )
-        if self.real_model and not adjoint and x.is_complex():
-            raise TypeError(
-                f"{self.name_and_type} takes real models, got {x.dtype}: its imaginary part would be lost. "
-                "Give it x.real, or build the operator for complex models."
-            )
-        if self._has_fast_kernels and not torch.compiler.is_compiling() and x.numel() * self._work >= FAST_FROM:
-            result = run_fast(self, x, adjoint)
-            if result is not None:
-                return result
-        if x.dtype in HALF_PRECISIONS:
-            return self._run_half(x, adjoint)
-        return self._adjoint(x) if adjoint else self._forward(x)
-
-    def _run_half(self, x: Tensor, adjoint: bool) -> Tensor:
-        try:
-            return self._adjoint(x) if adjoint else self._forward(x)
-        except RuntimeError as error:
-            if self.name_and_type in str(error):
-                raise
-            raise TypeError(
-                f"{self.name_and_type} does not work on {x.dtype} on this device, since torch lacks a kernel: "
-                f"cast its input, for example by x.float(). torch says: {error}"
-            ) from error
-
-    def _through_arrays(self, x: Any, apply: Callable[[Tensor], Tensor]) -> Any:
-        tensor, back = from_array(x, self.name_and_type)
-        with torch.no_grad():
-            return back(apply(tensor))
-
-    def _wrong_shape(self, x: Any, adjoint: bool) -> ValueError:
-        dims = self.dimsd if adjoint else self.dims
-        name = f"{self.name_and_type}.H" if adjoint else self.name_and_type
-        nd = ", ".join(map(str, dims))
-        flat = "" if len(dims) == 1 else f" or flattened (*batch, {math.prod(dims)})"
-        return ValueError(
-            f"{name} takes (*batch, {nd}){flat}, got {tuple(x.shape)}. "
-            "Batch axes come first; the matrix product A @ x takes columns last."
-        )
-
-    # -- the matrix reading ----------------------------------------------------------------------------------
-
-    def dot(self, x: Any) -> Any:
-        """Return ``A @ x``: the product with an operator, a number, a vector, a model, or columns of them."""
-        if isinstance(x, LinearOperator) or _is_scalar(x):
-            return self * x
-        return self._matrix_product(x, False)
-
-    def _matrix_product(self, x: Any, adjoint: bool) -> Any:
-        if not isinstance(x, Tensor):
-            return self._through_arrays(x, lambda tensor: self._matrix_product(tensor, adjoint))
-        dims = self.dimsd if adjoint else self.dims
-        size = math.prod(dims)
-        shape = tuple(x.shape)
-        if shape in (dims, (size,)):
-            return self._apply_to(x, adjoint)
-        if shape[:-1] == dims:
-            return self._run(x.movedim(-1, 0), adjoint).movedim(0, -1).contiguous()
-        if x.ndim == 2 and shape[0] == size:
-            out = self._apply_to(x.mT, adjoint)
-            return out.reshape(x.shape[1], math.prod(self.dims if adjoint else self.dimsd)).mT.contiguous()
-        one = f"({size},)" if len(dims) == 1 else f"({size},) or {dims}"
-        several = f"({size}, K)" if len(dims) == 1 else f"({size}, K) or ({', '.join(map(str, dims))}, K)"
-        raise ValueError(
-            f"{self.name_and_type}{'.H' if adjoint else ''} @ x takes x of shape {one}, or columns of them, "
-            f"{several}; got {shape}. A batch in leading axes is for A(x)."
-        )
-
-    def matvec(self, x: Any) -> Any:
-        """Return ``A x`` for a vector ``(N,)`` or a column ``(N, 1)``."""
-        return self._vector_product(x, False)
-
-    def rmatvec(self, y: Any) -> Any:
-        """Return ``A^H y`` for a vector ``(M,)`` or a column ``(M, 1)``."""
-        return self._vector_product(y, True)
-
-    def matmat(self, x: Any) -> Any:
-        """Return ``A X`` for a matrix ``(N, K)``."""
-        return self._columns_product(x, False)
-
-    def rmatmat(self, y: Any) -> Any:
-        """Return ``A^H Y`` for a matrix ``(M, K)``."""
-        return self._columns_product(y, True)
-
-    def _vector_product(self, x: Any, adjoint: bool) -> Any:
-        size = self.shape[0 if adjoint else 1]
-        if tuple(x.shape) not in ((size,), (size, 1)):
-            raise ValueError(
-                f"{'rmatvec' if adjoint else 'matvec'} of {self.name_and_type} takes ({size},) or ({size}, 1), "
-                f"got {tuple(x.shape)}"
-            )
-        out = (self.adjoint if adjoint else self)(x.reshape(size)).reshape(self.shape[1 if adjoint else 0])
-        return out if x.ndim == 1 else out[:, None]
-
-    def _columns_product(self, x: Any, adjoint: bool) -> Any:
-        size = self.shape[0 if adjoint else 1]
-        if x.ndim != 2 or x.shape[0] != size:
-            raise ValueError(
-                f"{'rmatmat' if adjoint else 'matmat'} of {self.name_and_type} takes ({size}, K), got {tuple(x.shape)}"
-            )
-        if not isinstance(x, Tensor):
-            return self._through_arrays(x, lambda tensor: self._columns_product(tensor, adjoint))
-        dims, out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
-        columns = self._run(x.mT.reshape(x.shape[1], *dims), adjoint)
-        return columns.reshape(x.shape[1], math.prod(out)).mT.contiguous()
-
-    def todense(self, backend: str = "numpy") -> Any:
-        """Return the matrix of the operator: a NumPy array, or with ``backend="torch"`` a tensor with its graph."""
-        if backend not in ("numpy", "torch"):
-            raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
-        device = self._device()
-        dtype = self._torch_dtype()
-        rows, columns = self.shape
-        if rows < columns and self.clinear:
-            units = torch.eye(rows, dtype=dtype, device=device)
-            matrix = self._run(units.reshape(rows, *self.dimsd), True).reshape(rows, columns).conj()
-        else:
-            dtype = real_dtype(dtype) if self.real_model else dtype
-            units = torch.eye(columns, dtype=dtype, device=device)
-            matrix = self._run(units.reshape(columns, *self.dims), False).reshape(columns, rows).mT
-        matrix = matrix.resolve_conj().contiguous()
-        return matrix if backend == "torch" else to_numpy(matrix)
-
-    def tosparse(self) -> csr_matrix:
-        """Return the matrix of the operator as a SciPy CSR matrix."""
-        from scipy.sparse import csr_matrix
-
-        return csr_matrix(self.todense())
-
-    # -- the spectrum ----------------------------------------------------------------------------------------
-
-    def eigs(
-        self,
-        neigs: int | None = None,
-        symmetric: bool = False,
-        niter: int | None = None,
-        uselobpcg: bool = False,
-        **kwargs_eig: Any,
-    ) -> Any:
-        """Return eigenvalues, largest (in modulus, where complex) first; singular values of a rectangular operator.
-
-        Args:
-            neigs: How many; all by default.
-            symmetric: Whether the operator is Hermitian; its eigenvalues are then real.
-            niter: Most iterations (of Lanczos, restarts) where the operator is large.
-            uselobpcg: Use LOBPCG, for Hermitian operators.
-            **kwargs_eig: Arguments of SciPy's ``eigs``, ``eigsh`` or ``lobpcg``, which then does it.
-
-        Raises:
-            TypeError: for an operator that is linear over the real numbers only.
-        """
-        return self._spectrum().eigs(self, neigs, symmetric, niter, uselobpcg, **kwargs_eig)
-
-    def svds(self, k: int = 6, which: str = "LM", niter: int | None = None) -> tuple[Any, Any, Any]:
-        """Return ``U, s, Vh`` of the ``k`` largest (``which="LM"``) or smallest (``"SM"``) singular values."""
-        result: tuple[Any, Any, Any] = self._spectrum().svds(self, k, which, niter)
-        return result
-
-    def cond(self) -> float:
-        """Return the condition number: the ratio of the largest to the smallest singular value.
-
-        (PyLops gives a ratio of eigenvalues.) A singular operator has the condition number infinity.
-        """
-        return float(self._spectrum().cond(self))
-
-    def norm(self, kind: str | int = 2) -> float:
-        """Return the spectral norm (``kind=2``, the largest singular value) or the Frobenius norm (``"fro"``).
-
-        As a tensor with its derivative, the former is ``torchlops.optimization.eigs.operator_norm``.
-        """
-        return float(self._spectrum().norm(self, kind))
-
-    def trace(self, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any:
-        """Return the trace: exact while that is cheap, otherwise, or where asked for, by a stochastic estimator.
-
-        Args:
-            neval: Number of random vectors.
-            method: ``hutchinson``, ``hutch++`` or ``na-hutch++``; see ``torchlops.utils.estimators``. (PyLops
-                estimates by default.)
-            **kwargs: Further arguments of the estimator.
-        """
-        return self._spectrum().trace(self, neval, method, **kwargs)
-
-    def logdet(self, nprobes: int | None = None, niter: int = 30, generator: torch.Generator | None = None) -> float:
-        """Return the log-determinant of a Hermitian positive definite operator: exact while that is cheap.
-
-        Otherwise, or with ``nprobes``, it is an estimate: ``torchlops.optimization.eigs.logdet`` gives its standard
-        error too, and derivatives.
-
-        Args:
-            nprobes: Number of random vectors.
-            niter: Lanczos steps for each.
-            generator: Source of the random vectors.
-        """
-        return float(self._spectrum().logdet(self, nprobes, niter, generator))
-
-    @staticmethod
-    def _spectrum() -> Any:
-        from torchlops import spectrum  # it imports this module
-
-        return spectrum
-
-    def div(self, y: Any, niter: int = 100, densesolver: str | None = None) -> Any:  # noqa: ARG002
-        """Return the solution of ``A x = y``: exact where the operator knows its inverse, else by least squares.
-
-        Args:
-            y: Data, ``(*batch, *dimsd)`` or flattened.
-            niter: Most iterations of LSQR, which solves where the operator does not.
-            densesolver: Accepted and ignored.
-        """
-        if type(self)._inverse is not LinearOperator._inverse:
-            try:
-                return self._divide_exactly(y)
-            except NotImplementedError:  # not for this one, a rectangular matrix for example
-                pass
-        from torchlops.optimization import lsqr  # it imports this module
-
-        return lsqr(self, y, niter=niter, calc_var=False).x
-
-    def _divide_exactly(self, y: Any) -> Any:
-        if not isinstance(y, Tensor):
-            return self._through_arrays(y, self._divide_exactly)
-        nd = y.shape[-len(self.dimsd) :] == self.dimsd
-        if not nd and (y.ndim == 0 or y.shape[-1] != self.shape[0]):
-            raise self._wrong_shape(y, True)
-        batch = y.shape[: -len(self.dimsd)] if nd else y.shape[:-1]
-        x = self._inverse(y.reshape((*batch, *self.dimsd)))
-        return x if nd else x.reshape((*batch, self.shape[1]))
-
-    def inverse(self, solver: Any = "gmres", **options: Any) -> Any:
-        """Return the inverse of a square operator as an operator, which solves when it is applied.
-
-        It composes, transposes and differentiates like any other, to the tolerance of the solver. Given data ``y``
-        in the place of a solver's name, as the transforms of PyLops take them, it is ``A / y``.
-
-        Args:
-            solver: ``"cg"``, ``"minres"``, ``"gmres"`` or ``"bicgstab"``, or a least-squares solver; or data.
-            **options: Arguments of that function of ``torchlops.optimization``.
-        """
-        if not isinstance(solver, str):
-            return self.div(solver, **options)
-        from torchlops.optimization.inverse import InverseOperator  # it imports this module
-
-        return InverseOperator(self, solver, **options)
-
-    def pinv(self, solver: str = "lsmr", **options: Any) -> LinearOperator:
-        """Return the pseudo-inverse (with ``damp``: the regularised one) as an operator that solves when applied.
-
-        Args:
-            solver: ``"cgls"``, ``"lsqr"`` or ``"lsmr"``.
-            **options: Arguments of that function of ``torchlops.optimization``.
-        """
-        from torchlops.optimization.inverse import InverseOperator  # it imports this module
-
-        return InverseOperator(self, solver, **options)
-
-    # -- algebra ---------------------------------------------------------------------------------------------
 
     @property
     def H(self) -> LinearOperator:
         """The adjoint, a view that shares this operator's tensors."""
-        return algebra.AdjointOperator(self)
+        return AdjointOperator(self)
 
     @property
     def T(self) -> LinearOperator:
         """The transpose ``conj(A^H conj(y))``, a view that shares this operator's tensors."""
-        return algebra.TransposedOperator(self)
+        return TransposedOperator(self)
+
+    def adjoint(self, y: Any = None) -> Any:
+        """Return the operator ``A^H``, or, given data ``y``, the model ``A^H y``."""
+        return self.H if y is None else super().adjoint(y)
 
     def transpose(self) -> LinearOperator:
         """Return the transpose ``A.T``."""
@@ -467,7 +85,7 @@ class LinearOperator(nn.Module):
 
     def conj(self) -> LinearOperator:
         """Return the conjugate operator, which gives the conjugate of ``A`` on the conjugate of ``x``."""
-        return algebra.ConjugatedOperator(self)
+        return ConjugatedOperator(self)
 
     def toreal(self, forw: bool = True, adj: bool = True) -> LinearOperator:
         """Return ``Re A Re``: the real part of the data (``forw``) of the real part of the model (``adj``).
@@ -475,24 +93,29 @@ class LinearOperator(nn.Module):
         PyLops takes the real part of what the forward (``forw``) and the adjoint (``adj``) give. On real
         vectors that is the same; this one is also a pair of adjoints on complex ones.
         """
-        return algebra.PartOperator(self, "real", forw, adj)
+        return PartOperator(self, "real", forw, adj)
 
     def toimag(self, forw: bool = True, adj: bool = True) -> LinearOperator:
         """Return ``Im A Re``: the imaginary part of the data (``forw``) of the real part of the model (``adj``).
 
         The adjoint is the exact one; the imaginary part of ``A^H y``, which PyLops gives, has its sign wrong.
         """
-        return algebra.PartOperator(self, "imag", forw, adj)
+        return PartOperator(self, "imag", forw, adj)
 
     def apply_columns(self, cols: Sequence[int]) -> LinearOperator:
         """Return the operator made of the columns ``cols`` of this one."""
-        return algebra.ColumnsOperator(self, cols)
+        return ColumnsOperator(self, cols)
+
+    def dot(self, x: Any) -> Any:
+        """Return ``A @ x``: the product with an operator, a number, a vector, a model, or columns of them."""
+        return self * x
 
     def __matmul__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
-            return algebra.product(self, x)
+            return product(self, x)
         if _is_scalar(x):
             raise TypeError(f"{self.name_and_type} @ number: write number * A")
+        self._refuse_foreign_operator(x, "@")
         return self._matrix_product(x, False)
 
     def __rmatmul__(self, x: Any) -> Any:
@@ -500,135 +123,637 @@ class LinearOperator(nn.Module):
 
     def __mul__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
-            return algebra.product(self, x)
+            return product(self, x)
         if _is_scalar(x):
-            return algebra.scaled(x, self)
+            return scaled(x, self)
+        self._refuse_foreign_operator(x, "*")
         return self._matrix_product(x, False)
 
     def __rmul__(self, x: Any) -> Any:
-        return algebra.scaled(x, self) if _is_scalar(x) else NotImplemented
+        return scaled(x, self) if _is_scalar(x) else NotImplemented
 
     def __truediv__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
             return NotImplemented
-        return algebra.scaled(1 / x, self) if _is_scalar(x) else self.div(x)
+        return scaled(1 / x, self) if _is_scalar(x) else self.div(x)
 
     def __neg__(self) -> LinearOperator:
-        return algebra.scaled(-1, self)
+        return scaled(-1, self)
 
     def __add__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
-            return algebra.added(self, x)
-        return self if isinstance(x, int) and x == 0 else NotImplemented
+            return added(self, x)
+        if isinstance(x, int) and x == 0:
+            return self
+        self._refuse_foreign_operator(x, "+")
+        self._refuse_array(x, "+")
+        return NotImplemented
 
     __radd__ = __add__  # so that sum([A, B]) works, which starts from 0
 
     def __sub__(self, x: Any) -> Any:
-        return algebra.added(self, -x) if isinstance(x, LinearOperator) else NotImplemented
+        if isinstance(x, LinearOperator):
+            return added(self, -x)
+        self._refuse_foreign_operator(x, "-")
+        self._refuse_array(x, "-")
+        return NotImplemented
+
+    def __rsub__(self, x: Any) -> Any:
+        return -self + x
+
+    def _refuse_foreign_operator(self, x: Any, sign: str) -> None:
+        if hasattr(x, "matvec") or hasattr(x, "tocsr"):
+            raise TypeError(
+                f"{self.name_and_type} {sign} {type(x).__name__}: make the latter an operator first, by "
+                "torchlops.aslinearoperator"
+            )
+
+    def _refuse_array(self, x: Any, sign: str) -> None:
+        if hasattr(x, "shape"):
+            raise TypeError(
+                f"{self.name_and_type} {sign} {type(x).__name__}: an operator and an array have no sum. Make a matrix "
+                "an operator first, by torchlops.MatrixMult or torchlops.aslinearoperator."
+            )
 
     def __pow__(self, n: int) -> LinearOperator:
-        return algebra.power(self, n)
+        return power(self, n)
 
     def _is_identity(self) -> bool:
+        return False
+
+    def _is_zero(self) -> bool:
         return False
 
     def _leaves(self) -> tuple[nn.Module, ...]:
         """Return the modules that hold the tensors of this operator, in a composition each once."""
         return (self,)
 
-    # -- what there is to know -------------------------------------------------------------------------------
+    if TYPE_CHECKING:  # methods that solve or decompose, which ``_methods.py`` adds from above
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns: ``(prod(dimsd), prod(dims))``."""
-        return math.prod(self.dimsd), math.prod(self.dims)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The NumPy dtype that labels the operator (what SciPy and PyLops code ask for)."""
-        return numpy_dtype(self._torch_dtype())
-
-    def _torch_dtype(self) -> torch.dtype:
-        dtypes = [] if self._declared_dtype is None else [self._declared_dtype]
-        dtypes += [t.dtype for t in self._own_tensors() if t.is_floating_point() or t.is_complex()]
-        return promote(dtypes)
-
-    def _own_tensors(self) -> tuple[Tensor, ...]:
-        return tuple(getattr(self, name) for name in self._tensor_names)
-
-    def _all_tensors(self) -> tuple[Tensor, ...]:
-        return (*self.parameters(), *self.buffers())
-
-    def _device(self) -> torch.device | None:
-        """Return where the tensors of this operator are; None, which is the default device, where it has none."""
-        tensors = self._all_tensors()
-        return tensors[0].device if tensors else None
-
-    def _given_tensors(self) -> list[Tensor]:
-        """Return the floating and complex tensors that this operator and its parts were built from.
-
-        They take part in the dtype of the result, which constants made from arrays and numbers do not.
-        """
-        given: list[Tensor] = []
-        for module in self.modules():
-            if isinstance(module, LinearOperator):
-                given += module._own_tensors()
-            else:
-                given += [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        return [tensor for tensor in given if tensor.is_floating_point() or tensor.is_complex()]
-
-    @property
-    def name_and_type(self) -> str:
-        """How errors call this operator."""
-        return type(self).__name__ if self.name is None else f"{type(self).__name__} '{self.name}'"
-
-    def expression(self) -> str:
-        """Return the composition as it would be written."""
-        return f"{type(self).__name__}({self.extra_repr()})"
-
-    def __repr__(self) -> str:
-        rows, columns = self.shape
-        return f"<{rows}x{columns} {self.expression()}: {self.dims} -> {self.dimsd}, {self.dtype}>"
-
-    # -- the module ------------------------------------------------------------------------------------------
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LinearOperator:
-        """Move or cast the tensors, keeping complex ones complex and integers integer (``nn.Module`` does not)."""
-
-        def keep_field(tensor: Tensor) -> Tensor:
-            if tensor.is_complex():
-                parts = fn(torch.view_as_real(tensor))
-                if parts.dtype == torch.bfloat16:
-                    raise TypeError(
-                        f"{self.name_and_type} has complex tensors, and there is no complex type of bfloat16: "
-                        "cast it to float16, float32 or float64"
-                    )
-                return fn(tensor) if parts.is_complex() else torch.view_as_complex(parts)
-            moved = fn(tensor)
-            if not tensor.is_floating_point() and moved.dtype != tensor.dtype:
-                return tensor.to(moved.device)
-            return moved
-
-        super()._apply(keep_field, recurse)  # type: ignore[no-untyped-call]
-        if self._declared_dtype is not None:
-            is_complex = self._declared_dtype.is_complex
-            cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype))).dtype
-            self._declared_dtype = complex_dtype(cast) if is_complex else cast
-        return self
-
-
-def promote(dtypes: Sequence[torch.dtype]) -> torch.dtype:
-    """Return the dtype that holds the values of all ``dtypes``; float64 where there is none."""
-    if not dtypes:
-        return torch.float64
-    result = dtypes[0]
-    for dtype in dtypes[1:]:
-        result = torch.promote_types(result, dtype)
-    return result
+        def eigs(
+            self,
+            neigs: int | None = None,
+            symmetric: bool = False,
+            niter: int | None = None,
+            uselobpcg: bool = False,
+            **kwargs_eig: Any,
+        ) -> Any: ...
+        def cond(self) -> float: ...
+        def trace(self, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any: ...
+        def div(self, y: Any, niter: int | None = None, densesolver: str | None = None) -> Any: ...
+        def inverse(self, solver: str | None = None, **options: Any) -> Any: ...
+        def pinv(self, solver: str | None = None, **options: Any) -> LinearOperator: ...
 
 
 def _is_scalar(x: Any) -> bool:
     return isinstance(x, Number) or (hasattr(x, "shape") and tuple(x.shape) == () and not isinstance(x, LinearOperator))
 
 
-from torchlops import algebra  # noqa: E402  (operators made of operators are operators: each needs the other)
+class CompositeOperator(LinearOperator):
+    """An operator made of ``operators``.
+
+    Args:
+        operators: The parts, in the order in which they are written.
+        holders: Further modules whose tensors the composition owns.
+        **kwargs: What :class:`LinearOperator` takes.
+    """
+
+    def __init__(self, operators: Sequence[LinearOperator], holders: Sequence[nn.Module] = (), **kwargs: Any) -> None:
+        kwargs.setdefault("clinear", all(part.clinear for part in operators))
+        super().__init__(**kwargs)
+        self.operators = tuple(operators)
+        leaves = [*holders, *(leaf for part in operators for leaf in part._leaves())]
+        self.leaves = nn.ModuleList(dict.fromkeys(leaves))
+
+    def _leaves(self) -> tuple[nn.Module, ...]:
+        return tuple(self.leaves)
+
+    def _torch_dtype(self) -> torch.dtype:
+        declared = [] if self._declared_dtype is None else [self._declared_dtype]
+        return promote(declared + [part._torch_dtype() for part in self.operators])
+
+    def _apply(self: _Composite, fn: Any, recurse: bool = True) -> _Composite:
+        super()._apply(fn, recurse)
+        for view in _views(self):  # views hold no tensors, but their dtype labels follow
+            LinearOperator._apply(view, fn, recurse=False)
+        return self
+
+    def extra_repr(self) -> str:
+        return ", ".join(part.expression() for part in self.operators)
+
+
+def _views(composite: CompositeOperator) -> list[LinearOperator]:
+    inner = [part for part in composite.operators if isinstance(part, CompositeOperator)]
+    return inner + [view for part in inner for view in _views(part)]
+
+
+def apply_reshaped(part: LinearOperator, x: Tensor, dims: tuple[int, ...], adjoint: bool = False) -> Tensor:
+    """Apply ``part`` to ``x`` of trailing shape ``dims``, which may be another shape of the same size."""
+    own = part.dimsd if adjoint else part.dims
+    if own != dims:
+        x = x.reshape((*x.shape[: x.ndim - len(dims)], *own))
+    out: Tensor = part.apply_nd(x, True) if adjoint else part(x)
+    return out
+
+
+def reshaped(x: Tensor, dims: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
+    """Return ``x`` with its trailing shape ``dims`` turned into ``wanted``."""
+    return x if dims == wanted else x.reshape((*x.shape[: x.ndim - len(dims)], *wanted))
+
+
+class AdjointOperator(CompositeOperator):
+    """The adjoint of an operator, as a view of it."""
+
+    def __init__(self, part: LinearOperator) -> None:
+        super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.operators[0].apply_nd(x, True)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        part = self.operators[0]  # of a real model: A^H is real, so that the imaginary part of y meets nothing
+        return part.apply_nd(_real_part(y) if part.real_model else y, False)
+
+    @property
+    def name_and_type(self) -> str:
+        return f"{self.operators[0].name_and_type}.H"
+
+    @property
+    def H(self) -> LinearOperator:
+        return self.operators[0]
+
+    def expression(self) -> str:
+        return f"{_bracketed(self.operators[0])}.H"
+
+
+class TransposedOperator(CompositeOperator):
+    """The transpose ``conj(A^H conj(y))`` of an operator, as a view of it."""
+
+    def __init__(self, part: LinearOperator) -> None:
+        super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return conjugate(self.operators[0].apply_nd(conjugate(x), True))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        part = self.operators[0]
+        return conjugate(part.apply_nd(_real_part(y) if part.real_model else conjugate(y), False))
+
+    @property
+    def name_and_type(self) -> str:
+        return f"{self.operators[0].name_and_type}.T"
+
+    @property
+    def T(self) -> LinearOperator:
+        return self.operators[0]
+
+    def expression(self) -> str:
+        return f"{_bracketed(self.operators[0])}.T"
+
+
+class ConjugatedOperator(CompositeOperator):
+    """The operator ``conj(A conj(x))``, as a view of ``A``."""
+
+    def __init__(self, part: LinearOperator) -> None:
+        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=part.name, real_model=part.real_model)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return conjugate(self.operators[0](conjugate(x)))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return conjugate(self.operators[0].apply_nd(conjugate(y), True))
+
+    @property
+    def name_and_type(self) -> str:
+        return f"{self.operators[0].name_and_type}.conj()"
+
+    def conj(self) -> LinearOperator:
+        return self.operators[0]
+
+    def expression(self) -> str:
+        return f"{_bracketed(self.operators[0])}.conj()"
+
+
+class PartOperator(CompositeOperator):
+    """``P A Re``, with ``P`` the real or the imaginary part; see ``LinearOperator.toreal`` and ``toimag``."""
+
+    def __init__(self, part: LinearOperator, field: str, data: bool, model: bool) -> None:
+        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, clinear=False)
+        self.field, self.of_data, self.of_model = field, data, model
+
+    def _forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.operators[0](_real_part(x) if self.of_model else x)
+        if not self.of_data:
+            return y
+        return _real_part(y) if self.field == "real" else _imag_part(y)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        if self.of_data:
+            y = _real_part(y) if self.field == "real" else 1j * _real_part(y)
+        x = self.operators[0].apply_nd(y, True)
+        return _real_part(x) if self.of_model else x
+
+    def expression(self) -> str:
+        return f"{_bracketed(self.operators[0])}.to{self.field}(forw={self.of_data}, adj={self.of_model})"
+
+
+class ColumnsOperator(CompositeOperator):
+    """Some columns of an operator."""
+
+    def __init__(self, part: LinearOperator, columns: Sequence[int]) -> None:
+        wanted = columns.tolist() if hasattr(columns, "tolist") else [operator.index(column) for column in columns]
+        size = part.shape[1]
+        if not wanted or min(wanted) < -size or max(wanted) >= size:
+            raise ValueError(f"columns of {part.name_and_type} go from {-size} to {size - 1}, got {wanted}")
+        super().__init__((part,), dims=len(wanted), dimsd=part.dimsd, real_model=part.real_model)
+        self.register_buffer("columns", torch.tensor(wanted, dtype=torch.int64) % size, persistent=False)
+        self.columns: Tensor
+
+    def _leaves(self) -> tuple[nn.Module, ...]:
+        return (self,)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        part = self.operators[0]
+        model = x.new_zeros((*x.shape[:-1], part.shape[1])).scatter_add(-1, self.columns.expand(x.shape), x)
+        y: Tensor = part(model.reshape((*x.shape[:-1], *part.dims)))
+        return y
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        part = self.operators[0]
+        batch = y.shape[: y.ndim - len(self.dimsd)]
+        model = part.apply_nd(y, True).reshape((*batch, part.shape[1]))
+        return model.gather(-1, self.columns.expand((*batch, *self.dims)))
+
+    def expression(self) -> str:
+        return f"{_bracketed(self.operators[0])}.apply_columns({self.columns.tolist()})"
+
+
+class Factor(nn.Module):
+    """Holds the tensor by which a :class:`ScaledOperator` scales, so that it moves, learns and is stored."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        if isinstance(value, nn.Parameter):
+            self.register_parameter("value", value)
+        else:
+            self.register_buffer("value", value)
+
+
+class ScaledOperator(CompositeOperator):
+    """``alpha A``. The adjoint scales first, ``A^H (conj(alpha) y)``: right for R-linear ``A`` too."""
+
+    def __init__(self, alpha: complex | Tensor, part: LinearOperator) -> None:
+        holders = (Factor(alpha),) if isinstance(alpha, Tensor) else ()
+        super().__init__((part,), holders, dims=part.dims, dimsd=part.dimsd, real_model=part.real_model)
+        self._number = None if holders else alpha
+
+    @property
+    def has_number(self) -> bool:
+        """Whether the factor is a number, and not a tensor."""
+        return self._number is not None
+
+    @property
+    def alpha(self) -> Any:
+        """The factor, a number or a tensor."""
+        return self._number if self.has_number else self.leaves[0].value
+
+    def _torch_dtype(self) -> torch.dtype:
+        dtype = self.operators[0]._torch_dtype()
+        return torch.result_type(torch.empty(1, dtype=dtype), self.alpha)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.operators[0](x) * self.alpha
+        return y
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        part = self.operators[0]
+        x = part.apply_nd(
+            y * self.alpha.conjugate() if not isinstance(self.alpha, Tensor) else y * self.alpha.conj(), True
+        )
+        return x.real if self.real_model and x.is_complex() else x
+
+    def expression(self) -> str:
+        alpha = self.alpha
+        shown = (
+            f"{alpha.item():.4g}" if isinstance(alpha, Tensor) and alpha.numel() == 1 and not alpha.is_meta else alpha
+        )
+        return f"{shown} * {_bracketed(self.operators[0])}"
+
+
+class SumOperator(CompositeOperator):
+    """``A + B + ...``."""
+
+    def __init__(self, operators: Sequence[LinearOperator]) -> None:
+        if len({part.shape for part in operators}) > 1:
+            shapes = " + ".join(f"{part.name_and_type} {part.shape}" for part in operators)
+            raise ValueError(f"operators of different shapes cannot be added: {shapes}")
+        dims = _most_axes([part.dims for part in operators])
+        dimsd = _most_axes([part.dimsd for part in operators])
+        super().__init__(operators, dims=dims, dimsd=dimsd, real_model=any(part.real_model for part in operators))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._sum(x, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._sum(y, True)
+
+    def _sum(self, x: Tensor, adjoint: bool) -> Tensor:
+        dims, out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        terms = (
+            reshaped(apply_reshaped(part, x, dims, adjoint), part.dims if adjoint else part.dimsd, out)
+            for part in self.operators
+        )
+        total = next(terms)
+        for term in terms:
+            total = total + term
+        return total
+
+    @property
+    def H(self) -> LinearOperator:
+        return SumOperator([part.H for part in self.operators])
+
+    def expression(self) -> str:
+        return " + ".join(_bracketed(part, (SumOperator,)) for part in self.operators)
+
+
+class ProductOperator(CompositeOperator):
+    """``A @ B @ ...``: the last is applied first."""
+
+    def __init__(self, operators: Sequence[LinearOperator]) -> None:
+        for left, right in pairwise(operators):
+            if left.shape[1] != right.shape[0]:
+                chain = " @ ".join(f"{part.name_and_type} {part.shape}" for part in operators)
+                raise ValueError(
+                    f"{left.name_and_type} takes models of size {left.shape[1]} {left.dims}, but "
+                    f"{right.name_and_type} gives data of size {right.shape[0]} {right.dimsd}, in {chain}"
+                )
+        first, last = operators[0], operators[-1]
+        super().__init__(operators, dims=last.dims, dimsd=first.dimsd, real_model=last.real_model)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        dims = self.dims
+        for part in reversed(self.operators):
+            x = apply_reshaped(part, x, dims)
+            dims = part.dimsd
+        return x
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        dims = self.dimsd
+        for part in self.operators:
+            y = apply_reshaped(part, y, dims, adjoint=True)
+            dims = part.dims
+        return y
+
+    @property
+    def H(self) -> LinearOperator:
+        return ProductOperator([part.H for part in reversed(self.operators)])
+
+    @property
+    def T(self) -> LinearOperator:
+        return ProductOperator([part.T for part in reversed(self.operators)])
+
+    def expression(self) -> str:
+        return " @ ".join(_bracketed(part, (ProductOperator, SumOperator, ScaledOperator)) for part in self.operators)
+
+
+class PowerOperator(CompositeOperator):
+    """``A ** n``: the operator applied ``n`` times."""
+
+    def __init__(self, part: LinearOperator, n: int) -> None:
+        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, real_model=part.real_model)
+        self.n = n
+
+    def _forward(self, x: Tensor) -> Tensor:
+        part = self.operators[0]
+        for step in range(self.n):
+            x = apply_reshaped(part, x, part.dimsd if step else part.dims)
+        return x
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        part = self.operators[0]
+        for step in range(self.n):
+            y = apply_reshaped(part, y, part.dims if step else part.dimsd, adjoint=True)
+        return y
+
+    @property
+    def H(self) -> LinearOperator:
+        return PowerOperator(self.operators[0].H, self.n)
+
+    def expression(self) -> str:
+        return f"{_bracketed(self.operators[0])} ** {self.n}"
+
+
+class IdentityOperator(LinearOperator):
+    """The identity that ``A ** 0`` is."""
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.clone()
+
+    _adjoint = _forward
+
+    def _is_identity(self) -> bool:
+        return True
+
+
+class VerticalStack(CompositeOperator):
+    """Operators on top of each other; see :class:`~torchlops.VStack`."""
+
+    def __init__(self, operators: Sequence[LinearOperator], dtype: DType | None = None) -> None:
+        columns = {part.shape[1] for part in operators}
+        if len(columns) > 1:
+            shapes = [part.shape for part in operators]
+            raise ValueError(
+                f"{type(self).__name__} takes operators of the same number of columns, got the shapes {shapes}"
+            )
+        self.rows = [part.shape[0] for part in operators]
+        super().__init__(
+            operators,
+            dims=shared([part.dims for part in operators]) or columns.pop(),
+            dimsd=sum(self.rows),
+            dtype=dtype,
+            real_model=any(part.real_model for part in operators),
+        )
+        self.ops = self.operators
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return stack_data(self.operators, x, self.dims, adjoint=False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return sum_models(self.operators, y.split_with_sizes(self.rows, dim=-1), self.dims, adjoint=True)
+
+
+class HorizontalStack(CompositeOperator):
+    """Operators side by side; see :class:`~torchlops.HStack`."""
+
+    def __init__(self, operators: Sequence[LinearOperator], dtype: DType | None = None) -> None:
+        rows = {part.shape[0] for part in operators}
+        if len(rows) > 1:
+            shapes = [part.shape for part in operators]
+            raise ValueError(
+                f"{type(self).__name__} takes operators of the same number of rows, got the shapes {shapes}"
+            )
+        self.columns = [part.shape[1] for part in operators]
+        super().__init__(
+            operators,
+            dims=sum(self.columns),
+            dimsd=shared([part.dimsd for part in operators]) or rows.pop(),
+            dtype=dtype,
+            real_model=any(part.real_model for part in operators),
+        )
+        self.ops = self.operators
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return sum_models(self.operators, x.split_with_sizes(self.columns, dim=-1), self.dimsd, adjoint=False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return stack_data(self.operators, y, self.dimsd, adjoint=True)
+
+
+class DiagonalStack(CompositeOperator):
+    """Operators along a diagonal; see :class:`~torchlops.BlockDiag`."""
+
+    def __init__(self, operators: Sequence[LinearOperator], dtype: DType | None = None) -> None:
+        dims, dimsd = shared([part.dims for part in operators]), shared([part.dimsd for part in operators])
+        super().__init__(
+            operators,
+            dims=sum(part.shape[1] for part in operators) if dims is None else (len(operators), *dims),
+            dimsd=sum(part.shape[0] for part in operators) if dimsd is None else (len(operators), *dimsd),
+            dtype=dtype,
+            real_model=any(part.real_model for part in operators),
+        )
+        self.ops = self.operators
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._apply_parts(x, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._apply_parts(y, True)
+
+    def _apply_parts(self, x: Tensor, adjoint: bool) -> Tensor:
+        dims, out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        side, other = (0, 1) if adjoint else (1, 0)
+        flat = reshaped(x, dims, (self.shape[side],))
+        pieces = flat.split_with_sizes([part.shape[side] for part in self.operators], dim=-1)
+        results = [
+            reshaped(
+                apply_reshaped(part, piece, (part.shape[side],), adjoint),
+                part.dims if adjoint else part.dimsd,
+                (part.shape[other],),
+            )
+            for part, piece in zip(self.operators, pieces, strict=True)
+        ]
+        return reshaped(torch.cat(results, dim=-1), (self.shape[other],), out)
+
+
+def shared(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
+    """Return the one shape in ``shapes``, or None where they differ."""
+    return shapes[0] if len(set(shapes)) == 1 else None
+
+
+def stack_data(parts: Sequence[LinearOperator], x: Tensor, dims: tuple[int, ...], adjoint: bool) -> Tensor:
+    """Apply each part (or its adjoint) to ``x`` of trailing shape ``dims``; join the flat results."""
+    flat = []
+    for part in parts:
+        out = part.dims if adjoint else part.dimsd
+        y = apply_reshaped(part, x, dims, adjoint)
+        flat.append(reshaped(y, out, (part.shape[1 if adjoint else 0],)))
+    return torch.cat(flat, dim=-1)
+
+
+def sum_models(
+    parts: Sequence[LinearOperator], pieces: Sequence[Tensor], dims: tuple[int, ...], adjoint: bool
+) -> Tensor:
+    """Apply each part (or its adjoint) to its flat piece; add up the results, in the shape ``dims``."""
+    total: Tensor | None = None
+    for part, piece in zip(parts, pieces, strict=True):
+        if part._is_zero() and (total is not None or part is not parts[-1]):
+            continue
+        y = apply_reshaped(part, piece, (piece.shape[-1],), adjoint)
+        y = reshaped(y, part.dims if adjoint else part.dimsd, dims)
+        total = y if total is None else total + y
+    assert total is not None
+    return total
+
+
+def added(*parts: LinearOperator) -> LinearOperator:
+    """Return the sum of ``parts``, flat."""
+    terms = [term for part in parts for term in (part.operators if isinstance(part, SumOperator) else (part,))]
+    return SumOperator(terms)
+
+
+def product(left: LinearOperator, right: LinearOperator) -> LinearOperator:
+    """Return ``left @ right``, flat, with identities gone and numbers in front where that is exact.
+
+    A tensor that scales a part stays with it, so that it is held, moved and stored once.
+    """
+    alphas = []
+    if isinstance(left, ScaledOperator) and left.has_number:
+        alphas.append(left.alpha)
+        left = left.operators[0]
+    if (
+        isinstance(right, ScaledOperator)
+        and right.has_number
+        and (left.clinear or not isinstance(right.alpha, complex))
+    ):
+        alphas.append(right.alpha)
+        right = right.operators[0]
+    factors = [
+        factor
+        for part in (left, right)
+        for factor in (part.operators if isinstance(part, ProductOperator) else (part,))
+    ]
+    kept = [factor for factor in factors if not factor._is_identity()] or factors[:1]
+    if left.shape[1] != right.shape[0]:
+        kept = factors  # let the constructor explain
+    result = kept[0] if len(kept) == 1 else ProductOperator(kept)
+    if result.dims != right.dims or result.dimsd != left.dimsd:  # an identity also carried a shape
+        result = ProductOperator(factors)
+    for alpha in reversed(alphas):
+        result = scaled(alpha, result)
+    return result
+
+
+def scaled(alpha: Any, part: LinearOperator) -> LinearOperator:
+    """Return ``alpha * part``, merging scalars."""
+    if isinstance(alpha, Tensor):
+        alpha = as_tensor(alpha, "the factor")
+    elif hasattr(alpha, "item"):
+        alpha = alpha.item()
+    if not isinstance(part, ScaledOperator):
+        return ScaledOperator(alpha, part)
+    if isinstance(alpha, Tensor) or not part.has_number:
+        return ScaledOperator(alpha, part)  # a product of tensors would not see a change of one of them
+    merged = alpha * part.alpha
+    return part.operators[0] if merged == 1 else ScaledOperator(merged, part.operators[0])
+
+
+def power(part: LinearOperator, n: int) -> LinearOperator:
+    """Return ``part ** n`` for a square operator and a whole number ``n >= 0``."""
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise TypeError(f"the power of an operator is a whole number, got {n!r}") from None
+    if n < 0:
+        raise ValueError(f"the power of an operator is 0 or more, got {n}")
+    if part.shape[0] != part.shape[1]:
+        raise ValueError(f"only a square operator has powers: {part.name_and_type} is {part.shape}")
+    if n == 0:
+        return IdentityOperator(part.dims, dtype=part._torch_dtype())
+    return part if n == 1 else PowerOperator(part, n)
+
+
+def _most_axes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return next((shape for shape in shapes if len(shape) > 1), shapes[0])
+
+
+def _real_part(x: Tensor) -> Tensor:
+    return x.real.clone() if x.is_complex() else x
+
+
+def _imag_part(y: Tensor) -> Tensor:
+    return y.imag.clone() if y.is_complex() else torch.zeros_like(y)
+
+
+def _bracketed(part: LinearOperator, kinds: tuple[type, ...] | None = None) -> str:
+    kinds = (SumOperator, ProductOperator, ScaledOperator, PowerOperator) if kinds is None else kinds
+    return f"({part.expression()})" if isinstance(part, kinds) else part.expression()

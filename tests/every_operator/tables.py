@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import nn
 
+import torchlops
 from tests.every_operator import cases
 from tests.every_operator.case import Case
 from torchlops import LinearOperator
@@ -26,7 +27,7 @@ COMMAND = "python -m tests.every_operator.tables"
 PACKAGES = {
     "basicoperators": "Basic operators",
     "signalprocessing": "Signal processing",
-    "algebra": "Operators made of operators",
+    "linearoperator": "Operators made of operators",
 }
 ARGUMENT_OF = {"taps": "tapertype"}
 """Arguments that are kept under another name."""
@@ -61,9 +62,16 @@ def _first_of_each(package: str) -> dict[str, LinearOperator]:
     first: dict[str, LinearOperator] = {}
     for case in CASES:
         name = class_name(case)
-        if name not in first and package in (module := case.make()).__class__.__module__.split("."):
+        if name not in first and _is_in(package, module := case.make()):
             first[name] = module
     return first
+
+
+def _is_in(package: str, operator: LinearOperator) -> bool:
+    """Whether the class of ``operator`` is exported by ``package``, or defined there."""
+    kind = type(operator)
+    exported = getattr(getattr(torchlops, package), "__all__", ())
+    return kind.__name__ in exported or package in kind.__module__.split(".")
 
 
 def class_name(case: Case) -> str:
@@ -158,7 +166,7 @@ def parameters() -> str:
             of_class = [case for case in CASES if class_name(case) == name and case.tensors]
             learning = [case for case in of_class if "tensor_gradients" not in case.opt_out]
             built = [case.make(*(nn.Parameter(tensor.clone()) for tensor in case.tensors)) for case in learning]
-            if not built or package not in type(built[0]).__module__.split("."):
+            if not built or not _is_in(package, built[0]):
                 continue
             given = inspect.signature(type(built[0])).parameters
             learns = {_readable(key, set(given)) for operator in built for key, _ in operator.named_parameters()}

@@ -228,7 +228,7 @@ class AnswersFlat(Flip):
 
 
 class TakesIntegers(Flip):
-    def _run(self, x: Tensor, adjoint: bool) -> Tensor:
+    def apply_nd(self, x: Tensor, adjoint: bool) -> Tensor:
         return x.flip(-1)
 
 
@@ -454,7 +454,7 @@ class NamelessHalf(Flip):
     def _forward(self, x: Tensor) -> Tensor:
         return torch.fft.ifft(torch.fft.fft(x.flip(-1)))
 
-    def _run(self, x: Tensor, adjoint: bool) -> Tensor:
+    def apply_nd(self, x: Tensor, adjoint: bool) -> Tensor:
         if x.dtype == torch.bfloat16:
             raise RuntimeError("Unsupported dtype BFloat16")
         return x.flip(-1)

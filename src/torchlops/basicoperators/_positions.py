@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlops._private import is_plain_eager, is_wrapped
-from torchlops.arrays import complex_dtype, real_dtype
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import complex_dtype, promote, real_dtype
+from torchlops.linearoperator import LinearOperator
+from torchlops.torch_internals import is_plain_eager, is_wrapped
 
 
 def register_positions(operator: LinearOperator, name: str, value: Any) -> bool:

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import empty
 from torchlops.shapes import Dims, as_trailing_axis
 
 Slab: TypeAlias = "tuple[slice, slice]"

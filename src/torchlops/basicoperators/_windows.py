@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import from_axis, slabs, zeros_along
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import empty
 from torchlops.shapes import Dims, as_trailing_axes, per_axis
 
 

@@ -44,7 +44,9 @@ class Block(VStack):
     ) -> None:
         accept_pylops_options(nproc=nproc, forceflat=forceflat, parallel_kind=parallel_kind)
         if len({len(row) for row in ops}) != 1:
-            raise ValueError(f"Block takes rows of as many blocks, got rows of {[len(row) for row in ops]}")
+            raise ValueError(
+                f"Block takes rows with the same number of blocks, got rows of {[len(row) for row in ops]}"
+            )
         blocks = [[None if op is None else aslinearoperator(op) for op in row] for row in ops]
         heights = [_size(row, 0, f"row {i}") for i, row in enumerate(blocks)]
         widths = [_size(column, 1, f"column {j}") for j, column in enumerate(zip(*blocks, strict=True))]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
 
 ROW_FROM = 512

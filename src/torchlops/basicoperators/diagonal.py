@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.algebra import conjugate
-from torchlops.arrays import DType
+from torchlops.arrays import DType, conjugate
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_trailing_axis
 

@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import empty
-from torchlops.algebra import conjugate
-from torchlops.arrays import DType
+from torchlops.arrays import DType, conjugate
 from torchlops.basicoperators._stencils import (
     from_axis,
     leads,
@@ -21,6 +19,7 @@ from torchlops.basicoperators._stencils import (
 )
 from torchlops.basicoperators.firstderivative import first_derivative
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims, per_axis
 
 

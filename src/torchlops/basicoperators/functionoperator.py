@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.algebra import CompositeOperator
+from torchlops.linearoperator import CompositeOperator
 from torchlops.torchoperator import aslinearoperator
 
 
@@ -47,7 +47,7 @@ class FunctionOperator(CompositeOperator):
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=name, real_model=part.real_model)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self.operators[0]._run(x, False)
+        return self.operators[0].apply_nd(x, False)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self.operators[0]._run(y, True)
+        return self.operators[0].apply_nd(y, True)

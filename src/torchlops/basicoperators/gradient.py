@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import from_axis, slabs, sum_of_stencils, write_sum_of_stencils
 from torchlops.basicoperators.firstderivative import first_derivative
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims, per_axis
 
 

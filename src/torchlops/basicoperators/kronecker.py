@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from torchlops.algebra import CompositeOperator, apply_reshaped, reshaped
 from torchlops.arrays import DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_reshaped, reshaped
 from torchlops.torchoperator import aslinearoperator
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number, from_axis, sum_of_stencils, write_sum_of_stencils
 from torchlops.basicoperators.secondderivative import second_derivative
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import empty
 from torchlops.shapes import Dims, as_trailing_axes, per_axis
 
 

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchlops._private import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
-from torchlops.algebra import CompositeOperator
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import CompositeOperator, LinearOperator
+from torchlops.torch_internals import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 from torchlops.torchoperator import aslinearoperator
 
 
@@ -68,7 +67,7 @@ class MemoizeOperator(CompositeOperator):
     def _recall(self, x: Tensor, adjoint: bool) -> Tensor:
         part = self.operators[0]
         if not self._may_remember(x):
-            return part._run(x, adjoint)
+            return part.apply_nd(x, adjoint)
         if not self._is_unchanged():
             self.forget()
             self._seen = [(tensor, tensor.detach(), tensor._version) for tensor in self._all_tensors()]
@@ -76,7 +75,7 @@ class MemoizeOperator(CompositeOperator):
         for known, result in store:
             if known.shape == x.shape and known.dtype == x.dtype and known.device == x.device and torch.equal(known, x):
                 return result.clone()
-        y = part._run(x, adjoint)
+        y = part.apply_nd(x, adjoint)
         self.neval += 1
         store.append((x.clone(), y.clone()))
         if len(store) > self.max_neval:

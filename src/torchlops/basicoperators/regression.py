@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.algebra import conjugate
-from torchlops.arrays import DType, as_tensor, complex_dtype
+from torchlops.arrays import DType, as_tensor, complex_dtype, conjugate
 from torchlops.basicoperators._positions import precise, register_positions
 from torchlops.linearoperator import LinearOperator
 

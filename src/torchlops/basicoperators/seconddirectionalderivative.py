@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.algebra import CompositeOperator
 from torchlops.arrays import DType
 from torchlops.basicoperators.firstdirectionalderivative import FirstDirectionalDerivative
+from torchlops.linearoperator import CompositeOperator
 from torchlops.shapes import Dims
 
 
@@ -62,7 +62,7 @@ class SecondDirectionalDerivative(CompositeOperator):
 
     def _forward(self, x: Tensor) -> Tensor:
         first = self.operators[0]
-        return -first._run(first._run(x, False), True)
+        return -first.apply_nd(first.apply_nd(x, False), True)
 
     _adjoint = _forward
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from torchlops.algebra import CompositeOperator, apply_reshaped, reshaped
 from torchlops.arrays import DType
-from torchlops.basicoperators.zero import Zero
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import LinearOperator, VerticalStack
 from torchlops.shapes import accept_pylops_options
-from torchlops.torchoperator import aslinearoperator
+from torchlops.torchoperator import operators_of
 
 
-class VStack(CompositeOperator):
+class VStack(VerticalStack):
     r"""Stack operators vertically, :math:`y = (A_1 x, A_2 x, \ldots)`, with :math:`A^H y = \sum_i A_i^H y_i`.
 
     Args:
-        ops: The operators, or matrices, of as many columns. The list itself is left alone.
+        ops: The operators, or matrices, with the same number of columns. The list itself is left alone.
         nproc: See :func:`~torchlops.shapes.accept_pylops_options`, as for the three that follow.
         forceflat: See there.
         inoutengine: See there.
@@ -33,7 +28,7 @@ class VStack(CompositeOperator):
         ValueError: when the numbers of columns differ.
 
     Example:
-        >>> import torchlops
+        >>> import torch, torchlops
         >>> A = VStack([torchlops.Identity(2), torchlops.Flip(2)])
         >>> A(torch.tensor([1.0, 2.0]))
         tensor([1., 2., 2., 1.])
@@ -49,58 +44,4 @@ class VStack(CompositeOperator):
         dtype: DType | None = None,
     ) -> None:
         accept_pylops_options(nproc=nproc, forceflat=forceflat, inoutengine=inoutengine, parallel_kind=parallel_kind)
-        parts = operators_of(ops, "VStack")
-        columns = {part.shape[1] for part in parts}
-        if len(columns) > 1:
-            shapes = [part.shape for part in parts]
-            raise ValueError(f"VStack takes operators of as many columns, got the shapes {shapes}")
-        dims = shared([part.dims for part in parts]) or (columns.pop(),)
-        rows = [part.shape[0] for part in parts]
-        super().__init__(
-            parts, dims=dims, dimsd=sum(rows), dtype=dtype, real_model=any(part.real_model for part in parts)
-        )
-        self.rows = rows
-        self.ops = self.operators
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return stack_data(self.operators, x, self.dims, adjoint=False)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return sum_models(self.operators, y.split_with_sizes(self.rows, dim=-1), self.dims, adjoint=True)
-
-
-def operators_of(ops: Sequence[Any], name: str) -> list[LinearOperator]:
-    """Return ``ops`` as operators; matrices become MatrixMult."""
-    if len(ops) == 0:
-        raise ValueError(f"{name} takes at least one operator, got none")
-    return [aslinearoperator(op) for op in ops]
-
-
-def shared(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """Return the one shape in ``shapes``, or None where they differ."""
-    return shapes[0] if len(set(shapes)) == 1 else None
-
-
-def stack_data(parts: Sequence[LinearOperator], x: Tensor, dims: tuple[int, ...], adjoint: bool) -> Tensor:
-    """Apply each part (or its adjoint) to ``x`` of trailing shape ``dims``; join the flat results."""
-    flat = []
-    for part in parts:
-        out = part.dims if adjoint else part.dimsd
-        y = apply_reshaped(part, x, dims, adjoint)
-        flat.append(reshaped(y, out, (part.shape[1 if adjoint else 0],)))
-    return torch.cat(flat, dim=-1)
-
-
-def sum_models(
-    parts: Sequence[LinearOperator], pieces: Sequence[Tensor], dims: tuple[int, ...], adjoint: bool
-) -> Tensor:
-    """Apply each part (or its adjoint) to its flat piece; add up the results, in the shape ``dims``."""
-    total: Tensor | None = None
-    for part, piece in zip(parts, pieces, strict=True):
-        if isinstance(part, Zero) and (total is not None or part is not parts[-1]):
-            continue
-        y = apply_reshaped(part, piece, (piece.shape[-1],), adjoint)
-        y = reshaped(y, part.dims if adjoint else part.dimsd, dims)
-        total = y if total is None else total + y
-    assert total is not None
-    return total
+        super().__init__(operators_of(ops, "VStack"), dtype)

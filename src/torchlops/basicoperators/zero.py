@@ -44,6 +44,9 @@ class Zero(LinearOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return _zeros(y, self.dimsd, self.dims)
 
+    def _is_zero(self) -> bool:
+        return True
+
 
 def _zeros(x: Tensor, dims: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
     axes = tuple(range(-len(dims), 0))

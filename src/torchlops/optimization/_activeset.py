@@ -46,7 +46,7 @@ class OnSupport(Equation):
 
     def again(self, rhs: Tensor, damp: Any, x: Tensor) -> Tensor:  # noqa: ARG002
         """Return the solution as a function of the data and of all tensors, given its constant value ``x``."""
-        return self.on_support(x, self.A._run(rhs, True), None)
+        return self.on_support(x, self.A.apply_nd(rhs, True), None)
 
     def on_support(self, x: Tensor, g: Tensor, weight: Any) -> Tensor:
         """Return the solution of ``(A_S^H A_S + weight D) h = g_S`` on the support of ``x``."""
@@ -65,7 +65,7 @@ class Lasso(OnSupport):
 
     def again(self, rhs: Tensor, damp: Any, x: Tensor) -> Tensor:
         weight = _as_factor(damp, self.A) / 2
-        g = self.A._run(rhs, True)
+        g = self.A.apply_nd(rhs, True)
         if not x.is_complex():
             return self.on_support(x, g - weight * x.sgn(), None)
         for _ in range(2):
@@ -86,7 +86,7 @@ class BasisPursuit(OnSupport):
         if not x.is_complex():
             return self._step(rhs, damp, x, None)[0]
         if not _is_damped(damp) and not _is_damped(self.options["tau"]):
-            return self.on_support(x, self.A._run(rhs, True), None)
+            return self.on_support(x, self.A.apply_nd(rhs, True), None)
         weight = _constant(self._weight(rhs, x))
         for _ in range(2):
             x, weight = self._step(rhs, damp, x, torch.where(weight > 0, weight, 1.0))
@@ -94,7 +94,7 @@ class BasisPursuit(OnSupport):
 
     def _weight(self, rhs: Tensor, x: Tensor) -> Tensor:
         """Return the multiplier, the modulus of ``A^H r`` on the support (or 0 where that is empty)."""
-        g = self.A._run(rhs - self.A._run(x, False), True)
+        g = self.A.apply_nd(rhs - self.A.apply_nd(x, False), True)
         axes = tuple(range(-len(self.A.dims), 0))
         size = (x != 0).to(g.abs().dtype).sum(axes, keepdim=True).clamp(min=1)
         return (_phase(x).conj() * g).real.sum(axes, keepdim=True) / size
@@ -103,7 +103,7 @@ class BasisPursuit(OnSupport):
         """Return the next solution and the next multiplier."""
         A, tau = self.A, self.options["tau"]
         u = _phase(x)
-        p = self.on_support(x, A._run(rhs, True), weight)
+        p = self.on_support(x, A.apply_nd(rhs, True), weight)
         if not _is_damped(damp) and not _is_damped(tau):
             return p, torch.zeros_like(p)
         q = self.on_support(x, u, weight)
@@ -114,7 +114,7 @@ class BasisPursuit(OnSupport):
             ratio = torch.where(length > 0, excess.clamp(min=0) / torch.where(length > 0, length, 1.0), 0.0)
             return p - q * ratio, ratio
         sigma = damp.reshape((*damp.shape, *(1,) * len(A.dimsd))) if isinstance(damp, Tensor) else damp
-        r, Aq = rhs - A._run(p, False), A._run(q, False)
+        r, Aq = rhs - A.apply_nd(p, False), A.apply_nd(q, False)
         scale = _inner(Aq, Aq, of_data)
         half = 0.0 if weight is None else _inner(r, Aq, of_data)  # it is orthogonal where M is A_S^H A_S
         square = half**2 + scale * (sigma**2 - _inner(r, r, of_data))
@@ -148,7 +148,7 @@ class _Restricted(LinearOperator):
             self._register("turn", torch.where(x != 0, 1j * _phase(x) * (weight / size) ** 0.5, 0.0))
 
     def _forward(self, x: Tensor) -> Tensor:
-        y = self.A._run(self.support * x, False)
+        y = self.A.apply_nd(self.support * x, False)
         if not self.has_turn:
             return y
         turned = (self.turn.conj() * x).real.to(y.dtype)
@@ -156,11 +156,11 @@ class _Restricted(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         if not self.has_turn:
-            return self.support * self.A._run(y, True)
+            return self.support * self.A.apply_nd(y, True)
         batch = y.shape[:-1]
         data = y.narrow(-1, 0, self.A.shape[0]).reshape(*batch, *self.A.dimsd)
         turned = y.narrow(-1, self.A.shape[0], self.A.shape[1]).reshape(*batch, *self.dims)
-        return self.support * self.A._run(data, True) + self.turn * turned.real
+        return self.support * self.A.apply_nd(data, True) + self.turn * turned.real
 
 
 def _inner(a: Tensor, b: Tensor, axes: tuple[int, ...]) -> Tensor:

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import as_tensor, real_dtype
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import as_tensor, promote, real_dtype
+from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._activeset import _phase
 from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import Solver
@@ -58,7 +58,7 @@ class Cosupport(Equation):
     def probe(self, rhs: Tensor) -> Tensor:
         batch = rhs.shape[:-1]
         dtype = real_dtype(rhs.dtype) if self.A.real_model else rhs.dtype
-        return self.A._run(rhs.new_zeros((*batch, *self.A.dims), dtype=dtype), False)
+        return self.A.apply_nd(rhs.new_zeros((*batch, *self.A.dims), dtype=dtype), False)
 
     def solve(self, rhs: Tensor, damp: Any, x0: Tensor | None) -> Tensor:  # noqa: ARG002
         shapes, of_L2, options = self.options["shapes"], self.options["of_L2"], self.options["of_solver"]
@@ -96,7 +96,7 @@ class KKT(Equation):
         return x
 
     def residual(self, rhs: Tensor, damp: Any, x: Tensor) -> Any:  # noqa: ARG002
-        return rhs - self.A._run(x, False)
+        return rhs - self.A.apply_nd(x, False)
 
     def inverse(self) -> Equation:
         return self
@@ -194,14 +194,14 @@ class Stacked(LinearOperator):
 
     def _forward(self, x: Tensor) -> Tensor:
         batch = x.shape[: x.ndim - len(self.dims)]
-        out = [P._run(x.reshape(*batch, *P.dims), False).reshape(*batch, P.shape[0]) for P in self.operators()]
+        out = [P.apply_nd(x.reshape(*batch, *P.dims), False).reshape(*batch, P.shape[0]) for P in self.operators()]
         return torch.cat(out, -1)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         batch = y.shape[:-1]
         parts = torch.split(y, [P.shape[0] for P in self.operators()], -1)
         return sum(  # type: ignore[return-value]
-            P._run(part.reshape(*batch, *P.dimsd), True).reshape(*batch, *self.dims)
+            P.apply_nd(part.reshape(*batch, *P.dimsd), True).reshape(*batch, *self.dims)
             for P, part in zip(self.operators(), parts, strict=True)
         )
 
@@ -217,14 +217,14 @@ class _View(LinearOperator):
 
     def _forward(self, x: Tensor) -> Tensor:
         batch = x.shape[: x.ndim - len(self.dims)]
-        y = self.stacked._run(x.reshape(*batch, *self.stacked.dims), False)
+        y = self.stacked.apply_nd(x.reshape(*batch, *self.stacked.dims), False)
         return y.narrow(-1, self.first, self.shape[0]).reshape(*batch, *self.dimsd)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         batch = y.shape[: y.ndim - len(self.dimsd)]
         after = self.stacked.shape[0] - self.first - self.shape[0]
         whole = nn.functional.pad(y.reshape(*batch, self.shape[0]), (self.first, after))
-        return self.stacked._run(whole, True).reshape(*batch, *self.dims)
+        return self.stacked.apply_nd(whole, True).reshape(*batch, *self.dims)
 
 
 def _parts_of(stacked: LinearOperator, shapes: Sequence[Any]) -> list[LinearOperator]:
@@ -292,7 +292,7 @@ def _apply(A: LinearOperator, x: Tensor, adjoint: bool, model_dtype: torch.dtype
     """Apply ``A`` to flat samples; the result has the dtype of models where models are real."""
     dims, out_dims = (A.dimsd, A.dims) if adjoint else (A.dims, A.dimsd)
     batch = x.shape[:-1]
-    out = A._run(x.reshape(*batch, *dims), adjoint).reshape(*batch, math.prod(out_dims))
+    out = A.apply_nd(x.reshape(*batch, *dims), adjoint).reshape(*batch, math.prod(out_dims))
     if adjoint and out.is_complex() and not model_dtype.is_complex:
         out = out.real
     return out

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops._private import is_plain_eager
-from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, real_dtype, to_numpy
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, promote, real_dtype, to_numpy
+from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.solver.vectors import Scalar
+from torchlops.torch_internals import is_plain_eager
 
 
 class Problem:
@@ -131,13 +131,13 @@ class Problem:
     def forward(self, x: Tensor) -> Tensor:
         """Return ``A x`` of vectors."""
         A = self.Op
-        y = A._run(self._as_array(x, A.dims, self._model_dtype), False)
+        y = A.apply_nd(self._as_array(x, A.dims, self._model_dtype), False)
         return _apart(self._as_vector(y, A.dimsd, self._data_dtype), x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return ``A^H y`` of vectors."""
         A = self.Op
-        x = A._run(self._as_array(y, A.dimsd, self._data_dtype), True)
+        x = A.apply_nd(self._as_array(y, A.dimsd, self._data_dtype), True)
         if x.is_complex() and not self._model_dtype.is_complex and A.real_model:
             x = x.real
         return _apart(self._as_vector(x, A.dims, self._model_dtype), y)
@@ -147,7 +147,9 @@ class Problem:
         if self.M is None:
             return r
         M = self.M
-        return self._as_vector(M._run(self._as_array(r, M.dims, self._model_dtype), False), M.dimsd, self._model_dtype)
+        return self._as_vector(
+            M.apply_nd(self._as_array(r, M.dims, self._model_dtype), False), M.dimsd, self._model_dtype
+        )
 
     def _shown(self) -> Any:
         """Return the solution so far as the user sees it."""

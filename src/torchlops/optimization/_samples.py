@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops._private import is_plain_eager
 from torchlops.arrays import to_numpy
 from torchlops.optimization._problem import Problem
 from torchlops.optimization.solver.vectors import Scalar, inner, maximum, norm, where
+from torchlops.torch_internals import is_plain_eager
 
 
 class Status(IntEnum):
@@ -148,7 +148,7 @@ class Samples(Problem):
 
     def _treats_alike(self, x: Tensor) -> bool:
         try:
-            return self.Op._run(self._as_array(x, self.Op.dims, self._model_dtype), False).shape[:1] == x.shape[:1]
+            return self.Op.apply_nd(self._as_array(x, self.Op.dims, self._model_dtype), False).shape[:1] == x.shape[:1]
         except RuntimeError:
             return False
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from torchlops._private import disable_dynamo, is_plain_eager
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._samples import OF_EACH, Samples, SolverError, SolverWarning, Status, describe
 from torchlops.optimization.solver.vectors import Scalar
 from torchlops.optimization.callback import Callbacks, _callback_stop
+from torchlops.torch_internals import disable_dynamo, is_plain_eager
 
 __all__ = ["Solver", "SolverError", "SolverWarning", "Status", "WarmStart", "describe", "with_callback"]
 

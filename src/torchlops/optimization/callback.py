@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from torchlops.arrays import as_tensor
+from torchlops.linearoperator import LinearOperator
 from torchlops.utils.metrics import mae, mse, psnr, snr
 
-if TYPE_CHECKING:
-    from torchlops.linearoperator import LinearOperator
-    from torchlops.optimization.basesolver import Solver
+
+class Solver(Protocol):
+    """What callbacks read of a solver."""
+
+    @property
+    def iiter(self) -> int:
+        """Number of iterations so far."""
+
+    @property
+    def cost(self) -> Sequence[Any]:
+        """History of the cost, one entry per iteration."""
+
+    @property
+    def ynorm(self) -> Any:
+        """Norm of the data."""
 
 
 class Callbacks:

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.algebra import scaled
-from torchlops.arrays import HALF_PRECISIONS, as_tensor, real_dtype
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import HALF_PRECISIONS, as_tensor, promote, real_dtype
+from torchlops.linearoperator import LinearOperator, VerticalStack, scaled
 from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import _UNITS
 from torchlops.optimization.basic import cg, cgls, lsqr
@@ -145,7 +144,7 @@ class Inversion:
         if isinstance(Weight, Tensor | np.ndarray):
             return y * self._weights(Weight)
         W = self._as_operator(Weight)
-        return W._run(y.reshape(*self.batch, *W.dims), False).reshape(*self.batch, *W.dimsd)
+        return W.apply_nd(y.reshape(*self.batch, *W.dims), False).reshape(*self.batch, *W.dimsd)
 
     def _weights(self, Weight: Any) -> Tensor:
         A = self.Op
@@ -305,14 +304,14 @@ class NormalEquationsInversion(Inversion):
             )
         with self._runs_graph():
             weighted = data if Weight is None else self._weighted_data(Weight, data)
-            rhs = A._run(weighted.reshape(data.shape), True)
+            rhs = A.apply_nd(weighted.reshape(data.shape), True)
             normal = A.H @ (A if Weight is None else self._weighted(Weight, A))
             for eps, part, value in zip(epsilons, parts, regdata, strict=True):
                 term = part.H @ part
                 factor = self._factor(eps, term, "epsRs")
                 normal = normal + scaled(factor**2, term)
                 if value is not None:
-                    rhs = rhs + (factor**2 * part._run(value, True)).reshape(rhs.shape)
+                    rhs = rhs + (factor**2 * part.apply_nd(value, True)).reshape(rhs.shape)
             for eps, term in zip(epsilons_of_squares, squares, strict=True):
                 normal = normal + scaled(self._factor(eps, term, "epsNRs") ** 2, term)
             damp = self._of_each_sample(epsI, "epsI")
@@ -412,13 +411,12 @@ def RegularizedOperator(Op: Any, Regs: Sequence[Any], epsRs: Sequence[Any] = (1,
         >>> RegularizedOperator(torchlops.Identity(2), [torchlops.Identity(2)], epsRs=[3.0])(torch.ones(2))
         tensor([1., 1., 3., 3.])
     """
-    from torchlops.basicoperators.vstack import VStack
-    from torchlops.torchoperator import aslinearoperator
+    from torchlops.torchoperator import aslinearoperator, operators_of
 
     if len(Regs) != len(epsRs):
         raise ValueError(f"RegularizedOperator takes as many Regs as epsRs, got {len(Regs)} and {len(epsRs)}")
     parts = [scaled(eps, aslinearoperator(part)) for eps, part in zip(epsRs, Regs, strict=True)]
-    return VStack([Op, *parts])
+    return VerticalStack(operators_of([Op, *parts], "RegularizedOperator"))
 
 
 class RegularizedInversion(Inversion):

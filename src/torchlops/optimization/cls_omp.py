@@ -175,7 +175,7 @@ class OMP(SparseSolver):
                 count = min(_CHUNK, columns - first)
                 unit = torch.zeros(count, columns, dtype=self._model_dtype, device=self.y.device)
                 unit[torch.arange(count), first + torch.arange(count)] = 1.0
-                image = A._run(unit.reshape(count, *(1,) * len(self.batch), *A.dims), False)
+                image = A.apply_nd(unit.reshape(count, *(1,) * len(self.batch), *A.dims), False)
                 parts.append(image.flatten(image.ndim - len(A.dimsd)).norm(dim=-1))
             norms = torch.cat(parts).movedim(0, -1)
         return norms if norms.shape[-1] == self.x.shape[-1] else norms.repeat_interleave(2, -1)

@@ -218,10 +218,14 @@ class SplitBregman(SparseSolver):
         return torch.cat(parts, -1)
 
     def _regularise(self, R: LinearOperator, x: Tensor) -> Tensor:
-        return self._as_vector(R._run(self._as_array(x, R.dims, self._model_dtype), False), R.dimsd, self._model_dtype)
+        return self._as_vector(
+            R.apply_nd(self._as_array(x, R.dims, self._model_dtype), False), R.dimsd, self._model_dtype
+        )
 
     def _regularise_adjoint(self, R: LinearOperator, y: Tensor) -> Tensor:
-        return self._as_vector(R._run(self._as_array(y, R.dimsd, self._model_dtype), True), R.dims, self._model_dtype)
+        return self._as_vector(
+            R.apply_nd(self._as_array(y, R.dimsd, self._model_dtype), True), R.dims, self._model_dtype
+        )
 
     def _iterate(self) -> None:
         misfit = _root(self._damp)

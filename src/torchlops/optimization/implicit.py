@@ -26,12 +26,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from torchlops._private import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization._problem import read_data
 from torchlops.optimization.basesolver import Solver, SolverError, SolverWarning, Status, describe
 from torchlops.optimization.cls_cgls import CGLS, NormalCGLS
+from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 
 
 class Equation(nn.Module):
@@ -166,13 +166,13 @@ class LeastSquares(Equation):
         return self._run(self.solver, rhs, damp, x0)
 
     def residual(self, rhs: Tensor, damp: Any, x: Tensor) -> Any:
-        return self.A._run(rhs - self.A._run(x, False), True) - _as_factor(damp, self.A) ** 2 * x
+        return self.A.apply_nd(rhs - self.A.apply_nd(x, False), True) - _as_factor(damp, self.A) ** 2 * x
 
     def push(self, rhs: Tensor) -> Tensor:
-        return self.A._run(rhs, True)
+        return self.A.apply_nd(rhs, True)
 
     def pull(self, w: Tensor) -> Tensor:
-        return self.A._run(w, False)
+        return self.A.apply_nd(w, False)
 
     def inverse(self) -> Equation:
         return Normal(self.solver, self._tightened(), "inverse")
@@ -200,7 +200,7 @@ class Normal(Equation):
         return solver
 
     def residual(self, rhs: Tensor, damp: Any, x: Tensor) -> Any:
-        return rhs - self.A._run(self.A._run(x, False), True) - _as_factor(damp, self.A) ** 2 * x
+        return rhs - self.A.apply_nd(self.A.apply_nd(x, False), True) - _as_factor(damp, self.A) ** 2 * x
 
     def inverse(self) -> Equation:
         return self
@@ -255,7 +255,7 @@ class Square(Equation):
         return self._run(solver, rhs, damp, x0)
 
     def residual(self, rhs: Tensor, damp: Any, x: Tensor) -> Any:
-        return rhs - self.A._run(x, self.side == "adjoint") - (_as_factor(damp, self.A) * x).reshape(rhs.shape)
+        return rhs - self.A.apply_nd(x, self.side == "adjoint") - (_as_factor(damp, self.A) * x).reshape(rhs.shape)
 
     def inverse(self) -> Equation:
         return Square(self.solver, self._square_options(), "adjoint" if self.side == "adjoint" else "inverse")
@@ -320,7 +320,7 @@ class _Call(nn.Module):
         self.A = A
 
     def forward(self, x: Tensor, adjoint: bool) -> Tensor:
-        return self.A._run(x, adjoint)
+        return self.A.apply_nd(x, adjoint)
 
 
 class _Solve(torch.autograd.Function):
@@ -514,7 +514,7 @@ def _projected(equation: Equation, x: Tensor, x0: Tensor | None) -> Tensor:
     solver = CGLS(A.H, adjoint_rtol=rtol, adjoint_niter=niter, **how)
     of_rows = SmallestSquares(solver, {"niter": niter, "tol": 0.0, "gtol": rtol})
     start = x if x0 is None else x - x0
-    projected: Tensor = A._run(attach(of_rows, start, 0.0), True)
+    projected: Tensor = A.apply_nd(attach(of_rows, start, 0.0), True)
     projected = projected if x0 is None else projected + x0
     result: Tensor = _constant(x) + (projected - _constant(projected))
     return result

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchlops.algebra import CompositeOperator
 from torchlops.arrays import complex_dtype, from_array
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.optimization import basic
 from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
 from torchlops.optimization.solver.vectoroperator import VectorOperator
@@ -54,7 +53,7 @@ def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | Non
     A = aslinearoperator(A)
     if A.shape[0] != A.shape[1]:
         raise ValueError(f"solve takes square operators, {A.name_and_type} is {A.shape}: take linalg.lstsq")
-    y, back = _data(A, B)
+    y, back = read_data(A, B)
     iterates = _iterates(A, method, "solve", solver, options)
     if back is None:
         return _solved(A, y, iterates, solver, options)
@@ -64,8 +63,8 @@ def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | Non
 
 def _solved(A: LinearOperator, y: Tensor, iterates: bool, solver: str | None, options: dict[str, Any]) -> Tensor:
     if iterates:
-        return _iterate(A, y, "solve", solver or "lsmr", options)[0]
-    x = known_inverse(A, y)
+        return solve_by_iteration(A, y, "linalg.solve", solver or "lsmr", options)[0]
+    x = solve_exactly(A, y)
     return _dense_solution(A, y, torch.linalg.solve) if x is None else x
 
 
@@ -112,7 +111,7 @@ def lstsq(
         (tensor([2.]), tensor(1.4142))
     """
     A = aslinearoperator(A)
-    y, back = _data(A, B)
+    y, back = read_data(A, B)
     if back is not None:
         with torch.no_grad():
             found = lstsq(A, y, rcond, method=method, solver=solver, **options)
@@ -120,11 +119,11 @@ def lstsq(
     if _iterates(A, method, "vectors", solver, options):
         if rcond is not None:
             raise ValueError("lstsq: rcond is for method='dense'; the iteration has the tolerances of its solver")
-        x, converged = _iterate(A, y, "lstsq", solver or "lsmr", options)
+        x, converged = solve_by_iteration(A, y, "linalg.lstsq", solver or "lsmr", options)
     else:
         x = _dense_solution(A, y, lambda matrix, b: torch.linalg.pinv(matrix, rtol=rcond) @ b)
         converged = torch.ones(y.shape[: y.ndim - len(A.dimsd)], dtype=torch.bool, device=y.device)
-    r = (y - A._run(x, False)).flatten(y.ndim - len(A.dimsd))
+    r = (y - A.apply_nd(x, False)).flatten(y.ndim - len(A.dimsd))
     return LeastSquares(x, torch.linalg.vector_norm(r, dim=-1), converged)
 
 
@@ -218,7 +217,7 @@ class InverseOperator(CompositeOperator):
         return f"{'pinv' if self.pseudo else 'inv'}({self.operators[0].expression()}{options})"
 
 
-def known_inverse(A: LinearOperator, y: Tensor) -> Tensor | None:
+def solve_exactly(A: LinearOperator, y: Tensor) -> Tensor | None:
     """Return the solution of ``A x = y`` if the operator knows its inverse; ``y`` is ``(*batch, *dimsd)``."""
     if type(A)._inverse is not LinearOperator._inverse:
         try:
@@ -228,7 +227,7 @@ def known_inverse(A: LinearOperator, y: Tensor) -> Tensor | None:
     return None
 
 
-def _data(A: LinearOperator, B: Any) -> tuple[Tensor, Any]:
+def read_data(A: LinearOperator, B: Any) -> tuple[Tensor, Any]:
     """Return data as a tensor ``(*batch, *dimsd)``, and what turns a tensor into an array of the kind of ``B``."""
     y, back = (B, None) if isinstance(B, Tensor) else from_array(B, A.name_and_type)
     y = y if y.is_floating_point() or y.is_complex() else y.to(torch.float64)
@@ -241,7 +240,7 @@ def _data(A: LinearOperator, B: Any) -> tuple[Tensor, Any]:
 
 def _dense_solution(A: LinearOperator, y: Tensor, solve: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     batch = y.shape[: y.ndim - len(A.dimsd)]
-    wanted = A._run(y.new_zeros((0, *A.dimsd)), True).dtype  # of a model
+    wanted = A.apply_nd(y.new_zeros((0, *A.dimsd)), True).dtype  # of a model
     dtype = torch.promote_types(torch.promote_types(wanted, y.dtype), torch.float32)
     dtype = complex_dtype(dtype) if A._torch_dtype().is_complex else dtype
     flat = VectorOperator(A, dtype, as_pairs=not A.clinear)
@@ -262,9 +261,11 @@ def _iterates(A: LinearOperator, method: Method, what: str, solver: str | None, 
     return not is_dense(A, "iterative" if named else method, what)
 
 
-def _iterate(A: LinearOperator, y: Tensor, name: str, solver: str, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def solve_by_iteration(
+    A: LinearOperator, y: Tensor, name: str, solver: str, options: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
     """Return the solution by an iteration, and which samples have converged; warn of those that have not."""
-    _check_solver(solver, LEAST_SQUARES_SOLVERS + (SQUARE_SOLVERS if name == "solve" else ()))
+    _check_solver(solver, LEAST_SQUARES_SOLVERS + (SQUARE_SOLVERS if name == "linalg.solve" else ()))
     accuracy = torch.finfo(y.dtype).eps ** 0.75
     tolerances = {"atol": accuracy, "btol": accuracy, "conlim": 0.0}
     if solver == "cgls":
@@ -283,7 +284,7 @@ def _iterate(A: LinearOperator, y: Tensor, name: str, solver: str, options: dict
         samples = "" if not short.ndim else f" in {int(short.sum())} of {short.numel()} samples"
         why = Status(int(status[short][0] if short.ndim else status)).name
         message = (
-            f"linalg.{name}: {solver} on {A.name_and_type} stopped before it had converged ({why}{samples}) after "
+            f"{name}: {solver} on {A.name_and_type} stopped before it had converged ({why}{samples}) after "
             f"{result.iiter if hasattr(result, 'iiter') else 'its'} iterations: raise niter, loosen the tolerances, "
             "precondition, or take method='dense'"
         )

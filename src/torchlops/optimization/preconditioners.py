@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.algebra import conjugate
-from torchlops.arrays import real_dtype
+from torchlops.arrays import conjugate, real_dtype
 from torchlops.linearoperator import LinearOperator
 
 
@@ -58,7 +57,7 @@ class DiagonalPreconditioner(_Preconditioner):
                 diagonal = A.todense(backend="torch").diagonal()
             else:
                 z = _random_signs(A, probes, generator)
-                diagonal = (z * A._run(z, False).reshape(z.shape)).mean(0).flatten()
+                diagonal = (z * A.apply_nd(z, False).reshape(z.shape)).mean(0).flatten()
         self._register("reciprocal", torch.where(diagonal == 0, 1.0, 1 / diagonal))
         self.reciprocal: Tensor
 
@@ -136,7 +135,7 @@ class CirculantPreconditioner(_Preconditioner):
             impulse = torch.zeros(A.dims, dtype=A._torch_dtype(), device=A._device())
             middle = tuple(size // 2 for size in A.dims)
             impulse[middle] = 1
-            response = A._run(impulse, False).roll([-shift for shift in middle], self.axes)
+            response = A.apply_nd(impulse, False).roll([-shift for shift in middle], self.axes)
             spectrum = torch.fft.fftn(response, dim=self.axes)
             modulus = spectrum.abs().clamp(min=floor * spectrum.abs().max().item())
             inverse = 1 / modulus if hermitian else spectrum.conj().resolve_conj() / modulus**2
@@ -191,7 +190,7 @@ class NystromPreconditioner(_Preconditioner):
         with torch.no_grad():
             start = torch.randn(size, rank, dtype=dtype, generator=generator).to(A._device() or torch.device("cpu"))
             test = torch.linalg.qr(start).Q
-            sketch = A._run(test.mT.reshape(rank, *A.dims).contiguous(), False).reshape(rank, size).mT
+            sketch = A.apply_nd(test.mT.reshape(rank, *A.dims).contiguous(), False).reshape(rank, size).mT
             tiny = torch.finfo(dtype).eps * torch.linalg.matrix_norm(sketch)
             sketch = sketch + tiny * test
             root = torch.linalg.cholesky(_hermitian_part(test.mH @ sketch))

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.algebra import conjugate
-from torchlops.arrays import DType
+from torchlops.arrays import DType, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, whole_numbers
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator

@@ -17,10 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import blocks, empty
-from torchlops.algebra import conjugate
-from torchlops.arrays import HALF_PRECISIONS, DType, real_dtype
+from torchlops.arrays import HALF_PRECISIONS, DType, conjugate, real_dtype
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import blocks, empty
 from torchlops.signalprocessing._realfft import with_fft_errors
 
 Sizes = Sequence[int]

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.algebra import conjugate
-from torchlops.arrays import DType, complex_dtype
+from torchlops.arrays import DType, complex_dtype, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops._blocks import BLOCK, in_blocks
 from torchlops.arrays import DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import BLOCK, in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axes, per_axis
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 from torchlops.signalprocessing._realfft import pair_weights, real_fft, real_fft_adjoint, with_fft_errors

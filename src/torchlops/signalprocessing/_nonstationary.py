@@ -23,10 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import BLOCK, empty
-from torchlops.algebra import conjugate
-from torchlops.arrays import DType, as_tensor, real_dtype
+from torchlops.arrays import DType, as_tensor, conjugate, real_dtype
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import BLOCK, empty
 from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._convolution import window
 

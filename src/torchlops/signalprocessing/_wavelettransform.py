@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
 from torchlops.arrays import HALF_PRECISIONS, DType
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axes
 from torchlops.signalprocessing._filterbank import Filters, analyse, analyse_into, synthesise, synthesise_into
 from torchlops.signalprocessing._parts import on_parts

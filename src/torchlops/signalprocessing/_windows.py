@@ -23,10 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from torchlops._blocks import empty
-from torchlops.algebra import CompositeOperator, conjugate
-from torchlops.arrays import real_dtype
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import conjugate, promote, real_dtype
+from torchlops.linearoperator import CompositeOperator, LinearOperator
+from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._convolution import window
 from torchlops.torchoperator import aslinearoperator
@@ -191,14 +190,14 @@ class Windowed(CompositeOperator):
         windows: Tensor = self.Op(x.reshape((*batch, *self._counts(), *self.Op.dims)))
         windows = windows.reshape((*batch, *self._overlap.dims))
         weights = self._weights(windows.dtype)
-        return self._overlap._run(windows if weights is None else windows * weights, False)
+        return self._overlap.apply_nd(windows if weights is None else windows * weights, False)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         batch = y.shape[: y.ndim - len(self.dimsd)]
-        windows = self._overlap._run(y, True)
+        windows = self._overlap.apply_nd(y, True)
         weights = self._weights(windows.dtype)
         windows = windows if weights is None else windows * conjugate(weights)
-        x = self.Op._run(windows.reshape((*batch, *self._counts(), *self.Op.dimsd)), True)
+        x = self.Op.apply_nd(windows.reshape((*batch, *self._counts(), *self.Op.dimsd)), True)
         return x.reshape((*batch, *self.dims))
 
     def _counts(self) -> tuple[int, ...]:

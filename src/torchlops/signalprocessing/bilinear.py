@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
 from torchlops.arrays import DType
 from torchlops.basicoperators._positions import (
     constants,
@@ -18,6 +17,7 @@ from torchlops.basicoperators._positions import (
     weight_dtype,
 )
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import in_blocks
 from torchlops.shapes import accept_pylops_options, as_dims
 from torchlops.signalprocessing._interpolation import along, behind, between, put, take
 

@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
 from torchlops.arrays import HALF_PRECISIONS, DType
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axes
 from torchlops.signalprocessing._parts import every_other, on_parts
 

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import empty
-from torchlops.algebra import conjugate
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import DType, as_tensor, conjugate
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import empty
 from torchlops.shapes import accept_pylops_options, as_dims
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
 from torchlops.arrays import DType, real_dtype
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, weight_dtype
 from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
 from torchlops.basicoperators.restriction import Restriction
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
 from torchlops.signalprocessing._interpolation import along, as_positions, behind, between, positions_of, put, take
 from torchlops.signalprocessing.interpcubicspline import InterpCubicSpline
@@ -293,7 +293,7 @@ class SincInterpolation(LinearOperator):
         order = torch.argsort(self.columns, stable=True)
         return sparse_matrix(self.columns[order], self.rows[order], values[order], (size, count))
 
-    def _apply(self, fn: Any, recurse: bool = True) -> LinearOperator:
+    def _apply(self, fn: Any, recurse: bool = True) -> SincInterpolation:
         self._products = {}
         return super()._apply(fn, recurse)
 

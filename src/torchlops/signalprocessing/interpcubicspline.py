@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
 from torchlops.arrays import DType
 from torchlops.basicoperators._positions import in_result_dtype, register_positions, weight_dtype
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
 from torchlops.signalprocessing._interpolation import along, as_positions, behind, between, positions_of, put, take
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchlops._blocks import blocks, empty
 from torchlops.arrays import HALF_PRECISIONS, DType
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import blocks, empty
 from torchlops.shapes import Dims
 
 

@@ -9,9 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
-from torchlops.algebra import conjugate
-from torchlops.arrays import DType, complex_dtype, torch_dtype
+from torchlops.arrays import DType, complex_dtype, conjugate, torch_dtype
 from torchlops.basicoperators._positions import (
     in_result_dtype,
     precise,
@@ -21,6 +19,7 @@ from torchlops.basicoperators._positions import (
 )
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 from torchlops.signalprocessing._fourierradon import signals, with_parts_as_batch

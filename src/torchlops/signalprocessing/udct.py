@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops._blocks import in_blocks
 from torchlops.arrays import DType, complex_dtype, real_dtype
 from torchlops.linearoperator import LinearOperator
+from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._realfft import with_fft_errors
 

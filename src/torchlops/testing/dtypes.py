@@ -6,8 +6,8 @@ import copy
 
 import torch
 
-from torchlops.arrays import real_dtype
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import promote, real_dtype
+from torchlops.linearoperator import LinearOperator
 from torchlops.testing.matrix import (
     BATCHES,
     Draw,

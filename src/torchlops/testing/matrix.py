@@ -13,8 +13,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from torchlops.arrays import complex_dtype
-from torchlops.linearoperator import LinearOperator, promote
+from torchlops.arrays import complex_dtype, promote
+from torchlops.linearoperator import LinearOperator
 
 Function: TypeAlias = Callable[[Tensor], Tensor]
 Builder: TypeAlias = Callable[..., LinearOperator]

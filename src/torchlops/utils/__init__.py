@@ -1,6 +1,6 @@
 """What goes around operators: tests, wavelets, tapers, metrics."""
 
+from torchlops.memory import reuse_memory
 from torchlops.utils.dottest import dottest
-from torchlops.utils.memory import reuse_memory
 
 __all__ = ["dottest", "reuse_memory"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from torchlops import algebra
-from torchlops.basicoperators import BlockDiag, HStack, VStack
+from torchlops import linearoperator
 from torchlops.linearoperator import LinearOperator
 
 
@@ -38,26 +37,26 @@ def describe(Op: LinearOperator) -> Any:
 
 def _formula(part: LinearOperator, names: dict[int, tuple[str, LinearOperator]]) -> Any:
     sympy = _sympy()
-    if isinstance(part, algebra.AdjointOperator):
+    if isinstance(part, linearoperator.AdjointOperator):
         return sympy.adjoint(_formula(part.operators[0], names))
-    if isinstance(part, algebra.TransposedOperator):
+    if isinstance(part, linearoperator.TransposedOperator):
         return _formula(part.operators[0], names).T
-    if isinstance(part, algebra.ConjugatedOperator):
+    if isinstance(part, linearoperator.ConjugatedOperator):
         return _formula(part.operators[0], names).conjugate()
-    if isinstance(part, algebra.ScaledOperator):
+    if isinstance(part, linearoperator.ScaledOperator):
         alpha = part.alpha.item() if hasattr(part.alpha, "item") else part.alpha
         return sympy.nsimplify(alpha) * _formula(part.operators[0], names)
-    if isinstance(part, algebra.SumOperator):
+    if isinstance(part, linearoperator.SumOperator):
         return sympy.MatAdd(*(_formula(term, names) for term in part.operators))
-    if isinstance(part, algebra.ProductOperator):
+    if isinstance(part, linearoperator.ProductOperator):
         return sympy.MatMul(*(_formula(factor, names) for factor in part.operators))
-    if isinstance(part, algebra.PowerOperator):
+    if isinstance(part, linearoperator.PowerOperator):
         return _formula(part.operators[0], names) ** part.n
-    if isinstance(part, VStack):
+    if isinstance(part, linearoperator.VerticalStack):
         return sympy.BlockMatrix([[_formula(row, names)] for row in part.operators])
-    if isinstance(part, HStack):
+    if isinstance(part, linearoperator.HorizontalStack):
         return sympy.BlockMatrix([[_formula(column, names) for column in part.operators]])
-    if isinstance(part, BlockDiag):
+    if isinstance(part, linearoperator.DiagonalStack):
         return sympy.BlockDiagMatrix(*(_formula(block, names) for block in part.operators))
     if id(part) not in names:
         names[id(part)] = (_free_name(part, {name for name, _ in names.values()}), part)

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from torchlops._private import is_plain_eager
 from torchlops.arrays import HALF_PRECISIONS, complex_dtype, real_dtype
 from torchlops.linearoperator import LinearOperator
+from torchlops.torch_internals import is_plain_eager
 
 
 class VectorOperator:
@@ -65,11 +65,11 @@ class VectorOperator:
     def _apply(self, x: Tensor, adjoint: bool) -> Tensor:
         A = self.A
         if adjoint:
-            out = A._run(self.as_data(x), True)
+            out = A.apply_nd(self.as_data(x), True)
             out = out.real if A.real_model and out.is_complex() else out
             vector = self.model_vector(out)
         else:
-            vector = self.data_vector(A._run(self.as_model(x), False))
+            vector = self.data_vector(A.apply_nd(self.as_model(x), False))
         return _apart(vector, x)
 
     def model_vector(self, model: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from torchlops._private import is_plain_eager
 from torchlops.arrays import HALF_PRECISIONS
+from torchlops.torch_internals import is_plain_eager
 
 Scalar: TypeAlias = Any
 """A Python number, or a tensor ``(*batch, 1)``."""

@@ -40,7 +40,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from torchlops._private import count_forward_levels, is_plain_eager
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.basesolver import Solver, SolverWarning
 from torchlops.optimization.cls_cg import CG
@@ -48,6 +47,7 @@ from torchlops.optimization.cls_minres import MINRES
 from torchlops.optimization.implicit import Square, _constant, _drop, _early, _solve
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, inner, norm
+from torchlops.torch_internals import count_forward_levels, is_plain_eager
 
 _MOST_STEPS = 10_000
 
@@ -92,7 +92,7 @@ class _Outside(LinearOperator):
         V = self.M.all_known(self.values, self.vectors)[1]
         inside = (x @ V.mH) @ V
         x = x - inside
-        y = self.M._run(x, False) - self.values[:, None].to(x.dtype) * x
+        y = self.M.apply_nd(x, False) - self.values[:, None].to(x.dtype) * x
         size = self.values.detach().abs().amax()  # any number that is not zero would do
         return y - (y @ V.mH) @ V + torch.where(size > 0, size, 1.0).to(x.dtype) * inside
 
@@ -149,7 +149,7 @@ class _Task(nn.Module):
         return functional_call(self, dict(zip(self.names, theta, strict=True)), (task,))
 
     def product(self, theta: Sequence[Tensor], x: Tensor) -> Tensor:
-        y: Tensor = self.call(theta, lambda A: A._run(x, False))
+        y: Tensor = self.call(theta, lambda A: A.apply_nd(x, False))
         return y
 
     def pull(self, theta: Sequence[Tensor], wanted: Sequence[int], x: Tensor, left: Tensor) -> list[Tensor | None]:

@@ -35,7 +35,7 @@ def diagonal(A: LinearOperator) -> Tensor:
     for first in range(0, count, step):
         chosen = torch.arange(first, min(first + step, count), device=A._device())
         units = torch.nn.functional.one_hot(chosen, columns).to(A._torch_dtype())
-        images = A._run(units.reshape(-1, *A.dims), False).reshape(-1, rows)
+        images = A.apply_nd(units.reshape(-1, *A.dims), False).reshape(-1, rows)
         parts.append(images.gather(-1, chosen.unsqueeze(-1)).squeeze(-1))
     return torch.cat(parts)
 

@@ -1,4 +1,4 @@
-"""Memory for fast kernels: outputs on huge pages, and work in blocks that stay in the cache.
+"""Memory: outputs on huge pages, work in blocks that stay in the cache, and freed memory that is used again.
 
 On large arrays the time of a kernel goes into memory, not arithmetic. The first touch of an array that torch
 allocates costs about eight passes over it, page by page; NumPy asks the system for huge pages, which take that
@@ -8,7 +8,9 @@ block before the next.
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -19,6 +21,8 @@ BLOCK = 1 << 18
 """Elements of a block: some that fit in the cache of a core together with what is computed from them."""
 
 _HUGE = 1 << 22  # bytes from which NumPy asks for huge pages
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_MOST = 2**31 - 1  # mallopt takes a C int
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -69,3 +73,39 @@ def blocks(x: Tensor, y: Tensor, ndim: int, axes: Sequence[int]) -> Iterator[tup
 def _flattened(x: Tensor, ndim: int) -> Tensor:
     """Return ``x`` with the axes before the last ``ndim`` in one, also where it is empty."""
     return x.reshape(math.prod(x.shape[: x.ndim - ndim]), *x.shape[x.ndim - ndim :])
+
+
+def reuse_memory(limit: int = _MOST) -> bool:
+    """Let the C library keep the memory of freed tensors for the next ones, instead of giving it back.
+
+    On Linux, glibc takes every block of more than 32 MB or so from the kernel and gives it back when it is
+    freed; the first touch of each fresh page then costs more than the arithmetic of most operators. This
+    call, made once, raises the two thresholds (``mallopt`` of ``M_MMAP_THRESHOLD`` and ``M_TRIM_THRESHOLD``).
+    The price is that a process keeps the memory of its peak. It affects the CPU only, for the whole process,
+    and blocks from then on.
+
+    The environment variables ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` do the same from
+    outside, and for blocks of 2 GiB and more.
+
+    Args:
+        limit: Size in bytes up to which a block is kept, at most 2 GiB.
+
+    Returns:
+        Whether this system has that switch: True with glibc, False elsewhere, where nothing is changed.
+
+    Raises:
+        ValueError: when ``limit`` is not between 1 and 2 GiB.
+
+    Example:
+        >>> isinstance(reuse_memory(), bool)
+        True
+    """
+    if not 0 < limit <= _MOST:
+        raise ValueError(f"limit must be between 1 and {_MOST} bytes, got {limit}")
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    return all(mallopt(option, limit) == 1 for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))

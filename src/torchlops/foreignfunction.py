@@ -1,4 +1,4 @@
-"""Operators from elsewhere: opaque functions on NumPy (CuPy, JAX) arrays, differentiated as linear maps."""
+"""Functions from elsewhere: opaque linear maps on NumPy (CuPy, JAX) arrays, with the derivatives of linear maps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.dlpack import from_dlpack
 
-from torchlops._private import is_wrapped
-from torchlops.arrays import DType, real_dtype
+from torchlops.arrays import DType, numpy_dtype, real_dtype, torch_dtype
 from torchlops.dispatcher import apply_foreign, register
-from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import Dims
+from torchlops.torch_internals import is_wrapped
 
 
 class Source(Protocol):
@@ -28,25 +26,25 @@ class Source(Protocol):
         """Return the data (or, adjoint, the models) of a batch of models (data)."""
 
 
-class ForeignOperator(LinearOperator):
-    """An operator whose forward and adjoint are opaque: NumPy, CuPy or JAX code, a compiled library, a simulator.
+class ForeignFunction:
+    """An opaque linear map with its adjoint: NumPy, CuPy or JAX code, a compiled library, a simulator.
 
-    The derivative is that of a linear map, in every mode: the backward pass applies the adjoint, the forward
-    mode the operator. Arrays are handed over on the CPU (``device="cpu"``) or on the GPU (``device="cuda"``,
-    as CuPy arrays); a tensor from elsewhere is moved there and back, with one warning. Calls are serialised
-    by a lock, since foreign objects are seldom re-entrant. A real operator gets the two parts of a complex
+    It is called on tensors ``(*batch, *dims)``. The derivative is that of a linear map, in every mode: the backward
+    pass applies the adjoint, the forward mode the map. Arrays are handed over on the CPU (``device="cpu"``) or on the
+    GPU (``device="cuda"``, as CuPy arrays); a tensor from elsewhere is moved there and back, with one warning. Calls
+    are serialised by a lock, since foreign objects are seldom re-entrant. A real map gets the two parts of a complex
     input one after the other.
 
     Args:
         source: The map on a batch of arrays.
         dims: Shape of one model.
         dimsd: Shape of one data.
-        dtype: Type of the operator's numbers. The output has the type to which this and the input promote.
-        clinear: False where the operator is linear over the real numbers only.
+        dtype: Type of the map's numbers.
+        clinear: False where the map is linear over the real numbers only.
         real_model: True where it takes real models only.
-        name: A name for errors.
+        name_and_type: How errors call it.
         device: Where the foreign code computes, ``"cpu"`` or ``"cuda"``.
-        key: A name under which a program exported by one process finds the operator in another.
+        key: A name under which a program exported by one process finds the map in another.
 
     Raises:
         RuntimeError: when called while the foreign code closes over a tensor that requires a gradient, which
@@ -57,35 +55,33 @@ class ForeignOperator(LinearOperator):
     def __init__(
         self,
         source: Source,
-        dims: Dims,
-        dimsd: Dims | None = None,
-        dtype: DType = "float64",
-        clinear: bool = True,
-        real_model: bool = False,
-        name: str | None = None,
+        dims: tuple[int, ...],
+        dimsd: tuple[int, ...],
+        dtype: DType,
+        clinear: bool,
+        real_model: bool,
+        name_and_type: str,
         device: str = "cpu",
         key: str | None = None,
     ) -> None:
-        super().__init__(dims, dimsd, dtype=dtype, clinear=clinear, real_model=real_model, name=name)
-        self.source = source
+        self.source, self.dims, self.dimsd, self.dtype = source, dims, dimsd, torch_dtype(dtype)
+        self.clinear, self.real_model, self.name_and_type = clinear, real_model, name_and_type
         self.device = torch.device({"gpu": "cuda"}.get(device, device))
         self._fixed_key = key
         self._key = register(self, key)
         self._has_warned = False
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return apply_foreign(x, self._key, False, len(self.dims), self.dimsd, self.dims, self._dtype_for(x, False))
+    def __call__(self, x: Tensor, adjoint: bool, dtype: torch.dtype) -> Tensor:
+        """Apply the map or its adjoint; the result has the type to which ``dtype`` and that of ``x`` promote."""
+        dims, dims_out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        if adjoint and x.is_complex() and not self.clinear and not self.dtype.is_complex:
+            raise TypeError(f"{self.name_and_type}.H takes real data, got {x.dtype}: give it y.real")
+        dtype = torch.promote_types(x.dtype, dtype)
+        if adjoint and self.real_model:
+            dtype = real_dtype(dtype)
+        return apply_foreign(x, self._key, adjoint, len(dims), dims_out, dims, dtype)
 
-    def _adjoint(self, y: Tensor) -> Tensor:
-        if y.is_complex() and not self.clinear and not self._torch_dtype().is_complex:
-            raise TypeError(f"{self.name_and_type}.H takes real data, got {y.dtype}: give it y.real")
-        return apply_foreign(y, self._key, True, len(self.dimsd), self.dims, self.dimsd, self._dtype_for(y, True))
-
-    def _dtype_for(self, x: Tensor, adjoint: bool) -> torch.dtype:
-        dtype = torch.promote_types(x.dtype, self._torch_dtype())
-        return real_dtype(dtype) if adjoint and self.real_model else dtype
-
-    def _evaluate(self, x: Tensor, adjoint: bool) -> Tensor:
+    def evaluate(self, x: Tensor, adjoint: bool) -> Tensor:
         """Apply the foreign code to a plain tensor ``(batch, *dims)``."""
         for tensor in captured_tensors(self.source):
             if tensor.requires_grad or is_wrapped(tensor):
@@ -100,7 +96,7 @@ class ForeignOperator(LinearOperator):
         x = x.detach().resolve_conj().resolve_neg()
         if x.dtype in (torch.bfloat16, torch.float16):
             x = x.float()
-        if x.is_complex() and self.clinear and not self._torch_dtype().is_complex:
+        if x.is_complex() and self.clinear and not self.dtype.is_complex:
             return torch.complex(
                 self._call_source(x.real.contiguous(), adjoint), self._call_source(x.imag.contiguous(), adjoint)
             )
@@ -120,9 +116,10 @@ class ForeignOperator(LinearOperator):
         name = f"the {'adjoint' if adjoint else 'forward'} of {self.name_and_type}"
         if out.numel() != x.shape[0] * math.prod(dims):
             raise ValueError(f"{name} returned shape {tuple(out.shape[1:])}, where {dims} was declared")
-        if out.is_complex() and not (x.is_complex() or self._torch_dtype().is_complex):
+        if out.is_complex() and not (x.is_complex() or self.dtype.is_complex):
             raise TypeError(
-                f"{name} returned {out.dtype}, where dtype {self.dtype} was declared: declare a complex dtype"
+                f"{name} returned {out.dtype}, where dtype {numpy_dtype(self.dtype)} was declared: "
+                "declare a complex dtype"
             )
         return out.reshape((x.shape[0], *dims)).contiguous()  # as the shape rule promises
 
@@ -134,17 +131,11 @@ class ForeignOperator(LinearOperator):
                 stacklevel=2,
             )
 
-    def _leaves(self) -> tuple[nn.Module, ...]:
-        return (self,)
-
-    def extra_repr(self) -> str:
-        return repr(self.source)
-
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_key"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.__dict__.update(state)
         self._key = register(self, self._fixed_key)
 
 

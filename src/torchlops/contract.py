@@ -1,0 +1,380 @@
+"""The contract: what an operator has to say about itself, and what follows for shapes, arrays, dtypes and modules."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torchlops import autograd
+from torchlops.arrays import (
+    HALF_PRECISIONS,
+    DType,
+    as_tensor,
+    complex_dtype,
+    from_array,
+    numpy_dtype,
+    promote,
+    real_dtype,
+    to_numpy,
+    torch_dtype,
+)
+from torchlops.foreignfunction import FlatMethods, ForeignFunction
+from torchlops.shapes import Dims, accept_pylops_options, as_dims
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+_Self = TypeVar("_Self", bound="Contract")
+
+
+class Contract(nn.Module):
+    """A linear map and its adjoint as a PyTorch module: what a subclass writes, and how it is applied.
+
+    Algebra is added by :class:`~torchlops.LinearOperator`, the class to derive from, which documents the arguments.
+    """
+
+    _has_fast_kernels = False
+    _work = 1  # about how many operations the operator does for a sample of its input
+
+    def __init__(
+        self,
+        dims: Dims | None = None,
+        dimsd: Dims | None = None,
+        dtype: DType | None = None,
+        clinear: bool = True,
+        real_model: bool = False,
+        name: str | None = None,
+        shape: tuple[int, int] | None = None,
+        explicit: bool | None = None,
+        forceflat: bool | None = None,
+    ) -> None:
+        accept_pylops_options(explicit=explicit, forceflat=forceflat)
+        super().__init__()
+        if dims is None:
+            if shape is None:
+                raise ValueError(f"{type(self).__name__} needs dims (the shape of one model) or shape (rows, columns)")
+            dims, dimsd = shape[1], shape[0] if dimsd is None else dimsd
+        self.dims: tuple[int, ...] = as_dims(dims)
+        self.dimsd: tuple[int, ...] = self.dims if dimsd is None else as_dims(dimsd, "dimsd")
+        self.clinear = clinear
+        self.real_model = real_model
+        self.name = name
+        self._declared_dtype = None if dtype is None else torch_dtype(dtype)
+        self._tensor_names: tuple[str, ...] = ()
+        if hasattr(type(self), "_matvec"):
+            self._function = ForeignFunction(
+                FlatMethods(self), self.dims, self.dimsd, dtype or "float64", clinear, real_model, self.name_and_type
+            )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._has_fast_kernels = cls._fast_forward is not Contract._fast_forward
+
+    # -- what a subclass writes ------------------------------------------------------------------------------
+
+    def _forward(self, x: Tensor, /) -> Tensor:
+        """Return ``A x`` for ``x`` of shape ``(*batch, *dims)``."""
+        if hasattr(type(self), "_matvec"):
+            return self._function(x, False, self._torch_dtype())
+        raise NotImplementedError(f"{type(self).__name__} must define _forward(self, x)")
+
+    def _adjoint(self, y: Tensor, /) -> Tensor:
+        """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
+        if hasattr(type(self), "_matvec"):
+            return self._function(y, True, self._torch_dtype())
+        dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors())])
+        if self._torch_dtype().is_complex:
+            dtype = complex_dtype(dtype)
+        if self.real_model:
+            dtype = real_dtype(dtype)
+        model = y.new_zeros((*y.shape[: y.ndim - len(self.dimsd)], *self.dims), dtype=dtype)
+        pulled = torch.func.vjp(self._forward, model)
+        data, pullback = pulled[0], pulled[1]
+        cotangent = y if data.is_complex() or not y.is_complex() else y.real
+        result: Tensor = pullback(cotangent.to(data.dtype))[0]
+        return result
+
+    def _fast_forward(self, x: Tensor, /) -> Tensor:
+        """Return ``A x`` by a kernel that autograd need not follow; see ``autograd.py``."""
+        raise NotImplementedError
+
+    def _fast_adjoint(self, y: Tensor, /) -> Tensor:
+        """Return ``A^H y`` by a kernel that autograd need not follow."""
+        raise NotImplementedError
+
+    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
+        """Whether the fast kernel is the faster one for this ``x``."""
+        return True
+
+    def _inverse(self, y: Tensor, /) -> Tensor:
+        """Return the exact solution of ``A x = y``, where the operator knows one."""
+        raise NotImplementedError
+
+    def _register(self, name: str, value: Any, dtype: DType | None = None) -> Tensor:
+        """Make ``value`` a tensor of this operator: a parameter stays one, anything else becomes a buffer."""
+        tensor = as_tensor(value, f"{type(self).__name__}: {name}", dtype)
+        if isinstance(tensor, nn.Parameter):
+            self.register_parameter(name, tensor)
+        else:
+            self.register_buffer(name, tensor)
+        self._tensor_names += (name,)
+        return tensor
+
+    # -- applying --------------------------------------------------------------------------------------------
+
+    def forward(self, x: Any) -> Any:
+        """Return ``A x`` for ``(*batch, *dims)`` or flattened ``(*batch, prod(dims))`` arrays."""
+        if isinstance(x, Tensor):
+            return self._apply_to(x, False)
+        if _is_called_by_scipy():  # lobpcg takes what can be called for a function of columns
+            return self._matrix_product(x, False)
+        return self._through_arrays(x, lambda tensor: self._apply_to(tensor, False))
+
+    def adjoint(self, y: Any) -> Any:
+        """Return ``A^H y`` for ``(*batch, *dimsd)`` or flattened ``(*batch, prod(dimsd))`` arrays."""
+        if isinstance(y, Tensor):
+            return self._apply_to(y, True)
+        return self._through_arrays(y, lambda tensor: self._apply_to(tensor, True))
+
+    def _apply_to(self, x: Tensor, adjoint: bool) -> Tensor:
+        dims = self.dimsd if adjoint else self.dims
+        if x.shape[-len(dims) :] == dims:
+            return self.apply_nd(x, adjoint)
+        size = math.prod(dims)
+        if x.ndim == 0 or x.shape[-1] != size:
+            raise self._wrong_shape(x, adjoint)
+        batch = x.shape[:-1]
+        out = self.apply_nd(x.reshape((*batch, *dims)), adjoint)
+        return out.reshape((*batch, math.prod(self.dims if adjoint else self.dimsd)))
+
+    def apply_nd(self, x: Tensor, adjoint: bool = False) -> Tensor:
+        """Return ``A x`` or ``A^H x`` for a tensor of shape ``(*batch, *dims)`` or ``(*batch, *dimsd)``, not checked.
+
+        This is how operators and solvers call each other: no arrays, no flattening, no hooks. It takes the fast
+        kernel where that is safe, and the differentiable one elsewhere.
+
+        Args:
+            x: The models, or with ``adjoint`` the data.
+            adjoint: Apply the adjoint.
+
+        Raises:
+            TypeError: when ``x`` holds integers, or complex numbers where the operator takes real models.
+        """
+        if not (x.is_floating_point() or x.is_complex()):
+            raise TypeError(
+                f"{self.name_and_type} takes floating-point or complex tensors, got {x.dtype}: "
+                "cast it first, for example by x.to(torch.float64)"
+            )
+        if self.real_model and not adjoint and x.is_complex():
+            raise TypeError(
+                f"{self.name_and_type} takes real models, got {x.dtype}: its imaginary part would be lost. "
+                "Give it x.real, or build the operator for complex models."
+            )
+        if (
+            self._has_fast_kernels
+            and not torch.compiler.is_compiling()
+            and x.numel() * self._work >= autograd.FAST_FROM
+        ):
+            result = autograd.run_fast(self, x, adjoint)
+            if result is not None:
+                return result
+        if x.dtype in HALF_PRECISIONS:
+            return self._run_half(x, adjoint)
+        return self._adjoint(x) if adjoint else self._forward(x)
+
+    def _run_half(self, x: Tensor, adjoint: bool) -> Tensor:
+        try:
+            return self._adjoint(x) if adjoint else self._forward(x)
+        except RuntimeError as error:
+            if self.name_and_type in str(error):
+                raise
+            raise TypeError(
+                f"{self.name_and_type} does not work on {x.dtype} on this device, since torch lacks a kernel: "
+                f"cast its input, for example by x.float(). torch says: {error}"
+            ) from error
+
+    def _through_arrays(self, x: Any, apply: Callable[[Tensor], Tensor]) -> Any:
+        tensor, back = from_array(x, self.name_and_type)
+        with torch.no_grad():
+            return back(apply(tensor))
+
+    def _wrong_shape(self, x: Any, adjoint: bool) -> ValueError:
+        dims = self.dimsd if adjoint else self.dims
+        name = f"{self.name_and_type}.H" if adjoint else self.name_and_type
+        nd = ", ".join(map(str, dims))
+        flat = "" if len(dims) == 1 else f" or flattened (*batch, {math.prod(dims)})"
+        return ValueError(
+            f"{name} takes (*batch, {nd}){flat}, got {tuple(x.shape)}. "
+            "Batch axes come first; the matrix product A @ x takes columns last."
+        )
+
+    # -- the matrix reading ----------------------------------------------------------------------------------
+
+    def _matrix_product(self, x: Any, adjoint: bool) -> Any:
+        if not isinstance(x, Tensor):
+            return self._through_arrays(x, lambda tensor: self._matrix_product(tensor, adjoint))
+        dims = self.dimsd if adjoint else self.dims
+        size = math.prod(dims)
+        shape = tuple(x.shape)
+        if shape in (dims, (size,)):
+            return self._apply_to(x, adjoint)
+        if shape[:-1] == dims:
+            return self.apply_nd(x.movedim(-1, 0), adjoint).movedim(0, -1).contiguous()
+        if x.ndim == 2 and shape[0] == size:
+            out = self._apply_to(x.mT, adjoint)
+            return out.reshape(x.shape[1], math.prod(self.dims if adjoint else self.dimsd)).mT.contiguous()
+        one = f"({size},)" if len(dims) == 1 else f"({size},) or {dims}"
+        several = f"({size}, K)" if len(dims) == 1 else f"({size}, K) or ({', '.join(map(str, dims))}, K)"
+        raise ValueError(
+            f"{self.name_and_type}{'.H' if adjoint else ''} @ x takes x of shape {one}, or columns of them, "
+            f"{several}; got {shape}. A batch in leading axes is for A(x)."
+        )
+
+    def matvec(self, x: Any) -> Any:
+        """Return ``A x`` for a vector ``(N,)`` or a column ``(N, 1)``."""
+        return self._flat_product("matvec", x, adjoint=False)
+
+    def rmatvec(self, y: Any) -> Any:
+        """Return ``A^H y`` for a vector ``(M,)`` or a column ``(M, 1)``."""
+        return self._flat_product("rmatvec", y, adjoint=True)
+
+    def matmat(self, x: Any) -> Any:
+        """Return ``A X`` for a matrix ``(N, K)``."""
+        return self._flat_product("matmat", x, adjoint=False)
+
+    def rmatmat(self, y: Any) -> Any:
+        """Return ``A^H Y`` for a matrix ``(M, K)``."""
+        return self._flat_product("rmatmat", y, adjoint=True)
+
+    def _flat_product(self, method: str, x: Any, adjoint: bool) -> Any:
+        rows, columns = self.shape
+        size, size_out = (rows, columns) if adjoint else (columns, rows)
+        if method.endswith("vec"):
+            is_right, wanted = tuple(x.shape) in ((size,), (size, 1)), f"({size},) or ({size}, 1)"
+        else:
+            is_right, wanted = x.ndim == 2 and x.shape[0] == size, f"({size}, K)"
+        if not is_right:
+            raise ValueError(f"{method} of {self.name_and_type} takes {wanted}, got {tuple(x.shape)}")
+        if not isinstance(x, Tensor):
+            return self._through_arrays(x, lambda tensor: self._flat_product(method, tensor, adjoint))
+        dims = self.dimsd if adjoint else self.dims
+        if x.ndim == 1:
+            return self.apply_nd(x.reshape(dims), adjoint).reshape(size_out)
+        return self.apply_nd(x.mT.reshape(x.shape[1], *dims), adjoint).reshape(x.shape[1], size_out).mT.contiguous()
+
+    def todense(self, backend: str = "numpy") -> Any:
+        """Return the matrix of the operator: a NumPy array, or with ``backend="torch"`` a tensor with its graph."""
+        if backend not in ("numpy", "torch"):
+            raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
+        device = self._device()
+        dtype = self._torch_dtype()
+        rows, columns = self.shape
+        if rows < columns and self.clinear:
+            units = torch.eye(rows, dtype=dtype, device=device)
+            matrix = self.apply_nd(units.reshape(rows, *self.dimsd), True).reshape(rows, columns).conj()
+        else:
+            dtype = real_dtype(dtype) if self.real_model else dtype
+            units = torch.eye(columns, dtype=dtype, device=device)
+            matrix = self.apply_nd(units.reshape(columns, *self.dims), False).reshape(columns, rows).mT
+        matrix = matrix.resolve_conj().contiguous()
+        return matrix if backend == "torch" else to_numpy(matrix)
+
+    def tosparse(self) -> csr_matrix:
+        """Return the matrix of the operator as a SciPy CSR matrix."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix(self.todense())
+
+    # -- what there is to know -------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns: ``(prod(dimsd), prod(dims))``."""
+        return math.prod(self.dimsd), math.prod(self.dims)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype that labels the operator (what SciPy and PyLops code ask for)."""
+        return numpy_dtype(self._torch_dtype())
+
+    def _torch_dtype(self) -> torch.dtype:
+        dtypes = [] if self._declared_dtype is None else [self._declared_dtype]
+        dtypes += [t.dtype for t in self._own_tensors() if t.is_floating_point() or t.is_complex()]
+        return promote(dtypes)
+
+    def _own_tensors(self) -> tuple[Tensor, ...]:
+        return tuple(getattr(self, name) for name in self._tensor_names)
+
+    def _all_tensors(self) -> tuple[Tensor, ...]:
+        return (*self.parameters(), *self.buffers())
+
+    def _device(self) -> torch.device | None:
+        """Return where the tensors of this operator are; None, which is the default device, where it has none."""
+        tensors = self._all_tensors()
+        return tensors[0].device if tensors else None
+
+    def _given_tensors(self) -> list[Tensor]:
+        """Return the floating and complex tensors that this operator and its parts were built from.
+
+        They take part in the dtype of the result, which constants made from arrays and numbers do not.
+        """
+        given: list[Tensor] = []
+        for module in self.modules():
+            if isinstance(module, Contract):
+                given += module._own_tensors()
+            else:
+                given += [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        return [tensor for tensor in given if tensor.is_floating_point() or tensor.is_complex()]
+
+    @property
+    def name_and_type(self) -> str:
+        """How errors call this operator."""
+        return type(self).__name__ if self.name is None else f"{type(self).__name__} '{self.name}'"
+
+    def expression(self) -> str:
+        """Return the composition as it would be written."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        return f"<{rows}x{columns} {self.expression()}: {self.dims} -> {self.dimsd}, {self.dtype}>"
+
+    # -- the module ------------------------------------------------------------------------------------------
+
+    def _apply(self: _Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _Self:
+        """Move or cast the tensors, keeping complex ones complex and integers integer (``nn.Module`` does not)."""
+
+        def keep_field(tensor: Tensor) -> Tensor:
+            if tensor.is_complex():
+                parts = fn(torch.view_as_real(tensor))
+                if parts.dtype == torch.bfloat16:
+                    raise TypeError(
+                        f"{self.name_and_type} has complex tensors, and there is no complex type of bfloat16: "
+                        "cast it to float16, float32 or float64"
+                    )
+                return fn(tensor) if parts.is_complex() else torch.view_as_complex(parts)
+            moved = fn(tensor)
+            if not tensor.is_floating_point() and moved.dtype != tensor.dtype:
+                return tensor.to(moved.device)
+            return moved
+
+        super()._apply(keep_field, recurse)  # type: ignore[no-untyped-call]
+        if self._declared_dtype is not None:
+            is_complex = self._declared_dtype.is_complex
+            cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype))).dtype
+            self._declared_dtype = complex_dtype(cast) if is_complex else cast
+        return self
+
+
+def _is_called_by_scipy() -> bool:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__") == nn.Module.__module__:
+        frame = frame.f_back
+    return frame is not None and frame.f_globals.get("__name__", "").startswith("scipy.sparse.linalg.")
