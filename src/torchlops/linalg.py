@@ -31,7 +31,9 @@ from torchlops.optimization.spectral import stochastic
 from torchlops.optimization.spectral.dense import (
     dense_eigenpairs,
     dense_eigenvalues,
+    dense_eigvals,
     dense_singular_values,
+    dense_slogdet,
     dense_triplets,
 )
 from torchlops.optimization.spectral.golub_kahan import golub_kahan, operator_norm, singular_values, triplets
@@ -266,8 +268,7 @@ def eigvals(A: LinearOperator, *, method: Method = None) -> Tensor:
     """
     A = square(A, "eigvals")
     _must_be_dense(A, method, "vectors", "eigvals")
-    values: Tensor = torch.linalg.eigvals(dense_matrix(A))
-    return values
+    return dense_eigvals(dense_matrix(A))
 
 
 def _places(
@@ -350,7 +351,7 @@ def slogdet(
     if given and method == "dense":
         raise ValueError(f"slogdet: method='dense' takes none of {list(given)}")
     if is_dense(A, "iterative" if given else method, "solve"):
-        sign, logabsdet = torch.linalg.slogdet(dense_matrix(A))
+        sign, logabsdet = dense_slogdet(dense_matrix(A))
         return SignedLogDeterminant(
             sign, logabsdet, torch.zeros_like(logabsdet).detach(), torch.ones_like(logabsdet, dtype=torch.bool)
         )

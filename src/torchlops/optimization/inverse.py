@@ -18,7 +18,7 @@ from torchlops.optimization import basic
 from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.spectral.matrices import Method, dense_matrix, is_dense
-from torchlops.torchoperator import aslinearoperator
+from torchlops.torchoperator import aslinearoperator, solve_matrix
 
 SQUARE_SOLVERS = ("cg", "minres", "gmres", "bicgstab")
 LEAST_SQUARES_SOLVERS = ("cgls", "lsqr", "lsmr")
@@ -65,7 +65,7 @@ def _solved(A: LinearOperator, y: Tensor, iterates: bool, solver: str | None, op
     if iterates:
         return solve_by_iteration(A, y, "linalg.solve", solver or "lsmr", options)[0]
     x = solve_exactly(A, y)
-    return _dense_solution(A, y, torch.linalg.solve) if x is None else x
+    return _dense_solution(A, y, solve_matrix) if x is None else x
 
 
 class LeastSquares(NamedTuple):

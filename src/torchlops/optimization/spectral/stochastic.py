@@ -19,7 +19,7 @@ from torchlops.optimization.spectral.matrices import must_be_hermitian, random, 
 from torchlops.optimization.spectral.restarts import unit
 from torchlops.optimization.spectral.results import Estimate, LogDeterminant, warn_not_converged
 
-_CHECK_EVERY = 10
+_FIRST_CHECK = 10
 _SHARE = 0.1
 
 _BLOCK = 2**22
@@ -244,8 +244,8 @@ def logdet(
         \approx \frac{n}{q} \sum_{i=1}^q \sum_j |s^{(i)}_{1j}|^2 \log \theta^{(i)}_j
 
     with random signs (or phases) ``z`` and the Ritz pairs of Lanczos steps from each, all as one batch. The steps end
-    where the last ten have changed the estimate by less than a tenth of its standard error, so that this error is what
-    is missing. Derivatives are estimated with the same random vectors, and right in the mean, to any order.
+    where the last third of them has changed the estimate by less than a tenth of its standard error, so that this error
+    is what is missing. Derivatives are estimated with the same random vectors, and right in the mean, to any order.
 
     Args:
         Op: The operator.
@@ -291,7 +291,9 @@ def logdet(
 def _quadrature(process: Lanczos, name: str) -> tuple[Tensor, Tensor]:
     """Return ``z^H log(A) z`` of each probe, and by how much the last steps have changed the mean."""
     values = change = torch.full((), math.inf, device=process.V.device)
-    for size in [*range(_CHECK_EVERY, process.capacity, _CHECK_EVERY), process.capacity]:
+    size = 0
+    while size < process.capacity:
+        size = min(max(_FIRST_CHECK, 3 * size // 2), process.capacity)
         process.extend(size)
         theta, S = torch.linalg.eigh(process.H[..., :size, :size])
         if not bool((theta > 0).all()):
