@@ -17,7 +17,8 @@ from torchlops import linalg
 from torchlops.arrays import to_numpy
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.eigs import lanczos, lobpcg
-from torchlops.optimization.inverse import read_data, solve_by_iteration, solve_exactly
+from torchlops.optimization.inverse import solve_by_iteration, solve_exactly
+from torchlops.optimization.solver.problem import read_data
 from torchlops.optimization.spectral.matrices import clinear, is_dense
 from torchlops.optimization.spectral.stochastic import trace_hutchinson, trace_hutchpp, trace_nahutchpp
 
@@ -139,7 +140,7 @@ def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | 
     Returns:
         The model ``(*batch, *dims)``.
     """
-    data, back = read_data(A, y)
+    data, _, back = read_data(A, y)
     x = solve_exactly(A, data)
     if x is None:
         most = min(max(100, 4 * min(A.shape)), 1000) if niter is None else niter

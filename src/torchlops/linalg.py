@@ -76,13 +76,16 @@ __all__ = [
     "trace",
 ]
 
+_ROUNDS = 20
+"""Rounds of an iteration for singular values and eigenvalues, by default: some 5,000 steps."""
+
 Order: TypeAlias = Literal["fro", "nuc", 1, -1, 2, -2] | float | None
 
 
 # -- norms and singular values --------------------------------------------------------------------------------
 
 
-def norm(A: LinearOperator, ord: Order = None, *, method: Method = None) -> Tensor:
+def norm(A: LinearOperator, ord: Order = None, *, method: Method = None, niter: int | None = None) -> Tensor:
     r"""Return a norm of the matrix of an operator.
 
     Args:
@@ -91,6 +94,7 @@ def norm(A: LinearOperator, ord: Order = None, *, method: Method = None) -> Tens
             those that are linear over the real numbers only. The others need the matrix: ``"fro"`` or None, the norm
             of Frobenius (the default, as in ``torch.linalg``); ``"nuc"``, the sum of the singular values; ``1`` and
             ``inf``, the largest sum of moduli of a column and of a row, ``-1`` and ``-inf``, the smallest.
+        niter: Maximum number of rounds of the iteration, each of which doubles its basis or restarts; 20 by default.
         method: See the head of this module. Beyond its limit, norms that need the matrix raise, unless it is
             ``"dense"``; the square of that of Frobenius is ``estimate_trace(A.H @ A)``.
 
@@ -104,10 +108,10 @@ def norm(A: LinearOperator, ord: Order = None, *, method: Method = None) -> Tens
     if ord not in (None, "fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf):
         raise ValueError(f"norm: ord must be 'fro', 'nuc', 1, -1, 2, -2, inf, -inf or None, got {ord!r}")
     if ord in (2, -2):
-        if is_dense(A, method, "values"):
+        if is_dense(A, method, "values", niter):
             place = 0 if ord == 2 else -1
             return dense_singular_values(A, (place,))[place]
-        return operator_norm(A) if ord == 2 else _smallest_singular_value(A, "norm")
+        return operator_norm(A, niter or _ROUNDS) if ord == 2 else _smallest_singular_value(A, "norm", niter)
     clinear(A, f"norm of order {ord}")
     _must_be_dense(A, method, "values", f"norm of order {ord}")
     if ord == "nuc":
@@ -116,7 +120,7 @@ def norm(A: LinearOperator, ord: Order = None, *, method: Method = None) -> Tens
     return torch.linalg.matrix_norm(matrix, "fro" if ord is None else ord)
 
 
-def cond(A: LinearOperator, *, method: Method = None) -> Tensor:
+def cond(A: LinearOperator, *, method: Method = None, niter: int | None = None) -> Tensor:
     """Return the condition number: the ratio of the largest to the smallest singular value.
 
     That of an operator that is linear over the real numbers only is that of its real matrix. It is infinite where the
@@ -125,6 +129,8 @@ def cond(A: LinearOperator, *, method: Method = None) -> Tensor:
     Args:
         A: The operator.
         method: See the head of this module.
+        niter: Maximum number of rounds of the iteration, as of :func:`norm`. A smallest singular value that is many
+            orders of magnitude below the largest takes many.
 
     Example:
         >>> import torchlops
@@ -132,24 +138,31 @@ def cond(A: LinearOperator, *, method: Method = None) -> Tensor:
         tensor(10.)
     """
     A = aslinearoperator(A)
-    if is_dense(A, method, "values"):
+    if is_dense(A, method, "values", niter):
         values = dense_singular_values(A, (0, -1))
         largest, smallest = values[0], values[-1]
     else:
-        largest, smallest = operator_norm(A), _smallest_singular_value(A, "cond")
+        largest, smallest = operator_norm(A, niter or _ROUNDS), _smallest_singular_value(A, "cond", niter)
     regular = smallest > max(A.shape) * torch.finfo(smallest.dtype).eps * largest
     return torch.where(regular, largest / torch.where(regular, smallest, 1.0), math.inf)
 
 
-def _smallest_singular_value(A: LinearOperator, name: str) -> Tensor:
+def _smallest_singular_value(A: LinearOperator, name: str, niter: int | None) -> Tensor:
     def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return triplets(flat, 1, "SM", 100, flat.rounding**0.75, looks_for_copies=False, name=f"linalg.{name}")
+        return triplets(
+            flat, 1, "SM", niter or _ROUNDS, flat.rounding**0.75, looks_for_copies=False, name=f"linalg.{name}"
+        )
 
     return singular_values(A, compute)[0][0]
 
 
 def svdvals(
-    A: LinearOperator, k: int | None = None, which: Literal["LM", "SM"] = "LM", *, method: Method = None
+    A: LinearOperator,
+    k: int | None = None,
+    which: Literal["LM", "SM"] = "LM",
+    *,
+    method: Method = None,
+    niter: int | None = None,
 ) -> Tensor:
     """Return singular values, largest first.
 
@@ -158,6 +171,7 @@ def svdvals(
         k: How many; all by default, which needs the matrix.
         which: The largest, ``"LM"``, or the smallest, ``"SM"``.
         method: See the head of this module.
+        niter: Maximum number of rounds of the iteration, as of :func:`norm`.
 
     Example:
         >>> import torchlops
@@ -165,15 +179,20 @@ def svdvals(
         tensor([4., 3.])
     """
     A = clinear(A, "svdvals")
-    places = _places(A, k, which, "LM", method, "values", "svdvals")
+    places = _places(A, k, which, "LM", method, "values", "svdvals", niter)
     if places is None:
         assert k is not None
-        return golub_kahan(A, k, which).S
+        return golub_kahan(A, k, which, niter or _ROUNDS).S
     return dense_singular_values(A, places)[places[0] : places[-1] + 1]
 
 
 def svd(
-    A: LinearOperator, k: int | None = None, which: Literal["LM", "SM"] = "LM", *, method: Method = None
+    A: LinearOperator,
+    k: int | None = None,
+    which: Literal["LM", "SM"] = "LM",
+    *,
+    method: Method = None,
+    niter: int | None = None,
 ) -> SingularTriplets:
     """Return singular triplets, which unpack as ``(U, S, Vh)``, as of ``torch.linalg.svd(A, full_matrices=False)``.
 
@@ -187,10 +206,10 @@ def svd(
         True
     """
     A = clinear(A, "svd")
-    places = _places(A, k, which, "LM", method, "vectors", "svd")
+    places = _places(A, k, which, "LM", method, "vectors", "svd", niter)
     if places is None:
         assert k is not None
-        return golub_kahan(A, k, which)
+        return golub_kahan(A, k, which, niter or _ROUNDS)
     found, part = dense_triplets(A, places), slice(places[0], places[-1] + 1)
     return SingularTriplets(found.U[:, part], found.S[part], found.Vh[part], found.converged[part])
 
@@ -199,7 +218,12 @@ def svd(
 
 
 def eigvalsh(
-    A: LinearOperator, k: int | None = None, which: Literal["LA", "SA"] = "LA", *, method: Method = None
+    A: LinearOperator,
+    k: int | None = None,
+    which: Literal["LA", "SA"] = "LA",
+    *,
+    method: Method = None,
+    niter: int | None = None,
 ) -> Tensor:
     """Return eigenvalues of a Hermitian operator, smallest first.
 
@@ -208,6 +232,7 @@ def eigvalsh(
         k: How many; all by default, which needs the matrix.
         which: The largest, ``"LA"``, or the smallest, ``"SA"``.
         method: See the head of this module.
+        niter: Maximum number of rounds of the iteration, as of :func:`norm`.
 
     Example:
         >>> import torchlops
@@ -215,14 +240,19 @@ def eigvalsh(
         tensor([-4.,  3.])
     """
     A = square(A, "eigvalsh")
-    places = _places(A, k, which, "SA", method, "values", "eigvalsh")
+    places = _places(A, k, which, "SA", method, "values", "eigvalsh", niter)
     if places is None:
-        return _lanczos(A, k, which).eigenvalues
+        return _lanczos(A, k, which, niter or _ROUNDS).eigenvalues
     return dense_eigenvalues(A, places)[places[0] : places[-1] + 1]
 
 
 def eigh(
-    A: LinearOperator, k: int | None = None, which: Literal["LA", "SA"] = "LA", *, method: Method = None
+    A: LinearOperator,
+    k: int | None = None,
+    which: Literal["LA", "SA"] = "LA",
+    *,
+    method: Method = None,
+    niter: int | None = None,
 ) -> Eigenpairs:
     """Return eigenpairs of a Hermitian operator, smallest first, which unpack as ``(eigenvalues, eigenvectors)``.
 
@@ -236,16 +266,16 @@ def eigh(
                 [1., 0.]]))
     """
     A = square(A, "eigh")
-    places = _places(A, k, which, "SA", method, "vectors", "eigh")
+    places = _places(A, k, which, "SA", method, "vectors", "eigh", niter)
     if places is None:
-        return _lanczos(A, k, which)
+        return _lanczos(A, k, which, niter or _ROUNDS)
     found, part = dense_eigenpairs(A, places), slice(places[0], places[-1] + 1)
     return Eigenpairs(found.eigenvalues[part], found.eigenvectors[:, part], found.converged[part])
 
 
-def _lanczos(A: LinearOperator, k: int | None, which: str) -> Eigenpairs:
+def _lanczos(A: LinearOperator, k: int | None, which: str, niter: int) -> Eigenpairs:
     assert k is not None
-    found = lanczos(A, k, which)
+    found = lanczos(A, k, which, niter)
     if which == "SA":
         return found
     return Eigenpairs(found.eigenvalues.flip(0), found.eigenvectors.flip(-1), found.converged.flip(0))
@@ -272,7 +302,7 @@ def eigvals(A: LinearOperator, *, method: Method = None) -> Tensor:
 
 
 def _places(
-    A: LinearOperator, k: int | None, which: str, first: str, method: Method, what: str, name: str
+    A: LinearOperator, k: int | None, which: str, first: str, method: Method, what: str, name: str, niter: int | None
 ) -> range | None:
     """Return which values of the matrix are asked for, in the order of ``first``; None if they are to be iterated."""
     known = ("LM", "SM") if first == "LM" else ("LA", "SA")
@@ -280,7 +310,7 @@ def _places(
         raise ValueError(f"{name}: which must be {known[0]!r} or {known[1]!r}, got {which!r}")
     size = min(A.shape)
     count = size if k is None else at_most(k, size, f"{name}: k")
-    if not is_dense(A, method, what):
+    if not is_dense(A, method, what, niter):
         if k is None:
             raise ValueError(
                 f"{name} of all values needs the matrix of {A.name_and_type}, {A.shape}, which is beyond the limit of "

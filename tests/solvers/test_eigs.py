@@ -15,7 +15,7 @@ from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 import torchlops
 from torchlops import MatrixMult
-from torchlops.optimization.basesolver import SolverWarning
+from torchlops.optimization import SolverWarning
 from torchlops.optimization.eigs import (
     golub_kahan,
     lanczos,
@@ -505,38 +505,6 @@ def test_single_precision(dtype):
     for values in (lanczos(MatrixMult(H), 3).eigenvalues, lobpcg(MatrixMult(H), 3).eigenvalues):
         close(values, wanted, 1e-4)
     assert logdet(MatrixMult(H + torch.eye(30))).estimate.dtype == torch.float32
-
-
-def test_a_large_spectrum_is_numpy(monkeypatch):
-    """What the methods of an operator give where it is large, against what they give where it is small."""
-    A, H = MatrixMult(matrix(50, 40, COMPLEX)), MatrixMult(hermitian(40, COMPLEX, positive=True).requires_grad_())
-    J = torchlops.Conj(8, dtype="complex128")
-
-    def found() -> list[Any]:
-        return [
-            H.eigs(3, symmetric=True),
-            H.eigs(3, symmetric=True, uselobpcg=True),
-            A.svds(3)[1],
-            A.svds(2, which="SM")[1],
-            A.cond(),
-            A.norm(),
-            (2 * J).norm(),
-        ]
-
-    small, logdets = found(), [H.logdet()]
-    monkeypatch.setattr("torchlops.spectrum.DENSE_UP_TO", 0)
-    for a, b in zip(found(), small, strict=True):
-        assert type(a) is type(b)
-        np.testing.assert_allclose(a, b, rtol=1e-9)
-    logdets.append(H.logdet(nprobes=400, niter=40))
-    assert abs(logdets[0] - logdets[1]) < 0.05 * abs(logdets[0])
-    assert isinstance(logdets[1], float)
-    np.testing.assert_allclose(logdets[0], np.linalg.slogdet(H.todense())[1])
-    with pytest.raises(ValueError, match="determinant"):
-        A.logdet()
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match="positive definite"):
-        (-1 * H).logdet()
 
 
 def test_missing_convergence_is_told():

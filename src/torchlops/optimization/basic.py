@@ -1,18 +1,38 @@
-"""The basic solvers as functions; see the classes of ``cls_basic`` for what they do."""
+"""The basic solvers as functions."""
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torchlops.optimization.basesolver import with_callback
-from torchlops.optimization.cls_bicgstab import BiCGSTAB
-from torchlops.optimization.cls_cg import CG, CGResult
-from torchlops.optimization.cls_cgls import CGLS, CGLSResult
-from torchlops.optimization.cls_gmres import GMRES
-from torchlops.optimization.cls_lsmr import LSMR, LSMRResult
-from torchlops.optimization.cls_lsqr import LSQR, LSQRResult
-from torchlops.optimization.cls_minres import MINRES
+from torchlops.optimization import krylov
+from torchlops.optimization.basesolver import Solver, with_callback
+from torchlops.optimization.cls_basic import CG, CGLS, LSQR, CGLSResult, CGResult, LSQRResult, cg_result
+from torchlops.optimization.solver.options import SolveOptions
+from torchlops.optimization.solver.result import Result
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+_LSMRResult = namedtuple("_LSMRResult", "x istop iiter normr normar norma conda normx")
+
+
+class LSMRResult(Result, _LSMRResult):
+    """The result of LSMR, which unpacks as SciPy's.
+
+    Attributes:
+        x: The solution.
+        istop: As in :class:`~torchlops.optimization.cls_basic.LSQRResult`.
+        iiter: Number of iterations (of the slowest sample).
+        normr: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
+        normar: Norm of the gradient, ``||A^H r - damp^2 x||``.
+        norma, conda: Estimates of the norm and the condition number of the operator.
+        normx: ``||x||``.
+        cost: ``||y - A x||`` after each iteration, ``(iiter + 1, *batch)``.
+        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+    """
 
 
 def cg(
@@ -30,16 +50,18 @@ def cg(
     preallocate: bool = False,
     *,
     M: Any = None,
-    **how: Any,
+    **how: Unpack[SolveOptions],
 ) -> CGResult:
-    """Solve ``(A + damp I) x = y`` for a Hermitian positive definite ``A``, by :class:`CG`.
+    """Solve ``(A + damp I) x = y`` for a Hermitian positive definite ``A``.
+
+    By conjugate gradients, :class:`~torchlops.optimization.krylov.CG`.
 
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
         x0: Initial guess; zero by default.
-        niter: Most iterations.
-        damp: A multiple of the identity that is added to the operator: a number, or one for each sample.
+        niter: Maximum number of iterations.
+        damp: A multiple of the identity that is added to the operator: a number, or one per sample.
         tol: Absolute tolerance on the *squared* norm of the residual, as in PyLops.
         rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
         rtol1: The same, relative to the norm of the data of the sample.
@@ -48,8 +70,7 @@ def cg(
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
         M: Preconditioner, an approximate inverse of the operator.
-        **how: Derivatives, failures, batches: the keyword arguments of
-            :class:`~torchlops.optimization.basesolver.Solver`.
+        **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
         >>> import torch, torchlops
@@ -57,8 +78,9 @@ def cg(
         >>> x
         tensor([1.0000, 0.5000, 0.2500])
     """
-    solver = with_callback(CG(Op, M=M, **how), callback)
-    result: CGResult = solver.solve(y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1)
+    result: CGResult = with_callback(CG(Op, M=M, **how), callback).solve(
+        y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1
+    )
     return result
 
 
@@ -77,16 +99,16 @@ def cgls(
     preallocate: bool = False,
     *,
     gtol: Any = 0.0,
-    **how: Any,
+    **how: Unpack[SolveOptions],
 ) -> CGLSResult:
-    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`CGLS`.
+    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`~torchlops.optimization.krylov.CGLS`.
 
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
         x0: Initial guess; zero by default.
-        niter: Most iterations.
-        damp: The damping: a number, or one for each sample.
+        niter: Maximum number of iterations.
+        damp: The damping: a number, or one per sample.
         tol: Absolute tolerance on the *squared* norm of the gradient ``A^H r - damp^2 x``, as in PyLops.
         rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
         rtol1: The same, relative to the norm of the data of the sample.
@@ -96,8 +118,7 @@ def cgls(
         preallocate: Accepted and ignored: work vectors are always reused.
         gtol: Tolerance on the norm of the gradient, relative to that at ``x = 0``: the one to use where the
             data cannot be fitted.
-        **how: Derivatives, failures, batches: the keyword arguments of
-            :class:`~torchlops.optimization.basesolver.Solver`.
+        **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
         >>> import torch, torchlops
@@ -106,8 +127,7 @@ def cgls(
         >>> torch.allclose(x, torch.tensor([-1.5, -0.5, 0.5, 1.5]), atol=1e-5)
         True
     """
-    solver = with_callback(CGLS(Op, **how), callback)
-    result: CGLSResult = solver.solve(
+    result: CGLSResult = with_callback(CGLS(Op, **how), callback).solve(
         y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1, gtol=gtol
     )
     return result
@@ -127,26 +147,25 @@ def lsqr(
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
     preallocate: bool = False,
-    **how: Any,
+    **how: Unpack[SolveOptions],
 ) -> LSQRResult:
-    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`LSQR`.
+    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`~torchlops.optimization.krylov.LSQR`.
 
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
         x0: Initial guess; zero by default.
-        damp: The damping: a number, or one for each sample.
+        damp: The damping: a number, or one per sample.
         atol: Relative accuracy of the operator.
         btol: Relative accuracy of the data.
         conlim: Limit of the condition number; 0 for none.
-        niter: Most iterations.
+        niter: Maximum number of iterations.
         calc_var: Whether to estimate the diagonal of the inverse of the normal matrix.
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
-        **how: Derivatives, failures, batches: the keyword arguments of
-            :class:`~torchlops.optimization.basesolver.Solver`.
+        **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
         >>> import torch, torchlops
@@ -154,8 +173,9 @@ def lsqr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25])), istop
         (True, 1)
     """
-    solver = with_callback(LSQR(Op, **how), callback)
-    result: LSQRResult = solver.solve(y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow)
+    result: LSQRResult = with_callback(LSQR(Op, **how), callback).solve(
+        y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow
+    )
     return result
 
 
@@ -171,24 +191,23 @@ def lsmr(
     show: bool = False,
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
-    **how: Any,
+    **how: Unpack[SolveOptions],
 ) -> LSMRResult:
-    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`LSMR`.
+    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`~torchlops.optimization.krylov.LSMR`.
 
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
         x0: Initial guess; zero by default.
-        damp: The damping: a number, or one for each sample.
+        damp: The damping: a number, or one per sample.
         atol: Relative accuracy of the operator.
         btol: Relative accuracy of the data.
         conlim: Limit of the condition number; 0 for none.
-        niter: Most iterations.
+        niter: Maximum number of iterations.
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
-        **how: Derivatives, failures, batches: the keyword arguments of
-            :class:`~torchlops.optimization.basesolver.Solver`.
+        **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
         >>> import torch, torchlops
@@ -196,8 +215,11 @@ def lsmr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25]))
         True
     """
-    solver = with_callback(LSMR(Op, **how), callback)
-    result: LSMRResult = solver.solve(y, x0, damp, atol, btol, conlim, niter, False, False, show, itershow)
+    solver: Solver = with_callback(Solver(Op, **how), callback)
+    solution = solver._solve(krylov.LSMR(atol, btol, conlim), y, x0, niter, damp, show, itershow)
+    numbers = [solution.numbers[name] for name in ("r2norm", "arnorm", "anorm", "acond", "xnorm")]
+    result = LSMRResult(solution.x, solution.numbers["istop"], solution.iiter, *numbers)
+    result.solution = solution
     return result
 
 
@@ -215,16 +237,16 @@ def minres(
     callback: Callable[[Any], None] | None = None,
     *,
     M: Any = None,
-    **how: Any,
+    **how: Unpack[SolveOptions],
 ) -> CGResult:
-    """Solve ``(A + damp I) x = y`` for a Hermitian ``A``, by :class:`MINRES`.
+    """Solve ``(A + damp I) x = y`` for a Hermitian ``A``, by :class:`~torchlops.optimization.krylov.MINRES`.
 
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
         x0: Initial guess; zero by default.
-        niter: Most iterations.
-        damp: A multiple of the identity that is added to the operator: a number, or one for each sample.
+        niter: Maximum number of iterations.
+        damp: A multiple of the identity that is added to the operator: a number, or one per sample.
         tol: Absolute tolerance on the *squared* norm of the residual.
         rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
         rtol1: The same, relative to the norm of the data of the sample.
@@ -232,8 +254,7 @@ def minres(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         M: Preconditioner, an approximate inverse of the operator.
-        **how: Derivatives, failures, batches: the keyword arguments of
-            :class:`~torchlops.optimization.basesolver.Solver`.
+        **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
         >>> import torch, torchlops
@@ -241,9 +262,8 @@ def minres(
         >>> torch.allclose(minres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver = with_callback(MINRES(Op, M=M, **how), callback)
-    result: CGResult = solver.solve(y, x0, niter, damp, tol, False, show, itershow, rtol=rtol, rtol1=rtol1)
-    return result
+    solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
+    return cg_result(solver._solve(krylov.MINRES(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))
 
 
 def gmres(
@@ -262,16 +282,16 @@ def gmres(
     M: Any = None,
     restart: int = 30,
     flexible: bool = False,
-    **how: Any,
+    **how: Unpack[SolveOptions],
 ) -> CGResult:
-    """Solve ``(A + damp I) x = y`` for any square ``A``, by :class:`GMRES`.
+    """Solve ``(A + damp I) x = y`` for any square ``A``, by :class:`~torchlops.optimization.krylov.GMRES`.
 
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
         x0: Initial guess; zero by default.
-        niter: Most iterations.
-        damp: A multiple of the identity that is added to the operator: a number, or one for each sample.
+        niter: Maximum number of iterations.
+        damp: A multiple of the identity that is added to the operator: a number, or one per sample.
         tol: Absolute tolerance on the *squared* norm of the residual.
         rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
         rtol1: The same, relative to the norm of the data of the sample.
@@ -281,8 +301,7 @@ def gmres(
         M: Preconditioner, an approximate inverse of the operator.
         restart: Number of vectors that are kept.
         flexible: Whether the preconditioner may change from one iteration to the next.
-        **how: Derivatives, failures, batches: the keyword arguments of
-            :class:`~torchlops.optimization.basesolver.Solver`.
+        **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
         >>> import torch, torchlops
@@ -290,9 +309,10 @@ def gmres(
         >>> torch.allclose(gmres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver = with_callback(GMRES(Op, M=M, restart=restart, flexible=flexible, **how), callback)
-    result: CGResult = solver.solve(y, x0, niter, damp, tol, False, show, itershow, rtol=rtol, rtol1=rtol1)
-    return result
+    solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
+    return cg_result(
+        solver._solve(krylov.GMRES(tol, rtol, rtol1, restart, flexible), y, x0, niter, damp, show, itershow)
+    )
 
 
 def bicgstab(
@@ -309,16 +329,16 @@ def bicgstab(
     callback: Callable[[Any], None] | None = None,
     *,
     M: Any = None,
-    **how: Any,
+    **how: Unpack[SolveOptions],
 ) -> CGResult:
-    """Solve ``(A + damp I) x = y`` for any square ``A``, by :class:`BiCGSTAB`.
+    """Solve ``(A + damp I) x = y`` for any square ``A``, by :class:`~torchlops.optimization.krylov.BiCGSTAB`.
 
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
         x0: Initial guess; zero by default.
-        niter: Most iterations.
-        damp: A multiple of the identity that is added to the operator: a number, or one for each sample.
+        niter: Maximum number of iterations.
+        damp: A multiple of the identity that is added to the operator: a number, or one per sample.
         tol: Absolute tolerance on the *squared* norm of the residual.
         rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
         rtol1: The same, relative to the norm of the data of the sample.
@@ -326,8 +346,7 @@ def bicgstab(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         M: Preconditioner, an approximate inverse of the operator.
-        **how: Derivatives, failures, batches: the keyword arguments of
-            :class:`~torchlops.optimization.basesolver.Solver`.
+        **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
         >>> import torch, torchlops
@@ -335,6 +354,5 @@ def bicgstab(
         >>> torch.allclose(bicgstab(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver = with_callback(BiCGSTAB(Op, M=M, **how), callback)
-    result: CGResult = solver.solve(y, x0, niter, damp, tol, False, show, itershow, rtol=rtol, rtol1=rtol1)
-    return result
+    solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
+    return cg_result(solver._solve(krylov.BiCGSTAB(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))

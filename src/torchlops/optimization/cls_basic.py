@@ -1,25 +1,154 @@
-"""The classes of the basic solvers, each of which stands in a file of its own."""
+"""The basic solvers of PyLops as classes, and their results."""
 
-from torchlops.optimization.basesolver import Solver, SolverError, SolverWarning, Status, WarmStart
-from torchlops.optimization.cls_bicgstab import BiCGSTAB
-from torchlops.optimization.cls_cg import CG
-from torchlops.optimization.cls_cgls import CGLS
-from torchlops.optimization.cls_gmres import GMRES
-from torchlops.optimization.cls_lsmr import LSMR
-from torchlops.optimization.cls_lsqr import LSQR
-from torchlops.optimization.cls_minres import MINRES
+from __future__ import annotations
 
-__all__ = [
-    "CG",
-    "CGLS",
-    "GMRES",
-    "LSMR",
-    "LSQR",
-    "MINRES",
-    "BiCGSTAB",
-    "Solver",
-    "SolverError",
-    "SolverWarning",
-    "Status",
-    "WarmStart",
-]
+from collections import namedtuple
+
+from torchlops.optimization import krylov
+from torchlops.optimization.basesolver import Solver
+from torchlops.optimization.solver.result import Result, Solution
+from torchlops.optimization.solver.state import Status
+
+__all__ = ["CG", "CGLS", "LSQR"]
+
+
+_CGResult = namedtuple("_CGResult", "x iiter cost")
+
+
+class CGResult(Result, _CGResult):
+    """The result of CG, MINRES, GMRES and BiCGSTAB, which unpacks as that of PyLops's ``cg``.
+
+    Attributes:
+        x: The solution.
+        iiter: Number of iterations (of the slowest sample).
+        cost: Norm of the residual after each iteration, ``(iiter + 1, *batch)``.
+        rnorm: Norm of the residual of each sample.
+        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+    """
+
+
+_CGLSResult = namedtuple("_CGLSResult", "x istop iiter r1norm r2norm cost")
+
+
+class CGLSResult(Result, _CGLSResult):
+    """The result of CGLS, which unpacks as PyLops's.
+
+    Attributes:
+        x: The solution.
+        istop: Of each sample: 1 a tolerance was met, 2 ``niter`` iterations were done, 3 a callback stopped it (or,
+            with the status ``ILL_CONDITIONED``, the gradient is at the rounding of its parts and not small).
+        iiter: Number of iterations (of the slowest sample).
+        r1norm: Norm of the residual, ``||y - A x||``. (PyLops 2.8 gives ``||A^H r||^2``.)
+        r2norm: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
+        cost: ``r1norm`` after each iteration, ``(iiter + 1, *batch)``.
+        arnorm: Norm of the gradient, ``||A^H r - damp^2 x||``.
+        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+    """
+
+
+_LSQRResult = namedtuple("_LSQRResult", "x istop iiter r1norm r2norm anorm acond arnorm xnorm var cost")
+
+
+class LSQRResult(Result, _LSQRResult):
+    """The result of LSQR, which unpacks as PyLops's.
+
+    Attributes:
+        x: The solution.
+        istop: Of each sample: 0 the solution is zero (or the guess), 1 the data are fitted, 2 the normal equations
+            are, 3 the condition number is too large, 7 ``niter`` iterations were done. (SciPy's and PyLops's 4 to
+            6, the same at machine precision, are 1 to 3 here.)
+        iiter: Number of iterations (of the slowest sample).
+        r1norm: ``||y - A x||``.
+        r2norm: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
+        anorm: Estimate of the Frobenius norm of the operator (and damping).
+        acond: Estimate of its condition number.
+        arnorm: Norm of the gradient, ``||A^H r - damp^2 x||``.
+        xnorm: ``||x||``.
+        var: Estimate of the diagonal of the inverse of the normal matrix, or None.
+        cost: ``r1norm`` after each iteration, ``(iiter + 1, *batch)``.
+        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+    """
+
+
+def cg_result(solution: Solution) -> CGResult:
+    """Return a solution as PyLops's ``cg`` does."""
+    result = CGResult(solution.x, solution.iiter, solution.cost)
+    result.solution = solution
+    return result
+
+
+def _cgls_result(solution: Solution) -> CGLSResult:
+    numbers, status = solution.numbers, solution.status
+    stopped = int(Status.STOPPED)
+    istop = min(status, stopped) if isinstance(status, int) else status.clip(max=stopped)
+    result = CGLSResult(solution.x, istop, solution.iiter, numbers["r1norm"], numbers["r2norm"], solution.cost)
+    result.solution = solution
+    return result
+
+
+def _lsqr_result(solution: Solution) -> LSQRResult:
+    names = ("r1norm", "r2norm", "anorm", "acond", "arnorm", "xnorm", "var")
+    numbers = (solution.numbers[name] for name in names)
+    result = LSQRResult._make((solution.x, solution.numbers["istop"], solution.iiter, *numbers, solution.cost))
+    result.solution = solution
+    return result
+
+
+class CG(Solver):
+    """Conjugate gradients as an object that may be stepped; see :func:`~torchlops.cg` for the arguments.
+
+    Example:
+        >>> import torch, torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[2.0, 1.0], [1.0, 3.0]]))
+        >>> x, iiter, cost = CG(A).solve(torch.tensor([3.0, 4.0]), niter=2, tol=0)
+        >>> torch.allclose(x, torch.ones(2))
+        True
+    """
+
+    algorithm = krylov.CG
+    setup_order = "y x0 niter damp tol preallocate show"
+    solve_order = f"{setup_order} itershow"
+
+    def _result(self, solution: Solution) -> CGResult:
+        return cg_result(solution)
+
+
+class CGLS(Solver):
+    """Conjugate gradients for least squares; see :func:`~torchlops.cgls` for the arguments.
+
+    Other than in PyLops 2.8, an initial guess and damping go together, and iterations past the rounding of the
+    gradient stop (there, they diverge).
+
+    Example:
+        >>> import torch, torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
+        >>> x = CGLS(A).solve(A(torch.ones(4, 2)), niter=2, tol=0).x
+        >>> torch.allclose(x, torch.ones(4, 2), atol=1e-5)
+        True
+    """
+
+    algorithm = krylov.CGLS
+    setup_order = "y x0 niter damp tol preallocate show"
+    solve_order = f"{setup_order} itershow"
+
+    def _result(self, solution: Solution) -> CGLSResult:
+        return _cgls_result(solution)
+
+
+class LSQR(Solver):
+    """LSQR; see :func:`~torchlops.lsqr` for the arguments.
+
+    Example:
+        >>> import torch, torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
+        >>> result = LSQR(A).solve(A(torch.ones(2)), atol=1e-6, btol=1e-6)
+        >>> torch.allclose(result.x, torch.ones(2), atol=1e-5), result.istop
+        (True, 1)
+    """
+
+    algorithm = krylov.LSQR
+    setup_order = "y x0 damp atol btol conlim niter calc_var preallocate show"
+    solve_order = f"{setup_order} itershow"
+
+    def _result(self, solution: Solution) -> LSQRResult:
+        return _lsqr_result(solution)

@@ -5,17 +5,18 @@ See :mod:`torchlops.linalg`, which is where users find them.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import complex_dtype, from_array
+from torchlops.arrays import complex_dtype
 from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.optimization import basic
-from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
+from torchlops.optimization.solver.problem import read_data
+from torchlops.optimization.solver.result import say
+from torchlops.optimization.solver.state import Status
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.spectral.matrices import Method, dense_matrix, is_dense
 from torchlops.torchoperator import aslinearoperator, solve_matrix
@@ -53,7 +54,7 @@ def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | Non
     A = aslinearoperator(A)
     if A.shape[0] != A.shape[1]:
         raise ValueError(f"solve takes square operators, {A.name_and_type} is {A.shape}: take linalg.lstsq")
-    y, back = read_data(A, B)
+    y, _, back = read_data(A, B)
     iterates = _iterates(A, method, "solve", solver, options)
     if back is None:
         return _solved(A, y, iterates, solver, options)
@@ -111,7 +112,7 @@ def lstsq(
         (tensor([2.]), tensor(1.4142))
     """
     A = aslinearoperator(A)
-    y, back = read_data(A, B)
+    y, _, back = read_data(A, B)
     if back is not None:
         with torch.no_grad():
             found = lstsq(A, y, rcond, method=method, solver=solver, **options)
@@ -227,17 +228,6 @@ def solve_exactly(A: LinearOperator, y: Tensor) -> Tensor | None:
     return None
 
 
-def read_data(A: LinearOperator, B: Any) -> tuple[Tensor, Any]:
-    """Return data as a tensor ``(*batch, *dimsd)``, and what turns a tensor into an array of the kind of ``B``."""
-    y, back = (B, None) if isinstance(B, Tensor) else from_array(B, A.name_and_type)
-    y = y if y.is_floating_point() or y.is_complex() else y.to(torch.float64)
-    if tuple(y.shape[-len(A.dimsd) :]) == A.dimsd:
-        return y, back
-    if y.ndim == 0 or y.shape[-1] != A.shape[0]:
-        raise A._wrong_shape(y, True)
-    return y.reshape((*y.shape[:-1], *A.dimsd)), back
-
-
 def _dense_solution(A: LinearOperator, y: Tensor, solve: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     batch = y.shape[: y.ndim - len(A.dimsd)]
     wanted = A.apply_nd(y.new_zeros((0, *A.dimsd)), True).dtype  # of a model
@@ -278,17 +268,13 @@ def solve_by_iteration(
     result = getattr(basic, solver)(A, y, **{"niter": niter, **tolerances, **options})
     status = torch.as_tensor(result.status, device=y.device)
     converged = status == Status.CONVERGED
-    on_fail = options.get("on_fail", "warn")
     short = ~converged & (status < Status.INDEFINITE)  # of failures, the solver itself warns
-    if on_fail != "ignore" and bool(short.any()):
+    if bool(short.any()):
         samples = "" if not short.ndim else f" in {int(short.sum())} of {short.numel()} samples"
         why = Status(int(status[short][0] if short.ndim else status)).name
-        message = (
-            f"{name}: {solver} on {A.name_and_type} stopped before it had converged ({why}{samples}) after "
-            f"{result.iiter if hasattr(result, 'iiter') else 'its'} iterations: raise niter, loosen the tolerances, "
-            "precondition, or take method='dense'"
+        say(
+            f"{name}: {solver} on {A.name_and_type} stopped before it had converged ({why}{samples}): raise niter, "
+            "loosen the tolerances, precondition, or take method='dense'",
+            options.get("on_fail", "warn"),
         )
-        if on_fail == "raise":
-            raise SolverError(message)
-        warnings.warn(message, SolverWarning, stacklevel=3)
     return result.x, converged

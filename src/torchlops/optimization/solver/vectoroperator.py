@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -42,6 +40,7 @@ class VectorOperator:
         self.as_pairs = as_pairs and complex_dtype(dtype) == dtype
         self.dtype = real_dtype(dtype) if self.as_pairs else self.model_dtype
         self.rounding = torch.finfo(dtype).eps
+        self._rows, self._columns = A.shape
         self.rows = A.shape[0] * self._width(self.data_dtype)
         self.columns = A.shape[1] * self._width(self.model_dtype)
         self.is_adjoint = False
@@ -74,37 +73,42 @@ class VectorOperator:
 
     def model_vector(self, model: Tensor) -> Tensor:
         """Return models ``(*batch, *dims)`` as vectors."""
-        return self._vector(model, self.A.dims, self.model_dtype)
+        return self._vector(model, self.A.dims, self._columns, self.model_dtype)
 
     def data_vector(self, data: Tensor) -> Tensor:
         """Return data ``(*batch, *dimsd)`` as vectors."""
-        return self._vector(data, self.A.dimsd, self.data_dtype)
+        return self._vector(data, self.A.dimsd, self._rows, self.data_dtype)
 
     def as_model(self, x: Tensor) -> Tensor:
         """Return vectors as models ``(*batch, *dims)``."""
-        return self._array(x, self.A.dims, self.model_dtype)
+        return self._array(x, self.A.dims, self._columns, self.model_dtype)
 
     def as_data(self, y: Tensor) -> Tensor:
         """Return vectors as data ``(*batch, *dimsd)``."""
-        return self._array(y, self.A.dimsd, self.data_dtype)
+        return self._array(y, self.A.dimsd, self._rows, self.data_dtype)
 
     def _width(self, dtype: torch.dtype) -> int:
         return 2 if self.as_pairs and dtype.is_complex else 1
 
-    def _vector(self, array: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        if array.is_complex() and not dtype.is_complex:
-            raise TypeError(
-                f"{self.A.name_and_type} gave {array.dtype} where {dtype} was expected: label the operator as complex "
-                "(dtype=), or as one of real models"
-            )
-        vector = array.to(dtype).reshape(*array.shape[: array.ndim - len(dims)], math.prod(dims))
-        return torch.view_as_real(vector.resolve_conj()).flatten(-2) if self._width(dtype) == 2 else vector
+    def _vector(self, array: Tensor, dims: tuple[int, ...], size: int, dtype: torch.dtype) -> Tensor:
+        if array.dtype != dtype:
+            if array.is_complex() and not dtype.is_complex:
+                raise TypeError(
+                    f"{self.A.name_and_type} gave {array.dtype} where {dtype} was expected: label the operator as "
+                    "complex (dtype=), or as one of real models"
+                )
+            array = array.to(dtype)
+        vector = array if len(dims) == 1 else array.reshape(*array.shape[: array.ndim - len(dims)], size)
+        if self.as_pairs and dtype.is_complex:
+            return torch.view_as_real(vector.resolve_conj()).flatten(-2)
+        return vector
 
-    def _array(self, vector: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        batch = vector.shape[:-1]
-        if self._width(dtype) == 2:
-            vector = torch.view_as_complex(vector.reshape(*batch, math.prod(dims), 2))
-        return vector.to(dtype).reshape(*batch, *dims)
+    def _array(self, vector: Tensor, dims: tuple[int, ...], size: int, dtype: torch.dtype) -> Tensor:
+        if self.as_pairs and dtype.is_complex:
+            vector = torch.view_as_complex(vector.reshape(*vector.shape[:-1], size, 2))
+        if vector.dtype != dtype:
+            vector = vector.to(dtype)
+        return vector if len(dims) == 1 else vector.reshape(*vector.shape[:-1], *dims)
 
 
 def _apart(result: Tensor, given: Tensor) -> Tensor:

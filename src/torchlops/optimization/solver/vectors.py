@@ -34,7 +34,7 @@ def inner(a: Tensor, b: Tensor) -> Scalar:
     """
     if a.dtype in HALF_PRECISIONS:
         a, b = a.float(), b.float()
-    if _is_one_problem(a):
+    if is_one_problem(a):
         return torch.vdot(a, b).item()
     if a.ndim > 1 and a.numel() > _BLOCK and not torch.is_grad_enabled():
         parts = zip(*(torch.split(v.flatten(0, -2), max(1, _BLOCK // v.shape[-1])) for v in (a, b)), strict=True)
@@ -87,7 +87,7 @@ def norm(a: Tensor) -> Scalar:
     """
     if a.dtype in HALF_PRECISIONS:
         a = a.float()
-    if _is_one_problem(a):
+    if is_one_problem(a):
         return torch.linalg.vector_norm(a).item()
     if torch.is_grad_enabled():  # the derivative of a norm is NaN at zero
         return sqrt((a * a.conj()).real.sum(-1, keepdim=True))
@@ -102,8 +102,19 @@ def squared_norm(a: Tensor) -> Scalar:
     return length * length
 
 
-def _is_one_problem(a: Tensor) -> bool:
+def is_one_problem(a: Tensor) -> bool:
+    """Return whether the numbers that go with a vector are Python numbers."""
     return a.ndim == 1 and a.is_cpu and not torch.is_grad_enabled()
+
+
+def largest_modulus(a: Tensor) -> Tensor:
+    """Return the largest modulus of each sample, ``(*batch, 1)``, as a constant: NaN or infinite where anything is.
+
+    >>> largest_modulus(torch.tensor([[3.0, -4.0], [0.0, 1.0]]))
+    tensor([[4.],
+            [1.]])
+    """
+    return a.detach().abs().amax(-1, keepdim=True)
 
 
 def axpy(x: Tensor, alpha: Scalar, p: Tensor, sign: int = 1) -> Tensor:

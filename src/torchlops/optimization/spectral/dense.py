@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit import _constant, _drop
+from torchlops.optimization.implicit.equation import constant, without_tangent
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_pairs, may_be_differentiated
 from torchlops.optimization.spectral.golub_kahan import differentiable_triplets, singular_values
@@ -71,7 +71,7 @@ def dense_eigvals(matrix: Tensor) -> Tensor:
     levels = count_forward_levels()
     if not levels:
         return torch.linalg.eigvals(matrix)
-    values, V = torch.linalg.eig(_drop(matrix))
+    values, V = torch.linalg.eig(without_tangent(matrix))
     B = torch.linalg.inv(V) @ matrix.to(V.dtype) @ V
     gaps = values - values.unsqueeze(-1)
     inverse_gaps = torch.where(gaps == 0, 0.0, 1.0 / torch.where(gaps == 0, 1.0, gaps))
@@ -79,7 +79,7 @@ def dense_eigvals(matrix: Tensor) -> Tensor:
     unit = torch.eye(B.shape[-1], dtype=B.dtype, device=B.device)
     for _ in range(levels):
         R = B @ (unit + X) - (unit + X) * new.unsqueeze(-2)
-        R = R - _constant(R)
+        R = R - constant(R)
         new, X = new + R.diagonal(dim1=-2, dim2=-1), X + inverse_gaps * R
     return new
 

@@ -11,8 +11,8 @@ Values and vectors of a Hermitian matrix :math:`M` obey, with :math:`|v_i| = 1`,
 with the sum over the other known vectors, :math:`P` the projector on the complement of all of them, and :math:`N_i` the
 matrix :math:`P (M - \lambda_i) P`, made regular by a multiple of :math:`I - P`, for MINRES. :math:`T_i` is Hermitian,
 so that it is the backward rule too. That rule is differentiable code made of values, vectors and tensors, which all
-carry their own derivatives, and so it holds to any order. In forward mode (see ``implicit.py``), tangents are taken off
-first, and put back by as many steps of Newton's method as forward levels are active,
+carry their own derivatives, and so it holds to any order. In forward mode (see ``implicit/equation.py``), tangents are
+taken off first, and put back by as many steps of Newton's method as forward levels are active,
 
 .. math::
 
@@ -37,14 +37,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.basesolver import Solver, SolverWarning
-from torchlops.optimization.cls_cg import CG
-from torchlops.optimization.cls_minres import MINRES
-from torchlops.optimization.implicit import Square, _constant, _drop, _early, _solve
+from torchlops.optimization.implicit.equation import (
+    Equation,
+    Input,
+    Operators,
+    constant,
+    refuse_hidden_tensors,
+    solution_with_value,
+    without_tangent,
+)
+from torchlops.optimization.implicit.linear import System, model_of, solve_once
+from torchlops.optimization.implicit.rebind import own_tensors, rebound
+from torchlops.optimization.krylov.cg import CG
+from torchlops.optimization.krylov.minres import MINRES
+from torchlops.optimization.solver.options import Options
+from torchlops.optimization.solver.result import SolverWarning
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, inner, norm
 from torchlops.torch_internals import count_forward_levels, is_plain_eager
@@ -57,100 +67,31 @@ class Hermitian(LinearOperator):
 
     def __init__(self, A: LinearOperator, doubled: bool = False, as_pairs: bool = False) -> None:
         flat = VectorOperator(A, as_pairs=as_pairs)
-        super().__init__(flat.rows + flat.columns if doubled else flat.columns, dtype=flat.dtype)
-        self.A, self.flat, self.doubled = A, flat, doubled
+        super().__init__(flat.rows + flat.columns if doubled else flat.columns, dtype=flat.dtype, name=A.name_and_type)
+        self.A, self.as_pairs = A, as_pairs
+        self.rows = flat.rows if doubled else 0
+        """Length of the vectors of data; 0 if it is not doubled."""
+
+    @property
+    def flat(self) -> VectorOperator:
+        """The operator between vectors."""
+        return VectorOperator(self.A, as_pairs=self.as_pairs)
 
     def _forward(self, x: Tensor) -> Tensor:
-        if not self.doubled:
-            return self.flat.forward(x)
-        u, v = torch.split(x, [self.flat.rows, self.flat.columns], -1)
-        return torch.cat([self.flat.forward(v), self.flat.adjoint(u)], -1)
+        flat = self.flat
+        if not self.rows:
+            return flat.forward(x)
+        u, v = torch.split(x, [flat.rows, flat.columns], -1)
+        return torch.cat([flat.forward(v), flat.adjoint(u)], -1)
 
     _adjoint = _forward
 
-    def all_known(self, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the given pairs and those that come with them."""
-        if not self.doubled:
-            return values, vectors
-        u, v = torch.split(vectors, [self.flat.rows, self.flat.columns], -1)
-        return torch.cat([values, -values]), torch.cat([vectors, torch.cat([u, -v], -1)])
+    def _given_tensors(self) -> list[Tensor]:
+        return []  # its vectors may be real where the tensors are complex
 
-
-class _Outside(LinearOperator):
-    """The matrices ``N_i``, one a sample."""
-
-    values: Tensor
-    vectors: Tensor
-
-    def __init__(self, M: Hermitian, values: Tensor, vectors: Tensor) -> None:
-        super().__init__(M.dims, dtype=M._torch_dtype(), name=M.A.name_and_type)
-        self.M = M
-        self._register("values", values)
-        self._register("vectors", vectors)
-
-    def _forward(self, x: Tensor) -> Tensor:
-        V = self.M.all_known(self.values, self.vectors)[1]
-        inside = (x @ V.mH) @ V
-        x = x - inside
-        y = self.M.apply_nd(x, False) - self.values[:, None].to(x.dtype) * x
-        size = self.values.detach().abs().amax()  # any number that is not zero would do
-        return y - (y @ V.mH) @ V + torch.where(size > 0, size, 1.0).to(x.dtype) * inside
-
-    _adjoint = _forward
-
-
-class _OutsideSolver(MINRES):
-    """MINRES in the dtype of its data, since a complex operator may act on real vectors here."""
-
-    place_of_values: int
-    """The place of the eigenvalues among the tensors of the equation."""
-
-    def _set_dtypes(self, y: Tensor, x0: Tensor | None) -> None:  # noqa: ARG002
-        self._data_dtype = self._model_dtype = y.dtype
-        self._is_complex = False
-
-
-class _OutsideEquation(Square):
-    """``N_i x_i = rhs_i``, which is Hermitian."""
-
-    def inverse(self) -> _OutsideEquation:
-        return self
-
-    adjoint = inverse
-
-    def _run(self, solver: Solver, rhs: Tensor, damp: Any, x0: Tensor | None) -> Tensor:
-        solver._go(rhs, x0, damp=damp, **self.options)
-        x: Tensor = solver._public
-        values = self.tensors()[self.solver.place_of_values]  # type: ignore[attr-defined]
-        gap = _smallest_gap(values).amin()  # under vmap, values may lack batch axes that the vectors have
-        is_singular = (norm(x) * gap > norm(rhs)).squeeze(-1)
-        if bool((_early(solver) | is_singular).any()):
-            warnings.warn(
-                f"derivatives of vectors, and second ones of values, of {self.A.name} are inexact or do not exist: a "
-                "value that was asked for is close to one that was not. Ask for more values.",
-                SolverWarning,
-                stacklevel=2,
-            )
-        return x
-
-
-class _Task(nn.Module):
-    """An operator as a module whose call is any function of it."""
-
-    def __init__(self, A: Hermitian) -> None:
-        super().__init__()
-        self.A = A
-        self.names = [name for name, _ in (*self.named_parameters(), *self.named_buffers())]
-
-    def forward(self, task: Callable[[Hermitian], Any]) -> Any:
-        return task(self.A)
-
-    def call(self, theta: Sequence[Tensor], task: Callable[[Hermitian], Any]) -> Any:
-        return functional_call(self, dict(zip(self.names, theta, strict=True)), (task,))
-
-    def product(self, theta: Sequence[Tensor], x: Tensor) -> Tensor:
-        y: Tensor = self.call(theta, lambda A: A.apply_nd(x, False))
-        return y
+    def with_tensors(self, theta: Sequence[Tensor]) -> Hermitian:
+        """Return the operator with other tensors."""
+        return rebound([self], own_tensors([self]), theta)[0]
 
     def pull(self, theta: Sequence[Tensor], wanted: Sequence[int], x: Tensor, left: Tensor) -> list[Tensor | None]:
         """Return the gradients of ``Re <left, M x>`` with respect to the tensors ``wanted``."""
@@ -159,7 +100,7 @@ class _Task(nn.Module):
             now = list(theta)
             for index, tensor in zip(wanted, chosen, strict=True):
                 now[index] = tensor
-            return self.product(now, x)
+            return self.with_tensors(now).apply_nd(x)
 
         grads: list[Tensor | None] = [None] * len(theta)
         if wanted:
@@ -167,6 +108,79 @@ class _Task(nn.Module):
             for index, gradient in zip(wanted, pullback(left), strict=True):
                 grads[index] = gradient
         return grads
+
+
+def _all_known(rows: int, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the given pairs and those that come with them, of a doubled matrix of ``rows`` data."""
+    if not rows:
+        return values, vectors
+    u, v = torch.split(vectors, [rows, vectors.shape[-1] - rows], -1)
+    return torch.cat([values, -values], -1), torch.cat([vectors, torch.cat([u, -v], -1)], -2)
+
+
+class _Outside(LinearOperator):
+    """The matrices ``N_i``, one per sample of the last axis of a batch."""
+
+    def __init__(self, M: LinearOperator, rows: int, values: Tensor, vectors: Tensor) -> None:
+        super().__init__(M.dims, dtype=M._torch_dtype(), name=M.name_and_type)
+        self.M = M
+        self.pairs = values, vectors, _all_known(rows, values, vectors)[1]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        values, _, V = self.pairs
+        inside = gram(V, x).mT @ V
+        x = x - inside
+        y = self.M.apply_nd(x) - values.unsqueeze(-1).to(x.dtype) * x
+        size = values.detach().abs().amax((-1,), keepdim=True).unsqueeze(-1)  # any number that is not zero would do
+        return y - gram(V, y).mT @ V + torch.where(size > 0, size, 1.0).to(x.dtype) * inside
+
+    _adjoint = _forward
+
+    def _given_tensors(self) -> list[Tensor]:
+        return []
+
+
+class _OutsideEquation(Equation):
+    """``g_i - N_i x_i = 0``, which is Hermitian; one sample is all of ``g``, and the inputs are that and all pairs."""
+
+    is_linear = True
+
+    def __init__(self, M: Hermitian, count: int) -> None:
+        super().__init__((M,), (2, 1, 2), (count, *M.dims))
+        self.rows, self.name = M.rows, M.A.name_and_type
+
+    def solve(self, operators: Operators, *inputs: Input) -> Tensor:
+        g, values, vectors = _three(inputs)
+        N = _Outside(operators[0], self.rows, values, vectors)
+        solver = MINRES(tol=0.0, rtol=0.0, rtol1=100 * torch.finfo(values.dtype).eps)
+        options = Options(grad=None, on_fail="ignore", compact=False)
+        outcome = solve_once(solver, N, g, None, 0.0, None, min(4 * N.shape[0] + 100, _MOST_STEPS), options)
+        x = model_of(outcome)
+        gap = _smallest_gap(values).amin()
+        is_singular = (norm(x) * gap > norm(g)).squeeze(-1)
+        if bool((outcome.early() | outcome.failed() | is_singular).any()):
+            warnings.warn(
+                f"derivatives of vectors, and second ones of values, of {self.name} are inexact or do not exist: a "
+                "value that was asked for is close to one that was not. Ask for more values.",
+                SolverWarning,
+                stacklevel=2,
+            )
+        return x
+
+    def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
+        g, values, vectors = _three(inputs)
+        return g - _Outside(operators[0], self.rows, values, vectors).apply_nd(x)
+
+    def linearised(self, adjoint: bool) -> Equation:  # noqa: ARG002
+        return self
+
+
+def _three(inputs: Sequence[Input]) -> tuple[Tensor, Tensor, Tensor]:
+    g, values, vectors = inputs
+    assert g is not None
+    assert values is not None
+    assert vectors is not None
+    return g, values, vectors
 
 
 # -- eigenpairs -----------------------------------------------------------------------------------------------
@@ -184,26 +198,25 @@ def differentiable_pairs(
         compute: Returns the three, without derivatives.
         used: The places of the pairs that are asked for, all by default; the others are there to be known.
     """
-    task, theta = _Task(M), M._all_tensors()
-    _refuse_hidden_tensors(task, theta)
+    theta = own_tensors([M])
     levels = count_forward_levels()
-    fixed = [_drop(tensor) for tensor in theta] if levels else theta
-    values, vectors, converged = _pairs(task, compute, used if may_be_differentiated(M) else (), *fixed)
+    fixed = [without_tangent(tensor) for tensor in theta] if levels else theta
+    values, vectors, converged = _pairs(M, compute, used if may_be_differentiated(M) else (), *fixed)
     if not levels:
         return values, vectors, converged
     first, start = values, vectors
-    fixed_phase = _constant(start)
+    fixed_phase = constant(start)
     for _ in range(levels):
-        residual = task.product(theta, vectors) - values[:, None].to(vectors.dtype) * vectors
-        step = _response(task, fixed, first, start, residual, False)
+        residual = M.apply_nd(vectors) - values[:, None].to(vectors.dtype) * vectors
+        step = _response(M, fixed, first, start, residual, False)
         excess = _inner(vectors, vectors).real - 1
         step = step - excess[:, None].to(start.dtype) / 2 * start
         if start.is_complex():
             turn = _inner(fixed_phase, vectors + step).imag / _inner(fixed_phase, start).real
             step = step - 1j * turn[:, None] * start
         of_values = _inner(start, residual).real
-        values = values + of_values - _constant(of_values)
-        vectors = vectors + step - _constant(step)
+        values = values + of_values - constant(of_values)
+        vectors = vectors + step - constant(step)
     return values, vectors, converged
 
 
@@ -211,17 +224,15 @@ class _Pairs(torch.autograd.Function):
     """Eigenpairs; forward mode sees constants here."""
 
     @staticmethod
-    def forward(
-        task: _Task, compute: _Compute, used: Sequence[int] | None, *theta: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(M: Hermitian, compute: _Compute, used: Sequence[int] | None, *theta: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            values, vectors, converged = task.call([t.detach() for t in theta], lambda M: compute(M.flat))
-            _warn_of_clusters(task.A, values, vectors, used)
+            values, vectors, converged = compute(_without_graph(M, theta).flat)
+            _warn_of_clusters(M, values, vectors, used)
         return values.clone(), vectors.clone(), converged.clone()  # forward mode takes no views
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.task = inputs[0]
+        ctx.M = inputs[0]
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(output[2])
         ctx.save_for_backward(*output[:2], *inputs[3:])
@@ -235,12 +246,12 @@ class _Pairs(torch.autograd.Function):
             left = left + of_values[:, None].to(vectors.dtype) * vectors
         if of_vectors is not None:
             if vectors.is_complex():  # a part that turns the phase acts on all of the vector
-                fixed = _constant(vectors)
+                fixed = constant(vectors)
                 turn = _inner(of_vectors, 1j * vectors).real / _inner(fixed, vectors).real
                 of_vectors = of_vectors - 1j * turn[:, None] * fixed
-            left = left + _response(ctx.task, theta, values, vectors, of_vectors, True)
+            left = left + _response(ctx.M, theta, values, vectors, of_vectors, True)
         wanted = [index for index in range(len(theta)) if ctx.needs_input_grad[3 + index]]
-        return None, None, None, *ctx.task.pull(theta, wanted, vectors, left)
+        return None, None, None, *ctx.M.pull(theta, wanted, vectors, left)
 
     @staticmethod
     def jvp(ctx: Any, *_: Any) -> Any:
@@ -248,18 +259,18 @@ class _Pairs(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[Any, ...], task: _Task, compute: _Compute, used: Any, *theta: Tensor
+        info: Any, in_dims: tuple[Any, ...], M: Hermitian, compute: _Compute, used: Any, *theta: Tensor
     ) -> tuple[tuple[Tensor, ...], tuple[int, int, int]]:
-        samples = [_pairs(task, compute, used, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
+        samples = [_pairs(M, compute, used, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
         return tuple(torch.stack(each) for each in zip(*samples, strict=True)), (0, 0, 0)
 
 
 _pairs: Any = _Pairs.apply
 
 
-def _response(task: _Task, theta: Sequence[Tensor], values: Tensor, vectors: Tensor, x: Tensor, value: bool) -> Tensor:
+def _response(M: Hermitian, theta: Sequence[Tensor], values: Tensor, vectors: Tensor, x: Tensor, value: bool) -> Tensor:
     """Return ``T_i x_i``; with ``value=False`` the part outside is zero, with its derivatives."""
-    every, V = task.A.all_known(values, vectors)
+    every, V = _all_known(M.rows, values, vectors)
     inside = gram(V, x).mT
     gaps = values[:, None] - every
     close = gaps.abs() <= _smallest_gap(every)
@@ -267,21 +278,8 @@ def _response(task: _Task, theta: Sequence[Tensor], values: Tensor, vectors: Ten
     response: Tensor = (weights.to(x.dtype) * inside) @ V
     if V.shape[-2] == V.shape[-1]:
         return response  # there is no vector outside
-    N = _Outside(task.A, values, vectors)
-    options = {
-        "niter": min(4 * N.shape[0] + 100, _MOST_STEPS),
-        "tol": 0.0,
-        "rtol": 0.0,
-        "rtol1": 100 * torch.finfo(values.dtype).eps,
-    }
-    solver = _OutsideSolver(N, on_fail="ignore", compact=False)
-    equation = _OutsideEquation(solver, options, "inverse")
-    solver.place_of_values = equation.names.index("A.values")
-    given = {f"A.M.{name[2:]}": tensor for name, tensor in zip(task.names, theta, strict=True)}
-    given.update({"A.values": values, "A.vectors": vectors})
-    tensors = [given[name] for name in equation.names]
-    outside: Tensor = _solve(equation, value, x - inside @ V, 0.0, None, *tensors)
-    return response - outside
+    equation = _OutsideEquation(M, values.shape[-1])
+    return response - solution_with_value(equation, value, (x - inside @ V, values, vectors), theta)
 
 
 def _smallest_gap(values: Tensor) -> Tensor:
@@ -291,7 +289,7 @@ def _smallest_gap(values: Tensor) -> Tensor:
 
 
 def _warn_of_clusters(M: Hermitian, values: Tensor, vectors: Tensor, used: Sequence[int] | None) -> None:
-    every = M.all_known(values, vectors)[0]
+    every = _all_known(M.rows, values, vectors)[0]
     close = (values[:, None] - every).abs() <= _smallest_gap(every)
     equal = (close.sum(-1) > 1).nonzero().flatten().tolist()
     if used is not None:
@@ -327,20 +325,21 @@ def differentiable_log(M: Hermitian, compute: _Compute, niter: int, rtol: float 
     Returns:
         The estimates, and whether they have converged.
     """
-    task, theta = _Task(M), M._all_tensors()
-    _refuse_hidden_tensors(task, theta)
-    accuracy = torch.finfo(M.flat.dtype).eps ** 0.75 if rtol is None else rtol
-    options = {"niter": niter, "tol": 0.0, "rtol": 0.0, "rtol1": accuracy}
+    theta = own_tensors([M])
+    accuracy = torch.finfo(M._torch_dtype()).eps ** 0.75 if rtol is None else rtol
+    equation = System(CG(), (M,), 0.0, Options(), False, accuracy, niter)
     levels = count_forward_levels()
-    fixed = [_drop(tensor) for tensor in theta] if levels else theta
-    values, z, converged = _log(task, compute, options, *fixed)
+    fixed = [without_tangent(tensor) for tensor in theta] if levels else theta
+    values, z, converged = _log(M, compute, equation, *fixed)
     if not levels:
         return values, converged
-    w, power = _solve_with(task, fixed, z, options, True), z
+    w, power = solution_with_value(equation, True, (z, None), fixed), z
+    of_fixed = M.with_tensors(fixed)
     for level in range(levels):
-        change = task.product(theta, power) - task.product(fixed, power)
+        change = M.apply_nd(power) - of_fixed.apply_nd(power)
         values = values + (-1) ** level / (level + 1) * _inner(w, change).real
-        power = _solve_with(task, fixed, change, options, False) if level + 1 < levels else power
+        if level + 1 < levels:
+            power = solution_with_value(equation, False, (change, None), fixed)
     return values, converged
 
 
@@ -348,14 +347,14 @@ class _Log(torch.autograd.Function):
     """Estimates of a log-determinant, and their probes; forward mode sees constants here."""
 
     @staticmethod
-    def forward(task: _Task, compute: _Compute, options: dict[str, Any], *theta: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
+    def forward(M: Hermitian, compute: _Compute, equation: System, *theta: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
         with torch.no_grad():
-            found = task.call([t.detach() for t in theta], lambda M: compute(M.flat))
+            found = compute(_without_graph(M, theta).flat)
         return tuple(each.clone() for each in found)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.task, ctx.options = inputs[0], inputs[2]
+        ctx.M, ctx.equation = inputs[0], inputs[2]
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(output[1], *inputs[3:])
         ctx.save_for_forward(output[0])
@@ -363,9 +362,9 @@ class _Log(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Any) -> Any:
         z, *theta = ctx.saved_tensors
-        w = grad[:, None].to(z.dtype) * _solve_with(ctx.task, theta, z, ctx.options, True)
+        w = grad[:, None].to(z.dtype) * solution_with_value(ctx.equation, True, (z, None), theta)
         wanted = [index for index in range(len(theta)) if ctx.needs_input_grad[3 + index]]
-        return None, None, None, *ctx.task.pull(theta, wanted, z, w)
+        return None, None, None, *ctx.M.pull(theta, wanted, z, w)
 
     @staticmethod
     def jvp(ctx: Any, *_: Any) -> Any:
@@ -373,20 +372,13 @@ class _Log(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[Any, ...], task: _Task, compute: _Compute, options: dict[str, Any], *theta: Tensor
+        info: Any, in_dims: tuple[Any, ...], M: Hermitian, compute: _Compute, equation: System, *theta: Tensor
     ) -> tuple[tuple[Tensor, ...], tuple[int, int, int]]:
-        samples = [_log(task, compute, options, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
+        samples = [_log(M, compute, equation, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
         return tuple(torch.stack(each) for each in zip(*samples, strict=True)), (0, 0, 0)
 
 
 _log: Any = _Log.apply
-
-
-def _solve_with(task: _Task, theta: Sequence[Tensor], rhs: Tensor, options: dict[str, Any], value: bool) -> Tensor:
-    """Return ``M^-1 rhs``; with ``value=False`` zero, with its derivatives."""
-    equation = Square(CG(task.A, adjoint_rtol=options["rtol1"], adjoint_niter=options["niter"]), options, "inverse")
-    x: Tensor = _solve(equation, value, rhs, 0.0, None, *theta)
-    return x
 
 
 # -- both -----------------------------------------------------------------------------------------------------
@@ -403,22 +395,18 @@ def _one_by_one(size: int, in_dims: Sequence[int | None], theta: Sequence[Tensor
         yield [t if axis is None else t.select(axis, index) for t, axis in zip(theta, in_dims, strict=True)]
 
 
+def _without_graph(M: Hermitian, theta: Sequence[Tensor]) -> Hermitian:
+    """Return the matrix with the tensors ``theta``, without their graph; it must compute with no other one.
+
+    Raises:
+        ValueError: if it does.
+    """
+    other = M.with_tensors([tensor.detach() for tensor in theta])
+    refuse_hidden_tensors(other.A)
+    return other
+
+
 def may_be_differentiated(A: LinearOperator) -> bool:
     """Whether a derivative with respect to the tensors of ``A`` may be asked for."""
     wants = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in A._all_tensors())
     return wants or not is_plain_eager()
-
-
-def _refuse_hidden_tensors(task: _Task, theta: Sequence[Tensor]) -> None:
-    """Raise where the operator computes with a tensor that requires a gradient and is none of its own."""
-    if not torch.is_grad_enabled():
-        return
-    M = task.A
-    with torch.enable_grad():
-        zeros = torch.zeros(1, M.shape[1], dtype=M.flat.dtype, device=M.flat.device)
-        out = task.product([t.detach() for t in theta], zeros)
-    if out.requires_grad:
-        raise ValueError(
-            f"{M.A.name_and_type} computes with a tensor that requires a gradient and is none of its parameters or "
-            "buffers: the gradient would be lost. Register the tensor (self._register in a LinearOperator)."
-        )

@@ -27,11 +27,13 @@ square, it is the root of the product of its sizes and the smaller one that coun
 _MOST_ENTRIES = 2**24
 
 
-def is_dense(A: LinearOperator, method: Method, what: str) -> bool:
-    """Whether to form the matrix of ``A``, where ``what`` is a key of :data:`DENSE_UP_TO`."""
+def is_dense(A: LinearOperator, method: Method, what: str, niter: int | None = None) -> bool:
+    """Whether to form the matrix of ``A``: ``what`` is a key of :data:`DENSE_UP_TO`; a given ``niter`` asks to iterate."""
     if method not in ("dense", "iterative", None):
         raise ValueError(f"method must be 'dense', 'iterative' or None, got {method!r}")
-    if method is not None:
+    if niter is not None and method == "dense":
+        raise ValueError(f"method='dense' takes no niter, got {niter}")
+    if method is not None or niter is not None:
         return method == "dense"
     entries = math.prod(A.shape)
     return entries * min(A.shape) <= DENSE_UP_TO[what] ** 3 and entries <= _MOST_ENTRIES

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
-from torchlops.optimization.basesolver import SolverWarning
+from torchlops.optimization.solver.result import SolverWarning
 
 
 class Unpacked:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchlops.arrays import real_dtype
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit import _constant
+from torchlops.optimization.implicit.equation import constant
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, inner, norm, orthonormal_rows
 from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_log
@@ -125,7 +125,7 @@ def _hutchpp(Op: LinearOperator, neval: int, sampler: str, options: _Options) ->
     _at_least_one(neval, count)
     size = Op.shape[1]
     S, G = _sample(sampler, size, count, options), _sample(sampler, size, count, options)
-    Q = orthonormal_rows(_constant(_images(S, Op)))  # the estimate is right in the mean with any Q: it is a constant
+    Q = orthonormal_rows(constant(_images(S, Op)))  # the estimate is right in the mean with any Q: it is a constant
     G = G.to(Q.dtype)
     samples = _forms(G - gram(Q, G).mT @ Q, Op)
     error = samples.detach().std() / math.sqrt(count) if count > 1 else samples.detach().abs().new_tensor(math.inf)

@@ -1,0 +1,1 @@
+"""Derivatives of solutions by implicit differentiation, exact in every mode and of any order."""

@@ -1,0 +1,373 @@
+r"""Derivatives of solutions, exact in every mode, at the cost of one more solve and no stored iterations.
+
+A solution :math:`x` makes the residual :math:`r(x, b)` of an equation zero, where :math:`b` are tensors: data,
+weights, the tensors :math:`\theta` of operators. The residual is linear in :math:`x`,
+:math:`\partial r / \partial x = -N`. So
+
+.. math::
+
+    \bar w = N^{-H} \bar x, \qquad \bar b = (\partial r / \partial b)^H \bar w.
+
+The backward pass is made of the equation and of differentiable torch code, so that it is differentiable itself, to any
+order. Forward mode takes another way, since torch loses tangents of what a rule reads, where forward mode is nested:
+tangents are taken off the arguments first (:class:`_Drop`), and put back by as many corrections
+:math:`x \leftarrow x + N^{-1} r(x, b)` as forward levels are active. Each leaves the value alone and makes one more
+order exact: the error obeys :math:`e \leftarrow (I - N(\hat b)^{-1} N(b)) e`. A linear equation
+:math:`N x = g` then has tangents of :math:`g` alone, :math:`\dot x = N^{-1} \dot g`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import real_dtype
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.implicit.rebind import own_tensors, rebound
+from torchlops.optimization.solver.options import WarmStart
+from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
+
+Input = Tensor | None
+Operators = tuple[LinearOperator, ...]
+
+
+class Equation:
+    """A residual that is zero at a solution, and how to make it so.
+
+    A subclass names the operators and the tensors (its inputs) that it depends on. Inputs have the axes of a batch,
+    which broadcast, and then those of one sample; one may be None. Methods get operators that compute with the tensors
+    of the derivative, and must use these.
+
+    Args:
+        operators: The operators.
+        ndims: Number of axes of one sample of each input.
+        dims: Shape of one solution.
+
+    Attributes:
+        theta: The tensors of the operators.
+    """
+
+    is_linear: ClassVar[bool] = False
+    """Whether the equation is ``N x = g``, with ``g`` the first input."""
+
+    def __init__(self, operators: Sequence[LinearOperator], ndims: Sequence[int], dims: tuple[int, ...]) -> None:
+        self.operators, self.ndims, self.dims = tuple(operators), tuple(ndims), dims
+        self.theta = own_tensors(operators)
+
+    def solve(self, operators: Operators, *inputs: Input) -> Tensor:
+        """Return the solution, without derivatives, in memory of its own."""
+        raise NotImplementedError
+
+    def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
+        """Return the residual, by differentiable torch code."""
+        raise NotImplementedError
+
+    def linearised(self, adjoint: bool) -> Equation:
+        """Return the linear equation ``N x = g``, or ``N^H x = g``; its inputs are ``g`` and what ``pass_on`` gives."""
+        raise NotImplementedError
+
+    def pass_on(self, inputs: Sequence[Input]) -> Sequence[Input]:
+        """Return which inputs go to the linearised equation, after ``g``."""
+        return inputs[1:]
+
+    def pull(self, operators: Operators, w: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Return ``(dr / db)^H w`` for the first input ``b``, if that costs less than to differentiate the residual."""
+        return None
+
+    warm_start: WarmStart | None = None
+    """From where to start the solve for ``w``, which is kept there."""
+    guess: Tensor | None = None
+    """Where the solution of a linear equation starts."""
+
+    # -- what follows ------------------------------------------------------------------------------------------
+
+    def with_tensors(self, theta: Sequence[Tensor]) -> Operators:
+        """Return the operators with other tensors."""
+        if all(a is b for a, b in zip(theta, self.theta, strict=True)):
+            return self.operators
+        return rebound(self.operators, self.theta, theta)
+
+    def mapped(self, theta: Sequence[Tensor], in_dims: Sequence[int | None]) -> Equation:
+        """Return the equation whose tensors carry a further batch axis where ``in_dims`` says so."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        places = {id(tensor): index for index, tensor in enumerate(self.theta)}
+        operators = []
+        for A in self.operators:
+            own = own_tensors([A])
+            which = [places[id(tensor)] for tensor in own]
+            operators.append(_MappedOperator(A, own, [theta[i] for i in which], [in_dims[i] for i in which]))
+        other.operators = tuple(operators)
+        other.theta = own_tensors(operators)
+        return other
+
+    def refuse_hidden_tensors(self, operators: Operators, first: Tensor) -> None:
+        """Raise where an operator computes with a tensor that requires a gradient and that it does not register."""
+        batch = first.shape[: first.ndim - self.ndims[0]]
+        for A in operators:
+            refuse_hidden_tensors(A, batch if isinstance(A, _MappedOperator) else ())
+
+
+def attach(equation: Equation, *inputs: Input) -> Tensor:
+    """Return the solution of ``equation`` with exact derivatives of every order and mode."""
+    theta = equation.theta
+    levels = count_forward_levels()
+    if not levels:
+        x: Tensor = _solve(equation, True, *inputs, *theta)
+        return x
+    fixed, fixed_inputs = [without_tangent(t) for t in theta], [without_tangent(t) for t in inputs]
+    x = _solve(equation, True, *fixed_inputs, *fixed)
+    operators = equation.with_tensors(theta)
+    for _ in range(levels):
+        residual = equation.residual(operators, x, *inputs)
+        x = x + _solve_linearised(equation, False, False, residual, fixed_inputs, fixed)
+    return x
+
+
+def value_of(equation: Equation, *inputs: Input) -> Tensor:
+    """Return the solution of ``equation`` as a constant, also inside transforms."""
+    x: Tensor = _solve(equation, True, *map(constant, (*inputs, *equation.theta)))
+    return x
+
+
+def solution_with_value(equation: Equation, value: bool, inputs: Sequence[Input], theta: Sequence[Tensor]) -> Tensor:
+    """Return the solution as a function of ``inputs`` and ``theta``; with ``value=False`` zero, with its derivatives.
+
+    For rules of derivatives, which get their tensors from torch.
+    """
+    x: Tensor = _solve(equation, value, *inputs, *theta)
+    return x
+
+
+def _solve_linearised(
+    equation: Equation, adjoint: bool, value: bool, rhs: Tensor, inputs: Sequence[Input], theta: Sequence[Tensor]
+) -> Tensor:
+    linear = equation.linearised(adjoint)
+    x: Tensor = _solve(linear, value, rhs, *equation.pass_on(inputs), *theta)
+    return x
+
+
+class _Solve(torch.autograd.Function):
+    """The solution of an equation; with ``value=False`` zero, with the derivatives of the solution."""
+
+    @staticmethod
+    def forward(equation: Equation, value: bool, *tensors: Any) -> Tensor:
+        count = len(equation.ndims)
+        inputs, theta = tensors[:count], tensors[count:]
+        first = inputs[0]
+        if is_batched_by_legacy_vmap(first):
+            raise NotImplementedError(
+                "a solver cannot be differentiated with is_grads_batched=True: use torch.func.vmap of torch.func.vjp"
+            )
+        if not value:
+            zero: Tensor = first.new_zeros((*first.shape[: first.ndim - equation.ndims[0]], *equation.dims))
+            return zero
+        operators = equation.with_tensors([tensor.detach() for tensor in theta])
+        equation.refuse_hidden_tensors(operators, first)
+        return equation.solve(operators, *(None if t is None else t.detach() for t in inputs))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        equation, _, *tensors = inputs
+        ctx.equation = equation
+        ctx.save_for_backward(output, *tensors)
+        ctx.save_for_forward(output, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        x, *tensors = ctx.saved_tensors
+        equation: Equation = ctx.equation
+        count = len(equation.ndims)
+        inputs, theta = tensors[:count], tensors[count:]
+        w = _adjoint_solution(equation, grad, inputs, theta)
+        wanted = [index for index in range(len(tensors)) if ctx.needs_input_grad[2 + index]]
+        grads: list[Tensor | None] = [None] * len(tensors)
+        if wanted and wanted[0] == 0:
+            pulled = equation.pull(equation.with_tensors(theta), w)
+            if pulled is not None:
+                grads[0] = _like(pulled, tensors[0])
+                wanted = wanted[1:]
+
+        def residual(*chosen: Tensor) -> Tensor:
+            now = list(tensors)
+            for index, tensor in zip(wanted, chosen, strict=True):
+                now[index] = tensor
+            return equation.residual(equation.with_tensors(now[count:]), x, *now[:count])
+
+        if wanted:
+            _, pullback, *_ = torch.func.vjp(residual, *(tensors[index] for index in wanted))
+            for index, of_tensor in zip(wanted, pullback(w), strict=True):
+                grads[index] = of_tensor
+        return None, None, *grads
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        x, *tensors = ctx.saved_tensors
+        equation: Equation = ctx.equation
+        rhs = tangents[2]
+        if rhs is None or not equation.is_linear:
+            return torch.zeros_like(x)
+        count = len(equation.ndims)
+        return _solve_linearised(equation, False, True, rhs, tensors[:count], tensors[count:])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], equation: Equation, value: bool, *tensors: Any) -> tuple[Tensor, int]:
+        size, count = info.batch_size, len(equation.ndims)
+        inputs, theta = tensors[:count], tensors[count:]
+        of_inputs, of_theta = in_dims[2 : 2 + count], in_dims[2 + count :]
+        first = inputs[0]
+        batch = first.ndim - equation.ndims[0] - (of_inputs[0] is not None)
+        moved = [
+            _with_leading_axis(tensor, axis, size, batch + ndim, index == 0)
+            for index, (tensor, axis, ndim) in enumerate(zip(inputs, of_inputs, equation.ndims, strict=True))
+        ]
+        if any(axis is not None for axis in of_theta):
+            equation = equation.mapped(theta, of_theta)
+            theta = tuple(equation.theta)
+        return _solve(equation, value, *moved, *theta), 0
+
+
+_solve: Any = _Solve.apply
+
+
+def _adjoint_solution(equation: Equation, rhs: Tensor, inputs: Sequence[Input], theta: Sequence[Tensor]) -> Tensor:
+    """Return ``N^-H rhs``, from a warm start if there is one."""
+    linear, start = equation.linearised(True), equation.warm_start
+    if start is not None and is_plain_eager():
+        linear.guess = start.of(rhs, linear.dims, linear.ndims[0])
+    w: Tensor = _solve(linear, True, rhs, *equation.pass_on(inputs), *theta)
+    if start is not None and is_plain_eager():
+        start.w = w.detach()
+    return w
+
+
+def _with_leading_axis(x: Input, axis: int | None, size: int, ndim: int, expand: bool) -> Input:
+    """Return an input with the mapped axis before a batch, which it may have shared so far."""
+    if x is None:
+        return None
+    if axis is None:
+        return x.expand(size, *x.shape) if expand else x
+    x = x.movedim(axis, 0)
+    return x.reshape(size, *(1,) * (ndim + 1 - x.ndim), *x.shape[1:])
+
+
+class _Drop(torch.autograd.Function):
+    """The identity, which takes the tangents of forward mode off, and lets gradients through."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
+        return grad
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:  # noqa: ARG004
+        return torch.zeros_like(tangent)
+
+
+_dropped: Any = _Drop.apply
+
+
+class _Constant(torch.autograd.Function):
+    """The identity, without derivatives."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
+        return torch.zeros_like(grad)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> None:  # noqa: ARG004
+        return None
+
+
+_constant: Any = _Constant.apply
+
+
+def constant(x: Any) -> Any:
+    """Return a tensor without its derivatives, also inside transforms; anything else as it is."""
+    if not isinstance(x, Tensor):
+        return x
+    if is_plain_eager():
+        return x.detach()
+    return _constant(x) if x.is_floating_point() or x.is_complex() else x
+
+
+def without_tangent(x: Any) -> Any:
+    """Return a tensor without the tangents of forward mode, but with its graph; anything else as it is."""
+    return _dropped(x) if isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex()) else x
+
+
+def _like(gradient: Tensor, x: Tensor) -> Tensor:
+    gradient = gradient.real if gradient.is_complex() and not x.is_complex() else gradient
+    return gradient.to(x.dtype)
+
+
+class _MappedOperator(LinearOperator):
+    """An operator whose tensors differ from sample to sample along the first batch axis (``torch.vmap``)."""
+
+    def __init__(
+        self, part: LinearOperator, old: Sequence[Tensor], new: Sequence[Tensor], in_dims: Sequence[int | None]
+    ) -> None:
+        super().__init__(
+            part.dims, part.dimsd, part._torch_dtype(), part.clinear, part.real_model, name=part.name_and_type
+        )
+        self.of = (part, tuple(old))  # its tensors are not ours
+        self.in_dims: list[int | None] = []
+        for index, (tensor, axis) in enumerate(zip(new, in_dims, strict=True)):
+            self.register_buffer(f"tensor{index}", tensor if axis is None else tensor.movedim(axis, 0))
+            self.in_dims.append(None if axis is None else 0)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._mapped(x, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._mapped(y, True)
+
+    def _mapped(self, x: Tensor, adjoint: bool) -> Tensor:
+        part, old = self.of
+        tensors = [getattr(self, f"tensor{index}") for index in range(len(self.in_dims))]
+
+        def one(x: Tensor, *tensors: Tensor) -> Tensor:
+            return rebound([part], old, tensors)[0].apply_nd(x, adjoint)
+
+        out: Tensor = torch.func.vmap(one, in_dims=(0, *self.in_dims))(x, *tensors)
+        return out
+
+
+def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int] = ()) -> None:
+    """Raise where an operator, whose own tensors have no graph, computes with one that has.
+
+    Raises:
+        ValueError: then.
+    """
+    device = next((tensor.device for tensor in own_tensors([A])), torch.device("cpu"))
+    dtype = real_dtype(A._torch_dtype())
+    with torch.enable_grad():
+        out = A.apply_nd(torch.zeros((*batch, *A.dims), dtype=dtype, device=device), False)
+    if out.requires_grad or is_wrapped(out):
+        raise ValueError(
+            f"{A.name_and_type} computes with a tensor that requires a gradient and that is none of its parameters or "
+            "buffers: the gradient would be lost. Register the tensor (self._register in a LinearOperator), or "
+            "differentiate the iterations, with grad='unroll'."
+        )

@@ -1,0 +1,215 @@
+"""The front door of all solvers: from arrays of the user to a solution with its derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import as_tensor
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.implicit.equation import Equation, attach, constant, refuse_hidden_tensors, value_of
+from torchlops.optimization.implicit.linear import (
+    LeastSquares,
+    SmallestSquares,
+    Solved,
+    Square,
+    attach_smallest,
+    solve_once,
+    which,
+)
+from torchlops.optimization.solver.options import Options
+from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_data, read_guess
+from torchlops.optimization.solver.result import Outcome, Solution, say, solution_of
+from torchlops.optimization.solver.run import Drive
+from torchlops.optimization.solver.solver import Solver
+from torchlops.torch_internals import disable_dynamo, is_plain_eager
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a user asked for: the arguments of :func:`solve`, read.
+
+    Attributes:
+        data: Data ``(*batch, *dimsd)``.
+        weight: The weight of the solver: a number or a tensor.
+        guess: Initial guess ``(*batch, *dims)``, or None.
+    """
+
+    solver: Solver[Any]
+    A: LinearOperator
+    M: LinearOperator | None
+    data: Tensor
+    guess: Tensor | None
+    weight: Any
+    niter: int
+    options: Options
+    drive: Drive | None
+
+    @property
+    def rounding(self) -> float:
+        """Rounding of the iterations."""
+        dtype = iteration_dtype(self.A, (self.data, self.guess), self.solver.name)
+        return torch.finfo(dtype).eps
+
+
+Attach = Callable[[Call], tuple[Tensor, Solved]]
+"""Returns a solution with its derivatives, and the equation that was solved for its value."""
+
+
+def solve(
+    solver: Solver[Any],
+    A: LinearOperator,
+    y: Any,
+    x0: Any = None,
+    *,
+    niter: int,
+    weight: Any = 0.0,
+    M: LinearOperator | None = None,
+    options: Options | None = None,
+    drive: Drive | None = None,
+    attach_solution: Attach | None = None,
+    others: Sequence[Any] = (),
+) -> Solution:
+    """Solve a problem, with derivatives.
+
+    Args:
+        solver: The solver.
+        A: The operator.
+        y: Data, ``(*batch, *dimsd)`` or flattened.
+        x0: Initial guess; zero by default.
+        niter: Maximum number of iterations.
+        weight: The damping, or what the solver has in its place: a number, or one per sample.
+        M: Preconditioner.
+        options: How to solve.
+        drive: The loop, if the caller has one.
+        attach_solution: What gives the solution its implicit derivatives, for solvers that are not linear.
+        others: Further operators and tensors that the solution depends on.
+    """
+    if torch.compiler.is_compiling():  # a loop that asks its data whether to go on is no graph
+        solution: Solution = _solve_uncompiled(
+            solver, A, y, x0, niter=niter, weight=weight, M=M, options=options, drive=drive,
+            attach_solution=attach_solution, others=others,
+        )  # fmt: skip
+        return solution
+    options = Options() if options is None else options
+    _check(solver, A, M, options)
+    data, has_axes, back = read_data(A, y)
+    guess = read_guess(A, x0, data, solver.name)
+    weight = as_tensor(weight, f"{solver.name}: {solver.weight_name}") if hasattr(weight, "shape") else float(weight)
+    call = Call(solver, A, M, data, guess, weight, niter, options, drive)
+    if back is None and not options.unrolls and needs_attaching(call, others):
+        x, equation = (_attach_linear if attach_solution is None else attach_solution)(call)
+        outcome = equation.outcomes.pop()
+        _complain_of_iterations(call, outcome)
+        layout = _layout(outcome, A, has_axes, back)
+        x = x if has_axes else x.reshape(*x.shape[: x.ndim - len(A.dims)], A.shape[1])
+        with torch.no_grad():
+            return solution_of(solver, outcome, layout, x)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and back is None and options.unrolls):
+        outcome = solve_once(solver, A, data, guess, weight, M, niter, options, drive)
+        return solution_of(solver, outcome, _layout(outcome, A, has_axes, back))
+
+
+@disable_dynamo  # type: ignore[untyped-decorator]
+def _solve_uncompiled(*args: Any, **kwargs: Any) -> Solution:
+    return solve(*args, **kwargs)
+
+
+def _layout(outcome: Outcome, A: LinearOperator, has_axes: bool, back: Callable[[Tensor], Any] | None) -> Layout:
+    return Layout(A, outcome.batch.problem.operator, has_axes, back)  # type: ignore[arg-type]
+
+
+def _check(solver: Solver[Any], A: LinearOperator, M: LinearOperator | None, options: Options) -> None:
+    rows, columns = A.shape
+    if solver.kind == "square" and rows != columns:
+        raise ValueError(
+            f"{solver.name} solves square systems, {A.name_and_type} is {rows} x {columns}: use cgls, lsqr or lsmr"
+        )
+    if M is not None and not solver.takes_preconditioner:
+        raise ValueError(f"{solver.name} takes no preconditioner M: solve for (Op M) and apply M instead")
+    if M is not None and M.shape != A.shape:
+        raise ValueError(f"M must have the shape {A.shape} of the operator, got {M.shape}")
+    if not options.implicit.full_rank and solver.kind != "least squares":
+        raise ValueError(f"full_rank=False is for cgls, lsqr and lsmr: {solver.name} needs an inverse")
+
+
+def _is_zero(weight: Any) -> bool:
+    return not isinstance(weight, Tensor) and weight == 0
+
+
+def _has_null_space(call: Call) -> bool:
+    """Return whether the solution is the smallest one of several."""
+    rows, columns = call.A.shape
+    may_have = rows < columns or not call.options.implicit.full_rank
+    return call.solver.kind == "least squares" and may_have and _is_zero(call.weight)
+
+
+def needs_attaching(call: Call, others: Sequence[Any] = ()) -> bool:
+    """Return True if autograd or a torch.func transform is active, so that the solution must carry derivatives.
+
+    Raises:
+        ValueError: where an operator computes with a tensor that requires a gradient and that it does not register.
+    """
+    if not is_plain_eager():
+        return True
+    if not torch.is_grad_enabled() or call.options.grad is None:
+        return False
+    guess = call.guess if _has_null_space(call) else None  # elsewhere, the solution does not depend on it
+    operators = [part for part in (call.A, *others) if isinstance(part, LinearOperator)]
+    tensors = [call.data, call.weight, guess, *(part for part in others if isinstance(part, Tensor))]
+    tensors += [tensor for part in operators for tensor in part._all_tensors()]
+    if any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in tensors):
+        return True
+    for part in operators:
+        refuse_hidden_tensors(part)
+    return False
+
+
+def _attach_linear(call: Call) -> tuple[Tensor, Solved]:
+    has_null_space = _has_null_space(call)
+    kinds: dict[str, type[Solved]] = {"square": Square, "least squares": LeastSquares}
+    kind = SmallestSquares if has_null_space else kinds[call.solver.kind]
+    equation = equation_of(call, kind)
+    inputs = inputs_of(call)
+    if call.options.grad is None:
+        return value_of(equation, *inputs), equation
+    if has_null_space:
+        assert isinstance(equation, SmallestSquares)
+        return attach_smallest(equation, *inputs), equation
+    return attach(equation, *inputs), equation
+
+
+def equation_of(call: Call, kind: type[Solved]) -> Solved:
+    """Return the equation of a call."""
+    weight = 0.0 if isinstance(call.weight, Tensor) else call.weight
+    return kind(call.solver, call.A, call.M, weight, call.niter, call.rounding, call.options, call.drive)
+
+
+def inputs_of(call: Call) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return the inputs of the equation of a call."""
+    return call.data, call.weight if isinstance(call.weight, Tensor) else None, call.guess
+
+
+def with_derivative_of(value: Tensor, again: Tensor) -> Tensor:
+    """Return ``value``, a constant, with the derivatives of ``again``."""
+    result: Tensor = value + (again - constant(again))
+    return result
+
+
+def _complain_of_iterations(call: Call, outcome: Outcome) -> None:
+    """Warn where the derivative is that of a solution that was not reached."""
+    early = outcome.early()
+    if call.options.grad is not None and call.options.on_fail != "ignore" and bool(early.any()):
+        say(
+            f"{call.solver.name} on {call.A.name_and_type} stopped at niter={call.niter}, before a tolerance was met "
+            f"({which(early)}): the derivative assumes convergence, so it is as inaccurate as the solution. Raise "
+            "niter, loosen the tolerance, or take grad='unroll' or grad=None.",
+            "warn",
+        )
+
+
+__all__ = ["Call", "Equation", "equation_of", "inputs_of", "needs_attaching", "solve", "with_derivative_of"]

@@ -1,0 +1,303 @@
+"""A problem as a solver sees it: data, guess and damping as vectors, and an operator between vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import HALF_PRECISIONS, as_tensor, complex_dtype, from_array, promote, real_dtype, to_numpy
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.solver.vectoroperator import VectorOperator
+from torchlops.optimization.solver.vectors import Scalar, is_one_problem, largest_modulus
+from torchlops.torch_internals import is_plain_eager
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+T = TypeVar("T")
+
+
+class OperatorOnVectors(Protocol):
+    """A linear map between vectors ``(*batch, n)``."""
+
+    def forward(self, x: Tensor) -> Tensor: ...
+
+    def adjoint(self, y: Tensor) -> Tensor: ...
+
+
+@dataclass(kw_only=True)
+class Problem:
+    r"""What is solved: ``A x = y``, with a guess, a damping or another weight, and a preconditioner, as vectors.
+
+    Vectors are in units of ``scale``, a power of two for each sample which makes the largest datum about 1, so that no
+    square of a norm underflows or overflows: :math:`y = \mathrm{scale} \cdot \mathrm{y}`, and so for ``x``.
+
+    Attributes:
+        solver_name: The name of the solver, for messages.
+        operator: The operator.
+        y: The data.
+        x: The initial guess, or zero.
+        r: The residual ``y - A x`` of the guess.
+        has_guess: Whether there is one.
+        damp: The damping, or what the solver has in its place, for each sample.
+        is_damped: Whether it is other than zero.
+        M: The preconditioner.
+        scale: Unit of the vectors.
+        offset: What is added to the gradient ``A^H r``, a model.
+    """
+
+    solver_name: str
+    operator: OperatorOnVectors
+    y: Tensor
+    x: Tensor
+    r: Tensor
+    has_guess: bool = False
+    damp: Scalar = 0.0
+    is_damped: bool = False
+    M: OperatorOnVectors | None = None
+    scale: Scalar = 1.0
+    offset: Tensor | None = None
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch."""
+        return tuple(self.y.shape[:-1])
+
+    @property
+    def rounding(self) -> float:
+        """Rounding of the vectors."""
+        return torch.finfo(self.x.dtype).eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``A x``."""
+        return self.operator.forward(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return ``A^H y``."""
+        return self.operator.adjoint(y)
+
+    def precondition(self, r: Tensor) -> Tensor:
+        """Return ``M r``."""
+        return r if self.M is None else self.M.forward(r)
+
+    def per_sample(self, value: Any, name: str, power: int = 0) -> Scalar:
+        """Return a number, or one per sample, that the user gives, in units of ``scale ** power``.
+
+        Raises:
+            ValueError: when its shape is not that of the batch.
+        """
+        number = read_number(value, self.solver_name, name, self.y)
+        return number if not power else number / self.scale**power
+
+    def select(self, keep: Tensor) -> Problem:
+        """Return the problem of some samples of a batch with one axis."""
+        return select(self, keep, self.y.shape[0])
+
+
+def select(fields: T, keep: Tensor, size: int) -> T:
+    """Return a dataclass whose tensors of ``size`` samples, also those in tuples, are those of the samples ``keep``."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value[keep] if value.ndim > 1 and value.shape[0] == size else value
+        return tuple(map(kept, value)) if isinstance(value, tuple) else value
+
+    return replace(fields, **{name: kept(value) for name, value in vars(fields).items()})  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the user sees vectors.
+
+    Attributes:
+        A: The operator.
+        vectors: The operator between vectors.
+        has_axes: Whether the user's data have the axes of the operator, or are flattened.
+        back: What turns a tensor into the kind of array that the data were; None for tensors.
+    """
+
+    A: LinearOperator
+    vectors: VectorOperator
+    has_axes: bool
+    back: Callable[[Tensor], Any] | None
+
+    def model(self, x: Tensor) -> Any:
+        """Return vectors as models of the user."""
+        model = self.vectors.as_model(x)
+        if not self.has_axes:
+            model = model.reshape(*x.shape[:-1], self.A.shape[1])
+        return model if self.back is None else self.back(model)
+
+    def vector(self, model: Any, like: Tensor) -> Tensor:
+        """Return a model of the user as a vector of its own memory."""
+        tensor = as_tensor(model, "x").to(like.device).reshape(*like.shape[:-1], *self.A.dims)
+        return self.vectors.model_vector(tensor).clone()
+
+    def number(self, value: Scalar) -> Any:
+        """Return a number per sample as the user sees it: a Python number for one sample, else an array."""
+        if not isinstance(value, Tensor):
+            return value
+        value = value.squeeze(-1)
+        if not value.ndim and not value.requires_grad and can_look():
+            return value.item()
+        return value if self.back is None else to_numpy(value)
+
+    def array(self, value: Tensor) -> Tensor | ndarray[Any, Any]:
+        """Return a tensor as the kind of array that the data were."""
+        return value if self.back is None else to_numpy(value)
+
+
+def can_look() -> bool:
+    """Return whether values may be read: not inside a transform that records."""
+    return is_plain_eager() or not torch.is_grad_enabled()
+
+
+def read_number(value: Any, solver_name: str, name: str, vector: Tensor) -> Scalar:
+    """Return a number, or one per sample of ``vector``, that a user gives.
+
+    Raises:
+        ValueError: when its shape is not that of the batch.
+    """
+    if not hasattr(value, "shape"):
+        return float(value)
+    batch = tuple(vector.shape[:-1])
+    tensor = as_tensor(value, f"{solver_name}: {name}")
+    if tensor.is_complex():
+        raise ValueError(f"{solver_name}: {name} must be real, got {tensor.dtype}")
+    tensor = tensor.to(vector.device, real_dtype(vector.dtype))
+    try:
+        fits = torch.broadcast_shapes(tensor.shape, batch) == batch  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{solver_name}: {name} must be a number or have the shape of the batch {batch}, got {tuple(tensor.shape)}"
+        )
+    if not batch and tensor.is_cpu and not torch.is_grad_enabled():
+        return tensor.item()
+    return tensor.unsqueeze(-1).expand(*batch, 1) if batch else tensor.reshape(1)
+
+
+def read_data(A: LinearOperator, y: Any) -> tuple[Tensor, bool, Callable[[Tensor], Any] | None]:
+    """Return data as ``(*batch, *dimsd)``, whether they were given so, and what brings a result back.
+
+    Raises:
+        ValueError: when they have another shape.
+    """
+    back: Callable[[Tensor], Any] | None = None
+    if not isinstance(y, Tensor):
+        y, back = from_array(y, A.name_and_type)
+    if not (y.is_floating_point() or y.is_complex()):
+        y = y.to(torch.float64)
+    has_axes = tuple(y.shape[-len(A.dimsd) :]) == A.dimsd
+    if not has_axes and (y.ndim == 0 or y.shape[-1] != A.shape[0]):
+        raise A._wrong_shape(y, True)
+    return (y if has_axes else y.reshape(*y.shape[:-1], *A.dimsd)), has_axes, back
+
+
+def read_guess(A: LinearOperator, x0: Any, data: Tensor, solver_name: str) -> Tensor | None:
+    """Return the initial guess of a user as ``(*batch, *dims)``.
+
+    Raises:
+        ValueError: when it has another shape.
+    """
+    if x0 is None:
+        return None
+    batch = tuple(data.shape[: data.ndim - len(A.dimsd)])
+    guess = as_tensor(x0, f"{solver_name}: x0").to(data.device)
+    if tuple(guess.shape) not in ((*batch, *A.dims), (*batch, A.shape[1])):
+        raise ValueError(
+            f"{solver_name}: x0 must have the shape {(*batch, *A.dims)} (or flattened {(*batch, A.shape[1])}), "
+            f"got {tuple(guess.shape)}"
+        )
+    return guess.reshape(*batch, *A.dims)
+
+
+def iteration_dtype(A: LinearOperator, tensors: tuple[Tensor | None, ...], solver_name: str) -> torch.dtype:
+    """Return the type of the data in the iterations.
+
+    Raises:
+        TypeError: when that is a 16-bit one.
+    """
+    given = [tensor.dtype for tensor in (*tensors, *A._given_tensors()) if tensor is not None]
+    dtype = promote(given)
+    if A._torch_dtype().is_complex:
+        dtype = complex_dtype(dtype)
+    if dtype in HALF_PRECISIONS:
+        raise TypeError(
+            f"{solver_name} on {A.name_and_type} does not iterate in {dtype}: cast the data, for example by y.float()"
+        )
+    return dtype
+
+
+def make_problem(
+    solver_name: str,
+    A: LinearOperator,
+    data: Tensor,
+    guess: Tensor | None,
+    weight: Any,
+    weight_name: str,
+    weight_power: int | None,
+    M: LinearOperator | None,
+    keeps_complex: bool,
+    offset: Tensor | None = None,
+) -> Problem:
+    """Return the problem of data ``(*batch, *dimsd)`` and a guess ``(*batch, *dims)``.
+
+    Args:
+        solver_name: The name of the solver, for messages.
+        A: The operator.
+        data: The data.
+        guess: The initial guess, if there is one.
+        weight: The damping, or what the solver has in its place: a number, or one per sample.
+        weight_name: What the user calls it.
+        weight_power: How it goes with the unit of the data; None for a solver whose problem has a scale of its own.
+        M: The preconditioner.
+        keeps_complex: Whether complex vectors stay complex.
+        offset: What is added to the gradient, ``(*batch, *dims)``.
+    """
+    dtype = iteration_dtype(A, (data, guess), solver_name)
+    operator = VectorOperator(A, dtype, as_pairs=not (keeps_complex and A.clinear))
+    y = operator.data_vector(data)
+    if guess is None:
+        x = y.new_zeros((*y.shape[:-1], operator.columns), dtype=operator.dtype)
+        r = y
+    else:
+        x = operator.model_vector(guess)
+        r = y - operator.forward(x)
+    scale: Scalar = 1.0
+    if weight_power is not None:
+        of_model = None if offset is None else operator.model_vector(offset)
+        scale = _unit(torch.cat([y, *(() if guess is None else (r,)), *(() if of_model is None else (of_model,))], -1))
+        y, r = y / scale, r / scale
+        x = x if guess is None else x / scale
+        offset = None if of_model is None else of_model / scale
+    number = read_number(weight, solver_name, weight_name, y)
+    return Problem(
+        solver_name=solver_name,
+        operator=operator,
+        y=y,
+        x=x,
+        r=r,
+        has_guess=guess is not None,
+        damp=number / scale**weight_power if weight_power else number,
+        is_damped=isinstance(weight, Tensor) or bool(torch.as_tensor(weight).any()),
+        M=None if M is None else VectorOperator(M, operator.model_dtype, operator.as_pairs),
+        scale=scale,
+        offset=offset,
+    )
+
+
+def _unit(y: Tensor) -> Scalar:
+    """Return the power of two at the largest modulus of each sample; 1 where that is 0 or not finite."""
+    largest = largest_modulus(y)
+    if is_one_problem(y):
+        size = largest.item()
+        return 2.0 ** math.frexp(size)[1] if 0 < size < math.inf else 1.0
+    good = (largest > 0) & torch.isfinite(largest)
+    return torch.exp2(torch.where(good, largest, 1.0).log2().floor())

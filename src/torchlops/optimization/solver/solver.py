@@ -1,0 +1,124 @@
+"""What a solver is: how an iteration starts, how it goes on, and how good the solution is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from torchlops.optimization.solver.problem import Layout, Problem
+from torchlops.optimization.solver.state import State
+from torchlops.optimization.solver.vectors import Scalar, inner, maximum, norm
+
+S = TypeVar("S", bound=State)
+
+
+@dataclass(frozen=True, eq=False)
+class Solver(Generic[S]):
+    """Base of the iterative solvers: their options, and the functions that make and move a :class:`State`.
+
+    A solver keeps nothing between two calls: one object may serve many problems, and many threads, at once.
+    """
+
+    kind: ClassVar[Literal["least squares", "square", "other"]] = "other"
+    """What is solved: a least-squares problem, a square system, or something else."""
+    takes_preconditioner: ClassVar[bool] = False
+    keeps_complex: ClassVar[bool] = False
+    """Whether complex vectors stay complex, and are not pairs of real numbers."""
+    weight_name: ClassVar[str] = "damp"
+    """What the user calls the number in the place of the damping."""
+    weight_power: ClassVar[int | None] = 0
+    """How the weight goes with the unit of the data (see ``Problem``): the power by which it scales."""
+    cost_power: ClassVar[int] = 1
+    """How the cost goes with the unit of the data."""
+    has_first_cost: ClassVar[bool] = True
+    """Whether the history that the user sees begins with the cost of the initial guess."""
+    vectors: ClassVar[tuple[int, int]] = (2, 1)
+    """How many vectors of the size of the model, and of the data, are alive at once."""
+
+    @property
+    def name(self) -> str:
+        """The name of the solver, for messages."""
+        return type(self).__name__
+
+    def start(self, problem: Problem) -> S:
+        """Return the first state."""
+        raise NotImplementedError
+
+    def iterate(self, problem: Problem, state: S) -> None:
+        """Do one iteration: move the state on, its cost and the samples that stop included."""
+        raise NotImplementedError
+
+    def solution(self, problem: Problem, state: S) -> Tensor:  # noqa: ARG002
+        """Return the solution so far: for solvers that do not keep ``x`` up to date."""
+        return state.x
+
+    def moved(self, problem: Problem, state: S, x: Tensor) -> None:  # noqa: ARG002
+        """Go on from another ``x``."""
+        state.x = x
+
+    def accuracy(self, problem: Problem, state: S) -> Scalar:
+        """Return how far the condition of optimality is from being met, relative to the data."""
+        raise NotImplementedError
+
+    def final_status(self, problem: Problem, state: S, status: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the status of each sample ``(*batch)``, given what the loop knows."""
+        return status
+
+    def numbers(self, problem: Problem, state: S) -> dict[str, tuple[Scalar, int]]:  # noqa: ARG002
+        """Return what else there is to know of each sample, by name, each with its power of the unit of the data."""
+        return {}
+
+    def report(self, problem: Problem, state: S, status: Tensor, layout: Layout) -> dict[str, Any]:  # noqa: ARG002
+        """Return what else there is to know, as the user sees it."""
+        return {}
+
+    def columns(self, problem: Problem, state: S) -> dict[str, Scalar]:
+        """Return the columns of the table that ``show`` prints, in units of the user."""
+        return {"r2norm": state.cost * problem.scale**self.cost_power}
+
+    def option_text(self, problem: Problem) -> str:
+        """Return the options as the table shows them."""
+        return f"{self.weight_name} = {as_text(problem.damp)}"
+
+    def relative_tolerances(self) -> list[float]:
+        """Return the relative tolerances that the user gave."""
+        given = [getattr(self, name, 0.0) for name in ("rtol", "rtol1", "gtol", "atol", "btol")]
+        smallest = [float(torch.as_tensor(tolerance).min()) for tolerance in given]  # it may be one per sample
+        return [tolerance for tolerance in smallest if tolerance > 0]
+
+
+def limit_of(
+    problem: Problem,
+    start: Scalar,
+    scale: Scalar,
+    tol: Any,
+    rtol: Any,
+    rtol1: Any,
+    *,
+    has_floor: bool = True,
+    unit: Scalar | None = None,
+) -> Scalar:
+    """Return the squared norm up to which a residual is small: the largest of three tolerances.
+
+    They are ``tol`` (on the square, in units of the user), ``rtol`` times the initial norm and ``rtol1`` times
+    ``scale``. Below them is a floor, deep in the rounding, under which no iteration means anything. Norms are in units
+    of ``unit``, apart from that of the data.
+    """
+    tol = problem.per_sample(tol, "tol", 2)
+    tol = tol if unit is None else tol / unit / unit
+    rtol, rtol1 = problem.per_sample(rtol, "rtol"), problem.per_sample(rtol1, "rtol1")
+    deep = 0.1 * problem.rounding if has_floor else 0.0
+    return maximum(maximum(start * start * maximum(rtol, deep) ** 2, scale * scale * maximum(rtol1, deep) ** 2), tol)
+
+
+def mismatch(Ap: Tensor, r: Tensor, right: Scalar) -> Scalar:
+    """Return whether ``<A p, r>`` is far from ``<p, A^H r>`` (``right``): a wrong adjoint."""
+    return abs(inner(Ap, r) - right) > torch.finfo(r.dtype).eps ** 0.25 * norm(Ap) * norm(r)
+
+
+def as_text(value: Scalar) -> str:
+    """Return a number as text: the largest of a batch."""
+    return f"{value.detach().max().item() if isinstance(value, Tensor) else value:.4e}"
