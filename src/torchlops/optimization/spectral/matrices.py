@@ -28,7 +28,7 @@ _MOST_ENTRIES = 2**24
 
 
 def is_dense(A: LinearOperator, method: Method, what: str, niter: int | None = None) -> bool:
-    """Whether to form the matrix of ``A``: ``what`` is a key of :data:`DENSE_UP_TO`; a given ``niter`` asks to iterate."""
+    """Whether to form the matrix of ``A``: ``what`` is a key of :data:`DENSE_UP_TO`; ``niter`` asks to iterate."""
     if method not in ("dense", "iterative", None):
         raise ValueError(f"method must be 'dense', 'iterative' or None, got {method!r}")
     if niter is not None and method == "dense":
