@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg
 import torch
 from torch import Tensor, nn
 
@@ -245,7 +246,12 @@ def test_parts_of_one_size_and_different_shapes() -> None:
         (lambda: matrix(S) @ 2, TypeError, r"number \* A"),
         (lambda: matrix(S) + 1, TypeError, "unsupported operand"),
         (lambda: 1 + matrix(S), TypeError, "unsupported operand"),
-        (lambda: matrix(S) - numbers(4), TypeError, "unsupported operand"),
+        (lambda: matrix(S) - numbers(4), TypeError, "have no sum.*aslinearoperator"),
+        (lambda: np.ones((4, 4)) + matrix(S), TypeError, "have no sum.*aslinearoperator"),
+        (lambda: np.ones((4, 4)) - matrix(S), TypeError, "have no sum.*aslinearoperator"),
+        (lambda: matrix(S) @ scipy.sparse.csr_array(np.ones((4, 4))), TypeError, r"@ csr_array: .*aslinearoperator"),
+        (lambda: matrix(S) + scipy.sparse.linalg.aslinearoperator(np.ones((4, 4))), TypeError, "aslinearoperator"),
+        (lambda: matrix(S) * scipy.sparse.csr_array(np.ones((4, 4))), TypeError, "aslinearoperator"),
         (lambda: matrix(S) / matrix(S), TypeError, "unsupported operand"),
         (lambda: matrix(M).apply_columns([4]), ValueError, "go from -4 to 3"),
         (lambda: matrix(M).apply_columns([]), ValueError, "go from -4 to 3"),

@@ -153,7 +153,8 @@ def test_division_solves_where_the_operator_knows_its_inverse() -> None:
 
     A = Halve(dims=(2, 3))
     for y in (torch.ones(2, 3), torch.ones(6), torch.ones(4, 2, 3), torch.ones(4, 6)):
-        torch.testing.assert_close(A / y, 2 * y)
+        batch = y.shape[:1] if y.shape[0] == 4 else ()
+        torch.testing.assert_close(A / y, 2 * y.reshape(*batch, 2, 3))
     assert isinstance(A / np.ones(6), np.ndarray)
     with pytest.raises(ValueError, match=r"Halve\.H takes"):
         A / torch.ones(5)
@@ -200,6 +201,19 @@ def test_scipy_solvers_take_operators() -> None:
     x = np.arange(4.0)
     np.testing.assert_allclose(scipy.sparse.linalg.lsqr(A, A @ x)[0], x, atol=1e-6)
     np.testing.assert_allclose(scipy.sparse.linalg.cg(A.H @ A, A.H @ (A @ x), rtol=1e-10)[0], x, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # of a problem that is small
+@pytest.mark.parametrize(("size", "count"), [(6, 2), (40, 3)])
+def test_scipys_lobpcg_takes_an_operator_as_a_function_of_columns(size: int, count: int) -> None:
+    rng = np.random.default_rng(0)
+    M = rng.normal(size=(size, size)) + 1j * rng.normal(size=(size, size))
+    H = M @ M.conj().T
+    start = rng.normal(size=(size, count)) + 0j
+    values, vectors = scipy.sparse.linalg.lobpcg(MatrixMult(H), start, maxiter=500, tol=1e-9)
+    np.testing.assert_allclose(H @ vectors, vectors * values, atol=1e-5)
+    with pytest.raises(ValueError, match="Batch axes come first"):
+        MatrixMult(H)(start)
 
 
 def test_an_operator_is_a_layer() -> None:

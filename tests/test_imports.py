@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("signalprocessing", "waveeqprocessing", "avo", "medical"),
     ("utils.describe", "utils.signalprocessing"),
     ("optimization",),
-    ("linalg", "spectrum"),
+    ("linalg", "utils.estimators"),
     ("_methods", "testing"),
     ("__init__",),
     ("demo", "__main__"),

@@ -3,6 +3,7 @@
 from torchlops import (
     _methods,  # noqa: F401  (last: it gives operators the methods that need solvers)
     basicoperators,
+    linalg,
     optimization,
     signalprocessing,
     testing,
@@ -43,6 +44,7 @@ __all__ = [
     "hyperbolic2d",
     "hyperbolic3d",
     "klauder",
+    "linalg",
     "linear2d",
     "linear3d",
     "makeaxis",

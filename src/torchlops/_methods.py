@@ -1,20 +1,26 @@
 """The methods of operators that solve or decompose, given to :class:`LinearOperator` from above.
 
 Solvers are written on operators, so that operators know no solver. ``torchlops/__init__.py`` imports this module
-last.
+last. PyLops's methods give numbers and arrays, as PyLops's do; the functions of :mod:`torchlops.linalg` give tensors
+with derivatives.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from torchlops import spectrum
+from torchlops import linalg
+from torchlops.arrays import to_numpy
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization import lsqr
-from torchlops.optimization.inverse import InverseOperator
+from torchlops.optimization.eigs import lanczos, lobpcg
+from torchlops.optimization.inverse import solve_by_iteration, solve_exactly
+from torchlops.optimization.solver.problem import read_data
+from torchlops.optimization.spectral.matrices import clinear, is_dense
+from torchlops.optimization.spectral.stochastic import trace_hutchinson, trace_hutchpp, trace_nahutchpp
 
 
 def eigs(
@@ -24,46 +30,79 @@ def eigs(
     niter: int | None = None,
     uselobpcg: bool = False,
     **kwargs_eig: Any,
-) -> Any:
+) -> NDArray[Any]:
     """Return eigenvalues, largest (in modulus, where complex) first; singular values of a rectangular operator.
+
+    As a NumPy array, so without derivatives: those are in :func:`torchlops.linalg.eigvalsh`, ``eigvals`` and
+    ``svdvals``. The eigenvalues of a large operator that is not Hermitian come from SciPy's ARPACK.
 
     Args:
         A: The operator.
         neigs: How many; all by default.
         symmetric: Whether the operator is Hermitian; its eigenvalues are then real.
-        niter: Most iterations (of Lanczos, restarts) where the operator is large.
+        niter: Maximum number of iterations (of Lanczos, rounds) where the operator is large.
         uselobpcg: Use LOBPCG, for Hermitian operators.
         **kwargs_eig: Arguments of SciPy's ``eigs``, ``eigsh`` or ``lobpcg``, which then does it.
 
     Raises:
         TypeError: for an operator that is linear over the real numbers only.
+        ValueError: for one that is not Hermitian where it shall be symmetric.
     """
-    return spectrum.eigs(A, neigs, symmetric, niter, uselobpcg, **kwargs_eig)
+    clinear(A, "eigs")
+    rows, size = A.shape
+    if uselobpcg and not symmetric:
+        raise ValueError("uselobpcg is for symmetric operators: give symmetric=True, if it is one")
+    count = min(A.shape) if neigs is None else min(neigs, *A.shape)
+    limit = {} if niter is None else {"niter": niter}
+    dense = is_dense(A, None, "values" if symmetric or rows != size else "vectors") or count >= min(A.shape) - 1
+    with torch.no_grad():
+        if rows != size:
+            values = linalg.svdvals(A, count, method="dense" if dense else "iterative")
+        elif kwargs_eig or not (dense or symmetric):
+            values = torch.from_numpy(_by_scipy(A, count, symmetric, niter, uselobpcg, **kwargs_eig))
+        elif uselobpcg and count <= size // 3:
+            values = lobpcg(A, count, **limit).eigenvalues
+        elif dense:
+            values = linalg.eigvalsh(A, method="dense") if symmetric else linalg.eigvals(A, method="dense")
+        else:
+            values = lanczos(A, count, **limit).eigenvalues
+        order = torch.argsort(values.abs() if values.is_complex() else values, descending=True, stable=True)
+    array: NDArray[Any] = to_numpy(values[order][:count])
+    return array
 
 
-def svds(A: LinearOperator, k: int = 6, which: str = "LM", niter: int | None = None) -> tuple[Any, Any, Any]:
-    """Return ``U, s, Vh`` of the ``k`` largest (``which="LM"``) or smallest (``"SM"``) singular values."""
-    return spectrum.svds(A, k, which, niter)
+def _by_scipy(
+    A: LinearOperator, count: int, symmetric: bool, niter: int | None, uselobpcg: bool, **options: Any
+) -> NDArray[Any]:
+    try:
+        import scipy.sparse.linalg
+    except ImportError:
+        raise ImportError("these eigenvalues come from SciPy, which is not installed: pip install scipy") from None
+    found: NDArray[Any]
+    if uselobpcg:
+        start = np.random.default_rng(0).standard_normal((A.shape[0], count)).astype(A.dtype)
+        found = scipy.sparse.linalg.lobpcg(A.matmat, start, maxiter=niter, **options)[0]
+    else:
+        solver = scipy.sparse.linalg.eigsh if symmetric else scipy.sparse.linalg.eigs
+        found = solver(A, k=min(count, A.shape[0] - 2), maxiter=niter, return_eigenvectors=False, **options)
+    return found.copy()
 
 
 def cond(A: LinearOperator) -> float:
     """Return the condition number: the ratio of the largest to the smallest singular value.
 
-    (PyLops gives a ratio of eigenvalues.) A singular operator has the condition number infinity.
+    (PyLops gives a ratio of eigenvalues.) A singular operator has the condition number infinity. As a tensor with
+    derivatives, it is :func:`torchlops.linalg.cond`.
     """
-    return spectrum.cond(A)
-
-
-def norm(A: LinearOperator, kind: str | int = 2) -> float:
-    """Return the spectral norm (``kind=2``, the largest singular value) or the Frobenius norm (``"fro"``).
-
-    As a tensor with its derivative, the former is ``torchlops.optimization.eigs.operator_norm``.
-    """
-    return spectrum.norm(A, kind)
+    with torch.no_grad():
+        return float(linalg.cond(A))
 
 
 def trace(A: LinearOperator, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any:
     """Return the trace: exact while that is cheap, otherwise, or where asked for, by a stochastic estimator.
+
+    As a number; as a tensor with derivatives, the exact one is :func:`torchlops.linalg.trace`, and an estimate with its
+    standard error is :func:`torchlops.linalg.estimate_trace`.
 
     Args:
         A: The operator.
@@ -72,80 +111,66 @@ def trace(A: LinearOperator, neval: int | None = None, method: str | None = None
             estimates by default.)
         **kwargs: Further arguments of the estimator.
     """
-    return spectrum.trace(A, neval, method, **kwargs)
+    if method is None and neval is None and not kwargs and is_dense(A, None, "solve"):
+        with torch.no_grad():
+            return linalg.trace(A).item()
+    estimators: dict[str | None, Any] = {
+        None: trace_hutchpp,
+        "hutchinson": trace_hutchinson,
+        "hutch++": trace_hutchpp,
+        "na-hutch++": trace_nahutchpp,
+    }
+    if method not in estimators:
+        raise ValueError(f"method must be hutchinson, hutch++ or na-hutch++, got {method!r}")
+    return estimators[method](A, neval, **kwargs)
 
 
-def logdet(
-    A: LinearOperator, nprobes: int | None = None, niter: int = 30, generator: torch.Generator | None = None
-) -> float:
-    """Return the log-determinant of a Hermitian positive definite operator: exact while that is cheap.
-
-    Otherwise, or with ``nprobes``, it is an estimate: ``torchlops.optimization.eigs.logdet`` gives its standard
-    error too, and derivatives.
-
-    Args:
-        A: The operator.
-        nprobes: Number of random vectors.
-        niter: Lanczos steps for each.
-        generator: Source of the random vectors.
-    """
-    return spectrum.logdet(A, nprobes, niter, generator)
-
-
-def div(A: LinearOperator, y: Any, niter: int = 100, densesolver: str | None = None) -> Any:  # noqa: ARG001
+def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | None = None) -> Any:  # noqa: ARG001
     """Return the solution of ``A x = y``: exact where the operator knows its inverse, else by least squares.
+
+    A warning says so where LSQR stops before it has converged. (PyLops stops after 100 iterations, without a word.)
 
     Args:
         A: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
-        niter: Most iterations of LSQR, which solves where the operator does not.
+        niter: Maximum number of iterations of LSQR, which solves where the operator does not; by default four times the
+            number of unknowns, at least 100 and at most 1000.
         densesolver: Accepted and ignored.
+
+    Returns:
+        The model ``(*batch, *dims)``.
     """
-    if type(A)._inverse is not LinearOperator._inverse:
-        try:
-            return _divide_exactly(A, y)
-        except NotImplementedError:  # not for this one, a rectangular matrix for example
-            pass
-    return lsqr(A, y, niter=niter, calc_var=False).x
+    data, _, back = read_data(A, y)
+    x = solve_exactly(A, data)
+    if x is None:
+        most = min(max(100, 4 * min(A.shape)), 1000) if niter is None else niter
+        x = solve_by_iteration(A, data, "A / y", "lsqr", {"niter": most, "calc_var": False})[0]
+    return x if back is None else back(x)
 
 
-def _divide_exactly(A: LinearOperator, y: Any) -> Any:
-    if not isinstance(y, Tensor):
-        return A._through_arrays(y, lambda tensor: _divide_exactly(A, tensor))
-    nd = y.shape[-len(A.dimsd) :] == A.dimsd
-    if not nd and (y.ndim == 0 or y.shape[-1] != A.shape[0]):
-        raise A._wrong_shape(y, True)
-    batch = y.shape[: -len(A.dimsd)] if nd else y.shape[:-1]
-    x = A._inverse(y.reshape((*batch, *A.dimsd)))
-    return x if nd else x.reshape((*batch, A.shape[1]))
+def inverse(A: LinearOperator, solver: str | None = None, **options: Any) -> LinearOperator:
+    """Return the inverse of a square operator, as an operator: :func:`torchlops.linalg.inv`.
 
-
-def inverse(A: LinearOperator, solver: Any = "gmres", **options: Any) -> Any:
-    """Return the inverse of a square operator as an operator, which solves when it is applied.
-
-    It composes, transposes and differentiates like any other, to the tolerance of the solver. Given data ``y``
-    in the place of a solver's name, as the transforms of PyLops take them, it is ``A / y``.
+    (The transforms that have a method ``inverse`` in PyLops keep that: it takes data, and is ``A / y``.)
 
     Args:
         A: The operator.
-        solver: ``"cg"``, ``"minres"``, ``"gmres"`` or ``"bicgstab"``, or a least-squares solver; or data.
-        **options: Arguments of that function of ``torchlops.optimization``.
+        solver: Name of the iteration, if it shall iterate.
+        **options: Further arguments of :func:`torchlops.linalg.inv`.
     """
-    if not isinstance(solver, str):
-        return A.div(solver, **options)
-    return InverseOperator(A, solver, **options)
+    return linalg.inv(A, solver=solver, **options)
 
 
-def pinv(A: LinearOperator, solver: str = "lsmr", **options: Any) -> LinearOperator:
-    """Return the pseudo-inverse (with ``damp``: the regularised one) as an operator that solves when applied.
+def pinv(A: LinearOperator, solver: str | None = None, **options: Any) -> LinearOperator:
+    """Return the pseudo-inverse (with ``damp``: the regularised one), as an operator: :func:`torchlops.linalg.pinv`.
 
     Args:
         A: The operator.
-        solver: ``"cgls"``, ``"lsqr"`` or ``"lsmr"``.
-        **options: Arguments of that function of ``torchlops.optimization``.
+        solver: Name of the iteration, if it shall iterate.
+        **options: Further arguments of :func:`torchlops.linalg.pinv`.
     """
-    return InverseOperator(A, solver, **options)
+    return linalg.pinv(A, solver=solver, **options)
 
 
-for _method in (eigs, svds, cond, norm, trace, logdet, div, inverse, pinv):
+for _method in (eigs, cond, trace, div, inverse, pinv):
     setattr(LinearOperator, _method.__name__, _method)

@@ -115,6 +115,7 @@ class LinearOperator(Contract):
             return product(self, x)
         if _is_scalar(x):
             raise TypeError(f"{self.name_and_type} @ number: write number * A")
+        self._refuse_foreign_operator(x, "@")
         return self._matrix_product(x, False)
 
     def __rmatmul__(self, x: Any) -> Any:
@@ -125,6 +126,7 @@ class LinearOperator(Contract):
             return product(self, x)
         if _is_scalar(x):
             return scaled(x, self)
+        self._refuse_foreign_operator(x, "*")
         return self._matrix_product(x, False)
 
     def __rmul__(self, x: Any) -> Any:
@@ -141,12 +143,37 @@ class LinearOperator(Contract):
     def __add__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
             return added(self, x)
-        return self if isinstance(x, int) and x == 0 else NotImplemented
+        if isinstance(x, int) and x == 0:
+            return self
+        self._refuse_foreign_operator(x, "+")
+        self._refuse_array(x, "+")
+        return NotImplemented
 
     __radd__ = __add__  # so that sum([A, B]) works, which starts from 0
 
     def __sub__(self, x: Any) -> Any:
-        return added(self, -x) if isinstance(x, LinearOperator) else NotImplemented
+        if isinstance(x, LinearOperator):
+            return added(self, -x)
+        self._refuse_foreign_operator(x, "-")
+        self._refuse_array(x, "-")
+        return NotImplemented
+
+    def __rsub__(self, x: Any) -> Any:
+        return -self + x
+
+    def _refuse_foreign_operator(self, x: Any, sign: str) -> None:
+        if hasattr(x, "matvec") or hasattr(x, "tocsr"):
+            raise TypeError(
+                f"{self.name_and_type} {sign} {type(x).__name__}: make the latter an operator first, by "
+                "torchlops.aslinearoperator"
+            )
+
+    def _refuse_array(self, x: Any, sign: str) -> None:
+        if hasattr(x, "shape"):
+            raise TypeError(
+                f"{self.name_and_type} {sign} {type(x).__name__}: an operator and an array have no sum. Make a matrix "
+                "an operator first, by torchlops.MatrixMult or torchlops.aslinearoperator."
+            )
 
     def __pow__(self, n: int) -> LinearOperator:
         return power(self, n)
@@ -171,16 +198,11 @@ class LinearOperator(Contract):
             uselobpcg: bool = False,
             **kwargs_eig: Any,
         ) -> Any: ...
-        def svds(self, k: int = 6, which: str = "LM", niter: int | None = None) -> tuple[Any, Any, Any]: ...
         def cond(self) -> float: ...
-        def norm(self, kind: str | int = 2) -> float: ...
         def trace(self, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any: ...
-        def logdet(
-            self, nprobes: int | None = None, niter: int = 30, generator: torch.Generator | None = None
-        ) -> float: ...
-        def div(self, y: Any, niter: int = 100, densesolver: str | None = None) -> Any: ...
-        def inverse(self, solver: Any = "gmres", **options: Any) -> Any: ...
-        def pinv(self, solver: str = "lsmr", **options: Any) -> LinearOperator: ...
+        def div(self, y: Any, niter: int | None = None, densesolver: str | None = None) -> Any: ...
+        def inverse(self, solver: str | None = None, **options: Any) -> Any: ...
+        def pinv(self, solver: str | None = None, **options: Any) -> LinearOperator: ...
 
 
 def _is_scalar(x: Any) -> bool:

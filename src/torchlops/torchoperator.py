@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -192,9 +193,9 @@ class MatrixMult(LinearOperator):
             raise NotImplementedError(f"{self.name_and_type}: only a square dense matrix knows its inverse")
         axis = -len(self.dims)
         dtype = torch.promote_types(y.dtype, self.A.dtype)
-        data = y.movedim(axis, -1).to(dtype).unsqueeze(-1)
-        solution: Tensor = torch.linalg.solve(self.A.to(dtype), data).squeeze(-1)
-        return solution.movedim(-1, axis).contiguous()
+        data = y.movedim(axis, 0).to(dtype)
+        columns = solve_matrix(self.A.to(dtype), data.reshape(self.dimsd[0], math.prod(data.shape[1:])))
+        return columns.reshape(data.shape).movedim(0, axis).contiguous()
 
     def extra_repr(self) -> str:
         return f"{self.dimsd[0]}x{self.dims[0]}" + (", sparse" if self.sparse else "")
@@ -367,3 +368,24 @@ class TorchOperator(CompositeOperator):
 
 def _is_sparse_matrix(Op: Any) -> bool:
     return hasattr(Op, "tocoo") and hasattr(Op, "nnz")
+
+
+def solve_matrix(matrix: Tensor, columns: Tensor) -> Tensor:
+    """Return the solution of ``matrix x = columns``.
+
+    With the derivatives of ``torch.linalg.solve``, and also where forward mode is nested, in which that function loses
+    tangents (seen in torch 2.13).
+
+    Raises:
+        torch.linalg.LinAlgError: for a singular matrix.
+    """
+    try:
+        factors = torch.linalg.lu_factor(matrix)
+    except RuntimeError as error:
+        if "is zero" not in str(error):
+            raise
+        raise torch.linalg.LinAlgError(
+            f"the matrix is singular, so that it has no inverse; torch says: {error}"
+        ) from error
+    solution: Tensor = torch.linalg.lu_solve(*factors, columns)
+    return solution

@@ -15,10 +15,11 @@ from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 import torchlops
 from torchlops import MatrixMult
-from torchlops.optimization.basesolver import SolverWarning
+from torchlops.optimization import SolverWarning
 from torchlops.optimization.eigs import (
     golub_kahan,
     lanczos,
+    largest_eigenvalue,
     lobpcg,
     logdet,
     operator_norm,
@@ -65,8 +66,8 @@ def test_lanczos_in_an_invariant_space():
     values, vectors = lanczos(torchlops.Identity(9), 4)
     close(values, torch.ones(4, dtype=REAL))
     close(vectors.mT @ vectors, torch.eye(4, dtype=REAL))
-    close(lanczos(torchlops.Zero(6), 2).values, torch.zeros(2, dtype=REAL))
-    close(lanczos(MatrixMult(hermitian(5)), 9).values, torch.linalg.eigvalsh(hermitian(5)).flip(0), 1e-11)
+    close(lanczos(torchlops.Zero(6), 2).eigenvalues, torch.zeros(2, dtype=REAL))
+    close(lanczos(MatrixMult(hermitian(5)), 9).eigenvalues, torch.linalg.eigvalsh(hermitian(5)).flip(0), 1e-11)
 
 
 def test_multiple_values_are_found():
@@ -76,7 +77,7 @@ def test_multiple_values_are_found():
     close(golub_kahan(A, 10).S, every[:10])
     H = -1 * torchlops.SecondDerivative((12, 8), axis=0, edge=False)
     N = H.H @ H
-    close(lanczos(N, 10).values, torch.linalg.eigvalsh(N.todense(backend="torch")).flip(0)[:10])
+    close(lanczos(N, 10).eigenvalues, torch.linalg.eigvalsh(N.todense(backend="torch")).flip(0)[:10])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -93,13 +94,13 @@ def test_lobpcg(which, dtype):
     if which == "SA":
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            close(lobpcg(MatrixMult(A), 3, which, niter=60, M=MatrixMult(near)).values, wanted, 1e-9)
-    close(lobpcg(MatrixMult(A), 3, which, niter=30, X=vectors).values, wanted, 1e-9)
+            close(lobpcg(MatrixMult(A), 3, which, niter=60, M=MatrixMult(near)).eigenvalues, wanted, 1e-9)
+    close(lobpcg(MatrixMult(A), 3, which, niter=30, X=vectors).eigenvalues, wanted, 1e-9)
 
 
 def test_lobpcg_finds_multiple_eigenvalues():
     d = torch.cat([torch.full((3,), 9.0, dtype=REAL), torch.linspace(0, 5, 40, dtype=REAL)])
-    close(lobpcg(torchlops.Diagonal(d), 4).values, d.sort(descending=True).values[:4])
+    close(lobpcg(torchlops.Diagonal(d), 4).eigenvalues, d.sort(descending=True)[0][:4])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -154,9 +155,9 @@ def test_the_norm(dtype):
     A = matrix(30, 40, dtype)
     wanted = torch.linalg.matrix_norm(A, 2)
     close(operator_norm(MatrixMult(A)), wanted, 1e-12)
-    for niter in (1, 2, 20):
-        safe = operator_norm(MatrixMult(A), niter, safe=True)
-        assert wanted <= safe < 1.2 * wanted
+    for tol in (1e-1, 1e-3, 1e-6):
+        bound = largest_eigenvalue(MatrixMult(A), A.new_zeros(40), tol=tol)
+        assert wanted**2 <= bound <= (1 + tol) * wanted**2
 
 
 def test_the_norm_of_an_r_linear_operator():
@@ -165,7 +166,7 @@ def test_the_norm_of_an_r_linear_operator():
     units = torch.eye(5, dtype=COMPLEX)
     columns = torch.view_as_real(torch.cat([B(units), B(1j * units)])).flatten(-2)
     close(operator_norm(B), torch.linalg.matrix_norm(columns, 2), 1e-10)
-    with pytest.raises(TypeError, match="linear over the real numbers only"):
+    with pytest.raises(TypeError, match="only real-linear"):
         golub_kahan(B)
 
 
@@ -186,7 +187,7 @@ def test_the_log_determinant(dtype):
     d = torch.tensor([2.0, 2.0, 2.0], dtype=REAL)  # Lanczos ends after one step
     close(logdet(torchlops.Diagonal(d), 2).estimate, d.log().sum())
     close(logdet(torchlops.Identity(4)).estimate, torch.zeros((), dtype=REAL))
-    with pytest.raises(ValueError, match="not positive definite"):
+    with pytest.raises(ValueError, match="positive definite"):
         logdet(MatrixMult(-A))
 
 
@@ -195,7 +196,7 @@ def test_derivatives_of_eigenvalues(dtype):
     A = hermitian(9, dtype, positive=True).requires_grad_()
 
     def values(method: Any, A: Tensor) -> Tensor:
-        found: Tensor = method(MatrixMult((A + A.mH) / 2), 2, "SA").values
+        found: Tensor = method(MatrixMult((A + A.mH) / 2), 2, "SA").eigenvalues
         return found
 
     assert gradcheck(lambda A: values(lanczos, A), (A,), fast_mode=True)
@@ -346,7 +347,7 @@ def test_the_phase_of_a_derivative():
 
     def vectors(t: Tensor) -> Tensor:
         M = A + t[0] * B + t[1] * C
-        return torch.view_as_real(lanczos(MatrixMult((M + M.mH) / 2), 2).vectors)
+        return torch.view_as_real(lanczos(MatrixMult((M + M.mH) / 2), 2).eigenvectors)
 
     t = torch.zeros(2, dtype=REAL)
     v = torch.view_as_complex(vectors(t))
@@ -395,10 +396,10 @@ def test_a_vector_that_has_no_derivative():
     with pytest.warns(SolverWarning, match=r"values \[0, 1\]"):
         lanczos(MatrixMult(A), 2)
     for B in (A, with_values(5, 5 - 1e-9, 3, 2, 1, 0).requires_grad_(), torch.eye(6, dtype=REAL, requires_grad=True)):
-        vectors = lanczos(MatrixMult(B), 1).vectors  # nobody can know of the other one yet
+        vectors = lanczos(MatrixMult(B), 1).eigenvectors  # nobody can know of the other one yet
         with pytest.warns(SolverWarning, match="Ask for more values"):
             (vectors * matrix(6, 1)).sum().backward()
-    with pytest.warns(SolverWarning, match="zero, where singular"):
+    with pytest.warns(SolverWarning, match="singular values of zero"):
         golub_kahan(MatrixMult(matrix(4, 1).requires_grad_() @ matrix(1, 3)), 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -418,8 +419,6 @@ def test_second_derivatives_of_the_norm():
     A = matrix(4, 3)
     second = torch.autograd.functional.hessian(lambda A: torch.linalg.matrix_norm(A, 2), A)
     close(hessian(lambda A: operator_norm(MatrixMult(A)))(A), second)
-    safe = hessian(lambda A: operator_norm(MatrixMult(A), safe=True))(A)
-    close(safe, 1.01 * second, 1e-7)
 
 
 def test_second_derivatives_of_the_log_determinant():
@@ -449,7 +448,7 @@ def test_second_derivatives_of_the_log_determinant_in_the_mean(dtype):
 
 def test_a_matrix_that_is_not_hermitian_has_no_derivative_by_power_iteration():
     A = matrix(4, 4).requires_grad_()
-    with pytest.raises(ValueError, match="Hermitian operators only"):
+    with pytest.raises(ValueError, match="Hermitian operators"):
         power_iteration(MatrixMult(A), backend="torch")
     with torch.no_grad():
         power_iteration(MatrixMult(A), backend="torch")
@@ -504,41 +503,9 @@ def test_single_precision(dtype):
         close(S, torch.linalg.svdvals(A)[:3], 1e-4)
     H = A.mH @ A
     wanted = torch.linalg.eigvalsh(H)[-3:].flip(0)
-    for values in (lanczos(MatrixMult(H), 3).values, lobpcg(MatrixMult(H), 3).values):
+    for values in (lanczos(MatrixMult(H), 3).eigenvalues, lobpcg(MatrixMult(H), 3).eigenvalues):
         close(values, wanted, 1e-4)
     assert logdet(MatrixMult(H + torch.eye(30))).estimate.dtype == torch.float32
-
-
-def test_a_large_spectrum_is_numpy(monkeypatch):
-    """What the methods of an operator give where it is large, against what they give where it is small."""
-    A, H = MatrixMult(matrix(50, 40, COMPLEX)), MatrixMult(hermitian(40, COMPLEX, positive=True).requires_grad_())
-    J = torchlops.Conj(8, dtype="complex128")
-
-    def found() -> list[Any]:
-        return [
-            H.eigs(3, symmetric=True),
-            H.eigs(3, symmetric=True, uselobpcg=True),
-            A.svds(3)[1],
-            A.svds(2, which="SM")[1],
-            A.cond(),
-            A.norm(),
-            (2 * J).norm(),
-        ]
-
-    small, logdets = found(), [H.logdet()]
-    monkeypatch.setattr("torchlops.spectrum.DENSE_UP_TO", 0)
-    for a, b in zip(found(), small, strict=True):
-        assert type(a) is type(b)
-        np.testing.assert_allclose(a, b, rtol=1e-9)
-    logdets.append(H.logdet(nprobes=400, niter=40))
-    assert abs(logdets[0] - logdets[1]) < 0.05 * abs(logdets[0])
-    assert isinstance(logdets[1], float)
-    np.testing.assert_allclose(logdets[0], np.linalg.slogdet(H.todense())[1])
-    with pytest.raises(ValueError, match="determinant"):
-        A.logdet()
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match="positive definite"):
-        (-1 * H).logdet()
 
 
 def test_missing_convergence_is_told():

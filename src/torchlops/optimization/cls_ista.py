@@ -10,10 +10,10 @@ from torch import Tensor
 
 from torchlops.optimization import _activeset  # noqa: F401  (it makes the equation of the lasso known)
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver, as_numbers
-from torchlops.optimization._stepsize import largest_eigenvalue
 from torchlops.optimization._thresholds import KINDS, THRESHOLDS, penalty, percentile
 from torchlops.optimization.basesolver import Status
 from torchlops.optimization.solver.vectors import Scalar, keep, norm, ratio, squared_norm, where, xpay
+from torchlops.optimization.spectral.lanczos import largest_eigenvalue
 
 
 class ISTA(SparseSolver):

@@ -1,110 +1,281 @@
-"""A solve as a linear operator."""
+r"""Solutions of ``A x = y`` for an operator: as functions in the manner of ``torch.linalg``, and as an operator.
+
+See :mod:`torchlops.linalg`, which is where users find them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from torchlops.arrays import complex_dtype
 from torchlops.linearoperator import CompositeOperator, LinearOperator
-from torchlops.optimization import krylov
-from torchlops.optimization.implicit.solve import check, solve
-from torchlops.optimization.solver.options import Options, SolveOptions
-from torchlops.optimization.solver.solver import Solver
-from torchlops.torchoperator import aslinearoperator
+from torchlops.optimization.basic import bicgstab, cg, cgls, gmres, lsmr, lsqr, minres
+from torchlops.optimization.solver.problem import read_data
+from torchlops.optimization.solver.result import say
+from torchlops.optimization.solver.state import Status
+from torchlops.optimization.solver.vectoroperator import VectorOperator
+from torchlops.optimization.spectral.matrices import Method, dense_matrix, is_dense
+from torchlops.torchoperator import aslinearoperator, solve_matrix
 
-SOLVERS: dict[str, Solver[Any]] = {
-    "cg": krylov.CG(tol=0.0, rtol1=1e-6),
-    "minres": krylov.MINRES(),
-    "gmres": krylov.GMRES(),
-    "bicgstab": krylov.BiCGSTAB(),
-    "cgls": krylov.CGLS(tol=0.0, gtol=1e-6),
-    "lsqr": krylov.LSQR(),
-    "lsmr": krylov.LSMR(),
-}
-"""The solvers of inverses. All tolerances are relative: with an absolute one, an inverse would not be linear."""
+SQUARE_SOLVERS: dict[str, Callable[..., Any]] = {"cg": cg, "minres": minres, "gmres": gmres, "bicgstab": bicgstab}
+LEAST_SQUARES_SOLVERS: dict[str, Callable[..., Any]] = {"cgls": cgls, "lsqr": lsqr, "lsmr": lsmr}
+SOLVERS = {**SQUARE_SOLVERS, **LEAST_SQUARES_SOLVERS}
 
 
-class InverseOperator(CompositeOperator):
-    r"""The solution operator :math:`y \mapsto A^{-1} y`, or :math:`y \mapsto A^+ y`, by an iterative solver.
-
-    It is linear, and its adjoint (the same solver for :math:`A^H`) is one, to the tolerance of the solver. Its
-    derivatives are those of the exact solution, also with respect to the tensors of ``A``. A solve that stops before it
-    has converged warns.
+def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | None = None, **options: Any) -> Any:
+    """Return the solution of ``A x = B`` for a square, regular operator.
 
     Args:
-        A: The operator, or a part of ours whose solution is wanted.
-        solver: ``"cg"``, ``"minres"``, ``"gmres"``, ``"bicgstab"``, ``"cgls"``, ``"lsqr"`` or ``"lsmr"``.
-        niter: Maximum number of iterations.
-        damp: The damping.
-        M: Preconditioner, an approximate inverse of the operator, where the solver takes one.
-        **options: Tolerances and other options of the solver (see ``torchlops.optimization.krylov``; by default 1e-6
-            or less, relative to the data or the gradient), and those of
-            :class:`~torchlops.optimization.solver.options.Options`.
+        A: The operator. One that knows its inverse, as an FFT does, uses it.
+        B: Data ``(*batch, *dimsd)`` or flattened, a tensor or another array.
+        method: See :mod:`torchlops.linalg`.
+        solver: Name of the iteration: ``"lsmr"`` (the default, which always converges, in a number of iterations that
+            grows as the condition number), ``"lsqr"``, ``"cgls"``; ``"cg"`` for positive definite operators,
+            ``"minres"`` for Hermitian ones, ``"gmres"`` and ``"bicgstab"`` for others.
+        **options: Arguments of that function of ``torchlops.optimization``. By default it iterates to somewhat above
+            the rounding of the dtype, up to ten times the number of unknowns, and 10,000 times at most.
+
+    Returns:
+        The model ``(*batch, *dims)``, an array of the kind of ``B``. Where the solver stopped before it had converged,
+        a warning says so.
 
     Raises:
-        ValueError: when the solver is not known, or needs a square operator.
-        TypeError: when it has no such option.
+        torch.linalg.LinAlgError: for a singular matrix.
 
     Example:
-        >>> import torch, torchlops
+        >>> import torchlops
         >>> A = torchlops.MatrixMult(torch.tensor([[2.0, 1.0], [0.0, 1.0]]))
-        >>> torch.allclose(InverseOperator(A, "gmres").H(torch.tensor([2.0, 2.0])), torch.ones(2), atol=1e-5)
-        True
+        >>> solve(A, torch.tensor([3.0, 1.0]))
+        tensor([1., 1.])
+    """
+    A = aslinearoperator(A)
+    if A.shape[0] != A.shape[1]:
+        raise ValueError(f"solve takes square operators, {A.name_and_type} is {A.shape}: take linalg.lstsq")
+    y, _, back = read_data(A, B)
+    iterates = _iterates(A, method, "solve", solver, options)
+    if back is None:
+        return _solved(A, y, iterates, solver, options)
+    with torch.no_grad():
+        return back(_solved(A, y, iterates, solver, options))
+
+
+def _solved(A: LinearOperator, y: Tensor, iterates: bool, solver: str | None, options: dict[str, Any]) -> Tensor:
+    if iterates:
+        return solve_by_iteration(A, y, "linalg.solve", solver or "lsmr", options)[0]
+    x = solve_exactly(A, y)
+    return _dense_solution(A, y, solve_matrix) if x is None else x
+
+
+class LeastSquares(NamedTuple):
+    """A least-squares solution.
+
+    Attributes:
+        solution: The solution, ``(*batch, *dims)``.
+        residuals: The norm of ``B - A x`` of each sample (not its square, which ``torch.linalg.lstsq`` gives).
+        converged: Whether each sample has converged.
     """
 
-    def __init__(
-        self, A: LinearOperator, solver: str, niter: int = 100, damp: Any = 0.0, M: Any = None, **options: Any
-    ) -> None:
-        if solver not in SOLVERS:
-            raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got {solver!r}")
-        if SOLVERS[solver].kind == "square" and A.shape[0] != A.shape[1]:
-            raise ValueError(f"{solver} solves square systems, {A.name_and_type} is {A.shape}: take A.pinv()")
-        M = None if M is None else aslinearoperator(M)
-        super().__init__((A,) if M is None else (A, M), dims=A.dimsd, dimsd=A.dims, clinear=A.clinear)
-        own = [each.name for each in fields(SOLVERS[solver])]
-        unknown = [name for name in options if name not in own and name not in SolveOptions.__annotations__]
-        if unknown:
-            raise TypeError(
-                f"the inverse of {A.name_and_type} by {solver} has no option {', '.join(unknown)}: it takes niter, "
-                f"damp, M, {', '.join((*own, *SolveOptions.__annotations__))}"
-            )
-        self.solver, self.niter, self.damp, self.options = solver, niter, damp, options
-        how: Any = {name: value for name, value in options.items() if name not in own}
-        self._how = Options(**how)
-        self._solver = replace(SOLVERS[solver], **{name: options[name] for name in own if name in options})
-        check(self._solver, A, M, self._how)
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._solve(x, *self.operators)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._solve(y, *(part.H for part in self.operators))
-
-    def _solve(self, y: Tensor, A: LinearOperator, M: LinearOperator | None = None) -> Tensor:
-        x: Tensor = solve(
-            self._solver, A, y, niter=self.niter, weight=self.damp, M=M, options=self._how, must_converge=True
-        ).x
-        return x
-
-    def expression(self) -> str:
-        given = {"niter": self.niter, "damp": self.damp, **self.options}
-        options = "".join(f", {name}={value!r}" for name, value in given.items())
-        return f"Inverse({self.operators[0].expression()}, {self.solver}{options})"
+    solution: Any
+    residuals: Any
+    converged: Any
 
 
-def divide(A: LinearOperator, y: Any, niter: int = 100) -> Any:
-    """Return the least-squares solution of ``A x = y`` by LSQR, and warn where it has not converged.
+def lstsq(
+    A: LinearOperator,
+    B: Any,
+    rcond: float | None = None,
+    *,
+    method: Method = None,
+    solver: str | None = None,
+    **options: Any,
+) -> LeastSquares:
+    """Return the solution of least ``||B - A x||``, and the smallest one of several.
 
     Args:
         A: The operator.
-        y: Data, ``(*batch, *dimsd)`` or flattened.
-        niter: Maximum number of iterations.
+        B: Data ``(*batch, *dimsd)`` or flattened, a tensor or another array.
+        rcond: Singular values below this fraction of the largest count as zero, where the matrix is formed; by default
+            the rounding of the dtype times the larger size of it.
+        method: See :mod:`torchlops.linalg`.
+        solver: Name of the iteration: ``"lsmr"`` (the default), ``"lsqr"`` or ``"cgls"``.
+        **options: Arguments of that function of ``torchlops.optimization``, as in :func:`solve`. (With dependent
+            columns, the derivative needs to be told: see there.)
 
     Example:
-        >>> import torch, torchlops
-        >>> divide(torchlops.Diagonal(torch.tensor([1.0, 2.0])), torch.ones(2))
-        tensor([1.0000, 0.5000])
+        >>> import torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[1.0], [1.0]]))
+        >>> solution, residuals, converged = lstsq(A, torch.tensor([1.0, 3.0]))
+        >>> solution.round(decimals=4), residuals
+        (tensor([2.]), tensor(1.4142))
     """
-    return solve(krylov.LSQR(), A, y, niter=niter, must_converge=True).x
+    A = aslinearoperator(A)
+    y, _, back = read_data(A, B)
+    if back is not None:
+        with torch.no_grad():
+            found = lstsq(A, y, rcond, method=method, solver=solver, **options)
+        return LeastSquares(*map(back, found))
+    if _iterates(A, method, "vectors", solver, options):
+        if rcond is not None:
+            raise ValueError("lstsq: rcond is for method='dense'; the iteration has the tolerances of its solver")
+        x, converged = solve_by_iteration(A, y, "linalg.lstsq", solver or "lsmr", options)
+    else:
+        x = _dense_solution(A, y, lambda matrix, b: torch.linalg.pinv(matrix, rtol=rcond) @ b)
+        converged = torch.ones(y.shape[: y.ndim - len(A.dimsd)], dtype=torch.bool, device=y.device)
+    r = (y - A.apply_nd(x, False)).flatten(y.ndim - len(A.dimsd))
+    return LeastSquares(x, torch.linalg.vector_norm(r, dim=-1), converged)
+
+
+def inv(A: LinearOperator, *, method: Method = None, solver: str | None = None, **options: Any) -> InverseOperator:
+    """Return the inverse of a square operator, as an operator that solves when it is applied.
+
+    It composes, transposes and differentiates like any other. The arguments are those of :func:`solve`.
+
+    Example:
+        >>> import torchlops
+        >>> A = torchlops.MatrixMult(torch.tensor([[2.0, 1.0], [0.0, 1.0]]))
+        >>> inv(A).H(torch.tensor([2.0, 2.0]))
+        tensor([1., 1.])
+    """
+    return InverseOperator(aslinearoperator(A), solver, method=method, **options)
+
+
+def pinv(
+    A: LinearOperator,
+    rcond: float | None = None,
+    *,
+    method: Method = None,
+    solver: str | None = None,
+    **options: Any,
+) -> InverseOperator:
+    """Return the pseudo-inverse (with ``damp``, the regularised one), as an operator that solves when it is applied.
+
+    The arguments are those of :func:`lstsq`.
+
+    Example:
+        >>> import torchlops
+        >>> pinv(torchlops.MatrixMult(torch.tensor([[1.0], [1.0]])))(torch.tensor([1.0, 3.0])).round(decimals=4)
+        tensor([2.])
+    """
+    options = options if rcond is None else {"rcond": rcond, **options}
+    return InverseOperator(aslinearoperator(A), solver, method=method, pseudo=True, **options)
+
+
+class InverseOperator(CompositeOperator):
+    r"""The solution operator :math:`y \mapsto A^{-1} y`, or :math:`y \mapsto A^+ y`.
+
+    Its adjoint solves with :math:`A^H`; where it iterates, both are so to the tolerance of the solver.
+
+    Args:
+        A: The operator.
+        solver: Name of the iteration, if it shall iterate.
+        method: See :mod:`torchlops.linalg`.
+        pseudo: Whether this is a pseudo-inverse; it is with a solver for least squares.
+        **options: Further arguments of :func:`solve` or :func:`lstsq`.
+
+    Raises:
+        ValueError: when the solver is not known, or needs a square operator.
+    """
+
+    def __init__(
+        self,
+        A: LinearOperator,
+        solver: str | None = None,
+        *,
+        method: Method = None,
+        pseudo: bool = False,
+        **options: Any,
+    ) -> None:
+        _check_solver(solver, LEAST_SQUARES_SOLVERS if pseudo else SOLVERS)
+        if not (pseudo or solver in LEAST_SQUARES_SOLVERS) and A.shape[0] != A.shape[1]:
+            raise ValueError(f"only a square operator has an inverse, {A.name_and_type} is {A.shape}: take linalg.pinv")
+        _iterates(A, method, "solve", solver, {name: value for name, value in options.items() if name != "rcond"})
+        M = options.get("M")
+        super().__init__((A,) if M is None else (A, M), dims=A.dimsd, dimsd=A.dims, clinear=A.clinear)
+        self.solver, self.method, self.options = solver, method, options
+        self.pseudo = pseudo or solver in LEAST_SQUARES_SOLVERS
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._solve(self.operators[0], x, self.options)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        M = self.options.get("M")
+        return self._solve(self.operators[0].H, y, self.options if M is None else {**self.options, "M": M.H})
+
+    def _solve(self, A: LinearOperator, y: Tensor, options: dict[str, Any]) -> Tensor:
+        x: Tensor
+        if self.pseudo:
+            x = lstsq(A, y, method=self.method, solver=self.solver, **options).solution
+        else:
+            x = solve(A, y, method=self.method, solver=self.solver, **options)
+        return x
+
+    def expression(self) -> str:
+        named = {"solver": self.solver, "method": self.method, **self.options}
+        options = "".join(f", {name}={value!r}" for name, value in named.items() if name != "M" and value is not None)
+        return f"{'pinv' if self.pseudo else 'inv'}({self.operators[0].expression()}{options})"
+
+
+def solve_exactly(A: LinearOperator, y: Tensor) -> Tensor | None:
+    """Return the solution of ``A x = y`` if the operator knows its inverse; ``y`` is ``(*batch, *dimsd)``."""
+    if type(A)._inverse is not LinearOperator._inverse:
+        try:
+            return A._inverse(y)
+        except NotImplementedError:  # not for this one, a rectangular matrix for example
+            pass
+    return None
+
+
+def _dense_solution(A: LinearOperator, y: Tensor, solve: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    batch = y.shape[: y.ndim - len(A.dimsd)]
+    wanted = A.apply_nd(y.new_zeros((0, *A.dimsd)), True).dtype  # of a model
+    dtype = torch.promote_types(torch.promote_types(wanted, y.dtype), torch.float32)
+    dtype = complex_dtype(dtype) if A._torch_dtype().is_complex else dtype
+    flat = VectorOperator(A, dtype, as_pairs=not A.clinear)
+    b = flat.data_vector(y).reshape(-1, flat.rows)
+    x = solve(dense_matrix(A, dtype), b.mT).mT
+    return flat.as_model(x.reshape(*batch, flat.columns)).to(wanted)
+
+
+def _check_solver(solver: str | None, known: Iterable[str]) -> None:
+    if solver is not None and solver not in known:
+        raise ValueError(f"solver must be one of {', '.join(known)}, got {solver!r}")
+
+
+def _iterates(A: LinearOperator, method: Method, what: str, solver: str | None, options: dict[str, Any]) -> bool:
+    named = solver is not None or bool(options)
+    if named and method == "dense":
+        raise ValueError(f"method='dense' takes no solver and no options of one, got {[solver, *options]}")
+    return not is_dense(A, "iterative" if named else method, what)
+
+
+def solve_by_iteration(
+    A: LinearOperator, y: Tensor, name: str, solver: str, options: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """Return the solution by an iteration, and which samples have converged; warn of those that have not."""
+    _check_solver(solver, SOLVERS if name == "linalg.solve" else LEAST_SQUARES_SOLVERS)
+    accuracy = torch.finfo(y.dtype).eps ** 0.75
+    tolerances = {"atol": accuracy, "btol": accuracy, "conlim": 0.0}
+    if solver == "cgls":
+        tolerances = {"tol": 0.0, "gtol": accuracy}
+    elif solver in SQUARE_SOLVERS:
+        tolerances = {"tol": 0.0, "rtol1": accuracy}
+    if any(option in options for option in ("tol", "rtol", "rtol1", "gtol", "atol", "btol")):
+        tolerances = {"tol": 0.0} if "tol" in tolerances else {}
+    niter = min(10 * min(A.shape) + 100, 10_000)
+    result = SOLVERS[solver](A, y, **{"niter": niter, **tolerances, **options})
+    status = torch.as_tensor(result.status, device=y.device)
+    converged = status == Status.CONVERGED
+    short = ~converged & (status < Status.INDEFINITE)  # of failures, the solver itself warns
+    if bool(short.any()):
+        samples = "" if not short.ndim else f" in {int(short.sum())} of {short.numel()} samples"
+        why = Status(int(status[short][0] if short.ndim else status)).name
+        say(
+            f"{name}: {solver} on {A.name_and_type} stopped before it had converged ({why}{samples}): raise niter, "
+            "loosen the tolerances, precondition, or take method='dense'",
+            options.get("on_fail", "warn"),
+        )
+    return result.x, converged

@@ -117,6 +117,10 @@ class Seislet(LinearOperator):
     def _inverse(self, y: Tensor) -> Tensor:
         return self._on_traces(self._compose, y, self.dimsd)
 
+    def inverse(self, y: Any) -> Any:  # type: ignore[override]  # PyLops's name
+        """Return the inverse transform of the data ``y``, which is exact: ``A / y``."""
+        return self.div(y)
+
     # The kernels are the same. As fast ones the backward makes the sinc matrices again; autograd would keep them.
     _fast_forward = _forward
     _fast_adjoint = _adjoint

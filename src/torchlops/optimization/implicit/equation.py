@@ -118,7 +118,7 @@ def attach(equation: Equation, *inputs: Input) -> Tensor:
     if not levels:
         x: Tensor = _solve(equation, True, *inputs, *theta)
         return x
-    fixed, fixed_inputs = [_without_tangent(t) for t in theta], [_without_tangent(t) for t in inputs]
+    fixed, fixed_inputs = [without_tangent(t) for t in theta], [without_tangent(t) for t in inputs]
     x = _solve(equation, True, *fixed_inputs, *fixed)
     operators = equation.with_tensors(theta)
     for _ in range(levels):
@@ -313,7 +313,8 @@ def constant(x: Any) -> Any:
     return _constant(x) if x.is_floating_point() or x.is_complex() else x
 
 
-def _without_tangent(x: Any) -> Any:
+def without_tangent(x: Any) -> Any:
+    """Return a tensor without the tangents of forward mode, but with its graph; anything else as it is."""
     return _dropped(x) if isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex()) else x
 
 

@@ -47,6 +47,38 @@ def inners(basis: Tensor, a: Tensor) -> Tensor:
     return (basis.conj() @ a.unsqueeze(-1)).squeeze(-1)
 
 
+def combination(basis: Tensor, coefficients: Tensor) -> Tensor:
+    """Return the sum of the rows of ``basis``, ``(*batch, k, n)``, with ``coefficients``, ``(*batch, k)``."""
+    return (coefficients.unsqueeze(-2) @ basis).squeeze(-2)
+
+
+def gram(X: Tensor, Y: Tensor) -> Tensor:
+    """Return ``<x, y>`` for each row ``x`` of ``X`` and ``y`` of ``Y``, as ``(*batch, k, l)``.
+
+    >>> gram(torch.eye(2), torch.tensor([[1.0, 2.0]]))
+    tensor([[1.],
+            [2.]])
+    """
+    return X.conj() @ Y.mT
+
+
+def orthogonalized(a: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``a`` less its part in the span of the orthonormal rows of ``basis``, and the coefficients of that part.
+
+    The part is taken off twice, which is enough for orthogonality to rounding (W. Kahan).
+    """
+    first = inners(basis, a)
+    a = a - combination(basis, first)
+    second = inners(basis, a)
+    return a - combination(basis, second), first + second
+
+
+def orthonormal_rows(X: Tensor) -> Tensor:
+    """Return orthonormal rows that span what those of ``X`` do (at most as many as columns)."""
+    rows: Tensor = torch.linalg.qr(X.mT)[0].mT
+    return rows
+
+
 def norm(a: Tensor) -> Scalar:
     """Return the Euclidean norm of each sample.
 

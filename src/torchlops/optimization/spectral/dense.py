@@ -1,0 +1,102 @@
+"""All eigenpairs and singular triplets of a small operator, and its determinant, from its matrix.
+
+The derivatives of pairs and triplets are those of ``derivatives.py``, and not those of ``torch.linalg``, which are
+infinite where values are equal. Those of ``torch.linalg.slogdet`` and ``eigvals`` lose tangents where forward mode is
+nested (seen in torch 2.13), and are not used there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.implicit.equation import constant, without_tangent
+from torchlops.optimization.solver.vectoroperator import VectorOperator
+from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_pairs, may_be_differentiated
+from torchlops.optimization.spectral.golub_kahan import differentiable_triplets, singular_values
+from torchlops.optimization.spectral.matrices import dense_matrix, must_be_hermitian
+from torchlops.optimization.spectral.results import Eigenpairs, SingularTriplets
+from torchlops.torch_internals import count_forward_levels
+
+
+def dense_eigenpairs(A: LinearOperator, used: Sequence[int] | None = None) -> Eigenpairs:
+    """Return all eigenpairs of a Hermitian operator, smallest first.
+
+    Args:
+        A: The operator.
+        used: The places of the pairs that are asked for, all by default.
+    """
+
+    def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
+        _must_be_hermitian(flat.A)
+        values, vectors = torch.linalg.eigh(dense_matrix(flat.A))
+        return values, vectors.mT, torch.ones_like(values, dtype=torch.bool)
+
+    values, vectors, converged = differentiable_pairs(Hermitian(A), compute, used)
+    return Eigenpairs(values, vectors.mT, converged)
+
+
+def dense_eigenvalues(A: LinearOperator, used: Sequence[int] | None = None) -> Tensor:
+    """Return all eigenvalues of a Hermitian operator, smallest first."""
+    if may_be_differentiated(A):
+        return dense_eigenpairs(A, used).eigenvalues
+    _must_be_hermitian(A)
+    values: Tensor = torch.linalg.eigvalsh(dense_matrix(A))
+    return values
+
+
+def dense_triplets(A: LinearOperator, used: Sequence[int] | None = None) -> SingularTriplets:
+    """Return all singular triplets, largest first."""
+    return differentiable_triplets(A, _triplets, used)
+
+
+def dense_singular_values(A: LinearOperator, used: Sequence[int] | None = None) -> Tensor:
+    """Return all singular values, largest first; those of the real matrix where there is no complex one."""
+    if may_be_differentiated(A):
+        return singular_values(A, _triplets, used)[0]
+    values: Tensor = torch.linalg.svdvals(dense_matrix(A))
+    return values
+
+
+def dense_eigvals(matrix: Tensor) -> Tensor:
+    r"""Return the eigenvalues of a matrix, complex and in no order.
+
+    In forward mode, tangents are taken off first, and put back by as many steps of Newton's method as forward levels
+    are active (see ``derivatives.py``), for :math:`V^{-1} A V (I + X) = (I + X) \Lambda`, with the eigenvectors
+    :math:`V` of the constant matrix.
+    """
+    levels = count_forward_levels()
+    if not levels:
+        return torch.linalg.eigvals(matrix)
+    values, V = torch.linalg.eig(without_tangent(matrix))
+    B = torch.linalg.inv(V) @ matrix.to(V.dtype) @ V
+    gaps = values - values.unsqueeze(-1)
+    inverse_gaps = torch.where(gaps == 0, 0.0, 1.0 / torch.where(gaps == 0, 1.0, gaps))
+    X, new = torch.zeros_like(B), values
+    unit = torch.eye(B.shape[-1], dtype=B.dtype, device=B.device)
+    for _ in range(levels):
+        R = B @ (unit + X) - (unit + X) * new.unsqueeze(-2)
+        R = R - constant(R)
+        new, X = new + R.diagonal(dim1=-2, dim2=-1), X + inverse_gaps * R
+    return new
+
+
+def dense_slogdet(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sign, or phase, of the determinant of a matrix, and the logarithm of its modulus."""
+    lu, pivots, _ = torch.linalg.lu_factor_ex(matrix)
+    diagonal = lu.diagonal(dim1=-2, dim2=-1)
+    exchanged = pivots != torch.arange(1, pivots.shape[-1] + 1, device=pivots.device)
+    parity = 1 - 2 * (exchanged.sum(-1) % 2)
+    return parity * diagonal.sgn().prod(-1), diagonal.abs().log().sum(-1)
+
+
+def _triplets(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    U, S, Vh = torch.linalg.svd(dense_matrix(flat.A), full_matrices=False)
+    return S, U.mT, Vh.conj(), torch.ones_like(S, dtype=torch.bool)
+
+
+def _must_be_hermitian(A: LinearOperator) -> None:
+    must_be_hermitian(A, "eigh", "take linalg.eigvals, or its singular values")

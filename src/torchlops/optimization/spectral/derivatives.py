@@ -1,0 +1,412 @@
+r"""Derivatives of eigenpairs and of log-determinants, exact in every mode, at the cost of one more solve.
+
+Values and vectors of a Hermitian matrix :math:`M` obey, with :math:`|v_i| = 1`,
+
+.. math::
+
+    \dot\lambda_i = \mathrm{Re} \langle v_i, \dot M v_i \rangle, \qquad
+    \dot v_i = T_i \dot M v_i, \qquad
+    T_i = \sum_{j \ne i} \frac{v_j v_j^H}{\lambda_i - \lambda_j} - N_i^{-1} P,
+
+with the sum over the other known vectors, :math:`P` the projector on the complement of all of them, and :math:`N_i` the
+matrix :math:`P (M - \lambda_i) P`, made regular by a multiple of :math:`I - P`, for MINRES. :math:`T_i` is Hermitian,
+so that it is the backward rule too. That rule is differentiable code made of values, vectors and tensors, which all
+carry their own derivatives, and so it holds to any order. In forward mode (see ``implicit/equation.py``), tangents are
+taken off first, and put back by as many steps of Newton's method as forward levels are active,
+
+.. math::
+
+    r_i = M v_i - \lambda_i v_i, \qquad
+    \lambda_i \leftarrow \lambda_i + \mathrm{Re} \langle \hat v_i, r_i \rangle, \qquad
+    v_i \leftarrow v_i + \hat T_i r_i + \tfrac12 (1 - |v_i|^2) \, \hat v_i,
+
+with all that has a hat fixed: each makes one more order exact.
+
+The phase of a complex vector is free. It is chosen so that :math:`\langle \hat v_i, v_i \rangle` stays real, with
+:math:`\hat v_i` the value of the vector: then :math:`\langle v_i, \dot v_i \rangle = 0`, and second derivatives are
+symmetric. Whatever does not depend on phases does not see the choice.
+
+Singular triplets are eigenpairs of :math:`\begin{pmatrix} 0 & A \\ A^H & 0 \end{pmatrix}`, with the vectors
+:math:`(u, v) / \sqrt 2` and the values :math:`\sigma`; each comes with :math:`(u, -v) / \sqrt 2` and :math:`-\sigma`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.implicit.equation import (
+    Equation,
+    Input,
+    Operators,
+    constant,
+    refuse_hidden_tensors,
+    solution_with_value,
+    without_tangent,
+)
+from torchlops.optimization.implicit.linear import System, model_of, solve_once
+from torchlops.optimization.implicit.rebind import own_tensors, rebound
+from torchlops.optimization.krylov.cg import CG
+from torchlops.optimization.krylov.minres import MINRES
+from torchlops.optimization.solver.options import Options
+from torchlops.optimization.solver.result import SolverWarning
+from torchlops.optimization.solver.vectoroperator import VectorOperator
+from torchlops.optimization.solver.vectors import gram, inner, norm
+from torchlops.torch_internals import count_forward_levels, is_plain_eager
+
+_MOST_STEPS = 10_000
+
+
+class Hermitian(LinearOperator):
+    """An operator as a Hermitian matrix on vectors: ``A`` itself, or, ``doubled``, ``[[0, A], [A^H, 0]]``."""
+
+    def __init__(self, A: LinearOperator, doubled: bool = False, as_pairs: bool = False) -> None:
+        flat = VectorOperator(A, as_pairs=as_pairs)
+        super().__init__(flat.rows + flat.columns if doubled else flat.columns, dtype=flat.dtype, name=A.name_and_type)
+        self.A, self.as_pairs = A, as_pairs
+        self.rows = flat.rows if doubled else 0
+        """Length of the vectors of data; 0 if it is not doubled."""
+
+    @property
+    def flat(self) -> VectorOperator:
+        """The operator between vectors."""
+        return VectorOperator(self.A, as_pairs=self.as_pairs)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        flat = self.flat
+        if not self.rows:
+            return flat.forward(x)
+        u, v = torch.split(x, [flat.rows, flat.columns], -1)
+        return torch.cat([flat.forward(v), flat.adjoint(u)], -1)
+
+    _adjoint = _forward
+
+    def _given_tensors(self) -> list[Tensor]:
+        return []  # its vectors may be real where the tensors are complex
+
+    def with_tensors(self, theta: Sequence[Tensor]) -> Hermitian:
+        """Return the operator with other tensors."""
+        return rebound([self], own_tensors([self]), theta)[0]
+
+    def pull(self, theta: Sequence[Tensor], wanted: Sequence[int], x: Tensor, left: Tensor) -> list[Tensor | None]:
+        """Return the gradients of ``Re <left, M x>`` with respect to the tensors ``wanted``."""
+
+        def product(*chosen: Tensor) -> Tensor:
+            now = list(theta)
+            for index, tensor in zip(wanted, chosen, strict=True):
+                now[index] = tensor
+            return self.with_tensors(now).apply_nd(x)
+
+        grads: list[Tensor | None] = [None] * len(theta)
+        if wanted:
+            _, pullback, *_ = torch.func.vjp(product, *(theta[index] for index in wanted))
+            for index, gradient in zip(wanted, pullback(left), strict=True):
+                grads[index] = gradient
+        return grads
+
+
+def _all_known(rows: int, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the given pairs and those that come with them, of a doubled matrix of ``rows`` data."""
+    if not rows:
+        return values, vectors
+    u, v = torch.split(vectors, [rows, vectors.shape[-1] - rows], -1)
+    return torch.cat([values, -values], -1), torch.cat([vectors, torch.cat([u, -v], -1)], -2)
+
+
+class _Outside(LinearOperator):
+    """The matrices ``N_i``, one per sample of the last axis of a batch."""
+
+    def __init__(self, M: LinearOperator, rows: int, values: Tensor, vectors: Tensor) -> None:
+        super().__init__(M.dims, dtype=M._torch_dtype(), name=M.name_and_type)
+        self.M = M
+        self.pairs = values, vectors, _all_known(rows, values, vectors)[1]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        values, _, V = self.pairs
+        inside = gram(V, x).mT @ V
+        x = x - inside
+        y = self.M.apply_nd(x) - values.unsqueeze(-1).to(x.dtype) * x
+        size = values.detach().abs().amax((-1,), keepdim=True).unsqueeze(-1)  # any number that is not zero would do
+        return y - gram(V, y).mT @ V + torch.where(size > 0, size, 1.0).to(x.dtype) * inside
+
+    _adjoint = _forward
+
+    def _given_tensors(self) -> list[Tensor]:
+        return []
+
+
+class _OutsideEquation(Equation):
+    """``g_i - N_i x_i = 0``, which is Hermitian; one sample is all of ``g``, and the inputs are that and all pairs."""
+
+    is_linear = True
+
+    def __init__(self, M: Hermitian, count: int) -> None:
+        super().__init__((M,), (2, 1, 2), (count, *M.dims))
+        self.rows, self.name = M.rows, M.A.name_and_type
+
+    def solve(self, operators: Operators, *inputs: Input) -> Tensor:
+        g, values, vectors = _three(inputs)
+        N = _Outside(operators[0], self.rows, values, vectors)
+        solver = MINRES(tol=0.0, rtol=0.0, rtol1=100 * torch.finfo(values.dtype).eps)
+        options = Options(grad=None, on_fail="ignore", compact=False)
+        outcome = solve_once(solver, N, g, None, 0.0, None, min(4 * N.shape[0] + 100, _MOST_STEPS), options)
+        x = model_of(outcome)
+        gap = _smallest_gap(values).amin()
+        is_singular = (norm(x) * gap > norm(g)).squeeze(-1)
+        if bool((outcome.early() | outcome.failed() | is_singular).any()):
+            warnings.warn(
+                f"derivatives of vectors, and second ones of values, of {self.name} are inexact or do not exist: a "
+                "value that was asked for is close to one that was not. Ask for more values.",
+                SolverWarning,
+                stacklevel=2,
+            )
+        return x
+
+    def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
+        g, values, vectors = _three(inputs)
+        return g - _Outside(operators[0], self.rows, values, vectors).apply_nd(x)
+
+    def linearised(self, adjoint: bool) -> Equation:  # noqa: ARG002
+        return self
+
+
+def _three(inputs: Sequence[Input]) -> tuple[Tensor, Tensor, Tensor]:
+    g, values, vectors = inputs
+    assert g is not None
+    assert values is not None
+    assert vectors is not None
+    return g, values, vectors
+
+
+# -- eigenpairs -----------------------------------------------------------------------------------------------
+
+_Compute = Callable[[VectorOperator], tuple[Tensor, Tensor, Tensor]]
+
+
+def differentiable_pairs(
+    M: Hermitian, compute: _Compute, used: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return eigenvalues ``(k,)`` and eigenvectors ``(k, n)`` with their derivatives, and which have converged.
+
+    Args:
+        M: The matrix.
+        compute: Returns the three, without derivatives.
+        used: The places of the pairs that are asked for, all by default; the others are there to be known.
+    """
+    theta = own_tensors([M])
+    levels = count_forward_levels()
+    fixed = [without_tangent(tensor) for tensor in theta] if levels else theta
+    values, vectors, converged = _pairs(M, compute, used if may_be_differentiated(M) else (), *fixed)
+    if not levels:
+        return values, vectors, converged
+    first, start = values, vectors
+    fixed_phase = constant(start)
+    for _ in range(levels):
+        residual = M.apply_nd(vectors) - values[:, None].to(vectors.dtype) * vectors
+        step = _response(M, fixed, first, start, residual, False)
+        excess = _inner(vectors, vectors).real - 1
+        step = step - excess[:, None].to(start.dtype) / 2 * start
+        if start.is_complex():
+            turn = _inner(fixed_phase, vectors + step).imag / _inner(fixed_phase, start).real
+            step = step - 1j * turn[:, None] * start
+        of_values = _inner(start, residual).real
+        values = values + of_values - constant(of_values)
+        vectors = vectors + step - constant(step)
+    return values, vectors, converged
+
+
+class _Pairs(torch.autograd.Function):
+    """Eigenpairs; forward mode sees constants here."""
+
+    @staticmethod
+    def forward(M: Hermitian, compute: _Compute, used: Sequence[int] | None, *theta: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            values, vectors, converged = compute(_without_graph(M, theta).flat)
+            _warn_of_clusters(M, values, vectors, used)
+        return values.clone(), vectors.clone(), converged.clone()  # forward mode takes no views
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.M = inputs[0]
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(output[2])
+        ctx.save_for_backward(*output[:2], *inputs[3:])
+        ctx.save_for_forward(*output[:2])
+
+    @staticmethod
+    def backward(ctx: Any, of_values: Tensor | None, of_vectors: Tensor | None, _: Any) -> Any:
+        values, vectors, *theta = ctx.saved_tensors
+        left = torch.zeros_like(vectors)
+        if of_values is not None:
+            left = left + of_values[:, None].to(vectors.dtype) * vectors
+        if of_vectors is not None:
+            if vectors.is_complex():  # a part that turns the phase acts on all of the vector
+                fixed = constant(vectors)
+                turn = _inner(of_vectors, 1j * vectors).real / _inner(fixed, vectors).real
+                of_vectors = of_vectors - 1j * turn[:, None] * fixed
+            left = left + _response(ctx.M, theta, values, vectors, of_vectors, True)
+        wanted = [index for index in range(len(theta)) if ctx.needs_input_grad[3 + index]]
+        return None, None, None, *ctx.M.pull(theta, wanted, vectors, left)
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> Any:
+        return *(torch.zeros_like(tensor) for tensor in ctx.saved_tensors), None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], M: Hermitian, compute: _Compute, used: Any, *theta: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[int, int, int]]:
+        samples = [_pairs(M, compute, used, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
+        return tuple(torch.stack(each) for each in zip(*samples, strict=True)), (0, 0, 0)
+
+
+_pairs: Any = _Pairs.apply
+
+
+def _response(M: Hermitian, theta: Sequence[Tensor], values: Tensor, vectors: Tensor, x: Tensor, value: bool) -> Tensor:
+    """Return ``T_i x_i``; with ``value=False`` the part outside is zero, with its derivatives."""
+    every, V = _all_known(M.rows, values, vectors)
+    inside = gram(V, x).mT
+    gaps = values[:, None] - every
+    close = gaps.abs() <= _smallest_gap(every)
+    weights = torch.where(close, 0.0, 1.0 / torch.where(close, 1.0, gaps))
+    response: Tensor = (weights.to(x.dtype) * inside) @ V
+    if V.shape[-2] == V.shape[-1]:
+        return response  # there is no vector outside
+    equation = _OutsideEquation(M, values.shape[-1])
+    return response - solution_with_value(equation, value, (x - inside @ V, values, vectors), theta)
+
+
+def _smallest_gap(values: Tensor) -> Tensor:
+    """Return the difference under which values count as equal: their vectors are then not to be told apart."""
+    gap: Tensor = values.detach().abs().amax(-1, keepdim=True) * torch.finfo(values.dtype).eps ** 0.5
+    return gap
+
+
+def _warn_of_clusters(M: Hermitian, values: Tensor, vectors: Tensor, used: Sequence[int] | None) -> None:
+    every = _all_known(M.rows, values, vectors)[0]
+    close = (values[:, None] - every).abs() <= _smallest_gap(every)
+    equal = (close.sum(-1) > 1).nonzero().flatten().tolist()
+    if used is not None:
+        asked = [index % values.shape[0] for index in used]
+        equal = [index for index in equal if index in asked]
+    if equal:
+        warnings.warn(
+            f"the values {equal} of {M.A.name_and_type} are equal to another (or singular values of zero): a single "
+            "one of them has no derivative, and its vector has none. Their sum has first and second derivatives, and "
+            "the projector on all their vectors has a first one.",
+            SolverWarning,
+            stacklevel=2,
+        )
+
+
+# -- log-determinants -----------------------------------------------------------------------------------------
+
+
+def differentiable_log(M: Hermitian, compute: _Compute, niter: int, rtol: float | None) -> tuple[Tensor, Tensor]:
+    r"""Return estimates of ``log det M``, one of each probe ``z``, with derivatives that are right in the mean.
+
+    .. math:: \dot{\log\det M} = \mathrm{E}\, \mathrm{Re} \langle M^{-1} z, \dot M z \rangle
+
+    In forward mode they are those of the power series of
+    :math:`\mathrm{tr} \log(I + X)`, :math:`X = \hat M^{-1} (M - \hat M)`, to the order of the forward levels.
+
+    Args:
+        M: The matrix.
+        compute: Returns estimates ``(q,)``, probes ``(q, n)`` and whether the former have converged.
+        niter: Maximum number of iterations of the solves.
+        rtol: Their relative tolerance.
+
+    Returns:
+        The estimates, and whether they have converged.
+    """
+    theta = own_tensors([M])
+    accuracy = torch.finfo(M._torch_dtype()).eps ** 0.75 if rtol is None else rtol
+    equation = System(CG(), (M,), 0.0, Options(), False, accuracy, niter)
+    levels = count_forward_levels()
+    fixed = [without_tangent(tensor) for tensor in theta] if levels else theta
+    values, z, converged = _log(M, compute, equation, *fixed)
+    if not levels:
+        return values, converged
+    w, power = solution_with_value(equation, True, (z, None), fixed), z
+    of_fixed = M.with_tensors(fixed)
+    for level in range(levels):
+        change = M.apply_nd(power) - of_fixed.apply_nd(power)
+        values = values + (-1) ** level / (level + 1) * _inner(w, change).real
+        if level + 1 < levels:
+            power = solution_with_value(equation, False, (change, None), fixed)
+    return values, converged
+
+
+class _Log(torch.autograd.Function):
+    """Estimates of a log-determinant, and their probes; forward mode sees constants here."""
+
+    @staticmethod
+    def forward(M: Hermitian, compute: _Compute, equation: System, *theta: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
+        with torch.no_grad():
+            found = compute(_without_graph(M, theta).flat)
+        return tuple(each.clone() for each in found)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.M, ctx.equation = inputs[0], inputs[2]
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(output[1], *inputs[3:])
+        ctx.save_for_forward(output[0])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> Any:
+        z, *theta = ctx.saved_tensors
+        w = grad[:, None].to(z.dtype) * solution_with_value(ctx.equation, True, (z, None), theta)
+        wanted = [index for index in range(len(theta)) if ctx.needs_input_grad[3 + index]]
+        return None, None, None, *ctx.M.pull(theta, wanted, z, w)
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> Any:
+        return torch.zeros_like(ctx.saved_tensors[0]), None, None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], M: Hermitian, compute: _Compute, equation: System, *theta: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[int, int, int]]:
+        samples = [_log(M, compute, equation, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
+        return tuple(torch.stack(each) for each in zip(*samples, strict=True)), (0, 0, 0)
+
+
+_log: Any = _Log.apply
+
+
+# -- both -----------------------------------------------------------------------------------------------------
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    product: Tensor = inner(a, b).squeeze(-1)
+    return product
+
+
+def _one_by_one(size: int, in_dims: Sequence[int | None], theta: Sequence[Tensor]) -> Any:
+    """Yield the tensors of each sample: a Krylov space is of one matrix."""
+    for index in range(size):
+        yield [t if axis is None else t.select(axis, index) for t, axis in zip(theta, in_dims, strict=True)]
+
+
+def _without_graph(M: Hermitian, theta: Sequence[Tensor]) -> Hermitian:
+    """Return the matrix with the tensors ``theta``, without their graph; it must compute with no other one.
+
+    Raises:
+        ValueError: if it does.
+    """
+    other = M.with_tensors([tensor.detach() for tensor in theta])
+    refuse_hidden_tensors(other.A)
+    return other
+
+
+def may_be_differentiated(A: LinearOperator) -> bool:
+    """Whether a derivative with respect to the tensors of ``A`` may be asked for."""
+    wants = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in A._all_tensors())
+    return wants or not is_plain_eager()

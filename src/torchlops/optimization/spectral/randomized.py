@@ -1,0 +1,146 @@
+"""Methods that multiply random vectors: the singular triplets of a sketch, and the power method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType, real_dtype, to_numpy, torch_dtype
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.solver.vectoroperator import VectorOperator
+from torchlops.optimization.solver.vectors import inner, norm, orthonormal_rows
+from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_pairs, may_be_differentiated
+from torchlops.optimization.spectral.golub_kahan import differentiable_triplets
+from torchlops.optimization.spectral.matrices import at_most, clinear, must_be_hermitian, random, source, square
+from torchlops.optimization.spectral.restarts import unit
+from torchlops.optimization.spectral.results import SingularTriplets
+
+
+def randomized_svd(
+    Op: LinearOperator,
+    k: int = 6,
+    oversampling: int = 10,
+    niter: int = 2,
+    *,
+    generator: torch.Generator | None = None,
+) -> SingularTriplets:
+    r"""Return the ``k`` largest singular triplets, by a random sketch of the range.
+
+    .. math:: Q = \mathrm{orth}((A A^H)^q A\, \Omega), \qquad Q^H A = \hat U S V^H, \qquad U = Q \hat U
+
+    With :math:`2 + 2q` products, each with a batch of ``k + oversampling`` vectors. It is exact up to what the operator
+    does beyond its first ``k + oversampling`` singular values; :func:`golub_kahan` is exact up to its tolerance.
+    ``converged`` of the result says which residuals :math:`|A v - \sigma u|` are below the root of the rounding.
+
+    Args:
+        Op: The operator.
+        k: How many triplets.
+        oversampling: How many more vectors are sketched.
+        niter: Number ``q`` of power iterations.
+        generator: Source of the random vectors.
+
+    Source: N. Halko, P. G. Martinsson and J. A. Tropp, Finding structure with randomness: probabilistic algorithms for
+    constructing approximate matrix decompositions, SIAM Review 53 (2011), 217-288.
+
+    Example:
+        >>> import torchlops
+        >>> A = torchlops.MatrixMult(torch.outer(torch.ones(30), torch.arange(20.0)))
+        >>> U, S, Vh = randomized_svd(A, k=1)
+        >>> torch.allclose(S, torch.linalg.norm(A.A)[None])
+        True
+    """
+    A = clinear(Op, "randomized_svd")
+    count = at_most(k, min(A.shape), "k")
+    if oversampling < 0 or niter < 0:
+        raise ValueError(f"oversampling and niter must be 0 or more, got {oversampling} and {niter}")
+
+    def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        sketch = min(count + oversampling, flat.rows, flat.columns)
+        Q = orthonormal_rows(flat.forward(random(flat, (sketch,), source(generator))))
+        for _ in range(niter):
+            Q = orthonormal_rows(flat.forward(orthonormal_rows(flat.adjoint(Q))))
+        X, S, Yh = torch.linalg.svd(flat.adjoint(Q).conj(), full_matrices=False)
+        S, U, V = S[:count], X[:, :count].mT @ Q, Yh[:count].conj()
+        residuals = norm(flat.forward(V) - S[:, None].to(U.dtype) * U).squeeze(-1)
+        return S, U, V, residuals <= flat.rounding**0.5 * S.max()
+
+    return differentiable_triplets(A, compute)
+
+
+def power_iteration(
+    Op: LinearOperator,
+    niter: int = 10,
+    tol: float = 1e-5,
+    dtype: DType = "float32",
+    backend: str = "numpy",
+    *,
+    generator: torch.Generator | None = None,
+) -> tuple[Any, Any, int]:
+    r"""Return the eigenvalue of largest modulus, its vector, and the number of iterations, by the power method.
+
+    .. math:: b \leftarrow A b / \|A b\|, \qquad \lambda \approx \langle b, A b\rangle
+
+    It converges as :math:`|\lambda_2 / \lambda_1|^k`: :func:`lanczos` needs far fewer products, and
+    :func:`operator_norm` takes operators that are not square. With ``backend="torch"``, value and vector carry
+    derivatives, if the operator is Hermitian: those of the exact pair, so run until it converges.
+
+    Args:
+        Op: A square operator.
+        niter: Maximum number of iterations.
+        tol: Stop where the eigenvalue changes by less than this fraction of it. (PyLops compares without moduli, so
+            that it never stops early on a negative eigenvalue.)
+        dtype: Type of the first vector, which is random.
+        backend: ``"numpy"`` for NumPy, ``"torch"`` for tensors.
+        generator: Source of the random vector.
+
+    Raises:
+        ValueError: where a derivative is wanted, and the operator is not Hermitian.
+
+    Example:
+        >>> import torchlops
+        >>> value, vector, iiter = power_iteration(torchlops.Diagonal(torch.tensor([1.0, 4.0, -9.0])), niter=100)
+        >>> round(float(value), 4)
+        -9.0
+    """
+    if backend not in ("numpy", "torch"):
+        raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
+    A = square(Op, "power_iteration")
+    wanted = torch_dtype(dtype)
+    if backend == "numpy" or not may_be_differentiated(A):
+        with torch.no_grad():
+            value, b, iiter, _ = _power_iteration(A, niter, tol, wanted, source(generator))
+        return (value, b, iiter) if backend == "torch" else (to_numpy(value)[()], to_numpy(b), iiter)
+    counts = []
+
+    def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
+        must_be_hermitian(
+            flat.A, "power_iteration with derivatives", "call it under torch.no_grad(), or take operator_norm"
+        )
+        start = wanted if flat.dtype.is_complex else real_dtype(wanted)
+        value, b, iiter, done = _power_iteration(flat.A, niter, tol, start, source(generator))
+        counts.append(iiter)
+        converged = torch.tensor([done], device=b.device)
+        return value.real[None].to(real_dtype(flat.dtype)), b[None].to(flat.dtype), converged
+
+    values, vectors, _ = differentiable_pairs(Hermitian(A), compute)
+    return values[0].to(vectors.dtype), vectors[0], max(counts)
+
+
+def _power_iteration(
+    A: LinearOperator, niter: int, tol: float, wanted: torch.dtype, drawn: torch.Generator
+) -> tuple[Tensor, Tensor, int, bool]:
+    b = torch.rand(A.shape[1], generator=drawn, dtype=torch.float64)
+    if wanted.is_complex:
+        b = torch.complex(b, torch.rand(A.shape[1], generator=drawn, dtype=torch.float64))
+    b = unit(b.to(A._device() or torch.device("cpu"), wanted))
+    value, iiter, done = torch.zeros((), dtype=b.dtype), 0, False
+    for iiter in range(1, niter + 1):
+        before, product = value, A._apply_to(b, False)
+        value = torch.as_tensor(inner(b.to(product.dtype), product), device=b.device, dtype=product.dtype).squeeze()
+        b = unit(product)
+        done = iiter > 1 and bool((value - before.to(value.device)).abs() < tol * before.abs())
+        if done:
+            break
+    return value, b, iiter, done

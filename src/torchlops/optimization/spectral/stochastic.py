@@ -1,0 +1,315 @@
+"""The diagonal of an operator by unit vectors, and its trace and log-determinant by random ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import real_dtype
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.implicit.equation import constant
+from torchlops.optimization.solver.vectoroperator import VectorOperator
+from torchlops.optimization.solver.vectors import gram, inner, norm, orthonormal_rows
+from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_log
+from torchlops.optimization.spectral.lanczos import Lanczos
+from torchlops.optimization.spectral.matrices import must_be_hermitian, random, signs, source, square
+from torchlops.optimization.spectral.restarts import unit
+from torchlops.optimization.spectral.results import Estimate, LogDeterminant, warn_not_converged
+
+_FIRST_CHECK = 10
+_SHARE = 0.1
+
+_BLOCK = 2**22
+"""Number of samples of the data of the unit vectors that go through an operator at once."""
+
+
+def diagonal(A: LinearOperator) -> Tensor:
+    """Return the diagonal of the matrix of ``A``, one product for each entry, as many at once as fit in memory."""
+    rows, columns = A.shape
+    count = min(rows, columns)
+    step = max(1, _BLOCK // max(rows, columns, 1))
+    parts = []
+    for first in range(0, count, step):
+        chosen = torch.arange(first, min(first + step, count), device=A._device())
+        units = torch.nn.functional.one_hot(chosen, columns).to(A._torch_dtype())
+        images = A.apply_nd(units.reshape(-1, *A.dims), False).reshape(-1, rows)
+        parts.append(images.gather(-1, chosen.unsqueeze(-1)).squeeze(-1))
+    return torch.cat(parts)
+
+
+def trace_hutchinson(
+    Op: LinearOperator,
+    neval: int | None = None,
+    batch_size: int | None = None,
+    sampler: str = "rademacher",
+    backend: str = "numpy",
+) -> Any:
+    r"""Hutchinson's estimator, :math:`\mathrm{tr}(A) \approx \frac1q \sum_i z_i^T A z_i` of random ``z_i``.
+
+    Args:
+        Op: A square operator, real or complex.
+        neval: Number ``q`` of random vectors, a tenth of the size by default. ``unitvector`` takes as many
+            different unit vectors, and is exact with all of them.
+        batch_size: How many vectors go through the operator at once, at most 100 by default.
+        sampler: ``gaussian``, ``rayleigh`` (Gaussian on a sphere), ``rademacher`` (signs) or ``unitvector``.
+        backend: ``"numpy"`` for a number, ``"torch"`` for a tensor with the graph of the operator's tensors.
+
+    Raises:
+        ValueError: when the operator is not square, ``neval`` is too small, or an option is unknown.
+
+    Source: Hutchinson, Communications in Statistics 18, 1059 (1989).
+
+    >>> import torchlops
+    >>> trace_hutchinson(torchlops.Diagonal(torch.arange(1.0, 5.0)), neval=3)
+    10.0
+    """
+    neval, options = _prepare(Op, neval, backend)
+    size = Op.shape[1]
+    batch_size = min(neval, 100 if batch_size is None else batch_size)
+    if sampler == "unitvector":
+        chosen = torch.randperm(size)[: min(neval, size)]
+        probes = math.sqrt(size) * torch.nn.functional.one_hot(chosen, size).to(options["device"], options["dtype"])
+    else:
+        probes = _sample(sampler, size, neval, options)
+    samples = torch.cat([_forms(part, Op) for part in torch.split(probes, batch_size)])
+    return _give(samples.mean(), backend)
+
+
+def trace_hutchpp(
+    Op: LinearOperator, neval: int | None = None, sampler: str = "rademacher", backend: str = "numpy"
+) -> Any:
+    r"""Hutch++: the trace on the range of ``A`` is taken exactly, the rest is estimated.
+
+    :math:`\mathrm{tr}(Q^H A Q) + \frac3q \mathrm{tr}(G^H (I - Q Q^H) A (I - Q Q^H) G)`, with ``Q`` an orthonormal
+    basis of ``A S``, and ``S`` and ``G`` a third of the ``q`` random vectors each. The arguments are those of
+    :func:`trace_hutchinson`; PyLops leaves the conjugates out, which is wrong for complex operators.
+
+    Source: Meyer, Musco, Musco and Woodruff, Symposium on Simplicity in Algorithms (2021).
+
+    >>> import torchlops
+    >>> A = torchlops.Diagonal(torch.tensor([3.0, 0.0, 0.0, 0.0], dtype=torch.float64))
+    >>> round(trace_hutchpp(A, neval=6), 6)
+    3.0
+    """
+    neval, options = _prepare(Op, neval, backend)
+    return _give(_hutchpp(Op, neval, sampler, options).value, backend)
+
+
+def estimate_trace(
+    Op: LinearOperator, nprobes: int | None = None, *, generator: torch.Generator | None = None
+) -> Estimate:
+    """Return an estimate of the trace by Hutch++, and its standard error; see :func:`trace_hutchpp`.
+
+    Both are tensors, and the estimate has derivatives, which are right in the mean.
+
+    Args:
+        Op: A square operator, real or complex.
+        nprobes: Number of random vectors, a tenth of the size by default, and at least 6.
+        generator: Source of the random vectors; by default one of a fixed seed.
+
+    >>> import torchlops
+    >>> value, error = estimate_trace(torchlops.Diagonal(torch.tensor([3.0, 0.0, 0.0, 0.0])), 6)
+    >>> round(value.item(), 4), round(error.item(), 4)
+    (3.0, 0.0)
+    """
+    neval, options = _prepare(Op, max(6, round(Op.shape[1] * 0.1)) if nprobes is None else nprobes, "torch")
+    options["generator"] = source(generator)
+    return _hutchpp(Op, neval, "rademacher", options)
+
+
+def _hutchpp(Op: LinearOperator, neval: int, sampler: str, options: _Options) -> Estimate:
+    count = neval // 3
+    _at_least_one(neval, count)
+    size = Op.shape[1]
+    S, G = _sample(sampler, size, count, options), _sample(sampler, size, count, options)
+    Q = orthonormal_rows(constant(_images(S, Op)))  # the estimate is right in the mean with any Q: it is a constant
+    G = G.to(Q.dtype)
+    samples = _forms(G - gram(Q, G).mT @ Q, Op)
+    error = samples.detach().std() / math.sqrt(count) if count > 1 else samples.detach().abs().new_tensor(math.inf)
+    return Estimate(_forms(Q, Op).sum() + samples.mean(), error)
+
+
+def trace_nahutchpp(
+    Op: LinearOperator,
+    neval: int | None = None,
+    sampler: str = "rademacher",
+    c1: float = 1.0 / 6.0,
+    c2: float = 1.0 / 3.0,
+    backend: str = "numpy",
+) -> Any:
+    r"""Non-adaptive Hutch++: one pass over the operator, with a low-rank part :math:`Z (S^H Z)^+ W^H` of ``A``.
+
+    ``Z = A R`` and ``W = A^H S``. (PyLops takes ``A S`` for ``W``, which is right for symmetric operators only.)
+
+    Args:
+        Op: A square operator, real or complex.
+        neval: Number of random vectors, a tenth of the size by default.
+        sampler: ``gaussian``, ``rayleigh`` or ``rademacher``.
+        c1: Their fraction in ``S``.
+        c2: Their fraction in ``R``, larger than ``c1``; the others estimate the rest.
+        backend: ``"numpy"`` for a number, ``"torch"`` for a tensor.
+
+    Source: Meyer, Musco, Musco and Woodruff, Symposium on Simplicity in Algorithms (2021).
+
+    >>> import torchlops
+    >>> A = torchlops.Diagonal(torch.tensor([3.0, 0.0, 0.0, 0.0], dtype=torch.float64))
+    >>> round(trace_nahutchpp(A, neval=12), 6)
+    3.0
+    """
+    neval, options = _prepare(Op, neval, backend)
+    counts = round(neval * c1), round(neval * c2)
+    rest = neval - sum(counts)
+    _at_least_one(neval, *counts, rest)
+    S, R, G = (_sample(sampler, Op.shape[1], count, options) for count in (*counts, rest))
+    Z, W = _images(R, Op), Op._apply_to(S, True)
+    dtype = torch.promote_types(Z.dtype, W.dtype)
+    S, G, Z, W = (rows.to(dtype) for rows in (S, G, Z, W))
+    core = torch.linalg.pinv(gram(S, Z))
+    low_rank = (core @ gram(W, Z)).diagonal().sum()
+    of_probes = (gram(G, Z) @ core @ gram(W, G)).diagonal().sum()
+    return _give(low_rank + (_forms(G, Op).sum() - of_probes) / rest, backend)
+
+
+class _Options(TypedDict):
+    dtype: torch.dtype
+    device: torch.device | None
+    generator: torch.Generator | None
+
+
+def _prepare(Op: LinearOperator, neval: int | None, backend: str) -> tuple[int, _Options]:
+    rows, size = Op.shape
+    if rows != size:
+        raise ValueError(f"only a square operator has a trace: {Op.name_and_type} is {Op.shape}")
+    if backend not in ("numpy", "torch"):
+        raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
+    neval = max(1, round(size * 0.1)) if neval is None else neval
+    _at_least_one(neval, neval)
+    return neval, {"dtype": real_dtype(Op._torch_dtype()), "device": Op._device(), "generator": None}
+
+
+def _sample(sampler: str, size: int, count: int, options: _Options) -> Tensor:
+    """Return random vectors, as rows."""
+    generator, device = options["generator"], options["device"]
+    drawn_on = device if generator is None else generator.device
+    if sampler == "rademacher":
+        drawn = torch.randint(0, 2, (count, size), device=drawn_on, generator=generator)
+        return drawn.to(device, options["dtype"]) * 2 - 1
+    if sampler not in ("gaussian", "rayleigh"):
+        raise ValueError(f"sampler must be gaussian, rayleigh, rademacher or unitvector, got {sampler!r}")
+    probes = torch.randn(count, size, dtype=options["dtype"], device=drawn_on, generator=generator).to(device)
+    if sampler == "rayleigh":  # unit length, so that z^T A z is a Rayleigh quotient, times the size
+        return math.sqrt(size) * unit(probes, norm(probes))
+    return probes
+
+
+def _images(probes: Tensor, Op: LinearOperator) -> Tensor:
+    return Op._apply_to(probes, False)
+
+
+def _forms(probes: Tensor, Op: LinearOperator) -> Tensor:
+    """Return ``z^H A z`` of each probe."""
+    images = _images(probes, Op)
+    forms: Tensor = inner(probes.to(images.dtype), images).squeeze(-1)
+    return forms
+
+
+def _at_least_one(neval: int, *counts: int) -> None:
+    if min(counts) < 1:
+        raise ValueError(f"neval={neval} random vectors are too few for this estimator: give more")
+
+
+def _give(trace: Tensor, backend: str) -> Any:
+    return trace if backend == "torch" else trace.item()
+
+
+# -- log-determinants -------------------------------------------------------------------------------------------
+
+
+def logdet(
+    Op: LinearOperator,
+    nprobes: int = 30,
+    niter: int = 200,
+    *,
+    rtol: float | None = None,
+    generator: torch.Generator | None = None,
+) -> LogDeterminant:
+    r"""Estimate the log-determinant of a Hermitian positive definite operator, by stochastic Lanczos quadrature.
+
+    .. math::
+
+        \log\det A = \mathrm{tr} \log A = \mathrm{E}\, z^H \log(A) z
+        \approx \frac{n}{q} \sum_{i=1}^q \sum_j |s^{(i)}_{1j}|^2 \log \theta^{(i)}_j
+
+    with random signs (or phases) ``z`` and the Ritz pairs of Lanczos steps from each, all as one batch. The steps end
+    where the last third of them has changed the estimate by less than a tenth of its standard error, so that this error
+    is what is missing. Derivatives are estimated with the same random vectors, and right in the mean, to any order.
+
+    Args:
+        Op: The operator.
+        nprobes: Number ``q`` of random vectors.
+        niter: Maximum number of Lanczos steps, each with one product; ``nprobes * niter`` vectors are stored.
+        rtol: Relative tolerance of the solve ``A w = z`` for the derivative, done in the backward pass; by default
+            the rounding of the dtype to the power of three quarters.
+        generator: Source of the random vectors.
+
+    Raises:
+        ValueError: where the operator is not Hermitian positive definite.
+
+    Source: S. Ubaru, J. Chen and Y. Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature, SIAM J. Matrix
+    Anal. Appl. 38 (2017), 1075-1099.
+
+    Example:
+        >>> import torchlops
+        >>> estimate, error = logdet(torchlops.Diagonal(torch.linspace(1.0, 2.0, 50)))
+        >>> abs(estimate - torch.linspace(1.0, 2.0, 50).log().sum()) < 3 * error + 1e-4
+        tensor(True)
+    """
+    A = square(Op, "logdet")
+    if nprobes < 1 or niter < 1:
+        raise ValueError(f"nprobes and niter must be 1 or more, got {nprobes} and {niter}")
+
+    def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
+        must_be_hermitian(flat.A, "logdet", "take half of the log-determinant of A.H @ A, or its matrix")
+        drawn = source(generator)
+        z = signs(flat, nprobes, drawn)
+        process = Lanczos(flat.forward, z, min(niter, flat.columns), lambda: random(flat, (nprobes,), drawn))
+        values, change = _quadrature(process, A.name_and_type)
+        allowed = _SHARE * _standard_error(values) if nprobes > 1 else flat.rounding**0.5 * values.abs().mean()
+        converged = change <= allowed + flat.rounding * flat.columns
+        warn_not_converged(
+            "logdet", converged, f"the last steps changed the estimate by {float(change):.2g}, of {values.mean():.6g}"
+        )
+        return values, z, converged
+
+    values, converged = differentiable_log(Hermitian(A), compute, max(10 * niter, 200), rtol)
+    return LogDeterminant(values.mean(), _standard_error(values.detach()), converged)
+
+
+def _quadrature(process: Lanczos, name: str) -> tuple[Tensor, Tensor]:
+    """Return ``z^H log(A) z`` of each probe, and by how much the last steps have changed the mean."""
+    values = change = torch.full((), math.inf, device=process.V.device)
+    size = 0
+    while size < process.capacity:
+        size = min(max(_FIRST_CHECK, 3 * size // 2), process.capacity)
+        process.extend(size)
+        theta, S = torch.linalg.eigh(process.H[..., :size, :size])
+        if not bool((theta > 0).all()):
+            raise ValueError(
+                f"logdet takes positive definite operators: {name} has the Ritz value {float(theta.min()):.3g}"
+            )
+        before = values
+        values = process.whole * (S[:, 0].abs() ** 2 * theta.log()).sum(-1)
+        change = (values - before).mean().abs()
+        if size == process.whole:
+            change = torch.zeros_like(change)
+        if bool(change <= 0.5 * _SHARE * _standard_error(values)):
+            break
+    return values, change
+
+
+def _standard_error(values: Tensor) -> Tensor:
+    count = values.shape[0]
+    return values.std() / math.sqrt(count) if count > 1 else values.new_tensor(math.inf)
