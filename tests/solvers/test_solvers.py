@@ -489,7 +489,7 @@ def test_division_and_inverse_methods():
     assert isinstance(tall / y[0].numpy(), np.ndarray)
     close(tall.pinv(damp=0.5, atol=1e-12, btol=1e-12)(y), exact("lsqr", A, y, 0.5))
     square, b = problem("gmres")
-    close(torchlops.MatrixMult(square).inverse(rtol1=1e-13)(b), exact("gmres", square, b))
+    close(torchlops.MatrixMult(square).inverse("gmres", rtol1=1e-13)(b), exact("gmres", square, b))
     with pytest.raises(ValueError, match="pinv"):
         tall.inverse()
     with pytest.raises(ValueError, match="one of cg"):
