@@ -66,8 +66,8 @@ Attach = Callable[[Call], tuple[Tensor, Solved]]
 
 
 NO_GRAPH = (
-    "a solver of torchlops iterates until a tolerance is met, which no graph can record. Compile the function around it "
-    "without fullgraph=True; export what comes before and after the solve"
+    "a solver of torchlops iterates until a tolerance is met, which no graph can record. Compile the function around "
+    "it without fullgraph=True; export what comes before and after the solve"
 )
 """What errors say to a user who wants a solver inside one graph."""
 
@@ -241,4 +241,14 @@ def _complain_of_early_stop(call: Call, outcome: Outcome, consequence: str, on_f
     )
 
 
-__all__ = ["NO_GRAPH", "Call", "Equation", "check", "equation_of", "inputs_of", "needs_attaching", "solve", "with_derivative_of"]
+__all__ = [
+    "NO_GRAPH",
+    "Call",
+    "Equation",
+    "check",
+    "equation_of",
+    "inputs_of",
+    "needs_attaching",
+    "solve",
+    "with_derivative_of",
+]
