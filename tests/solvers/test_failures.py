@@ -108,7 +108,7 @@ def test_a_pseudoinverse_and_a_division_that_stop_short_warn(name):
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_wrong_option_fails_at_once(name):
-    A, y = spd()
+    _, y = spd()
     calls: list[int] = []
 
     def count(x: Tensor) -> Tensor:
