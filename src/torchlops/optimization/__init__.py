@@ -4,5 +4,26 @@ from torchlops.optimization.basic import bicgstab, cg, cgls, gmres, lsmr, lsqr, 
 from torchlops.optimization.solver.options import Implicit, Options, Unroll, WarmStart
 from torchlops.optimization.solver.result import SolverError, SolverWarning
 from torchlops.optimization.solver.state import Status
+from torchlops.optimization.sparsity import fista, ista, omp, spgl1, splitbregman
 
-__all__ = ["Implicit", "Options", "SolverError", "SolverWarning", "Status", "Unroll", "WarmStart", "bicgstab", "cg", "cgls", "gmres", "lsmr", "lsqr", "minres"]
+__all__ = [
+    "Implicit",
+    "Options",
+    "SolverError",
+    "SolverWarning",
+    "Status",
+    "Unroll",
+    "WarmStart",
+    "bicgstab",
+    "cg",
+    "cgls",
+    "fista",
+    "gmres",
+    "ista",
+    "lsmr",
+    "lsqr",
+    "minres",
+    "omp",
+    "spgl1",
+    "splitbregman",
+]

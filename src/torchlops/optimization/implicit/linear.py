@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
@@ -271,5 +270,9 @@ def which(hit: Tensor) -> str:
 
 
 def _factor(damp: Input, weight: float, A: LinearOperator) -> Any:
-    """Return a number per sample with an axis for each of a model."""
-    return weight if damp is None else damp.reshape((*damp.shape, *(1,) * len(A.dims)))
+    return factor(weight if damp is None else damp, A)
+
+
+def factor(number: Any, A: LinearOperator) -> Any:
+    """Return a number, which may be one per sample, with an axis for each of a model."""
+    return number.reshape((*number.shape, *(1,) * len(A.dims))) if isinstance(number, Tensor) else number
