@@ -79,7 +79,9 @@ class SPGL1(Solver[SPGL1State]):
     The residual of the second, :math:`\phi(\tau) = \|r_\tau\|`, is a convex function with the derivative
     :math:`-\|A^H r_\tau\|_\infty / \|r_\tau\|`, so that Newton's method finds the :math:`\tau` at which it is
     :math:`\sigma`. Each lasso is solved by projected gradients with Barzilai-Borwein steps, just so well that the
-    duality gap allows the next step of Newton. A projected step that is not below the largest of the last few costs is
+    duality gap allows the next step of Newton, which takes the gap off: the line
+    :math:`(\langle y, r \rangle - \tau \|A^H r\|_\infty) / \|r\|` is nowhere above :math:`\phi`, so that its root is no
+    radius too large, whose lasso would have other solutions. A projected step that is not below the largest of the last few costs is
     shortened to the minimum along it, which is exact, since the cost is quadratic; so each iteration takes one
     forward and one adjoint. All this is done for each sample by itself.
 

@@ -189,7 +189,7 @@ class SplitBregman(SparseSolver[SplitBregmanState]):
         niter = self.inner.niter or 2 * vectors_of(problem).A.shape[1]
         if not self.inner.damp:
             return least_squares(stack, y, x, True, 0.0, niter, self.inner.rtol)
-        damp = problem.per_sample(self.inner.damp, "damp") / problem.scale**0.5
+        damp = self.inner.damp * sqrt(problem.damp)  # in PyLops, all is divided by mu
         return x + least_squares(stack, y - stack.forward(x), torch.zeros_like(x), False, damp, niter, self.inner.rtol)
 
     def _shrink(self, problem: Problem, s: SplitBregmanState, v: Tensor) -> Tensor:
