@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import torchlops
-from torchlops.optimization import SolverWarning, Status, sparsity
+from torchlops.optimization import SolverWarning, Status, cls_sparsity, sparsity
 
 DTYPES = [torch.float32, torch.float64]
 D = torchlops.FirstDerivative(6, edge=True, kind="forward", dtype="float64")
@@ -208,6 +208,21 @@ def test_a_recorded_solve_leaves_no_reference_cycle(name):
         assert vectors() - before < 1
     finally:
         gc.enable()
+
+
+def test_a_solution_without_derivatives_has_none_of_its_synthesis_operator_either():
+    A, y = problem()
+    S = torchlops.MatrixMult(torch.nn.Parameter(torch.eye(6, dtype=y.dtype)))
+    for name in ("fista", "spgl1"):
+        assert not solve(name, A, y, SOp=S, grad=None).x.requires_grad
+        assert solve(name, A, y, SOp=S, on_fail="ignore").x.requires_grad
+    solver = cls_sparsity.FISTA(torchlops.MatrixMult(A))
+    steps = solver.setup(y, niter=5, eps=3.0, SOp=S)
+    for _ in range(5):
+        steps = solver.step(steps)
+    solver.finalize()
+    torch.testing.assert_close(solver.x, solver.solve(y, niter=5, eps=3.0, SOp=S, tol=0.0).x.detach())
+    assert torch.equal(solver.x, S(solver.coefficients))
 
 
 def test_stopped_samples_are_dropped_only_where_all_operators_treat_samples_alike():

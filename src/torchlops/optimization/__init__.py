@@ -4,7 +4,7 @@ from torchlops.optimization.basic import bicgstab, cg, cgls, gmres, lsmr, lsqr, 
 from torchlops.optimization.solver.options import Implicit, Options, Unroll, WarmStart
 from torchlops.optimization.solver.result import SolverError, SolverWarning
 from torchlops.optimization.solver.state import Status
-from torchlops.optimization.sparsity import fista, ista, omp, spgl1, splitbregman
+from torchlops.optimization.sparsity import fista, irls, ista, omp, spgl1, splitbregman
 
 __all__ = [
     "Implicit",
@@ -19,6 +19,7 @@ __all__ = [
     "cgls",
     "fista",
     "gmres",
+    "irls",
     "ista",
     "lsmr",
     "lsqr",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import torch
+
+from torchlops.linearoperator import LinearOperator
 from torchlops.optimization import sparse
 from torchlops.optimization.basesolver import Solver
 from torchlops.optimization.implicit.solve import Attach
@@ -84,19 +87,18 @@ def _sparse_result(solution: Solution) -> SparseResult:
 class SynthesisSolver(Solver):
     """A solver whose model is ``S`` of what is solved for: a change of variables outside of the solver."""
 
-    S: Any = None
+    S: LinearOperator | None = None
     coefficients: Any = None
     """What was solved for."""
-
-    def _compose(self, S: Any, x0: Any) -> Any:
-        """Solve for ``Op @ S`` from now on; return the initial coefficients."""
-        self._composed = self._alone if S is None else self._alone @ S
-        self.Op, self.S = self._composed, S
-        return x0 if S is None or x0 is None else S.H(x0)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._alone = self.Op
+
+    def _compose(self, S: LinearOperator | None, x0: Any) -> Any:
+        """Solve for the coefficients of ``S`` from now on; return the initial ones."""
+        self.Op, self.S = self._alone if S is None else self._alone @ S, S
+        return x0 if S is None or x0 is None else S.H(x0)
 
     def _view(self) -> Any:
         x = super()._view()
@@ -108,7 +110,8 @@ class SynthesisSolver(Solver):
     def _end(self, solution: Solution, outcome: Outcome | None, show: bool) -> None:
         self.coefficients = solution.x
         if self.S is not None:
-            solution.x = self.S(solution.x)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.grad is not None):
+                solution.x = self.S(solution.x)
         super()._end(solution, outcome, show)
 
 

@@ -25,23 +25,11 @@ if TYPE_CHECKING:
 
 
 def irls(
-    Op: Any,
-    y: Any,
-    x0: Any = None,
-    nouter: int = 10,
-    threshR: bool = False,
-    epsR: Any = TOL,
-    epsI: Any = 1e-10,
-    tolIRLS: Any = TOL,
-    warm: bool = False,
-    kind: str = "data",
-    engine: str = "scipy",
-    show: bool = False,
-    itershow: Sequence[int] = (10, 10, 10),
-    callback: Callable[[Any], None] | None = None,
-    preallocate: bool = False,
+    Op: Any, y: Any, x0: Any = None, nouter: int = 10, threshR: bool = False, epsR: Any = TOL, epsI: Any = 1e-10,
+    tolIRLS: Any = TOL, warm: bool = False, kind: str = "data", engine: str = "scipy", show: bool = False,
+    itershow: Sequence[int] = (10, 10, 10), callback: Callable[[Any], None] | None = None, preallocate: bool = False,
     **kwargs_solver: Any,
-) -> IRLSResult:
+) -> IRLSResult:  # fmt: skip
     """Fit data but for outliers, or by a sparse model, or both, by :class:`~torchlops.optimization.sparse.IRLS`.
 
     Args:
@@ -77,23 +65,11 @@ def irls(
 
 
 def omp(
-    Op: Any,
-    y: Any,
-    niter_outer: int = 10,
-    niter_inner: int = 40,
-    sigma: Any = SIGMA,
-    rtol: float = 0.0,
-    rtol1: float = 0.0,
-    normalizecols: bool = False,
-    Opbasis: Any = None,
-    optimal_coeff: bool = False,
-    engine: str = "scipy",
-    show: bool = False,
-    itershow: Sequence[int] = (10, 10, 10),
-    callback: Callable[[Any], None] | None = None,
-    preallocate: bool = False,
-    **how: Unpack[SolveOptions],
-) -> SparseResult:
+    Op: Any, y: Any, niter_outer: int = 10, niter_inner: int = 40, sigma: Any = SIGMA, rtol: float = 0.0,
+    rtol1: float = 0.0, normalizecols: bool = False, Opbasis: Any = None, optimal_coeff: bool = False,
+    engine: str = "scipy", show: bool = False, itershow: Sequence[int] = (10, 10, 10),
+    callback: Callable[[Any], None] | None = None, preallocate: bool = False, **how: Unpack[SolveOptions],
+) -> SparseResult:  # fmt: skip
     """Fit the data by few columns of the operator, by :class:`~torchlops.optimization.sparse.OMP`.
 
     Args:
@@ -128,27 +104,12 @@ def omp(
 
 
 def ista(
-    Op: Any,
-    y: Any,
-    x0: Any = None,
-    niter: int = 10,
-    SOp: Any = None,
-    eps: Any = 0.1,
-    alpha: Any = None,
-    eigsdict: Mapping[str, Any] | None = None,
-    tol: Any = TOL,
-    rtol: float = 0.0,
-    rtol1: float = 0.0,
-    threshkind: str = "soft",
-    perc: float | None = None,
-    decay: Any = None,
-    monitorres: bool = False,
-    show: bool = False,
-    itershow: Sequence[int] = (10, 10, 10),
-    callback: Callable[[Any], None] | None = None,
-    preallocate: bool = False,
-    **how: Unpack[SolveOptions],
-) -> SparseResult:
+    Op: Any, y: Any, x0: Any = None, niter: int = 10, SOp: Any = None, eps: Any = 0.1, alpha: Any = None,
+    eigsdict: Mapping[str, Any] | None = None, tol: Any = TOL, rtol: float = 0.0, rtol1: float = 0.0,
+    threshkind: str = "soft", perc: float | None = None, decay: Any = None, monitorres: bool = False,
+    show: bool = False, itershow: Sequence[int] = (10, 10, 10), callback: Callable[[Any], None] | None = None,
+    preallocate: bool = False, **how: Unpack[SolveOptions],
+) -> SparseResult:  # fmt: skip
     """Minimise ``||y - A x||^2 + eps ||x||_p^p``, by :class:`~torchlops.optimization.sparse.ISTA`.
 
     Args:
@@ -188,27 +149,12 @@ def ista(
 
 
 def fista(
-    Op: Any,
-    y: Any,
-    x0: Any = None,
-    niter: int = 10,
-    SOp: Any = None,
-    eps: Any = 0.1,
-    alpha: Any = None,
-    eigsdict: Mapping[str, Any] | None = None,
-    tol: Any = TOL,
-    rtol: float = 0.0,
-    rtol1: float = 0.0,
-    threshkind: str = "soft",
-    perc: float | None = None,
-    decay: Any = None,
-    monitorres: bool = False,
-    show: bool = False,
-    itershow: Sequence[int] = (10, 10, 10),
-    callback: Callable[[Any], None] | None = None,
-    preallocate: bool = False,
-    **how: Unpack[SolveOptions],
-) -> SparseResult:
+    Op: Any, y: Any, x0: Any = None, niter: int = 10, SOp: Any = None, eps: Any = 0.1, alpha: Any = None,
+    eigsdict: Mapping[str, Any] | None = None, tol: Any = TOL, rtol: float = 0.0, rtol1: float = 0.0,
+    threshkind: str = "soft", perc: float | None = None, decay: Any = None, monitorres: bool = False,
+    show: bool = False, itershow: Sequence[int] = (10, 10, 10), callback: Callable[[Any], None] | None = None,
+    preallocate: bool = False, **how: Unpack[SolveOptions],
+) -> SparseResult:  # fmt: skip
     """Minimise ``||y - A x||^2 + eps ||x||_p^p``, by :class:`~torchlops.optimization.sparse.FISTA`.
 
     Args:
@@ -248,15 +194,9 @@ def fista(
 
 
 def spgl1(
-    Op: Any,
-    y: Any,
-    x0: Any = None,
-    SOp: Any = None,
-    tau: Any = 0.0,
-    sigma: Any = 0.0,
-    show: bool = False,
+    Op: Any, y: Any, x0: Any = None, SOp: Any = None, tau: Any = 0.0, sigma: Any = 0.0, show: bool = False,
     **kwargs_spgl1: Any,
-) -> SPGL1Result:
+) -> SPGL1Result:  # fmt: skip
     """Minimise ``||x||_1`` for ``||y - A x|| <= sigma``, by :class:`~torchlops.optimization.sparse.SPGL1`.
 
     Args:
@@ -282,30 +222,13 @@ def spgl1(
 
 
 def splitbregman(
-    Op: Any,
-    y: Any,
-    RegsL1: Sequence[Any],
-    x0: Any = None,
-    niter_outer: int = 3,
-    niter_inner: int = 5,
-    RegsL2: Sequence[Any] | None = None,
-    dataregsL2: Sequence[Any] | None = None,
-    mu: Any = 1.0,
-    epsRL1s: Sequence[Any] | None = None,
-    epsRL2s: Sequence[Any] | None = None,
-    tol: Any = TOL,
-    rtol: float = 0.0,
-    rtol1: float = 0.0,
-    tau: float = 1.0,
-    restart: bool = False,
-    engine: str = "scipy",
-    show: bool = False,
-    itershow: Sequence[int] = (10, 10, 10),
-    show_inner: bool = False,
-    callback: Callable[[Any], None] | None = None,
-    preallocate: bool = False,
-    **kwargs_lsqr: Any,
-) -> SparseResult:
+    Op: Any, y: Any, RegsL1: Sequence[Any], x0: Any = None, niter_outer: int = 3, niter_inner: int = 5,
+    RegsL2: Sequence[Any] | None = None, dataregsL2: Sequence[Any] | None = None, mu: Any = 1.0,
+    epsRL1s: Sequence[Any] | None = None, epsRL2s: Sequence[Any] | None = None, tol: Any = TOL, rtol: float = 0.0,
+    rtol1: float = 0.0, tau: float = 1.0, restart: bool = False, engine: str = "scipy", show: bool = False,
+    itershow: Sequence[int] = (10, 10, 10), show_inner: bool = False, callback: Callable[[Any], None] | None = None,
+    preallocate: bool = False, **kwargs_lsqr: Any,
+) -> SparseResult:  # fmt: skip
     """Minimise a misfit with L2 and L1 penalties of ``R x``, by :class:`~torchlops.optimization.sparse.SplitBregman`.
 
     Args:

@@ -97,14 +97,17 @@ class VectorOperator:
                 f"{self.A.name_and_type} gave {array.dtype} where {dtype} was expected: label the operator as complex "
                 "(dtype=), or as one of real models"
             )
-        vector = array.to(dtype).reshape(*array.shape[: array.ndim - len(dims)], math.prod(dims))
+        vector = array if array.dtype == dtype else array.to(dtype)
+        if len(dims) != 1:  # what costs little, and is called most, is not called without need
+            vector = vector.reshape(*array.shape[: array.ndim - len(dims)], math.prod(dims))
         return torch.view_as_real(vector.resolve_conj()).flatten(-2) if self._width(dtype) == 2 else vector
 
     def _array(self, vector: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         batch = vector.shape[:-1]
         if self._width(dtype) == 2:
             vector = torch.view_as_complex(vector.reshape(*batch, math.prod(dims), 2))
-        return vector.to(dtype).reshape(*batch, *dims)
+        vector = vector if vector.dtype == dtype else vector.to(dtype)
+        return vector if len(dims) == 1 else vector.reshape(*batch, *dims)
 
 
 def _apart(result: Tensor, given: Tensor) -> Tensor:
