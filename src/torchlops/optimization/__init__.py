@@ -9,6 +9,7 @@ from torchlops.optimization.leastsquares import (
 from torchlops.optimization.solver.options import Implicit, Options, Unroll, WarmStart
 from torchlops.optimization.solver.result import SolverError, SolverWarning
 from torchlops.optimization.solver.state import Status
+from torchlops.optimization.sparsity import fista, irls, ista, omp, spgl1, splitbregman
 
 __all__ = [
     "Implicit",
@@ -21,11 +22,17 @@ __all__ = [
     "bicgstab",
     "cg",
     "cgls",
+    "fista",
     "gmres",
+    "irls",
+    "ista",
     "lsmr",
     "lsqr",
     "minres",
     "normal_equations_inversion",
+    "omp",
     "preconditioned_inversion",
     "regularized_inversion",
+    "spgl1",
+    "splitbregman",
 ]

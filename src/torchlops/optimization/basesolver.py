@@ -78,6 +78,12 @@ class Solver:
         self.Op: LinearOperator = aslinearoperator(Op)
         self.M: LinearOperator | None = None if M is None else aslinearoperator(M)
         self.callbacks = tuple(callbacks or ())
+        unknown = sorted(set(how) - set(SolveOptions.__annotations__))
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} does not know {', '.join(unknown)}: options of all solvers are "
+                f"{', '.join(SolveOptions.__annotations__)}"
+            )
         self.options = Options(**how)
         self.niter = None
         self.tstart = time.time()

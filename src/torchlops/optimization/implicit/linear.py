@@ -273,6 +273,10 @@ def which(hit: Tensor) -> str:
     return describe(hit * int(Status.MAXITER), Status.MAXITER)
 
 
-def _factor(damp: Input, weight: float, A: LinearOperator) -> float | Tensor:
-    """Return a number per sample with an axis for each of a model."""
-    return weight if damp is None else damp.reshape((*damp.shape, *(1,) * len(A.dims)))
+def _factor(damp: Input, weight: float, A: LinearOperator) -> Any:
+    return factor(weight if damp is None else damp, A)
+
+
+def factor(number: Any, A: LinearOperator) -> Any:
+    """Return a number, which may be one per sample, with an axis for each of a model."""
+    return number.reshape((*number.shape, *(1,) * len(A.dims))) if isinstance(number, Tensor) else number

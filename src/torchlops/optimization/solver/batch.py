@@ -133,7 +133,7 @@ class Batch(Generic[S]):
             return True
         keep = active.nonzero().flatten()
         problem, state = self.problem.select(keep), _selected(self.state, keep, size)
-        if not _treats_alike(problem, state.x):
+        if not self.solver.treats_alike(problem, state):
             return False
         x = self.solver.solution(self.problem, self.state)
         self._aside.append(_Aside(self.problem, self.state, x, keep, len(self.history)))
@@ -173,11 +173,3 @@ def _selected(state: S, keep: Tensor, size: int) -> S:
         if value.ndim > 1 and value.shape[0] == size:
             setattr(new, name, value[keep])
     return new
-
-
-def _treats_alike(problem: Problem, x: Tensor) -> bool:
-    """Return whether the operator takes some samples as it takes all: one with tensors per sample does not."""
-    try:
-        return problem.forward(x).shape[:1] == x.shape[:1]
-    except RuntimeError:
-        return False

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from torchlops.optimization.solver.problem import Layout, Problem
+from torchlops.optimization.solver.problem import Layout, OperatorOnVectors, Problem
 from torchlops.optimization.solver.state import State
 from torchlops.optimization.solver.vectors import Scalar, inner, maximum, norm
 
@@ -58,6 +58,10 @@ class Solver(Generic[S]):
     def moved(self, problem: Problem, state: S, x: Tensor) -> None:  # noqa: ARG002
         """Go on from another ``x``."""
         state.x = x
+
+    def treats_alike(self, problem: Problem, state: S) -> bool:
+        """Return whether the operators take some samples as they take all: one with tensors per sample does not."""
+        return treats_alike(problem.operator, state.x)
 
     def accuracy(self, problem: Problem, state: S) -> Scalar:
         """Return how far the condition of optimality is from being met, relative to the data."""
@@ -112,6 +116,14 @@ def limit_of(
     rtol, rtol1 = problem.per_sample(rtol, "rtol"), problem.per_sample(rtol1, "rtol1")
     deep = 0.1 * problem.rounding if has_floor else 0.0
     return maximum(maximum(start * start * maximum(rtol, deep) ** 2, scale * scale * maximum(rtol1, deep) ** 2), tol)
+
+
+def treats_alike(A: OperatorOnVectors, x: Tensor) -> bool:
+    """Return whether an operator takes some samples of a batch, as it takes all."""
+    try:
+        return A.forward(x).shape[:1] == x.shape[:1]
+    except RuntimeError:
+        return False
 
 
 def mismatch(Ap: Tensor, r: Tensor, right: Scalar) -> Scalar:

@@ -117,6 +117,35 @@ def largest_modulus(a: Tensor) -> Tensor:
     return a.detach().abs().amax(-1, keepdim=True)
 
 
+def total(a: Tensor) -> Scalar:
+    """Return the sum of each sample.
+
+    >>> total(torch.ones(2, 3))
+    tensor([[3.],
+            [3.]])
+    """
+    return a.sum().item() if is_one_problem(a) else a.sum(-1, keepdim=True)
+
+
+def largest(a: Tensor) -> Scalar:
+    """Return the largest entry of each sample, which is real, with its derivatives."""
+    return a.amax().item() if is_one_problem(a) else a.amax(-1, keepdim=True)
+
+
+def as_complex(x: Tensor, in_pairs: bool) -> Tensor:
+    """Return vectors of real pairs as vectors of complex samples; without pairs, the vectors.
+
+    >>> as_complex(torch.tensor([1.0, 2.0, 3.0, 4.0]), True)
+    tensor([1.+2.j, 3.+4.j])
+    """
+    return torch.view_as_complex(x.reshape(*x.shape[:-1], x.shape[-1] // 2, 2)) if in_pairs else x
+
+
+def as_pairs(z: Tensor) -> Tensor:
+    """Return the inverse of :func:`as_complex`."""
+    return torch.view_as_real(z.resolve_conj()).flatten(-2) if z.is_complex() else z
+
+
 def axpy(x: Tensor, alpha: Scalar, p: Tensor, sign: int = 1) -> Tensor:
     """Return ``x + sign alpha p``: in place of ``x`` where no graph is recorded."""
     if torch.is_grad_enabled():
@@ -145,6 +174,11 @@ def where(condition: Scalar, a: Scalar, b: Scalar) -> Scalar:
     if isinstance(condition, Tensor):
         return torch.where(condition, a, b)
     return a if condition else b
+
+
+def negate(condition: Scalar) -> Scalar:
+    """Return where the condition does not hold."""
+    return ~condition if isinstance(condition, Tensor) else not condition
 
 
 def keep(active: Scalar, new: Tensor, old: Tensor) -> Tensor:

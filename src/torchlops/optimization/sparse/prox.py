@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from torchlops.optimization.solver.vectors import Scalar, total
 
 KINDS = ("hard", "soft", "half", "hard-percentile", "soft-percentile", "half-percentile")
 
 _HALF = 54 ** (1 / 3) / 4
 
 
-def soft(z: Tensor, tau: Any) -> Tensor:
+def soft(z: Tensor, tau: Scalar) -> Tensor:
     """Soft thresholding: the penalty is ``|x|``.
 
     >>> soft(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
@@ -32,7 +33,7 @@ def soft(z: Tensor, tau: Any) -> Tensor:
     return z * torch.where(beyond, 1 - tau / torch.where(beyond, size, 1.0), 0.0)
 
 
-def hard(z: Tensor, tau: Any) -> Tensor:
+def hard(z: Tensor, tau: Scalar) -> Tensor:
     """Hard thresholding: the penalty is 1 where ``x`` is not 0.
 
     >>> hard(torch.tensor([-3.0, 0.5, 2.0]), 0.5)
@@ -41,7 +42,7 @@ def hard(z: Tensor, tau: Any) -> Tensor:
     return _keep_beyond(z, (2 * tau) ** 0.5)
 
 
-def half(z: Tensor, tau: Any) -> Tensor:
+def half(z: Tensor, tau: Scalar) -> Tensor:
     """Half thresholding: the penalty is ``|x|^(1/2)``.
 
     Source: Z. Xu, X. Chang, F. Xu and H. Zhang, L1/2 regularization, IEEE Trans. Neural Networks and Learning
@@ -50,7 +51,7 @@ def half(z: Tensor, tau: Any) -> Tensor:
     return _half(z, 2 * tau, _HALF * (2 * tau) ** (2 / 3))
 
 
-def _half(z: Tensor, weight: Any, cut: Any) -> Tensor:
+def _half(z: Tensor, weight: Scalar, cut: Scalar) -> Tensor:
     size = z.abs()
     beyond = size > cut
     size = torch.where(beyond, size, 1.0)
@@ -59,7 +60,7 @@ def _half(z: Tensor, weight: Any, cut: Any) -> Tensor:
     return torch.where(beyond, z * factor, 0.0)
 
 
-def _keep_beyond(z: Tensor, cut: Any) -> Tensor:
+def _keep_beyond(z: Tensor, cut: Scalar) -> Tensor:
     return torch.where(z.abs() > cut, z, 0.0)
 
 
@@ -75,21 +76,27 @@ def percentile(kind: str, z: Tensor, perc: float) -> Tensor:
     return _keep_beyond(z, cut) if kind == "hard" else _half(z, (cut / _HALF) ** 1.5, cut)
 
 
-THRESHOLDS: dict[str, Callable[[Tensor, Any], Tensor]] = {"soft": soft, "hard": hard, "half": half}
+THRESHOLDS: dict[str, Callable[[Tensor, Scalar], Tensor]] = {"soft": soft, "hard": hard, "half": half}
 
 
-def penalty(kind: str, x: Tensor) -> Tensor:
-    """Return the sum of the penalties of each sample, ``(*batch, 1)``."""
+def penalty(kind: str, x: Tensor) -> Scalar:
+    """Return the sum of the penalties of each sample."""
     size = x.abs()
     if kind == "hard":
         size = (size != 0).to(size.dtype)
     elif kind == "half":
         positive = size > 0  # the derivative of a root is infinite at zero
         size = torch.where(positive, torch.where(positive, size, 1.0).sqrt(), 0.0)
-    return size.sum(-1, keepdim=True)
+    return total(size)
 
 
-def project_on_l1_ball(z: Tensor, radius: Tensor) -> Tensor:
+def phase(x: Tensor) -> Tensor:
+    """Return ``x / |x|``, and 0 where ``x`` is 0."""
+    full = x != 0
+    return torch.where(full, x / torch.where(full, x, 1.0).abs(), 0.0)
+
+
+def project_on_l1_ball(z: Tensor, radius: Scalar) -> Tensor:
     """Return the point of the ball ``sum |x| <= radius`` that is closest to ``z``.
 
     Source: J. Duchi et al., Efficient projections onto the l1-ball for learning in high dimensions, ICML 2008.

@@ -1,0 +1,194 @@
+"""Iteratively reweighted least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops.optimization.solver.problem import OperatorOnVectors, Problem
+from torchlops.optimization.solver.solver import Solver, as_text
+from torchlops.optimization.solver.state import WORK, State
+from torchlops.optimization.solver.vectors import (
+    Scalar,
+    as_complex,
+    keep,
+    largest,
+    norm,
+    ratio,
+    where,
+)
+from torchlops.optimization.sparse.leastsquares import Inner, Stack, least_squares
+from torchlops.optimization.sparse.sparsesolver import TOL, is_in_pairs, tolerance, vectors_of
+
+
+@dataclass(kw_only=True)
+class IRLSState(State):
+    """The state of IRLS.
+
+    Attributes:
+        dx: The change from the initial guess.
+        guess: The guess.
+        shifted: The data, less those of the guess; with rows of zeros for ``datamodel``.
+        r: The residual.
+        smallest: The smallest residual that weights tell apart.
+        update: Norm of the last change.
+    """
+
+    dx: Tensor
+    guess: Tensor = field(metadata=WORK)
+    shifted: Tensor = field(metadata=WORK)
+    r: Tensor = field(metadata=WORK)
+    smallest: Scalar
+    update: Scalar
+
+
+@dataclass(frozen=True)
+class _Identity:
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clone()
+
+    adjoint = forward
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """``A`` with its rows, or its columns, times weights."""
+
+    A: OperatorOnVectors
+    rows: Tensor | None = None
+    columns: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.A.forward(x if self.columns is None else self.columns * x)
+        return y if self.rows is None else self.rows * y
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        x = self.A.adjoint(y if self.rows is None else self.rows * y)
+        return x if self.columns is None else self.columns * x
+
+
+@dataclass(frozen=True, eq=False)
+class IRLS(Solver[IRLSState]):
+    r"""Iteratively reweighted least squares.
+
+    ``variant="data"``: a misfit that outliers hardly touch, :math:`\min_x \|y - A x\|_1`, by
+
+    .. math:: x \leftarrow \arg\min_x \|W^{1/2} (y - A x)\|^2 + \epsilon_I^2 \|x\|^2, \quad
+        W_i = 1 / (|r_i| + \epsilon_R)
+
+    (or :math:`1 / \max(|r_i|, \epsilon_R)` with ``threshR``), scaled so that the largest weight is 1.
+    ``variant="model"``: a sparse model, :math:`\min_x \|x\|_1` for :math:`y = A x`, by
+
+    .. math:: x \leftarrow R A^H (A R A^H + \epsilon_I^2)^{-1} y, \quad R_j = |x_j| / \max |x|.
+
+    It is computed as :math:`R^{1/2} z`, where :math:`z` is the damped least-squares solution for
+    :math:`A R^{1/2}`, which does not square the condition number. ``variant="datamodel"``: both, which is
+    ``data`` on the rows of :math:`A` and :math:`\epsilon_I I`.
+
+    There is no implicit derivative: take ``grad="unroll"``, or ``grad=None``.
+
+    Args:
+        threshR: Which weights, see above.
+        epsR: Smallest residual that weights tell apart; by default 1e-10 times the largest datum.
+        tolIRLS: Stop a sample when the norm of a change of ``x`` is below it; by default 1e-10 times the norm of the
+            solution.
+        variant: ``data``, ``model`` or ``datamodel``: the ``kind`` of :func:`~torchlops.optimization.sparsity.irls`.
+        warm: Whether inner solves start from the last ``x`` (not for ``model``).
+        inner: How inner problems are solved.
+
+    Source: J. A. Scales and A. Gersztenkorn, Robust methods in inverse theory, Inverse Problems 4 (1988), 1071-1091.
+    R. Chartrand and W. Yin, Iteratively reweighted algorithms for compressive sensing, ICASSP 2008.
+    """
+
+    threshR: bool = False  # noqa: N815  (PyLops's names)
+    epsR: Any = TOL  # noqa: N815
+    tolIRLS: Any = TOL  # noqa: N815
+    variant: str = "data"
+    warm: bool = False
+    inner: Inner = field(default_factory=Inner)
+
+    weight_name = "epsI"
+    vectors = (7, 5)
+
+    def __post_init__(self) -> None:
+        if self.variant not in ("data", "model", "datamodel"):
+            raise ValueError(f"{self.name}: kind must be data, model or datamodel, got {self.variant!r}")
+        if self.inner.damp:
+            raise ValueError(f"{self.name}: the damping of its inner problems is epsI")
+
+    def start(self, problem: Problem) -> IRLSState:
+        shifted = problem.r
+        if self.variant == "datamodel":
+            shifted = torch.cat([shifted, torch.zeros_like(problem.x)], -1)
+        cost = norm(shifted)
+        size = largest(problem.y.detach().abs())
+        return IRLSState(
+            x=problem.x, cost=cost, dx=torch.zeros_like(problem.x), guess=problem.x, shifted=shifted, r=shifted,
+            smallest=tolerance(problem, self.epsR, "epsR", size), update=0 * cost + 1,
+        )  # fmt: skip
+
+    def iterate(self, problem: Problem, state: IRLSState) -> None:
+        s = state
+        A = self._rows(problem)
+        niter = self.inner.niter or 2 * max(vectors_of(problem).A.shape)
+        if self.variant == "model":
+            root = None if s.count == 1 else _root_of_weights(s.dx, is_in_pairs(problem), None)
+            weighted = _Weighted(A, columns=root)
+            zero = torch.zeros_like(s.dx)
+            dx = least_squares(weighted, s.shifted, zero, False, problem.damp, niter, self.inner.rtol)
+            dx = dx if root is None else root * dx
+        else:
+            root = None if s.count == 1 else self._root_of_data(problem, s)
+            y = s.shifted if root is None else root * s.shifted
+            start = s.dx if self.warm else torch.zeros_like(s.dx)
+            damp = 0.0 if self.variant == "datamodel" else problem.damp
+            dx = least_squares(_Weighted(A, root), y, start, self.warm, damp, niter, self.inner.rtol)
+        update = norm(dx - s.dx)
+        s.dx, s.update = keep(s.active, dx, s.dx), where(s.active, update, s.update)
+        s.x = s.guess + s.dx
+        s.r = s.shifted - A.forward(s.dx)
+        s.cost = norm(s.r)
+        s.go_on(update >= tolerance(problem, self.tolIRLS, "tolIRLS", norm(s.dx)))
+
+    def moved(self, problem: Problem, state: IRLSState, x: Tensor) -> None:
+        state.x, state.dx = x, x - state.guess
+        state.r = state.shifted - self._rows(problem).forward(state.dx)
+
+    def _rows(self, problem: Problem) -> OperatorOnVectors:
+        if self.variant != "datamodel":
+            return problem.operator
+        size = problem.x.shape[-1]
+        return Stack(((problem.operator, 1.0, problem.y.shape[-1]), (_Identity(), problem.damp, size)))
+
+    def _root_of_data(self, problem: Problem, s: IRLSState) -> Tensor:
+        """Return the square roots of the weights of the residual."""
+        operator = vectors_of(problem)
+        return _root_of_weights(s.r, operator.as_pairs and operator.data_dtype.is_complex, s.smallest, self.threshR)
+
+    def accuracy(self, problem: Problem, state: IRLSState) -> Scalar:  # noqa: ARG002
+        return ratio(state.update, norm(state.x))
+
+    def columns(self, problem: Problem, state: IRLSState) -> dict[str, Scalar]:
+        return {"r2norm": state.cost * problem.scale, "xupdate": state.update * problem.scale}
+
+    def option_text(self, problem: Problem) -> str:
+        return f"epsI = {as_text(problem.damp)}\tkind = {self.variant}\tthreshR = {self.threshR}\tepsR = {self.epsR}"
+
+
+def _root_of_weights(v: Tensor, in_pairs: bool, smallest: Scalar | None, threshold: bool = False) -> Tensor:
+    """Return the square roots of ``|v|``, or of ``1 / |v|`` where that is above ``smallest``; the largest is 1."""
+    if in_pairs:
+        z = as_complex(v, True)
+        positive = z != 0
+        size = torch.where(positive, torch.where(positive, z, 1.0).abs(), 0.0).repeat_interleave(2, -1)
+    else:
+        size = v.abs()
+    weights = size
+    if smallest is not None:
+        weights = 1 / (torch.clamp(size, min=smallest) if threshold else size + smallest)
+    weights = weights * ratio(1.0, largest(weights))
+    positive = weights > 0
+    return torch.where(positive, torch.where(positive, weights, 1.0).sqrt(), 0.0)
