@@ -8,14 +8,14 @@ once, in ``parameters()`` as in ``state_dict()``.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import as_tensor
+from torchlops.arrays import HALF_PRECISIONS, as_tensor
 from torchlops.linearoperator import LinearOperator, promote
 
 
@@ -271,10 +271,7 @@ class SumOperator(CompositeOperator):
             reshaped(apply_reshaped(part, x, dims, adjoint), part.dims if adjoint else part.dimsd, out)
             for part in self.operators
         )
-        total = next(terms)
-        for term in terms:
-            total = total + term
-        return total
+        return add_up(terms)
 
     @property
     def H(self) -> LinearOperator:
@@ -433,6 +430,21 @@ def power(part: LinearOperator, n: int) -> LinearOperator:
 def conjugate(x: Tensor) -> Tensor:
     """Return ``conj(x)`` in memory of its own, without the lazy conjugate bit."""
     return torch.complex(x.real, -x.imag) if x.is_complex() else x
+
+
+def add_up(terms: Iterable[Tensor]) -> Tensor:
+    """Return the sum of ``terms``. Those of 16 bits are added in float32, and the sum is rounded once."""
+    total, dtype = None, torch.float64
+    for term in terms:
+        if total is None:
+            total, dtype = term, term.dtype
+            if dtype in HALF_PRECISIONS:
+                total = term.to(torch.complex64 if dtype.is_complex else torch.float32)
+        else:
+            dtype = torch.promote_types(dtype, term.dtype)
+            total = total + term
+    assert total is not None
+    return total.to(dtype)
 
 
 def _most_axes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchlops.arrays import DType, real_dtype
 from torchlops.basicoperators._positions import in_result_dtype, weight_dtype
 from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 
 CHUNK = 1 << 20
 """Entries ``(ix0, it0, ix)`` of the curves that a kernel takes at a time."""
@@ -27,7 +27,7 @@ Curves: TypeAlias = "tuple[Tensor, Tensor | None]"
 negative where there is none, and the share of the one behind it, or None for curves that take one sample."""
 
 
-class CurveOperator(LinearOperator):
+class CurveOperator(AccumulatingOperator):
     r"""Spreading along curves, with stacking along them as the adjoint. Subclasses say where the curves go.
 
     Args:

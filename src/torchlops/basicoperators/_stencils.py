@@ -16,7 +16,7 @@ from torch import Tensor
 
 from torchlops._blocks import empty
 from torchlops.arrays import DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, as_trailing_axis
 
 Slab: TypeAlias = "tuple[slice, slice]"
@@ -241,7 +241,7 @@ def _slab_sizes(x: Tensor, least: int) -> tuple[int, int]:
     return max(1, limit // (rows * row)), min(rows, max(1, least, limit // row))
 
 
-class StencilOperator(LinearOperator):
+class StencilOperator(AccumulatingOperator):
     """An operator that is one stencil along one axis. Subclasses say which, as ``self._stencil``."""
 
     _stencil: Stencil

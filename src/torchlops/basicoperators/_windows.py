@@ -13,7 +13,7 @@ from torch import Tensor
 from torchlops._blocks import empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import from_axis, slabs, zeros_along
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, as_trailing_axes, per_axis
 
 
@@ -46,7 +46,7 @@ def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
     return total
 
 
-class SmoothingOperator(LinearOperator):
+class SmoothingOperator(AccumulatingOperator):
     """A moving average with equal weights: self-adjoint. Subclasses differ in how many axes they take."""
 
     def __init__(

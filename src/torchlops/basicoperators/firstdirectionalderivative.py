@@ -19,12 +19,12 @@ from torchlops.basicoperators._stencils import (
     sum_of_stencils,
     write_sum_of_stencils,
 )
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.firstderivative import first_derivative
-from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, per_axis
 
 
-class FirstDirectionalDerivative(LinearOperator):
+class FirstDirectionalDerivative(AccumulatingOperator):
     r"""First derivative along a direction, or along one for each sample.
 
     .. math:: y = \sum_a v_a \, \partial_a x, \qquad A^H y = \sum_a \partial_a^H (\bar v_a y)

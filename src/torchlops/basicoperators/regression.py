@@ -11,10 +11,10 @@ from torch import Tensor
 from torchlops.algebra import conjugate
 from torchlops.arrays import DType, as_tensor, complex_dtype
 from torchlops.basicoperators._positions import precise, register_positions
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 
 
-class Regression(LinearOperator):
+class Regression(AccumulatingOperator):
     r"""Values of a polynomial at given points, for polynomial regression.
 
     .. math::

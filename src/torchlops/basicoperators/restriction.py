@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
 
 
-class Restriction(LinearOperator):
+class Restriction(AccumulatingOperator):
     r"""Take the samples ``iava`` along one axis, :math:`y_j = x_{i_j}`.
 
     The adjoint puts them back, adding where an index repeats: :math:`x_i = \sum_{j: i_j = i} y_j`.
@@ -39,6 +39,7 @@ class Restriction(LinearOperator):
     """
 
     iava: Tensor
+    _adds_up = (False, True)
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.algebra import CompositeOperator, apply_reshaped, reshaped
+from torchlops.algebra import CompositeOperator, add_up, apply_reshaped, reshaped
 from torchlops.arrays import DType
 from torchlops.basicoperators.zero import Zero
 from torchlops.linearoperator import LinearOperator
@@ -95,12 +95,11 @@ def sum_models(
     parts: Sequence[LinearOperator], pieces: Sequence[Tensor], dims: tuple[int, ...], adjoint: bool
 ) -> Tensor:
     """Apply each part (or its adjoint) to its flat piece; add up the results, in the shape ``dims``."""
-    total: Tensor | None = None
-    for part, piece in zip(parts, pieces, strict=True):
-        if isinstance(part, Zero) and (total is not None or part is not parts[-1]):
-            continue
-        y = apply_reshaped(part, piece, (piece.shape[-1],), adjoint)
-        y = reshaped(y, part.dims if adjoint else part.dimsd, dims)
-        total = y if total is None else total + y
-    assert total is not None
-    return total
+    kept = [pair for pair in zip(parts, pieces, strict=True) if not isinstance(pair[0], Zero)] or [
+        (parts[0], pieces[0])
+    ]
+    terms = (
+        reshaped(apply_reshaped(part, piece, (piece.shape[-1],), adjoint), part.dims if adjoint else part.dimsd, dims)
+        for part, piece in kept
+    )
+    return add_up(terms)

@@ -26,14 +26,14 @@ from torch import Tensor
 from torchlops._blocks import BLOCK, empty
 from torchlops.algebra import conjugate
 from torchlops.arrays import DType, as_tensor, real_dtype
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._convolution import window
 
 _FILTERS = 32  # to interpolate between this many is a product with a small matrix
 
 
-class NonStationary(LinearOperator):
+class NonStationary(AccumulatingOperator):
     """What convolutions with changing filters, and the estimation of such filters, share.
 
     The kernels work on a grid of two or three axes, the last ones of a signal (a signal of one axis has a first

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from torchlops._blocks import in_blocks
-from torchlops.arrays import HALF_PRECISIONS, DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.arrays import DType
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axes
 from torchlops.signalprocessing._filterbank import Filters, analyse, analyse_into, synthesise, synthesise_into
 from torchlops.signalprocessing._parts import on_parts
 
 
-class WaveletTransform(LinearOperator):
+class WaveletTransform(AccumulatingOperator):
     """The discrete wavelet transform along several axes; see :class:`DWTND` for the arguments.
 
     Each level analyses the corner that the level before left in the first half of every axis.
@@ -57,9 +57,6 @@ class WaveletTransform(LinearOperator):
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         return in_blocks(y, self.dims, y.dtype, self.axes, partial(on_parts, self._compose_in_place))
-
-    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        return x.dtype not in HALF_PRECISIONS  # a sum over the taps would round after each
 
     def _inverse(self, y: Tensor) -> Tensor:
         x = on_parts(lambda part: self._compose(part, self._inverse_filters), y)

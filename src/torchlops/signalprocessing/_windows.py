@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torchlops._blocks import empty
 from torchlops.algebra import CompositeOperator, conjugate
 from torchlops.arrays import real_dtype
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import LinearOperator, promote
 from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._convolution import window
@@ -224,7 +225,7 @@ class Windowed(CompositeOperator):
         return f"{self.Op.expression()}, nwin={nwin}, nover={nover}, tapertype={self.tapertype!r}{scalings}"
 
 
-class OverlapAdd(LinearOperator):
+class OverlapAdd(AccumulatingOperator):
     """The sum of overlapping windows; its adjoint takes the windows out of the data.
 
     The windows ``(*nwins, *nwin, *rest)`` are cut into pieces as long as the step between windows. All first

@@ -17,12 +17,12 @@ from torchlops.basicoperators._positions import (
     register_positions,
     weight_dtype,
 )
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import accept_pylops_options, as_dims
 from torchlops.signalprocessing._interpolation import along, behind, between, put, take
 
 
-class Bilinear(LinearOperator):
+class Bilinear(AccumulatingOperator):
     r"""Bilinear interpolation over the first two axes.
 
     .. math::

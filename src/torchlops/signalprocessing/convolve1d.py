@@ -34,8 +34,8 @@ class Convolve1D(Convolution):
         method: ``"direct"`` sums over the taps; ``"fft"`` multiplies spectra; ``"overlapadd"`` does so block by
             block along the axis, for short filters on very long signals. All give the same to rounding. None takes
             the fastest: "direct" for up to 15 taps (up to 5 for a filter that learns, outside of
-            ``torch.compile``), and for bfloat16 and float16, which most devices have no FFT for; "overlapadd" from
-            65536 samples up; "fft" otherwise.
+            ``torch.compile``); "overlapadd" from 65536 samples up; "fft" otherwise. In 16-bit precision each
+            computes in float32 and rounds once.
         dtype: Label of the operator, and the type of an ``h`` that is a list.
         name: A name for errors.
 

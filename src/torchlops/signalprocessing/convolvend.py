@@ -30,8 +30,8 @@ class ConvolveND(Convolution):
         axes: Axes of the model along which the filter runs; None for all.
         method: ``"direct"`` sums over the taps; ``"fft"`` multiplies spectra. Both give the same to rounding.
             ``"auto"`` or None take the fastest: "direct" for up to 25 taps (15 along one axis; up to 5 for a filter
-            that learns, outside of ``torch.compile``), and for bfloat16 and float16, which most devices have no
-            FFT for; "fft" otherwise, in blocks along a single axis of 65536 samples or more.
+            that learns, outside of ``torch.compile``); "fft" otherwise, in blocks along a single axis of 65536
+            samples or more. In 16-bit precision both compute in float32 and round once.
         dtype: Label of the operator, and the type of an ``h`` that is a list.
         name: A name for errors.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchlops._blocks import in_blocks
 from torchlops.arrays import DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
 from torchlops.signalprocessing._dualtree import (
     FIRST,
@@ -32,7 +32,7 @@ class Pyramid(NamedTuple):
     highpasses: tuple[Any, ...]
 
 
-class DTCWT(LinearOperator):
+class DTCWT(AccumulatingOperator):
     r"""Dual-tree complex wavelet transform along one axis.
 
     Two real wavelet transforms, whose wavelets are nearly Hilbert transforms of each other, give the real and the

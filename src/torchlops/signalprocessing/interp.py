@@ -13,6 +13,7 @@ from torchlops._blocks import in_blocks
 from torchlops.arrays import DType, real_dtype
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, weight_dtype
 from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.restriction import Restriction
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
@@ -83,7 +84,7 @@ def Interp(
     raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
 
 
-class LinearInterpolation(LinearOperator):
+class LinearInterpolation(AccumulatingOperator):
     r"""Linear interpolation between the samples around each position.
 
     .. math::
@@ -167,7 +168,7 @@ class LinearInterpolation(LinearOperator):
         return f"{self.dimsd[self.axis]} positions on {self._size} samples, axis={self.axis}"
 
 
-class SincInterpolation(LinearOperator):
+class SincInterpolation(AccumulatingOperator):
     r"""Interpolation by the sinc function, exact for signals without frequencies above Nyquist.
 
     .. math::

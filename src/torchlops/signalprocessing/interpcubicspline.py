@@ -11,7 +11,7 @@ from torch import Tensor
 from torchlops._blocks import in_blocks
 from torchlops.arrays import DType
 from torchlops.basicoperators._positions import in_result_dtype, register_positions, weight_dtype
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
 from torchlops.signalprocessing._interpolation import along, as_positions, behind, between, positions_of, put, take
 
@@ -22,7 +22,7 @@ _REACH = 32
 """Samples after which it has faded below rounding."""
 
 
-class InterpCubicSpline(LinearOperator):
+class InterpCubicSpline(AccumulatingOperator):
     r"""Interpolation by a natural cubic spline, the curve through the samples with the least bending.
 
     .. math::

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from torchlops._blocks import blocks, empty
-from torchlops.arrays import HALF_PRECISIONS, DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.arrays import DType
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims
 
 
-class PWSprayer2D(LinearOperator):
+class PWSprayer2D(AccumulatingOperator):
     r"""Spray each sample of a section along the local slopes, to ``radius`` traces on either side.
 
     .. math::
@@ -86,9 +86,6 @@ class PWSprayer2D(LinearOperator):
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         return self._gather_in_place(y)
-
-    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        return x.dtype not in HALF_PRECISIONS  # of which scatter_add has none for complex, and sums would round
 
     def _spray(self, x: Tensor) -> Tensor:
         x = x.to(torch.promote_types(x.dtype, self.sigma.dtype))

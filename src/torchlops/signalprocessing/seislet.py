@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import HALF_PRECISIONS, DType, as_tensor
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.signalprocessing.interp import sinc
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are made at a time
 
 
-class Seislet(LinearOperator):
+class Seislet(AccumulatingOperator):
     r"""Seislet transform: a wavelet transform over the traces of a section that follows the slopes of its events.
 
     Each level parts the traces into even ones :math:`e` and odd ones :math:`o`, predicts the odd ones from their
