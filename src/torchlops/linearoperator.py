@@ -511,7 +511,7 @@ class LinearOperator(nn.Module):
     def __truediv__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
             return NotImplemented
-        return algebra.scaled(1 / x, self) if _is_scalar(x) else self.div(x)
+        return algebra.divided(self, x) if _is_scalar(x) else self.div(x)
 
     def __neg__(self) -> LinearOperator:
         return algebra.scaled(-1, self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torchlops.algebra import conjugate
 from torchlops.arrays import DType, as_tensor, complex_dtype
 from torchlops.basicoperators._positions import precise, register_positions
 from torchlops.basicoperators._wide import AccumulatingOperator
+from torchlops.shapes import as_integer
 
 
 class Regression(AccumulatingOperator):
@@ -48,12 +48,7 @@ class Regression(AccumulatingOperator):
         shape = tuple(taxis.shape) if hasattr(taxis, "shape") else (len(taxis),)
         if len(shape) != 1:
             raise ValueError(f"{kind} takes points taxis of one axis, got shape {shape}")
-        try:
-            order = operator.index(order)
-        except TypeError:
-            raise TypeError(f"{kind} takes a whole number as order, got {order!r}") from None
-        if order < 0:
-            raise ValueError(f"{kind} takes an order of 0 or more, got {order}")
+        order = as_integer(order, f"{kind}: order", least=0)
         super().__init__(order + 1, shape, dtype=dtype, name=name)
         self.order = order
         if getattr(taxis, "dtype", None) is not None and "complex" in str(taxis.dtype):

@@ -19,6 +19,7 @@ from torchlops.arrays import DType, complex_dtype
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import as_integer
 from torchlops.signalprocessing._realfft import with_fft_errors
 
 _CHUNK = 1 << 20  # elements of the matrices that the differentiable kernel makes at a time
@@ -57,17 +58,18 @@ class FourierRadon(LinearOperator):
         owner, nt = type(self).__name__, len(taxis)
         if nt < 2:
             raise ValueError(f"{owner} takes the step from its time axis: taxis must have two samples at least")
+        nfft = as_integer(nfft, f"{owner}: nfft")
         if nfft < nt:
             raise ValueError(f"{owner} takes an FFT of at least the {nt} samples of taxis, got nfft={nfft}")
         for kind in kinds:
             if kind not in ("linear", "parabolic"):
                 raise ValueError(f"{owner}: kind must be 'linear' or 'parabolic', got {kind!r}")
         count = nfft // 2 + 1
-        first, last = (0, count) if flims is None else map(int, flims)
+        first, last = (0, count) if flims is None else (as_integer(index, f"{owner}: flims") for index in flims)
         if not 0 <= first < last <= count:
             raise ValueError(f"{owner}: flims must be indices into {count} frequencies, first and last, got {flims}")
         super().__init__((*map(len, paxes), nt), (*map(len, haxes), nt), dtype=dtype, name=name)
-        self.nfft, self.flims, self.kinds = int(nfft), (first, last), tuple(kinds)
+        self.nfft, self.flims, self.kinds = nfft, (first, last), tuple(kinds)
         self._names = tuple(zip(names[: len(haxes)], names[len(haxes) :], strict=True))
         for what, axis in zip(("taxis", *names), (taxis, *haxes, *paxes), strict=True):
             register_positions(self, what, axis)

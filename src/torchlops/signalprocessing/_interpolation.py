@@ -54,9 +54,9 @@ def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least:
 def between(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return the sample before each position, and the distance from it, from 0 to 1 on an axis of ``size`` samples.
 
-    Beyond the last sample a position is moved to it. Before the first one, the distance is negative.
+    Positions beyond an end of the axis are moved to it.
     """
-    positions = precise(positions).clamp(max=size - 1)
+    positions = precise(positions).clamp(0, size - 1)
     left = positions.detach().floor().clamp(0, max(size - 2, 0))
     return left.to(torch.int64), positions - left
 
@@ -106,4 +106,4 @@ def positions_of(iava: Tensor, size: int, learns: bool) -> Any:
     """Return the positions as the user is to see them."""
     if not learns:
         return iava.cpu().numpy()
-    return iava.clamp(max=float(np.nextafter(size - 1, -np.inf)))
+    return iava.clamp(0, float(np.nextafter(size - 1, -np.inf)))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchlops._blocks import in_blocks
 from torchlops.arrays import DType
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.shapes import Dims, as_dims, as_trailing_axes
+from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axes
 from torchlops.signalprocessing._filterbank import Filters, analyse, analyse_into, synthesise, synthesise_into
 from torchlops.signalprocessing._parts import on_parts
 
@@ -27,14 +27,13 @@ class WaveletTransform(AccumulatingOperator):
     def __init__(self, dims: Dims, axes: Dims, wavelet: str, level: int, dtype: DType, name: str) -> None:
         kind = type(self).__name__
         dims = as_dims(dims)
-        if int(level) != level or level < 0:
-            raise ValueError(f"{kind}: level must be a whole number of at least 0, got {level!r}")
+        level = as_integer(level, f"{kind}: level", least=0)
         trailing = as_trailing_axes(axes, dims)
         dimsd = list(dims)
         for axis in trailing:
-            dimsd[axis] = max(1 << (dims[axis] - 1).bit_length(), 1 << int(level))
+            dimsd[axis] = max(1 << (dims[axis] - 1).bit_length(), 1 << level)
         super().__init__(dims, dimsd, dtype=dtype, name=name)
-        self.axes, self.wavelet, self.level = trailing, wavelet, int(level)
+        self.axes, self.wavelet, self.level = trailing, wavelet, level
         self._filters, self._inverse_filters = _filters_of(wavelet, kind)
         self._refinements = _refinements(self._filters, self._inverse_filters, level * len(trailing))
 

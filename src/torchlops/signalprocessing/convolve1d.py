@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import DType, as_tensor
-from torchlops.shapes import Dims, as_dims, as_trailing_axis
+from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axis
 from torchlops.signalprocessing._convolution import Convolution
 
 
@@ -80,6 +80,7 @@ class Convolve1D(Convolution):
                 f"got {tuple(h.shape)} for dims={dims} and axis={axis}"
             )
         nh = h.shape[0] if h.ndim == 1 else h.shape[self_axis]
+        offset = as_integer(offset, "Convolve1D: offset")
         if offset >= min(nh, samples):
             raise ValueError(
                 f"Convolve1D: offset must be below {min(nh, samples)}, the length of the filter or of the model, "
@@ -89,8 +90,8 @@ class Convolve1D(Convolution):
             raise ValueError(f"Convolve1D: method must be None, 'direct', 'fft' or 'overlapadd', got {method!r}")
         dimsd = list(dims)
         dimsd[self_axis] = max(samples, nh)
-        super().__init__(dims, tuple(dimsd), h, (self_axis,), (int(offset),), method, dtype, name)
-        self.axis, self.offset, self.nh = self_axis, int(offset), nh
+        super().__init__(dims, tuple(dimsd), h, (self_axis,), (offset,), method, dtype, name)
+        self.axis, self.offset, self.nh = self_axis, offset, nh
 
     def extra_repr(self) -> str:
         return ", ".join([f"{self.dims}", *self._options(), f"offset={self.offset}", f"axis={self.axis}"])

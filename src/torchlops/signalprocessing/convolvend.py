@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import DType, as_tensor
-from torchlops.shapes import Dims, as_dims, as_trailing_axes, per_axis
+from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axes, per_axis
 from torchlops.signalprocessing._convolution import Convolution
 
 
@@ -77,7 +77,7 @@ class ConvolveND(Convolution):
         offsets = (0,) * h.ndim if offset is None else per_axis(offset, h.ndim, f"{kind}: offset")
         if method not in (None, "auto", "direct", "fft"):
             raise ValueError(f"{kind}: method must be 'auto', 'direct' or 'fft', got {method!r}")
-        offsets = tuple(int(o) for o in offsets)
+        offsets = tuple(as_integer(o, f"{kind}: offset") for o in offsets)
         super().__init__(dims, dims, h, trailing, offsets, None if method == "auto" else method, dtype, name)
         self.axes, self.offset, self.nh = trailing, offsets, tuple(h.shape)
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from torchlops._blocks import in_blocks
 from torchlops.arrays import DType, real_dtype
-from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, weight_dtype
+from torchlops.basicoperators._positions import (
+    constants,
+    in_result_dtype,
+    is_readable,
+    precise,
+    register_positions,
+    weight_dtype,
+)
 from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.restriction import Restriction
@@ -42,7 +48,8 @@ def Interp(
     ================== ======================================================================================
 
     Positions may repeat, where PyLops raises: all four operators, and their adjoints, are well defined then. Linear
-    interpolation refuses negative positions, for which PyLops wraps round to the end of the axis.
+    interpolation refuses negative positions, for which PyLops wraps round to the end of the axis; so do ``"nearest"``
+    and ``"cubic_spline"``. The sinc function is defined everywhere: the signal is zero outside.
 
     Args:
         dims: Shape of the model.
@@ -59,7 +66,8 @@ def Interp(
         ``"cubic_spline"`` those at the last sample or beyond are moved to just before it, with a warning.
 
     Raises:
-        ValueError: when ``kind`` is not known, or a position is out of range.
+        ValueError: when ``kind`` is not known, or a position lies before the first sample, or, for ``"nearest"``,
+            rounds to one behind the last.
 
     Example:
         >>> A, positions = Interp(4, [0.5, 2.25, 0.5])
@@ -76,12 +84,22 @@ def Interp(
     if lower == "sinc":
         return SincInterpolation(dims, iava, axis, tol, dtype, name), iava
     if lower == "nearest":
-        if isinstance(iava, Tensor):
-            rounded = iava.detach().round().to(torch.int64)
-            return Restriction(dims, rounded, axis=axis, dtype=dtype, name=name), rounded
-        whole = np.round(np.asarray(iava)).astype(int)
-        return Restriction(dims, whole, axis=axis, dtype=dtype, name=name), whole
+        return _nearest(as_dims(dims), iava, axis, dtype, name)
     raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
+
+
+def _nearest(dims: tuple[int, ...], iava: Any, axis: int, dtype: DType, name: str) -> tuple[LinearOperator, Any]:
+    is_tensor = isinstance(iava, Tensor)
+    positions = iava.detach() if is_tensor else constants(iava, "Interp: iava")
+    whole = positions.round().to(torch.int64)
+    last = dims[as_trailing_axis(axis, dims)] - 1
+    if is_readable(whole) and whole.numel() and not 0 <= int(whole.min()) <= int(whole.max()) <= last:
+        raise ValueError(
+            f"Interp: iava goes from {float(positions.min())} to {float(positions.max())}, but the axis has positions "
+            f"from 0 to {last}"
+        )
+    taken = Restriction(dims, whole, axis=axis, dtype=dtype, name=name)
+    return taken, whole if is_tensor else whole.numpy()
 
 
 class LinearInterpolation(AccumulatingOperator):

@@ -47,8 +47,8 @@ class InterpCubicSpline(AccumulatingOperator):
     Args:
         dims: Shape of the model.
         iava: The positions :math:`t_i`, in samples; they may repeat (in PyLops they may not). Those at the last sample
-            or beyond are moved to just before it, with a warning; before the first one the first cubic goes on. A
-            tensor carries gradients and takes part in the dtype of the result; an array does neither.
+            or beyond are moved to just before it, with a warning. A tensor carries gradients and takes part in the
+            dtype of the result; an array does neither. One that learns its way beyond an end is taken at that end.
         bc_type: What holds at the ends: ``"natural"``, no curvature.
         axis: The axis.
         dtype: Label of the operator.
@@ -58,7 +58,8 @@ class InterpCubicSpline(AccumulatingOperator):
         iava: The positions.
 
     Raises:
-        ValueError: when there is one sample only, or ``bc_type`` is another.
+        ValueError: when there is one sample only, a position is negative, or ``bc_type`` is another. (PyLops
+            extrapolates before the first sample, and only there.)
 
     References:
         C. de Boor, A Practical Guide to Splines, Springer, 1978, chapter IV; M. Unser, A. Aldroubi, M. Eden, B-spline
@@ -91,7 +92,7 @@ class InterpCubicSpline(AccumulatingOperator):
             raise ValueError(f"InterpCubicSpline takes two samples at least along its axis, got dims={dims}, {axis=}")
         if str(bc_type).lower() != "natural":
             raise ValueError(f"InterpCubicSpline: bc_type must be 'natural', got {bc_type!r}")
-        positions = as_positions(iava, size, "InterpCubicSpline", least=None)
+        positions = as_positions(iava, size, "InterpCubicSpline")
         dimsd = list(dims)
         dimsd[trailing] = len(positions)
         super().__init__(dims, dimsd, dtype=dtype, name=name)

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from torchlops._blocks import blocks, empty
 from torchlops.arrays import DType
+from torchlops.basicoperators._stencils import as_number
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.shapes import Dims
+from torchlops.shapes import Dims, as_integer
 
 
 class PWSprayer2D(AccumulatingOperator):
@@ -70,9 +71,8 @@ class PWSprayer2D(AccumulatingOperator):
                 f"{self.name_and_type}: sigma must be real slopes of the shape dims={self.dims}, one a sample, got "
                 f"{sigma.dtype} of shape {tuple(sigma.shape)}"
             )
-        if radius < 0:
-            raise ValueError(f"{self.name_and_type}: radius must be 0 or more, got {radius!r}")
-        self.radius, self.alpha = int(radius), float(alpha)
+        self.radius = as_integer(radius, f"{self.name_and_type}: radius", least=0)
+        self.alpha = as_number(alpha, f"{self.name_and_type}: alpha")
         self._work = 2 * self.radius + 1
 
     def _forward(self, x: Tensor) -> Tensor:

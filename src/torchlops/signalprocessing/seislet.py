@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchlops.arrays import HALF_PRECISIONS, DType, as_tensor
 from torchlops.basicoperators._wide import AccumulatingOperator
+from torchlops.shapes import as_integer
 from torchlops.signalprocessing.interp import sinc
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are made at a time
@@ -88,14 +89,15 @@ class Seislet(AccumulatingOperator):
             )
         if kind not in ("haar", "linear"):
             raise ValueError(f"{self.name_and_type}: kind must be 'haar' or 'linear', got {kind!r}")
-        if level is not None and not 0 <= level <= levels:
+        level = max(levels - 1, 0) if level is None else as_integer(level, f"{self.name_and_type}: level", least=0)
+        if level > levels:
             raise ValueError(
                 f"{self.name_and_type}: level must be between 0 and {levels} for {shape[0]} traces, got {level!r}"
             )
         self.nx, self.nt = self.dimsd
         self._work = self.nt
         self.dx, self.dt = sampling
-        self.level = max(levels - 1, 0) if level is None else int(level)
+        self.level = level
         self.kind, self.inv = kind, inv
 
     @property
