@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import HALF_PRECISIONS, as_indices, as_scalar, counted_from_start
+from torchlops.arrays import HALF_PRECISIONS, as_indices, as_scalar, counted_from_start, zeros_from
 from torchlops.linearoperator import LinearOperator, promote
 
 
@@ -243,7 +243,7 @@ class ScaledOperator(CompositeOperator):
 
     def _torch_dtype(self) -> torch.dtype:
         dtype = self.operators[0]._torch_dtype()
-        return torch.result_type(torch.empty(1, dtype=dtype), self.alpha)
+        return torch.result_type(torch.empty(1, dtype=dtype, device="cpu"), self.alpha)
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._scaled(self.operators[0](x), False)
@@ -471,7 +471,7 @@ def _real_part(x: Tensor) -> Tensor:
 
 
 def _imag_part(y: Tensor) -> Tensor:
-    return y.imag.clone() if y.is_complex() else torch.zeros_like(y)
+    return y.imag.clone() if y.is_complex() else zeros_from(y)
 
 
 def _bracketed(part: LinearOperator, kinds: tuple[type, ...] | None = None) -> str:

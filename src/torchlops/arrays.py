@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from torchlops.shapes import PER_SAMPLE
+
 DType: TypeAlias = "torch.dtype | np.dtype[Any] | type | str"
 
 HALF_PRECISIONS = frozenset({torch.bfloat16, torch.float16, torch.complex32})
@@ -114,7 +116,7 @@ def as_indices(values: Any, what: str) -> Tensor:
         is_integer = array.dtype.kind in "iu"
         indices = torch.from_numpy(array.astype(np.int64)) if is_integer else torch.empty(array.shape, device="cpu")
     if indices.ndim != 1 or indices.numel() == 0:
-        raise ValueError(f"{what} must be a list of at least one index, got shape {tuple(indices.shape)}")
+        raise ValueError(f"{what} must be a list of at least one index, got shape {tuple(indices.shape)}. {PER_SAMPLE}")
     if not is_integer:
         raise TypeError(f"{what} must be whole numbers, got {getattr(values, 'dtype', values)}")
     return indices.to(torch.int64)
@@ -183,6 +185,14 @@ def _array_to_tensor(array: Any, what: str) -> Tensor:
     if hasattr(array, "__dlpack__"):
         return from_dlpack(array)
     return _array_to_tensor(np.asarray(array), what)
+
+
+def zeros_from(x: Tensor) -> Tensor:
+    """Return zeros of the shape of ``x`` that are computed from it, so that a derivative of zero is found.
+
+    Other than ``0 * x`` they are zeros where ``x`` is infinite or not a number, too.
+    """
+    return x.masked_fill(x.new_ones((), dtype=torch.bool), 0)
 
 
 def to_numpy(tensor: Tensor) -> Any:

@@ -8,6 +8,9 @@ from typing import Any, TypeAlias
 
 Dims: TypeAlias = "int | Sequence[int]"
 
+PER_SAMPLE = "For one per sample of a batch, see torchlops.per_sample."
+"""What errors say about a tensor with more axes than an operator takes."""
+
 
 def as_dims(dims: Dims, what: str = "dims") -> tuple[int, ...]:
     """Return ``dims`` as a tuple of positive integers.

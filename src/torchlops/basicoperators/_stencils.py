@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from torchlops._blocks import empty
-from torchlops.arrays import DType
+from torchlops.arrays import DType, zeros_from
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, as_trailing_axis
 
@@ -74,8 +74,8 @@ class Stencil:
     def unscaled(self, x: Tensor, axis: int, adjoint: bool = False) -> Tensor:
         """Return the same without ``scale``."""
         blocks, before, after = self._adjoint_trimmed if adjoint else self._forward_trimmed
-        if not blocks:  # zeros, made from x so that they have a derivative
-            return x.masked_fill(x.new_ones((), dtype=torch.bool), 0)
+        if not blocks:
+            return zeros_from(x)
         if (before or after) and torch.compiler.is_compiling():
             # Padding is one call instead of three, but of blocks joined at once a compiler makes a single loop.
             blocks, before, after = self.adjoint_blocks if adjoint else self.forward_blocks, 0, 0

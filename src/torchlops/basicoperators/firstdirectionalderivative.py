@@ -21,7 +21,7 @@ from torchlops.basicoperators._stencils import (
 )
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.firstderivative import first_derivative
-from torchlops.shapes import Dims, as_dims, per_axis
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, per_axis
 
 
 class FirstDirectionalDerivative(AccumulatingOperator):
@@ -71,7 +71,8 @@ class FirstDirectionalDerivative(AccumulatingOperator):
         shape = tuple(self._register("v", v, dtype).shape)
         if shape not in ((len(dims),), (len(dims), *dims)):
             raise ValueError(
-                f"FirstDirectionalDerivative: v must be of shape ({len(dims)},) or {(len(dims), *dims)}, got {shape}"
+                f"FirstDirectionalDerivative: v must be of shape ({len(dims)},) or {(len(dims), *dims)}, got {shape}. "
+                f"{PER_SAMPLE}"
             )
         self._stencils = tuple(
             first_derivative(n, step, kind, edge, 3, "FirstDirectionalDerivative")

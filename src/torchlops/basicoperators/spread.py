@@ -13,7 +13,7 @@ from torch import Tensor
 from torchlops.arrays import DType, as_tensor
 from torchlops.basicoperators._curves import CurveOperator, Curves
 from torchlops.basicoperators._positions import is_readable, register_positions
-from torchlops.shapes import Dims, accept_pylops_options, as_dims
+from torchlops.shapes import PER_SAMPLE, Dims, accept_pylops_options, as_dims
 
 
 class Spread(CurveOperator):
@@ -88,7 +88,9 @@ class Spread(CurveOperator):
         shape = (*model, data[0])
         for what, given in (("table", table), ("dtable", dtable)):
             if given is not None and tuple(given.shape) != shape:
-                raise ValueError(f"Spread takes a {what} of shape (nx0, nt0, nx) = {shape}, got {tuple(given.shape)}")
+                raise ValueError(
+                    f"Spread takes a {what} of shape (nx0, nt0, nx) = {shape}, got {tuple(given.shape)}. {PER_SAMPLE}"
+                )
         is_pair = dtable is not None if fh is None else _is_pair(fh(0, 0))
         if interp is not None and bool(interp) != is_pair:
             warnings.warn(f"Spread: the curves say that interp={is_pair}; interp={interp} is not used", stacklevel=2)

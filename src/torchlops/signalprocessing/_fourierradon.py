@@ -160,7 +160,7 @@ def _phases(f: Tensor, delay: Tensor, in_place: bool) -> Tensor:
         return torch.complex(angle.cos(), angle.sin())
     # The factors of the next k frequencies are those of the first k, turned by k steps: one sine for many of them.
     first, step = f[0], f[1] - f[0] if len(f) > 1 else f[0]
-    phases = torch.empty((len(f), *delay.shape), dtype=complex_dtype(f.dtype))
+    phases = torch.empty((len(f), *delay.shape), dtype=complex_dtype(f.dtype), device=f.device)
     angle = (-2 * math.pi) * first * delay
     torch.complex(angle.cos(), angle.sin(), out=phases[0])
     done = 1

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from torchlops.basicoperators._positions import constants, is_readable, precise
+from torchlops.shapes import PER_SAMPLE
 
 
 def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least: float | None = 0.0) -> Any:
@@ -30,7 +31,9 @@ def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least:
     is_tensor = isinstance(iava, Tensor)
     positions = iava if is_tensor else constants(iava, f"{operator}: iava")
     if positions.ndim != 1 or positions.shape[0] == 0:
-        raise ValueError(f"{operator} takes a list of at least one position iava, got shape {tuple(positions.shape)}")
+        raise ValueError(
+            f"{operator} takes a list of at least one position iava, got shape {tuple(positions.shape)}. {PER_SAMPLE}"
+        )
     last = size - 1
     if is_readable(positions):
         values = positions.detach()

@@ -27,7 +27,7 @@ from torchlops._blocks import BLOCK, empty
 from torchlops.algebra import conjugate
 from torchlops.arrays import DType, as_tensor, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.shapes import Dims, as_dims
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims
 from torchlops.signalprocessing._convolution import window
 
 _FILTERS = 32  # to interpolate between this many is a product with a small matrix
@@ -340,7 +340,7 @@ def check_filters(
     """
     ndim = len(indices)
     if len(shape) != 2 * ndim:
-        raise ValueError(f"{operator} takes filters {what} of {2 * ndim} axes, got shape {tuple(shape)}")
+        raise ValueError(f"{operator} takes filters {what} of {2 * ndim} axes, got shape {tuple(shape)}. {PER_SAMPLE}")
     counts = tuple(number for _, _, number in indices.values())
     if tuple(shape[:ndim]) != counts:
         raise ValueError(

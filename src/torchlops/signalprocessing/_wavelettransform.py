@@ -13,6 +13,7 @@ from torch import Tensor
 from torchlops._blocks import in_blocks
 from torchlops.arrays import DType
 from torchlops.basicoperators._wide import AccumulatingOperator
+from torchlops.extras import import_extra
 from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axes
 from torchlops.signalprocessing._filterbank import Filters, analyse, analyse_into, synthesise, synthesise_into
 from torchlops.signalprocessing._parts import on_parts
@@ -40,7 +41,7 @@ class WaveletTransform(AccumulatingOperator):
     @property
     def sl(self) -> Any:
         """The places of the coefficients in the data, as ``pywt.array_to_coeffs`` takes them."""
-        pywt = _pywt(type(self).__name__)
+        pywt = import_extra("pywt", type(self).__name__)
         zeros = np.zeros(self.dimsd)  # of every wavelet the coefficients have these places
         coefficients = pywt.wavedecn(zeros, "haar", mode="periodization", level=self.level, axes=self.axes)
         return pywt.coeffs_to_array(coefficients, axes=self.axes)[1]
@@ -110,17 +111,9 @@ class WaveletTransform(AccumulatingOperator):
         return f"axes={self.axes}, wavelet={self.wavelet!r}, level={self.level}"
 
 
-def _pywt(owner: str) -> Any:
-    try:
-        import pywt
-    except ImportError:
-        raise ImportError(f"{owner} takes its filters from PyWavelets: pip install torchlops[wavelets]") from None
-    return pywt
-
-
 def _filters_of(wavelet: str, owner: str) -> tuple[Filters, Filters]:
     """Return the filters of the analysis, and those by which the synthesis inverts it."""
-    pywt = _pywt(owner)
+    pywt = import_extra("pywt", owner)
     known = pywt.wavelist(kind="discrete")
     if wavelet not in known:
         raise ValueError(f"{owner}: wavelet must be one of {', '.join(known)}, got {wavelet!r}")
@@ -135,7 +128,7 @@ def _refinements(filters: Filters, inverse_filters: Filters, levels: int) -> int
     others to the digits in which PyWavelets has them.
     """
     n = 1 << (2 * len(filters[0])).bit_length()
-    impulses = torch.eye(n, dtype=torch.float64)[n // 2 : n // 2 + 2]
+    impulses = torch.eye(n, dtype=torch.float64, device="cpu")[n // 2 : n // 2 + 2]
     error = synthesise(analyse(impulses, filters, -1), inverse_filters, -1) - impulses
     defect = max(levels, 1) * float(error.abs().sum(1).max())
     return 0 if defect < 1e-10 else math.ceil(math.log(1e-15) / math.log(defect))

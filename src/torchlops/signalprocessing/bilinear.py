@@ -18,7 +18,7 @@ from torchlops.basicoperators._positions import (
     weight_dtype,
 )
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.shapes import accept_pylops_options, as_dims
+from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims
 from torchlops.signalprocessing._interpolation import along, behind, between, put, take
 
 
@@ -70,7 +70,9 @@ class Bilinear(AccumulatingOperator):
         positions = iava if isinstance(iava, Tensor) else constants(iava, "Bilinear: iava")
         shape = tuple(positions.shape)
         if len(dims) < 2 or len(shape) != 2 or shape[0] != 2 or shape[1] == 0:
-            raise ValueError(f"Bilinear takes positions iava of shape (2, n) on dims of two axes, got {shape}, {dims=}")
+            raise ValueError(
+                f"Bilinear takes positions iava of shape (2, n) on dims of two axes, got {shape}, {dims=}. {PER_SAMPLE}"
+            )
         if is_readable(positions):
             for axis, size in enumerate(dims[:2]):
                 lowest, highest = float(positions.detach()[axis].min()), float(positions.detach()[axis].max())

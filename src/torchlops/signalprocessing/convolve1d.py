@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import DType, as_tensor
-from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axis
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axis
 from torchlops.signalprocessing._convolution import Convolution
 
 
@@ -77,7 +77,7 @@ class Convolve1D(Convolution):
             wanted[self_axis] = "nh"
             raise ValueError(
                 f"Convolve1D: h must be a filter (nh,), or a filter for each trace ({', '.join(wanted)}), "
-                f"got {tuple(h.shape)} for dims={dims} and axis={axis}"
+                f"got {tuple(h.shape)} for dims={dims} and axis={axis}. {PER_SAMPLE}"
             )
         nh = h.shape[0] if h.ndim == 1 else h.shape[self_axis]
         offset = as_integer(offset, "Convolve1D: offset")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import DType, as_tensor
-from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axes, per_axis
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axes, per_axis
 from torchlops.signalprocessing._convolution import Convolution
 
 
@@ -72,7 +72,7 @@ class ConvolveND(Convolution):
         if h.ndim != len(trailing) or h.numel() == 0:
             raise ValueError(
                 f"{kind}: h must have an axis for each of axes={trailing}, or for each of dims={dims}, "
-                f"got the shape {tuple(h.shape)}"
+                f"got the shape {tuple(h.shape)}. {PER_SAMPLE}"
             )
         offsets = (0,) * h.ndim if offset is None else per_axis(offset, h.ndim, f"{kind}: offset")
         if method not in (None, "auto", "direct", "fft"):

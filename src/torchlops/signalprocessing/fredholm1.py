@@ -13,7 +13,7 @@ from torchlops._blocks import empty
 from torchlops.algebra import conjugate
 from torchlops.arrays import DType, as_tensor
 from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import accept_pylops_options, as_dims
+from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims
 
 
 class Fredholm1(LinearOperator):
@@ -61,7 +61,9 @@ class Fredholm1(LinearOperator):
         accept_pylops_options(saveGt=saveGt, usematmul=usematmul)
         G = as_tensor(G, "Fredholm1: G", dtype)
         if G.ndim != 3:
-            raise ValueError(f"Fredholm1 takes a kernel G (slices, rows, columns), got shape {tuple(G.shape)}")
+            raise ValueError(
+                f"Fredholm1 takes a kernel G (slices, rows, columns), got shape {tuple(G.shape)}. {PER_SAMPLE}"
+            )
         (nz,) = as_dims(nz, "nz")
         super().__init__((G.shape[0], G.shape[2], nz), (G.shape[0], G.shape[1], nz), dtype=dtype, name=name)
         self.nz = nz

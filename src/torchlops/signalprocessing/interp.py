@@ -18,7 +18,7 @@ from torchlops.basicoperators._positions import (
     register_positions,
     weight_dtype,
 )
-from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
+from torchlops.basicoperators._sparse import SparseProducts, sparse_matrix
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.restriction import Restriction
 from torchlops.linearoperator import LinearOperator
@@ -234,7 +234,7 @@ class SincInterpolation(AccumulatingOperator):
         self.axis, self.tol = trailing, tol
         self._learns = register_positions(self, "iava", positions)
         self._is_sparse = tol is not None and not self._learns
-        self._products: dict[bool, Tensor] = {}
+        self._products = SparseProducts()
         if self._is_sparse:
             self._keep_entries()
         elif not self._learns:
@@ -287,9 +287,10 @@ class SincInterpolation(AccumulatingOperator):
     # -- products with a sparse matrix ---------------------------------------------------------------------------
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        if not self._is_sparse or x.dtype not in FAST_DTYPES or not HAS_MKL:
-            return False
-        return len(self.values) * (4 + x.element_size()) <= SPARSE_BYTES
+        return self._is_sparse and SparseProducts.suit(x, self._entries(), len(self.values))
+
+    def _entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.rows, self.columns, self.values
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         return self._along_last(lambda x: self._multiply_sparse(x, False), x)
@@ -298,11 +299,7 @@ class SincInterpolation(AccumulatingOperator):
         return self._along_last(lambda y: self._multiply_sparse(y, True), y)
 
     def _multiply_sparse(self, x: Tensor, adjoint: bool) -> Tensor:
-        matrix = self._products.get(adjoint)
-        if matrix is None or matrix.dtype != real_dtype(x.dtype):
-            matrix = self._products[adjoint] = self._make_matrix(x, adjoint)
-        batch = x.shape[:-1]
-        return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
+        return self._products.multiply(x, adjoint, self._entries(), self._make_matrix)
 
     def _make_matrix(self, x: Tensor, adjoint: bool) -> Tensor:
         values = self.values.to(real_dtype(x.dtype))
@@ -311,13 +308,6 @@ class SincInterpolation(AccumulatingOperator):
             return sparse_matrix(self.rows, self.columns, values, (count, size))
         order = torch.argsort(self.columns, stable=True)
         return sparse_matrix(self.columns[order], self.rows[order], values[order], (size, count))
-
-    def _apply(self, fn: Any, recurse: bool = True) -> LinearOperator:
-        self._products = {}
-        return super()._apply(fn, recurse)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_products": {}}  # copies and pickles make their own
 
     def extra_repr(self) -> str:
         tol = "" if self.tol is None else f", tol={self.tol}"

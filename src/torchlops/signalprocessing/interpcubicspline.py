@@ -97,7 +97,7 @@ class InterpCubicSpline(AccumulatingOperator):
         dimsd[trailing] = len(positions)
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.axis, self._size = trailing, size
-        powers = torch.tensor([_POLE**j for j in range(min(size, _REACH))], dtype=torch.float64)
+        powers = torch.tensor([_POLE**j for j in range(min(size, _REACH))], dtype=torch.float64, device="cpu")
         self.register_buffer("fading", powers, persistent=False)
         self._learns = register_positions(self, "iava", positions)
         if not self._learns:

@@ -12,7 +12,7 @@ from torchlops._blocks import blocks, empty
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.shapes import Dims, as_integer
+from torchlops.shapes import PER_SAMPLE, Dims, as_integer
 
 
 class PWSprayer2D(AccumulatingOperator):
@@ -68,8 +68,8 @@ class PWSprayer2D(AccumulatingOperator):
         sigma = self._register("sigma", sigma, dtype)
         if tuple(sigma.shape) != self.dims or sigma.is_complex():
             raise ValueError(
-                f"{self.name_and_type}: sigma must be real slopes of the shape dims={self.dims}, one a sample, got "
-                f"{sigma.dtype} of shape {tuple(sigma.shape)}"
+                f"{self.name_and_type}: sigma must be real slopes of the shape dims={self.dims}, one per sample, got "
+                f"{sigma.dtype} of shape {tuple(sigma.shape)}. {PER_SAMPLE}"
             )
         self.radius = as_integer(radius, f"{self.name_and_type}: radius", least=0)
         self.alpha = as_number(alpha, f"{self.name_and_type}: alpha")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchlops.arrays import HALF_PRECISIONS, DType, as_tensor
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.shapes import as_integer
+from torchlops.shapes import PER_SAMPLE, as_integer
 from torchlops.signalprocessing.interp import sinc
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are made at a time
@@ -78,7 +78,7 @@ class Seislet(AccumulatingOperator):
         slopes = as_tensor(slopes, f"{owner}: slopes", dtype)
         shape = tuple(slopes.shape)
         if len(shape) != 2:
-            raise ValueError(f"{owner}: slopes must have the axes (nx, nt), got the shape {shape}")
+            raise ValueError(f"{owner}: slopes must have the axes (nx, nt), got the shape {shape}. {PER_SAMPLE}")
         levels = (shape[0] - 1).bit_length()
         super().__init__(shape, (1 << levels, shape[1]), dtype=dtype, name=name)
         if self._register("slopes", slopes).is_complex():
