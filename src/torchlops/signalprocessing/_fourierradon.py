@@ -8,7 +8,7 @@ axis. The matrices are made in the call, some frequencies at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from torchlops.basicoperators._positions import in_result_dtype, precise, regist
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import as_integer
+from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
 
 _CHUNK = 1 << 20  # elements of the matrices that the differentiable kernel makes at a time
@@ -192,14 +193,6 @@ def signals(spectrum: Tensor, nfft: int, first: int, in_place: bool = False) -> 
         spectrum = torch.cat((before, spectrum, after), -1)
     result: Tensor = torch.fft.irfft(spectrum, n=nfft)
     return result
-
-
-def with_parts_as_batch(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ``transform(x)`` of a real linear ``transform``: of a complex ``x``, that of both its parts at once."""
-    if not x.is_complex():
-        return transform(x)
-    parts = transform(torch.stack((x.real, x.imag)))
-    return torch.complex(parts[0], parts[1])
 
 
 def zeros_of(x: Tensor, ndim: int, dims: Sequence[int]) -> Tensor:

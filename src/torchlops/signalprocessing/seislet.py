@@ -12,6 +12,7 @@ from torch import Tensor
 from torchlops.arrays import HALF_PRECISIONS, DType, as_tensor
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, as_integer
+from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing.interp import sinc
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are made at a time
@@ -128,12 +129,14 @@ class Seislet(AccumulatingOperator):
 
     def _on_traces(self, transform: Any, x: Tensor, dims: tuple[int, ...]) -> Tensor:
         """Apply ``transform`` to real traces, with their axis in front: ``(traces, everything else, samples)``."""
-        parts = torch.stack((x.real, x.imag)) if x.is_complex() else x
-        batch = parts.shape[: parts.ndim - 2]
-        traces = parts.reshape((math.prod(batch), *dims)).transpose(0, 1)
-        out = transform(traces.to(torch.promote_types(parts.dtype, self.slopes.dtype))).transpose(0, 1)
-        out = out.reshape((*batch, *out.shape[1:]))
-        return torch.complex(out[0], out[1]) if x.is_complex() else out
+
+        def of_real(x: Tensor) -> Tensor:
+            batch = x.shape[: x.ndim - 2]
+            traces = x.reshape((math.prod(batch), *dims)).transpose(0, 1)
+            out: Tensor = transform(traces.to(torch.promote_types(x.dtype, self.slopes.dtype))).transpose(0, 1)
+            return out.reshape((*batch, *out.shape[1:]))
+
+        return with_parts_as_batch(of_real, x)
 
     def _decompose(self, traces: Tensor) -> Tensor:
         slopes, traces = _with_empty_traces(self.slopes, self.nx), _with_empty_traces(traces, self.nx)

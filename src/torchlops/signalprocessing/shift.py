@@ -23,7 +23,8 @@ from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import PER_SAMPLE, Dims, accept_pylops_options, as_dims, as_trailing_axis
 from torchlops.signalprocessing._engineoptions import accept_engine_options
-from torchlops.signalprocessing._fourierradon import signals, with_parts_as_batch
+from torchlops.signalprocessing._fourierradon import signals
+from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
 
 
