@@ -269,7 +269,7 @@ class Contract(nn.Module):
         """Return the matrix of the operator: a NumPy array, or with ``backend="torch"`` a tensor with its graph."""
         if backend not in ("numpy", "torch"):
             raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
-        device = self._device()
+        device = self._device() or ("cpu" if backend == "numpy" else None)
         dtype = self._torch_dtype()
         rows, columns = self.shape
         if rows < columns and self.clinear:
@@ -364,6 +364,6 @@ class Contract(nn.Module):
         super()._apply(keep_field, recurse)  # type: ignore[no-untyped-call]
         if self._declared_dtype is not None:
             is_complex = self._declared_dtype.is_complex
-            cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype))).dtype
+            cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype), device="cpu")).dtype
             self._declared_dtype = complex_dtype(cast) if is_complex else cast
         return self

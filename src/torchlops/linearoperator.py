@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import DType, as_tensor, conjugate, promote
+from torchlops.arrays import DType, add_up, as_indices, as_scalar, conjugate, counted_from_start, promote, zeros_from
 from torchlops.contract import Contract
 
 _Composite = TypeVar("_Composite", bound="CompositeOperator")
@@ -133,7 +133,7 @@ class LinearOperator(Contract):
     def __truediv__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
             return NotImplemented
-        return scaled(1 / x, self) if _is_scalar(x) else self.div(x)
+        return divided(self, x) if _is_scalar(x) else self.div(x)
 
     def __neg__(self) -> LinearOperator:
         return scaled(-1, self)
@@ -339,12 +339,10 @@ class ColumnsOperator(CompositeOperator):
     """Some columns of an operator."""
 
     def __init__(self, part: LinearOperator, columns: Sequence[int]) -> None:
-        wanted = columns.tolist() if hasattr(columns, "tolist") else [operator.index(column) for column in columns]
-        size = part.shape[1]
-        if not wanted or min(wanted) < -size or max(wanted) >= size:
-            raise ValueError(f"columns of {part.name_and_type} go from {-size} to {size - 1}, got {wanted}")
+        what = f"columns of {part.name_and_type}"
+        wanted = counted_from_start(as_indices(columns, what), part.shape[1], what)
         super().__init__((part,), dims=len(wanted), dimsd=part.dimsd, real_model=part.real_model)
-        self.register_buffer("columns", torch.tensor(wanted, dtype=torch.int64) % size, persistent=False)
+        self.register_buffer("columns", wanted, persistent=False)
         self.columns: Tensor
 
     def _leaves(self) -> tuple[nn.Module, ...]:
@@ -378,12 +376,17 @@ class Factor(nn.Module):
 
 
 class ScaledOperator(CompositeOperator):
-    """``alpha A``. The adjoint scales first, ``A^H (conj(alpha) y)``: right for R-linear ``A`` too."""
+    """``alpha A``. The adjoint scales first, ``A^H (conj(alpha) y)``: right for R-linear ``A`` too.
 
-    def __init__(self, alpha: complex | Tensor, part: LinearOperator) -> None:
+    With ``divides``, it is ``A / alpha`` for a tensor ``alpha``: the division is done in the call, in the precision of
+    the data, and sees a change of the tensor.
+    """
+
+    def __init__(self, alpha: complex | Tensor, part: LinearOperator, divides: bool = False) -> None:
         holders = (Factor(alpha),) if isinstance(alpha, Tensor) else ()
         super().__init__((part,), holders, dims=part.dims, dimsd=part.dimsd, real_model=part.real_model)
         self._number = None if holders else alpha
+        self._divides = divides
 
     @property
     def has_number(self) -> bool:
@@ -393,21 +396,28 @@ class ScaledOperator(CompositeOperator):
     @property
     def alpha(self) -> Any:
         """The factor, a number or a tensor."""
-        return self._number if self.has_number else self.leaves[0].value
+        return 1 / self._tensor if self._divides else self._number if self.has_number else self._tensor
+
+    @property
+    def _tensor(self) -> Any:
+        return self.leaves[0].value
+
+    def _scaled(self, x: Tensor, conjugated: bool) -> Tensor:
+        if self.has_number:
+            return x * (self._number.conjugate() if conjugated else self._number)  # type: ignore[union-attr, operator]
+        alpha = self._tensor.conj() if conjugated else self._tensor
+        scaled: Tensor = x / alpha if self._divides else x * alpha
+        return scaled
 
     def _torch_dtype(self) -> torch.dtype:
         dtype = self.operators[0]._torch_dtype()
-        return torch.result_type(torch.empty(1, dtype=dtype), self.alpha)
+        return torch.result_type(torch.empty(1, dtype=dtype, device="cpu"), self.alpha)
 
     def _forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.operators[0](x) * self.alpha
-        return y
+        return self._scaled(self.operators[0](x), False)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        part = self.operators[0]
-        x = part.apply_nd(
-            y * self.alpha.conjugate() if not isinstance(self.alpha, Tensor) else y * self.alpha.conj(), True
-        )
+        x = self.operators[0].apply_nd(self._scaled(y, True), True)
         return x.real if self.real_model and x.is_complex() else x
 
     def expression(self) -> str:
@@ -441,10 +451,7 @@ class SumOperator(CompositeOperator):
             reshaped(apply_reshaped(part, x, dims, adjoint), part.dims if adjoint else part.dimsd, out)
             for part in self.operators
         )
-        total = next(terms)
-        for term in terms:
-            total = total + term
-        return total
+        return add_up(terms)
 
     @property
     def H(self) -> LinearOperator:
@@ -642,15 +649,13 @@ def sum_models(
     parts: Sequence[LinearOperator], pieces: Sequence[Tensor], dims: tuple[int, ...], adjoint: bool
 ) -> Tensor:
     """Apply each part (or its adjoint) to its flat piece; add up the results, in the shape ``dims``."""
-    total: Tensor | None = None
+    terms: list[Tensor] = []
     for part, piece in zip(parts, pieces, strict=True):
-        if part._is_zero() and (total is not None or part is not parts[-1]):
+        if part._is_zero() and (terms or part is not parts[-1]):
             continue
         y = apply_reshaped(part, piece, (piece.shape[-1],), adjoint)
-        y = reshaped(y, part.dims if adjoint else part.dimsd, dims)
-        total = y if total is None else total + y
-    assert total is not None
-    return total
+        terms.append(reshaped(y, part.dims if adjoint else part.dimsd, dims))
+    return add_up(terms)
 
 
 def added(*parts: LinearOperator) -> LinearOperator:
@@ -693,16 +698,19 @@ def product(left: LinearOperator, right: LinearOperator) -> LinearOperator:
 
 def scaled(alpha: Any, part: LinearOperator) -> LinearOperator:
     """Return ``alpha * part``, merging scalars."""
-    if isinstance(alpha, Tensor):
-        alpha = as_tensor(alpha, "the factor")
-    elif hasattr(alpha, "item"):
-        alpha = alpha.item()
+    alpha = as_scalar(alpha, f"the factor of {part.name_and_type}")
     if not isinstance(part, ScaledOperator):
         return ScaledOperator(alpha, part)
     if isinstance(alpha, Tensor) or not part.has_number:
         return ScaledOperator(alpha, part)  # a product of tensors would not see a change of one of them
     merged = alpha * part.alpha
     return part.operators[0] if merged == 1 else ScaledOperator(merged, part.operators[0])
+
+
+def divided(part: LinearOperator, alpha: Any) -> LinearOperator:
+    """Return ``part / alpha``."""
+    alpha = as_scalar(alpha, f"the divisor of {part.name_and_type}")
+    return ScaledOperator(alpha, part, divides=True) if isinstance(alpha, Tensor) else scaled(1 / alpha, part)
 
 
 def power(part: LinearOperator, n: int) -> LinearOperator:
@@ -729,7 +737,7 @@ def _real_part(x: Tensor) -> Tensor:
 
 
 def _imag_part(y: Tensor) -> Tensor:
-    return y.imag.clone() if y.is_complex() else torch.zeros_like(y)
+    return y.imag.clone() if y.is_complex() else zeros_from(y)
 
 
 def _bracketed(part: LinearOperator, kinds: tuple[type, ...] | None = None) -> str:

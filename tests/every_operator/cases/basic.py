@@ -89,6 +89,11 @@ CASES = [
     Case("Restriction axis 0", lambda lops: lops.Restriction((4, 3), [3, 1], axis=0)),
     Case("Restriction repeated", lambda lops: lops.Restriction((3, 4), [1, 3, 1], axis=-1)),
     Case("Restriction middle axis repeated", lambda lops: lops.Restriction((2, 3, 2), [2, 2, 0, 1], axis=1)),
+    Case(
+        "Restriction mask",
+        lambda lops: lops.Restriction((2, 3), np.array([[True, False, True], [False, True, False]])),
+        oracle="PyLops takes no masks",
+    ),
     Case("Restriction one sample", lambda lops: lops.Restriction(1, [0])),
     Case("Transpose 2-D", lambda lops: lops.Transpose((2, 3), axes=(1, 0))),
     Case("Transpose 3-D", lambda lops: lops.Transpose((2, 3, 4), axes=(2, 0, 1))),
