@@ -23,7 +23,7 @@ from torchlops.arrays import (
     to_numpy,
     torch_dtype,
 )
-from torchlops.foreignfunction import FlatMethods, ForeignFunction
+from torchlops.foreignfunction import FlatMethods, ForeignFunction, Source
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Contract(nn.Module):
     """
 
     _has_fast_kernels = False
+    _function: ForeignFunction | None = None  # of an operator whose kernels are foreign
     _work = 1  # about how many operations the operator does for a sample of its input
 
     def __init__(
@@ -67,9 +68,18 @@ class Contract(nn.Module):
         self._declared_dtype = None if dtype is None else torch_dtype(dtype)
         self._tensor_names: tuple[str, ...] = ()
         if hasattr(type(self), "_matvec"):
-            self._function = ForeignFunction(
-                FlatMethods(self), self.dims, self.dimsd, dtype or "float64", clinear, real_model, self.name_and_type
-            )
+            self._take_function(FlatMethods(self), dtype or "float64")
+
+    def _take_function(self, source: Source, dtype: DType, device: str = "cpu", key: str | None = None) -> None:
+        """Let the forward and the adjoint be those of a foreign ``source``."""
+        self._function = ForeignFunction(
+            source, self, self.dims, self.dimsd, dtype, self.clinear, self.real_model, device, key
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self._function is not None:
+            self._function.belongs_to(self)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -79,14 +89,14 @@ class Contract(nn.Module):
 
     def _forward(self, x: Tensor, /) -> Tensor:
         """Return ``A x`` for ``x`` of shape ``(*batch, *dims)``."""
-        if hasattr(type(self), "_matvec"):
-            return self._function(x, False, self._torch_dtype())
+        if self._function is not None:
+            return self._function(x, False)
         raise NotImplementedError(f"{type(self).__name__} must define _forward(self, x)")
 
     def _adjoint(self, y: Tensor, /) -> Tensor:
         """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
-        if hasattr(type(self), "_matvec"):
-            return self._function(y, True, self._torch_dtype())
+        if self._function is not None:
+            return self._function(y, True)
         dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors())])
         if self._torch_dtype().is_complex:
             dtype = complex_dtype(dtype)
@@ -364,6 +374,6 @@ class Contract(nn.Module):
         super()._apply(keep_field, recurse)  # type: ignore[no-untyped-call]
         if self._declared_dtype is not None:
             is_complex = self._declared_dtype.is_complex
-            cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype))).dtype
+            cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype), device="cpu")).dtype
             self._declared_dtype = complex_dtype(cast) if is_complex else cast
         return self

@@ -397,7 +397,7 @@ class ScaledOperator(CompositeOperator):
 
     def _torch_dtype(self) -> torch.dtype:
         dtype = self.operators[0]._torch_dtype()
-        return torch.result_type(torch.empty(1, dtype=dtype), self.alpha)
+        return torch.result_type(torch.empty(1, dtype=dtype, device="cpu"), self.alpha)
 
     def _forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.operators[0](x) * self.alpha

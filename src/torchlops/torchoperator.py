@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import DType, conjugate, numpy_dtype, torch_dtype
-from torchlops.foreignfunction import ForeignFunction, JaxFunction, MatrixProducts, PairOfFunctions, Source
+from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
 from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
@@ -228,18 +228,11 @@ class ForeignOperator(LinearOperator):
         key: str | None = None,
     ) -> None:
         super().__init__(dims, dimsd, dtype=dtype, clinear=clinear, real_model=real_model, name=name)
-        self.function = ForeignFunction(
-            source, self.dims, self.dimsd, dtype, clinear, real_model, self.name_and_type, device, key
-        )
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self.function(x, False, self._torch_dtype())
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self.function(y, True, self._torch_dtype())
+        self.source = source
+        self._take_function(source, dtype, device, key)
 
     def extra_repr(self) -> str:
-        return repr(self.function.source)
+        return repr(self.source)
 
 
 class FunctionsOfTensors(LinearOperator):
