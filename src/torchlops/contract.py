@@ -20,6 +20,7 @@ from torchlops.arrays import (
     numpy_dtype,
     promote,
     real_dtype,
+    real_part,
     to_numpy,
     torch_dtype,
 )
@@ -98,7 +99,7 @@ class Contract(nn.Module):
         if self._function is not None:
             return self._function(y, True)
         dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors())])
-        if self._torch_dtype().is_complex:
+        if self._torch_dtype().is_complex or not self.clinear:
             dtype = complex_dtype(dtype)
         if self.real_model:
             dtype = real_dtype(dtype)
@@ -193,11 +194,15 @@ class Contract(nn.Module):
                 return result
         if x.dtype in HALF_PRECISIONS:
             return self._run_half(x, adjoint)
-        return self._adjoint(x) if adjoint else self._forward(x)
+        return self._run_adjoint(x) if adjoint else self._forward(x)
+
+    def _run_adjoint(self, y: Tensor) -> Tensor:
+        x = self._adjoint(y)
+        return real_part(x) if self.real_model else x  # under Re<.,.> the adjoint of a map from real models is real
 
     def _run_half(self, x: Tensor, adjoint: bool) -> Tensor:
         try:
-            return self._adjoint(x) if adjoint else self._forward(x)
+            return self._run_adjoint(x) if adjoint else self._forward(x)
         except RuntimeError as error:
             if self.name_and_type in str(error):
                 raise
@@ -282,7 +287,7 @@ class Contract(nn.Module):
         device = self._device()
         dtype = self._torch_dtype()
         rows, columns = self.shape
-        if rows < columns and self.clinear:
+        if rows < columns and self.clinear and not self.real_model:
             units = torch.eye(rows, dtype=dtype, device=device)
             matrix = self.apply_nd(units.reshape(rows, *self.dimsd), True).reshape(rows, columns).conj()
         else:
