@@ -77,6 +77,10 @@ class Contract(nn.Module):
             source, self, self.dims, self.dimsd, dtype, self.clinear, self.real_model, device, key
         )
 
+    def _snapshot(self: _Self) -> _Self:
+        """Return a view of this operator as it is now, which a tensor replaced later does not reach."""
+        return _with_tensors_of(self)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         if self._function is not None:
@@ -323,6 +327,12 @@ class Contract(nn.Module):
     def _own_tensors(self) -> tuple[Tensor, ...]:
         return tuple(getattr(self, name) for name in self._tensor_names)
 
+    def _held_tensors(self) -> tuple[Tensor, ...]:
+        """Return all tensors, indices included; where the operator is one module, faster than ``_all_tensors``."""
+        if self._modules:
+            return self._all_tensors()
+        return tuple(t for t in (*self._parameters.values(), *self._buffers.values()) if t is not None)
+
     def _all_tensors(self) -> tuple[Tensor, ...]:
         return (*self.parameters(), *self.buffers())
 
@@ -382,3 +392,13 @@ class Contract(nn.Module):
             cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype), device="cpu")).dtype
             self._declared_dtype = complex_dtype(cast) if is_complex else cast
         return self
+
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def _with_tensors_of(module: _Module) -> _Module:
+    view = object.__new__(type(module))
+    parts = {name: part and _with_tensors_of(part) for name, part in module._modules.items()}
+    vars(view).update(vars(module), _parameters={**module._parameters}, _buffers={**module._buffers}, _modules=parts)
+    return view
