@@ -616,3 +616,82 @@ def test_a_key_does_not_die_with_a_copy():
         del other
         gc.collect()
         assert program(x).tolist() == A(x).tolist() == [2, 2, 2]
+
+
+SHAPED = {
+    "ours": lambda: torchlops.MatrixMult(RNG.standard_normal((6, 4))),
+    "matrix": lambda: RNG.standard_normal((6, 4)),
+    "sparse": lambda: scipy.sparse.csr_matrix(RNG.standard_normal((6, 4))),
+    "scipy": lambda: scipy.sparse.linalg.aslinearoperator(RNG.standard_normal((6, 4))),
+    "pylops": lambda: pylops.MatrixMult(RNG.standard_normal((6, 4))),
+}
+
+
+@pytest.mark.parametrize("make", SHAPED.values(), ids=SHAPED)
+def test_dims_shape_every_kind_of_operator(make):
+    source = make()
+    A, B = aslinearoperator(source), aslinearoperator(source, dims=(2, 2), dimsd=(3, 2))
+    assert (B.dims, B.dimsd) == ((2, 2), (3, 2))
+    x = torch.randn(5, 2, 2, dtype=torch.float64)
+    torch.testing.assert_close(B(x), A(x.reshape(5, 4)).reshape(5, 3, 2))
+    torchlops.testing.check_adjoint(B)
+    torchlops.testing.check_shapes(B)
+    for wrong in ({"dims": (3, 2)}, {"dimsd": 5}):
+        with pytest.raises(ValueError, match=r"elements, but the (models|data) of"):
+            aslinearoperator(source, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "says"),
+    [
+        (SHAPED["ours"], {"key": "a"}, "key='a' would have no effect on MatrixMult 'M'"),
+        (SHAPED["ours"], {"name": "a"}, "no effect"),
+        (SHAPED["ours"], {"dtype": "float32"}, "is of torch.float64, where torch.float32 was asked for"),
+        (SHAPED["matrix"], {"dtype": "complex128"}, "cast it first"),
+        (SHAPED["matrix"], {"device": "cuda", "arrays": "jax"}, "arrays='jax' and device='cuda' would have no effect"),
+        (SHAPED["sparse"], {"key": "a"}, "no effect on a matrix"),
+        (SHAPED["scipy"], {"arrays": "torch"}, "takes NumPy arrays"),
+        (lambda: _double, {"dims": 3, "arrays": "torch", "key": "a"}, "no effect on a function of tensors"),
+        (lambda: (_double, _double), {"dims": 3, "arrays": "jax"}, "give the forward alone"),
+        (lambda: _double, {"dims": 3, "dimsd": 4, "arrays": "jax"}, r"gives data of shape \(3,\)"),
+    ],
+)
+def test_no_argument_is_ignored(make, options, says):
+    with pytest.raises(ValueError, match=says):
+        aslinearoperator(make(), **options)
+    assert aslinearoperator(SHAPED["matrix"](), name="mine", dtype="float64").name == "mine"
+
+
+def test_functions_of_tensors_neither_alias_nor_change_anything():
+    kept = torch.zeros(3, dtype=torch.float64)
+    functions = {
+        "its input": lambda x: x,
+        "a view of it": lambda x: x.flip(0)[:],
+        "in place": lambda x: x.mul_(2),
+        "a buffer": lambda x: (
+            torch.mul(x, 2, out=kept) if x.ndim == 1 and not torch._C._functorch.peek_interpreter_stack() else 2 * x
+        ),
+    }
+    for what, function in functions.items():
+        A = aslinearoperator(function, dims=3, arrays="torch")
+        for x in (torch.arange(1.0, 4.0, dtype=torch.float64), torch.ones(2, 3, dtype=torch.float64)):
+            before = x.clone()
+            first = A(x)
+            value = first.clone()
+            A(5 * x)
+            assert torch.equal(first, value), what
+            first.add_(1)
+            assert torch.equal(x, before), what
+    A = aslinearoperator(functions["in place"], dims=3, arrays="torch")
+    torchlops.testing.check(A, compile=False)
+    torchlops.testing.check_compile(A)
+
+
+@pytest.mark.parametrize("kind", ["functions", "scipy", "pylops"])
+def test_the_public_checks_pass(kind):
+    A = {
+        "functions": lambda: aslinearoperator((lambda x: x[::-1], lambda y: y[::-1]), dims=4),
+        "scipy": lambda: aslinearoperator(scipy.sparse.linalg.aslinearoperator(MATRIX)),
+        "pylops": lambda: aslinearoperator(pylops.signalprocessing.FFT(4, real=True)),
+    }[kind]()
+    torchlops.testing.check(A, compile=kind == "functions")
