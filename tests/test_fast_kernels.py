@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torch.func import grad, hessian, jacfwd, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchlops import LinearOperator, Restriction, autograd, testing
+from torchlops import FirstDerivative, LinearOperator, Restriction, autograd, testing
 
 
 class Difference(LinearOperator):
@@ -241,3 +241,16 @@ def test_in_a_composition_of_a_copy(A: Difference) -> None:
     torch.testing.assert_close(chain(X), X @ MATRIX.mT @ MATRIX)
     assert (A.fast_calls, B.fast_calls) == (0, 2)
     testing.check_derivatives(chain)
+
+
+@pytest.mark.parametrize("n", [100, 1 << 20])
+def test_memory_is_where_the_input_is_whatever_the_default_device(n: int) -> None:
+    A = FirstDerivative(n)
+    x = torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    want = A(x)
+    torch.set_default_device("meta")
+    try:
+        got = A(x)
+    finally:
+        torch.set_default_device(None)
+    torch.testing.assert_close(got, want)
