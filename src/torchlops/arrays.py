@@ -157,6 +157,16 @@ def _is_bool(tensor: Tensor) -> bool:
     return tensor.dtype == torch.bool
 
 
+def real_part(x: Tensor) -> Tensor:
+    """Return ``Re x``: in memory of its own where ``x`` is complex, else ``x`` itself."""
+    return x.real.clone() if x.is_complex() else x
+
+
+def imaginary_part(x: Tensor) -> Tensor:
+    """Return ``Im x`` in memory of its own, attached to the graph of ``x`` also where it is zero."""
+    return x.imag.clone() if x.is_complex() else x.to(complex_dtype(x.dtype)).imag.to(x.dtype, copy=True)
+
+
 def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:
     """Return numbers given by a user (tensor, array, list, number) as a floating or complex tensor.
 

@@ -3,6 +3,13 @@
 A composition keeps its parts in ``operators`` (a part may stand there twice, or as a view such as ``A.H``)
 and registers, once each, the modules that hold their tensors. So ``A.H @ A`` has the parameters of ``A``
 once, in ``parameters()`` as in ``state_dict()``.
+
+What an operator takes is a space of models over the complex numbers, or, with ``real_model``, over the real ones; its
+adjoint is the one under ``Re<.,.>`` on the complex numbers of the data, and, with ``real_model``, real. One rule gives
+the composites theirs: parts that see the model itself (of a sum, of a stack) restrict it to the reals where one of
+them does; of parts that are applied in turn, one that takes real models restricts those of the whole unless a part
+before it gives real data whatever it takes (:func:`takes_real`). The real part of the adjoint is then taken once, in
+``apply_nd``. A view that lacks it, such as the product of the adjoints, stands in only where its parts take it.
 """
 
 from __future__ import annotations
@@ -16,7 +23,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import DType, add_up, as_indices, as_scalar, conjugate, counted_from_start, promote, zeros_from
+from torchlops.arrays import (
+    DType,
+    add_up,
+    as_indices,
+    as_scalar,
+    conjugate,
+    counted_from_start,
+    imaginary_part,
+    promote,
+    real_part,
+)
 from torchlops.contract import Contract
 
 _Composite = TypeVar("_Composite", bound="CompositeOperator")
@@ -151,6 +168,10 @@ class LinearOperator(Contract):
     def __pow__(self, n: int) -> LinearOperator:
         return power(self, n)
 
+    def _gives_real(self) -> bool:
+        """Whether the data are real whatever the models are. The adjoint then meets the real part of ``y`` only."""
+        return False
+
     def _is_identity(self) -> bool:
         return False
 
@@ -197,7 +218,7 @@ class CompositeOperator(LinearOperator):
     """
 
     def __init__(self, operators: Sequence[LinearOperator], holders: Sequence[nn.Module] = (), **kwargs: Any) -> None:
-        kwargs.setdefault("clinear", all(part.clinear for part in operators))
+        kwargs.setdefault("clinear", all(part.clinear and not part.real_model for part in operators))
         super().__init__(**kwargs)
         self.operators = tuple(operators)
         leaves = [*holders, *(leaf for part in operators for leaf in part._leaves())]
@@ -205,6 +226,9 @@ class CompositeOperator(LinearOperator):
 
     def _leaves(self) -> tuple[nn.Module, ...]:
         return tuple(self.leaves)
+
+    def _gives_real(self) -> bool:
+        return all(part._gives_real() for part in self.operators)
 
     def _torch_dtype(self) -> torch.dtype:
         declared = [] if self._declared_dtype is None else [self._declared_dtype]
@@ -223,6 +247,16 @@ class CompositeOperator(LinearOperator):
 def _views(composite: CompositeOperator) -> list[LinearOperator]:
     inner = [part for part in composite.operators if isinstance(part, CompositeOperator)]
     return inner + [view for part in inner for view in _views(part)]
+
+
+def takes_real(chain: Sequence[LinearOperator]) -> bool:
+    """Whether parts that are applied in turn, the first of ``chain`` first, take real models only."""
+    for part in chain:
+        if part.real_model:
+            return True
+        if part._gives_real():
+            return False
+    return False
 
 
 def apply_reshaped(part: LinearOperator, x: Tensor, dims: tuple[int, ...], adjoint: bool = False) -> Tensor:
@@ -250,7 +284,10 @@ class AdjointOperator(CompositeOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         part = self.operators[0]  # of a real model: A^H is real, so that the imaginary part of y meets nothing
-        return part.apply_nd(_real_part(y) if part.real_model else y, False)
+        return part.apply_nd(real_part(y) if part.real_model else y, False)
+
+    def _gives_real(self) -> bool:
+        return self.operators[0].real_model
 
     @property
     def name_and_type(self) -> str:
@@ -275,7 +312,10 @@ class TransposedOperator(CompositeOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         part = self.operators[0]
-        return conjugate(part.apply_nd(_real_part(y) if part.real_model else conjugate(y), False))
+        return conjugate(part.apply_nd(real_part(y) if part.real_model else conjugate(y), False))
+
+    def _gives_real(self) -> bool:
+        return self.operators[0].real_model
 
     @property
     def name_and_type(self) -> str:
@@ -316,20 +356,24 @@ class PartOperator(CompositeOperator):
     """``P A Re``, with ``P`` the real or the imaginary part; see ``LinearOperator.toreal`` and ``toimag``."""
 
     def __init__(self, part: LinearOperator, field: str, data: bool, model: bool) -> None:
-        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, clinear=False)
+        real_model = part.real_model and not model
+        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, clinear=False, real_model=real_model)
         self.field, self.of_data, self.of_model = field, data, model
 
+    def _gives_real(self) -> bool:
+        return self.of_data or self.operators[0]._gives_real()
+
     def _forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.operators[0](_real_part(x) if self.of_model else x)
+        y: Tensor = self.operators[0](real_part(x) if self.of_model else x)
         if not self.of_data:
             return y
-        return _real_part(y) if self.field == "real" else _imag_part(y)
+        return real_part(y) if self.field == "real" else imaginary_part(y)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         if self.of_data:
-            y = _real_part(y) if self.field == "real" else 1j * _real_part(y)
+            y = real_part(y) if self.field == "real" else 1j * real_part(y)
         x = self.operators[0].apply_nd(y, True)
-        return _real_part(x) if self.of_model else x
+        return real_part(x) if self.of_model else x
 
     def expression(self) -> str:
         return f"{_bracketed(self.operators[0])}.to{self.field}(forw={self.of_data}, adj={self.of_model})"
@@ -409,6 +453,11 @@ class ScaledOperator(CompositeOperator):
         scaled: Tensor = x / alpha if self._divides else x * alpha
         return scaled
 
+    def _gives_real(self) -> bool:
+        alpha = self.alpha
+        is_complex = alpha.is_complex() if isinstance(alpha, Tensor) else isinstance(alpha, complex)
+        return not is_complex and self.operators[0]._gives_real()
+
     def _torch_dtype(self) -> torch.dtype:
         dtype = self.operators[0]._torch_dtype()
         return torch.result_type(torch.empty(1, dtype=dtype, device="cpu"), self.alpha)
@@ -417,8 +466,7 @@ class ScaledOperator(CompositeOperator):
         return self._scaled(self.operators[0](x), False)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        x = self.operators[0].apply_nd(self._scaled(y, True), True)
-        return x.real if self.real_model and x.is_complex() else x
+        return self.operators[0].apply_nd(self._scaled(y, True), True)
 
     def expression(self) -> str:
         alpha = self.alpha
@@ -455,7 +503,11 @@ class SumOperator(CompositeOperator):
 
     @property
     def H(self) -> LinearOperator:
-        return SumOperator([part.H for part in self.operators])
+        views = [part.H for part in self.operators]
+        for operators in (self.operators, views):
+            if len({part.real_model for part in operators}) > 1:
+                return AdjointOperator(self)
+        return SumOperator(views)
 
     def expression(self) -> str:
         return " + ".join(_bracketed(part, (SumOperator,)) for part in self.operators)
@@ -473,7 +525,10 @@ class ProductOperator(CompositeOperator):
                     f"{right.name_and_type} gives data of size {right.shape[0]} {right.dimsd}, in {chain}"
                 )
         first, last = operators[0], operators[-1]
-        super().__init__(operators, dims=last.dims, dimsd=first.dimsd, real_model=last.real_model)
+        super().__init__(operators, dims=last.dims, dimsd=first.dimsd, real_model=takes_real(operators[::-1]))
+
+    def _gives_real(self) -> bool:
+        return self.operators[0]._gives_real()
 
     def _forward(self, x: Tensor) -> Tensor:
         dims = self.dims
@@ -491,11 +546,19 @@ class ProductOperator(CompositeOperator):
 
     @property
     def H(self) -> LinearOperator:
-        return ProductOperator([part.H for part in reversed(self.operators)])
+        return self._reversed([part.H for part in reversed(self.operators)]) or AdjointOperator(self)
 
     @property
     def T(self) -> LinearOperator:
-        return ProductOperator([part.T for part in reversed(self.operators)])
+        return self._reversed([part.T for part in reversed(self.operators)]) or TransposedOperator(self)
+
+    def _reversed(self, views: list[LinearOperator]) -> LinearOperator | None:
+        """Return the product of ``views``, or None where a real part is taken in between that it would not take."""
+        if self.real_model != self.operators[-1].real_model:
+            return None
+        if any(view.real_model and not before._gives_real() for view, before in pairwise(views)):
+            return None
+        return ProductOperator(views)
 
     def expression(self) -> str:
         return " @ ".join(_bracketed(part, (ProductOperator, SumOperator, ScaledOperator)) for part in self.operators)
@@ -522,7 +585,8 @@ class PowerOperator(CompositeOperator):
 
     @property
     def H(self) -> LinearOperator:
-        return PowerOperator(self.operators[0].H, self.n)
+        view = self.operators[0].H
+        return AdjointOperator(self) if view.real_model and not view._gives_real() else PowerOperator(view, self.n)
 
     def expression(self) -> str:
         return f"{_bracketed(self.operators[0])} ** {self.n}"
@@ -676,7 +740,7 @@ def product(left: LinearOperator, right: LinearOperator) -> LinearOperator:
     if (
         isinstance(right, ScaledOperator)
         and right.has_number
-        and (left.clinear or not isinstance(right.alpha, complex))
+        and ((left.clinear and not left.real_model) or not isinstance(right.alpha, complex))
     ):
         alphas.append(right.alpha)
         right = right.operators[0]
@@ -730,14 +794,6 @@ def power(part: LinearOperator, n: int) -> LinearOperator:
 
 def _most_axes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return next((shape for shape in shapes if len(shape) > 1), shapes[0])
-
-
-def _real_part(x: Tensor) -> Tensor:
-    return x.real.clone() if x.is_complex() else x
-
-
-def _imag_part(y: Tensor) -> Tensor:
-    return y.imag.clone() if y.is_complex() else zeros_from(y)
 
 
 def _bracketed(part: LinearOperator, kinds: tuple[type, ...] | None = None) -> str:

@@ -7,6 +7,7 @@ Without the third, foreign operators fall back to a public ``autograd.Function``
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -31,16 +32,31 @@ except (ImportError, AttributeError):  # pragma: no cover
     CAN_COUNT_LEVELS = False
 
 try:
-    from torch._C import _after_autograd_keyset, _AutoDispatchBelowAutograd
+    from torch._C import (
+        _after_autograd_keyset,
+        _AutoDispatchBelowAutograd,
+        _dispatch_tls_local_exclude_set,
+        _dispatch_tls_local_include_set,
+        _ForceDispatchKeyGuard,
+    )
     from torch._functorch.utils import enable_single_level_autograd_function
     from torch.autograd.forward_ad import _set_fwd_grad_enabled
     from torch.autograd.function import _SingleLevelFunction
 
     disable_dynamo: Any = getattr(torch, "_disable_dynamo")  # noqa: B009
+    _UNDISTURBED = _dispatch_tls_local_include_set(), _dispatch_tls_local_exclude_set()
     HAS_SINGLE_LEVEL = True
 except (ImportError, AttributeError):  # pragma: no cover
     HAS_SINGLE_LEVEL = False
     disable_dynamo = torch.compiler.disable
+
+
+def undisturbed() -> Any:
+    """Return a context in which torch works as if nothing were going on: autograd tracks, autocast is off.
+
+    A kernel of the dispatcher runs below autograd, where torch would follow no gradient.
+    """
+    return _ForceDispatchKeyGuard(*_UNDISTURBED) if HAS_SINGLE_LEVEL else nullcontext()
 
 
 def is_plain_eager() -> bool:
@@ -64,6 +80,15 @@ def is_wrapped(x: Tensor) -> bool:
     return bool(is_functorch_wrapped_tensor(x))
 
 
+def is_followed(x: Tensor) -> bool:
+    """Whether a transform that goes on outside, or forward mode, follows ``x`` into a kernel of the dispatcher."""
+    if not CAN_SEE_MODES:  # pragma: no cover
+        return False
+    if is_functorch_wrapped_tensor(x):
+        return not _are_transforms_active()  # in a kernel, only transforms of its own are
+    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
+
+
 def count_forward_levels() -> int:
     """Return how many levels of forward-mode differentiation are active; 2 where torch does not tell."""
     if not CAN_COUNT_LEVELS:  # pragma: no cover
@@ -84,6 +109,8 @@ __all__ = [
     "disable_dynamo",
     "enable_single_level_autograd_function",
     "is_batched_by_legacy_vmap",
+    "is_followed",
     "is_plain_eager",
     "is_wrapped",
+    "undisturbed",
 ]

@@ -28,6 +28,9 @@ class Imag(LinearOperator):
     def __init__(self, dims: Dims, dtype: DType = "complex128", name: str = "I") -> None:
         super().__init__(dims, dtype=dtype, clinear=False, name=name)
 
+    def _gives_real(self) -> bool:
+        return True
+
     def _forward(self, x: Tensor) -> Tensor:
         return x.imag.clone() if x.is_complex() else zeros_from(x)
 
