@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torch.func import grad, hessian, jacfwd, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchlops import LinearOperator, autograd, testing
+from torchlops import FirstDerivative, LinearOperator, Restriction, autograd, testing
 
 
 class Difference(LinearOperator):
@@ -175,19 +175,53 @@ def test_left_for_a_tensor_inside_a_transform(A: Difference) -> None:
     torch.testing.assert_close(grad(loss)(h), 4 * h**3 * ((X @ MATRIX.mT / h) ** 4).sum(0))
 
 
-def test_a_tensor_changed_or_replaced_before_backward_raises(A: Difference) -> None:
-    x = X.clone().requires_grad_()
+@pytest.mark.parametrize("threshold", [0, 1 << 40], ids=["fast", "differentiable"])
+def test_what_happens_before_backward_is_the_same_for_both_kernels(
+    threshold: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tensor that is replaced, cast or given back does not reach the gradient; one changed in place raises."""
+    monkeypatch.setattr(autograd, "FAST_FROM", threshold)
+    h = torch.linspace(1, 2, 6, dtype=torch.float64)
+
+    def replaced(A: LinearOperator) -> None:
+        A.h = 2 * A.h
+
+    happenings = [replaced, lambda A: A.float(), lambda A: A.to("meta"), lambda A: setattr(A, "h", nn.Parameter(h))]
+    for happen in happenings:
+        A = Difference(h.clone())
+        x = X.clone().requires_grad_()
+        y = A(x)
+        fast = A.fast_calls
+        assert fast == (threshold == 0)
+        if happen is happenings[-1]:
+            del A.h
+        happen(A)
+        (first,) = torch.autograd.grad(quartic(y), x, create_graph=True)
+        torch.testing.assert_close(first, 4 * (X @ MATRIX.mT) ** 3 @ MATRIX)
+        (second,) = torch.autograd.grad(first.sum(), x)
+        torch.testing.assert_close(second, 12 * ((X @ MATRIX.mT) ** 2 * (MATRIX.sum(1))) @ MATRIX)
+    A = Difference(torch.ones(6, dtype=torch.float64))
+    y = torch.func.functional_call(A, {"h": h}, (x,))
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), x)[0], MATRIX.sum(0).expand(3, 6))
     y = A(x)
     A.h.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("n", [100, 2 * autograd.FAST_FROM])
+def test_an_index_that_changes_before_backward(n: int) -> None:
+    """Replaced, it does not reach the gradient; changed in place, it raises: with either kernel."""
+    x = torch.ones(n, dtype=torch.float64, requires_grad=True)
+    A = Restriction(n, torch.arange(0, n, 2))
     y = A(x)
-    A.h = A.h.clone()
-    with pytest.raises(RuntimeError, match="was replaced between the forward pass and backward"):
-        y.sum().backward()
+    A.iava = A.iava + 1
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert gradient[::2].eq(1).all()
+    assert gradient[1::2].eq(0).all()
     y = A(x)
-    A.float()
-    with pytest.raises(RuntimeError, match="Difference"):
+    A.iava.sub_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
 
 
@@ -207,3 +241,16 @@ def test_in_a_composition_of_a_copy(A: Difference) -> None:
     torch.testing.assert_close(chain(X), X @ MATRIX.mT @ MATRIX)
     assert (A.fast_calls, B.fast_calls) == (0, 2)
     testing.check_derivatives(chain)
+
+
+@pytest.mark.parametrize("n", [100, 1 << 20])
+def test_memory_is_where_the_input_is_whatever_the_default_device(n: int) -> None:
+    A = FirstDerivative(n)
+    x = torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    want = A(x)
+    torch.set_default_device("meta")
+    try:
+        got = A(x)
+    finally:
+        torch.set_default_device(None)
+    torch.testing.assert_close(got, want)

@@ -14,11 +14,11 @@ import torchlops
 ROOT = Path(torchlops.__file__).parent
 CATALOGUE = ("basicoperators", "signalprocessing", "waveeqprocessing", "avo", "medical")
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("arrays", "shapes", "memory", "torch_internals", "utils"),
+    ("arrays", "extras", "shapes", "memory", "torch_internals", "utils"),
     ("dispatcher", "autograd", "foreignfunction"),
     ("contract",),
     ("linearoperator",),
-    ("torchoperator",),
+    ("persample", "state", "torchoperator"),
     ("basicoperators",),
     ("signalprocessing", "waveeqprocessing", "avo", "medical"),
     ("utils.describe", "utils.signalprocessing"),

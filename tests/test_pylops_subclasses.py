@@ -36,7 +36,7 @@ class Scaled(pylops.LinearOperator):
         self.weight = weight
 
     def _matvec(self, x):
-        return self.weight.detach().numpy() * x
+        return self.weight.numpy() * x
 
 
 def test_the_operator_works_in_every_mode():

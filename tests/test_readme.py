@@ -15,7 +15,7 @@ def test_the_examples_run(capsys):
     pytest.importorskip("pywt")
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
     assert "torch.Size([4, 4])" in capsys.readouterr().out

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import multiprocessing
 import os
 import pickle
 import threading
-import warnings
 
 import numpy as np
 import pylops
@@ -19,12 +19,13 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 import torchlops
-from torchlops import TorchOperator, aslinearoperator
+from torchlops import TorchOperator, aslinearoperator, dispatcher
 from torchlops.torchoperator import ForeignOperator, FunctionsOfTensors
 
 RNG = np.random.default_rng(0)
 MATRIX = RNG.standard_normal((5, 4))
 TENSOR = torch.from_numpy(MATRIX)
+C128 = torch.complex128
 
 
 def _double(x):
@@ -150,14 +151,54 @@ def test_a_complex_model_for_a_real_operator_raises():
         A(torch.zeros(8, dtype=torch.complex128))
 
 
-def test_dtypes_promote_and_16_bit_numbers_pass():
-    A = aslinearoperator((_double, _double), dims=3, dtype="float32")
-    assert A(torch.ones(3)).dtype == torch.float32
-    assert A(torch.ones(3, dtype=torch.float64)).dtype == torch.float64
-    x = torch.ones(3, dtype=torch.bfloat16, requires_grad=True)
-    A(x).sum().backward()
-    assert x.grad.dtype == torch.bfloat16
-    assert x.grad.tolist() == [2, 2, 2]
+@pytest.mark.parametrize("own", ["float32", "float64"])
+def test_the_answer_has_the_precision_of_the_input_and_the_work_is_done_in_its_own(own):
+    seen = []
+
+    def double(x):
+        seen.append(x.dtype)
+        return 2 * x
+
+    A = aslinearoperator((double, double), dims=3, dtype=own)
+    for given in (torch.bfloat16, torch.float16, torch.float32, torch.float64, torch.complex64, C128):
+        x = torch.ones(3, dtype=given, requires_grad=True)
+        y = A(x)
+        assert y.dtype == given
+        y.abs().sum().backward()
+        assert x.grad.dtype == given
+        wide = torch.float64 if own == "float64" or given in (torch.float64, C128) else torch.float32
+        assert {torch.from_numpy(np.empty(0, dtype)).dtype for dtype in seen} == {wide}
+        seen.clear()
+    net = torch.nn.Sequential(torch.nn.Linear(3, 3), A, torch.nn.Linear(3, 1))
+    net(torch.ones(2, 3)).sum().backward()
+
+
+def test_a_complex_operator_gives_complex_numbers_in_the_precision_of_its_input():
+    A = aslinearoperator(scipy.sparse.linalg.aslinearoperator(1j * MATRIX))
+    B = TorchOperator(pylops.signalprocessing.FFT(4, real=True))
+    for given, wanted in ((torch.float32, torch.complex64), (torch.float64, C128), (torch.bfloat16, torch.complex64)):
+        x = torch.ones(4, dtype=given)
+        assert A(x).dtype == B(x).dtype == wanted
+        assert A.H(A(x)).dtype == wanted
+        assert B.H(B(x)).dtype == (torch.float32 if given == torch.bfloat16 else given)
+
+
+def test_a_result_that_torch_lacks_raises():
+    A = aslinearoperator((lambda x: x.astype(object), lambda y: y), dims=3)
+    with pytest.raises(TypeError, match="the forward of ForeignOperator returned an array of dtype object"):
+        A(torch.ones(3))
+
+
+def test_errors_call_a_foreign_operator_as_it_is_called_now():
+    A = aslinearoperator((lambda x: x[1:], lambda y: y), dims=3, name="old")
+    B = copy.deepcopy(A)
+    A.name, B.name = "new", "copy"
+    C = pickle.loads(pickle.dumps(aslinearoperator((_double, _double), dims=3)))
+    C.name = "pickled"
+    for operator, x in ((A, torch.ones(3)), (B, torch.ones(3))):
+        with pytest.raises(ValueError, match=f"ForeignOperator '{operator.name}' returned shape"):
+            operator(x)
+    assert C._function.name_and_type == "ForeignOperator 'pickled'"
 
 
 def test_a_complex_result_of_a_real_declaration_raises():
@@ -186,32 +227,171 @@ def test_missing_adjoint_says_so():
         A.H(torch.ones(3))
 
 
-class Holder:
-    def __init__(self, tensor):
-        self.tensor = tensor
+class Slots:
+    __slots__ = ("weight",)
 
-    def scale(self, x):
-        return x * self.tensor.detach().numpy()
+    def __init__(self, weight):
+        self.weight = weight
+
+    def __call__(self, x):
+        return (torch.from_numpy(x) * self.weight).numpy()
 
 
-@pytest.mark.parametrize("kind", ["closure", "method", "partial", "module"])
-def test_closing_over_a_tensor_that_wants_a_gradient_raises(kind):
-    import functools
+def _nested(weight):
+    holders = [{"of": {"a": Slots(weight)}}]
+    return lambda x: (lambda inner: (lambda q: inner(q))(x))(holders[0]["of"]["a"])
 
+
+HIDDEN = {
+    "closure": lambda w: lambda x: (torch.from_numpy(x) * w).numpy(),
+    "deep inside": _nested,
+    "keyword default": lambda w: lambda x, *, weight=w: x * np.asarray(weight),
+    "numbers": lambda w: lambda x: x * np.array([float(w[i]) for i in range(3)]),
+    "items": lambda w: lambda x: x * np.array([w[i].item() for i in range(3)]),
+    "list": lambda w: lambda x: x * np.array(w.tolist()),
+    "dlpack": lambda w: lambda x: x * np.from_dlpack(w),
+    "tensor as result": lambda w: lambda x: torch.from_numpy(x) * w,
+}
+
+
+@pytest.mark.parametrize("hide", HIDDEN.values(), ids=HIDDEN)
+def test_a_hidden_tensor_that_wants_a_gradient_raises(hide):
     weight = torch.ones(3, dtype=torch.float64, requires_grad=True)
-    layer = torch.nn.Linear(3, 3)
-    function = {
-        "closure": lambda x: x * weight.detach().numpy(),
-        "method": Holder(weight).scale,
-        "partial": functools.partial(lambda w, x: x * w.detach().numpy(), weight),
-        "module": lambda x: layer(torch.from_numpy(x).float()).detach().numpy(),
-    }[kind]
+    x = torch.ones(3, dtype=torch.float64)
+    function = hide(weight)
+    for A in (
+        aslinearoperator((function, function), dims=3),
+        aslinearoperator(pylops.FunctionOperator(function, function, 3)),
+    ):
+        for apply in (A, A.H, lambda x, A=A: A.H(A(x.clone().requires_grad_())), torch.no_grad()(A)):
+            with pytest.raises(RuntimeError, match=f"{A.name_and_type} uses a tensor that requires a gradient"):
+                apply(x)
+    with torch.no_grad():
+        weight.requires_grad_(False)
+    assert A(x).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("hide", HIDDEN.values(), ids=HIDDEN)
+def test_a_hidden_tensor_that_a_transform_follows_raises(hide):
+    x = torch.ones(3, dtype=torch.float64)
+
+    def loss(weight):
+        function = hide(weight)
+        return aslinearoperator((function, function), dims=3)(x).sum()
+
+    def forward_mode(weight):
+        with torch.autograd.forward_ad.dual_level():
+            return loss(torch.autograd.forward_ad.make_dual(weight, weight))
+
+    weight = torch.ones(3, dtype=torch.float64)
+    for transform in (grad(loss), jacfwd(loss), lambda w: jvp(loss, (w,), (w,)), forward_mode):
+        with pytest.raises(RuntimeError, match="uses a tensor that requires a gradient"):
+            transform(weight)
+
+
+def test_foreign_code_may_detach_and_differentiate_by_itself():
+    weight = torch.ones(3, dtype=torch.float64, requires_grad=True)
+
+    def function(x):
+        leaf = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+        (leaf * weight.detach() * torch.from_numpy(x)).sum().backward()
+        return leaf.grad.numpy()
+
     A = aslinearoperator((function, function), dims=3)
-    with pytest.raises(RuntimeError, match="requires a gradient"):
-        A(torch.ones(3, dtype=torch.float64))
-    pylops_operator = aslinearoperator(pylops.FunctionOperator(function, function, 3))
-    with pytest.raises(RuntimeError, match="requires a gradient"):
-        pylops_operator(torch.ones(3, dtype=torch.float64))
+    x = torch.randn(3, dtype=torch.float64)
+    torch.testing.assert_close(A(x), x)
+    torch.testing.assert_close(grad(lambda x: (A(x) ** 2).sum())(x), 2 * x)
+
+
+class Buffered:
+    """Multiplies by a symmetric matrix, always into the same buffer, or a view of it."""
+
+    shape, dtype = (3, 3), np.dtype("float64")
+    matrix = np.diag([1.0, 2.0, 3.0]) + 0.5
+
+    def __init__(self, as_view=False):
+        self.buffer, self.as_view = np.zeros(3), as_view
+
+    def matvec(self, x):
+        np.dot(self.matrix, x, out=self.buffer)
+        return self.buffer[:] if self.as_view else self.buffer
+
+    rmatvec = matvec
+
+
+@pytest.mark.parametrize("as_view", [False, True])
+@pytest.mark.parametrize(
+    "bring",
+    [
+        aslinearoperator,
+        lambda op: aslinearoperator((op.matvec, op.rmatvec), dims=3),
+        lambda op: aslinearoperator(
+            scipy.sparse.linalg.LinearOperator((3, 3), matvec=op.matvec, rmatvec=op.rmatvec, dtype=op.dtype)
+        ),
+        lambda op: aslinearoperator(pylops.FunctionOperator(op.matvec, op.rmatvec, 3)),
+    ],
+    ids=["matvec", "functions", "SciPy", "PyLops"],
+)
+def test_a_buffer_that_foreign_code_uses_again(bring, as_view):
+    A, matrix = bring(Buffered(as_view)), torch.from_numpy(Buffered.matrix)
+    xs = torch.randn(4, 3, dtype=torch.float64)
+    one = A(xs[0])
+    torch.testing.assert_close(A(xs), xs @ matrix)
+    torch.testing.assert_close(A.H(xs), xs @ matrix)
+    torch.testing.assert_close(one, xs[0] @ matrix)
+    data = torch.ones(3, dtype=torch.float64)
+    solution = torch.linalg.solve(matrix, data)
+    for solver in (torchlops.cg, torchlops.cgls, torchlops.lsqr, torchlops.lsmr, torchlops.minres, torchlops.gmres):
+        torch.testing.assert_close(solver(A, data, niter=50).x, solution, rtol=1e-4, atol=1e-4)
+
+
+def _double_in_place(x):
+    x *= 2
+    return x
+
+
+def _double_in_place_by_torch(x):
+    return torch.from_numpy(x).mul_(2).numpy()
+
+
+@pytest.mark.parametrize("function", [_double_in_place, _double_in_place_by_torch])
+def test_foreign_code_may_work_in_place(function):
+    x = torch.ones(3, dtype=torch.float64)
+    for A in (
+        aslinearoperator((function, function), dims=3),
+        aslinearoperator(pylops.FunctionOperator(function, function, 3)),
+    ):
+        assert A(x).tolist() == A(x[None])[0].tolist() == [2, 2, 2]
+        array = np.ones(3)
+        assert A(array).tolist() == [2, 2, 2]
+        assert array.tolist() == x.tolist() == [1, 1, 1]
+        leaf = x.clone().requires_grad_()
+        z = leaf * 1
+        (gradient,) = torch.autograd.grad((A(z) * z).sum(), leaf)
+        assert gradient.tolist() == [4, 4, 4]
+        cotangent = torch.ones(3, dtype=torch.float64)
+        A(leaf).backward(cotangent)
+        assert cotangent.tolist() == [1, 1, 1]
+
+
+def test_a_free_result_is_not_copied():
+    """The promise is kept without a copy where nobody holds the result, which is the usual case."""
+    from torchlops.foreignfunction import owned
+
+    made = []
+
+    def make(view):
+        array = np.ones(4)
+        made.append(array.ctypes.data)
+        return array[:3] if view else array
+
+    kept = np.ones(4)
+    for view in (False, True):
+        result = owned(make(view))
+        assert result.ctypes.data == made[-1]
+    for held in (kept, kept[:3], kept[::-1], np.broadcast_to(kept, (2, 4)), torch.ones(3).numpy()):
+        assert not np.shares_memory(owned(held), held)
+        assert owned(held).flags.writeable
 
 
 def test_torch_functions_learn_what_they_close_over():
@@ -370,30 +550,148 @@ def test_jax_refuses_to_cast_down():
         A(torch.ones(3, dtype=torch.float64))
 
 
-def test_a_tensor_from_elsewhere_warns_once():
+def test_a_tensor_from_elsewhere_warns_and_nothing_is_remembered():
     A = aslinearoperator((_double, _double), dims=3)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for _ in range(2):
-            with pytest.raises(NotImplementedError):  # there is nothing to copy from a meta tensor
-                A.function.evaluate(torch.ones(1, 3, device="meta"), adjoint=False)
-    assert len(caught) == 1
-    assert "moved there and back" in str(caught[0].message)
+    before = dict(vars(A._function))
+    with pytest.warns(UserWarning, match="moved there and back"), pytest.raises(NotImplementedError):
+        A._function.evaluate(torch.ones(1, 3, device="meta"), adjoint=False)  # of which there is nothing to copy
+    assert vars(A._function) == before
+
+
+def test_memory_is_where_the_input_is_whatever_the_default_device():
+    operators = [A() for _, A in foreign_operators()]
+    operators = [aslinearoperator((_double, _double), dims=4), *operators]
+    x = torch.randn(2, 4, dtype=torch.float64)
+    wanted = [A(x) for A in operators]
+    torch.set_default_device("meta")
+    try:
+        got = [A(x) for A in operators]
+        models = [A.H(y) for A, y in zip(operators, got, strict=True)]
+    finally:
+        torch.set_default_device(None)
+    for result, want, model, A in zip(got, wanted, models, operators, strict=True):
+        torch.testing.assert_close(result, want)
+        torch.testing.assert_close(model, A.H(want))
 
 
 def test_a_program_of_another_process_says_what_is_missing():
-    from torchlops.dispatcher import apply_foreign
-
     with pytest.raises(RuntimeError, match="not in this process"):
-        apply_foreign(torch.ones(3), "no such key", False, 1, (3,), (3,), torch.float32)
+        dispatcher.apply_foreign(torch.ones(3), "no such key", False, 1, (3,), (3,), torch.float32)
 
 
-def test_a_named_operator_is_found_again(tmp_path):
+def test_a_named_operator_is_found_again(tmp_path, monkeypatch):
     A = aslinearoperator((_double, _double), dims=3, key="doubling")
     program = torch.export.export(A, (torch.ones(3, dtype=torch.float64),))
     torch.export.save(program, tmp_path / "program.pt2")
     del A, program
+    monkeypatch.setattr(dispatcher, "_named", {})  # as in another process
     again = aslinearoperator((_double, _double), dims=3, key="doubling")
     loaded = torch.export.load(tmp_path / "program.pt2").module()
     assert loaded(torch.ones(3, dtype=torch.float64)).tolist() == [2, 2, 2]
     assert again is not None
+
+
+def test_operators_of_one_key_keep_their_own_values(tmp_path):
+    A, B = (aslinearoperator((lambda x, k=k: k * x,) * 2, dims=3, key="shared") for k in (2.0, 5.0))
+    x = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    for k, operator in ((2.0, A), (5.0, B), (2.0, copy.deepcopy(A))):
+        y = operator(x)
+        assert y.tolist() == [k] * 3
+        assert torch.autograd.grad(y.sum(), x)[0].tolist() == [k] * 3
+        compiled = torch.compile(operator, fullgraph=True, backend="aot_eager")
+        assert compiled(x.detach()).tolist() == [k] * 3
+    torch.export.save(torch.export.export(A, (x.detach(),)), tmp_path / "program.pt2")
+    loaded = torch.export.load(tmp_path / "program.pt2").module()
+    with pytest.raises(RuntimeError, match="2 foreign operators of this process have the key 'shared'"):
+        loaded(x.detach())
+
+
+def test_a_key_does_not_die_with_a_copy():
+    A = aslinearoperator((_double, _double), dims=3, key="copied")
+    x = torch.ones(3, dtype=torch.float64)
+    program = torch.export.export(A, (x,)).module()
+    for make in (copy.copy, copy.deepcopy, lambda A: pickle.loads(pickle.dumps(A))):
+        other = make(A)
+        assert program(x).tolist() == other(x).tolist() == [2, 2, 2]
+        del other
+        gc.collect()
+        assert program(x).tolist() == A(x).tolist() == [2, 2, 2]
+
+
+SHAPED = {
+    "ours": lambda: torchlops.MatrixMult(RNG.standard_normal((6, 4))),
+    "matrix": lambda: RNG.standard_normal((6, 4)),
+    "sparse": lambda: scipy.sparse.csr_matrix(RNG.standard_normal((6, 4))),
+    "scipy": lambda: scipy.sparse.linalg.aslinearoperator(RNG.standard_normal((6, 4))),
+    "pylops": lambda: pylops.MatrixMult(RNG.standard_normal((6, 4))),
+}
+
+
+@pytest.mark.parametrize("make", SHAPED.values(), ids=SHAPED)
+def test_dims_shape_every_kind_of_operator(make):
+    source = make()
+    A, B = aslinearoperator(source), aslinearoperator(source, dims=(2, 2), dimsd=(3, 2))
+    assert (B.dims, B.dimsd) == ((2, 2), (3, 2))
+    x = torch.randn(5, 2, 2, dtype=torch.float64)
+    torch.testing.assert_close(B(x), A(x.reshape(5, 4)).reshape(5, 3, 2))
+    torchlops.testing.check_adjoint(B)
+    torchlops.testing.check_shapes(B)
+    for wrong in ({"dims": (3, 2)}, {"dimsd": 5}):
+        with pytest.raises(ValueError, match=r"elements, but the (models|data) of"):
+            aslinearoperator(source, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "says"),
+    [
+        (SHAPED["ours"], {"key": "a"}, "key='a' would have no effect on MatrixMult 'M'"),
+        (SHAPED["ours"], {"name": "a"}, "no effect"),
+        (SHAPED["ours"], {"dtype": "float32"}, "is of torch.float64, where torch.float32 was asked for"),
+        (SHAPED["matrix"], {"dtype": "complex128"}, "cast it first"),
+        (SHAPED["matrix"], {"device": "cuda", "arrays": "jax"}, "arrays='jax' and device='cuda' would have no effect"),
+        (SHAPED["sparse"], {"key": "a"}, "no effect on a matrix"),
+        (SHAPED["scipy"], {"arrays": "torch"}, "takes NumPy arrays"),
+        (lambda: _double, {"dims": 3, "arrays": "torch", "key": "a"}, "no effect on a function of tensors"),
+        (lambda: (_double, _double), {"dims": 3, "arrays": "jax"}, "give the forward alone"),
+        (lambda: _double, {"dims": 3, "dimsd": 4, "arrays": "jax"}, r"gives data of shape \(3,\)"),
+    ],
+)
+def test_no_argument_is_ignored(make, options, says):
+    with pytest.raises(ValueError, match=says):
+        aslinearoperator(make(), **options)
+    assert aslinearoperator(SHAPED["matrix"](), name="mine", dtype="float64").name == "mine"
+
+
+def test_functions_of_tensors_neither_alias_nor_change_anything():
+    kept = torch.zeros(3, dtype=torch.float64)
+    functions = {
+        "its input": lambda x: x,
+        "a view of it": lambda x: x.flip(0)[:],
+        "in place": lambda x: x.mul_(2),
+        "a buffer": lambda x: (
+            torch.mul(x, 2, out=kept) if x.ndim == 1 and not torch._C._functorch.peek_interpreter_stack() else 2 * x
+        ),
+    }
+    for what, function in functions.items():
+        A = aslinearoperator(function, dims=3, arrays="torch")
+        for x in (torch.arange(1.0, 4.0, dtype=torch.float64), torch.ones(2, 3, dtype=torch.float64)):
+            before = x.clone()
+            first = A(x)
+            value = first.clone()
+            A(5 * x)
+            assert torch.equal(first, value), what
+            first.add_(1)
+            assert torch.equal(x, before), what
+    A = aslinearoperator(functions["in place"], dims=3, arrays="torch")
+    torchlops.testing.check(A, compile=False)
+    torchlops.testing.check_compile(A)
+
+
+@pytest.mark.parametrize("kind", ["functions", "scipy", "pylops"])
+def test_the_public_checks_pass(kind):
+    A = {
+        "functions": lambda: aslinearoperator((lambda x: x[::-1], lambda y: y[::-1]), dims=4),
+        "scipy": lambda: aslinearoperator(scipy.sparse.linalg.aslinearoperator(MATRIX)),
+        "pylops": lambda: aslinearoperator(pylops.signalprocessing.FFT(4, real=True)),
+    }[kind]()
+    torchlops.testing.check(A, compile=kind == "functions")

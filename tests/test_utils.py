@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pylops
@@ -11,6 +13,7 @@ import torch
 
 import torchlops
 from torchlops.utils import metrics, reuse_memory, signalprocessing, tapers, wavelets
+from torchlops.utils.describe import describe
 
 TIMES = np.arange(51) * 0.004
 
@@ -226,3 +229,34 @@ def test_describe_gives_different_names(capsys):
     A, B = torchlops.Flip(2), torchlops.Flip(2)
     describe(torchlops.VStack([A @ B, 2j * A.T]))
     assert "{'F': 'Flip', 'A': 'Flip'}" in capsys.readouterr().out
+
+
+def test_slopes_without_smoothing():
+    z, x = np.mgrid[:16, :16]
+    d = np.sin(0.4 * (z - 0.5 * x))
+    for estimate in (signalprocessing.slope_estimate, signalprocessing.dip_estimate):
+        for values in estimate(d, smooth=0):
+            assert np.isfinite(values).all()
+    slopes, _ = signalprocessing.slope_estimate(d, smooth=0)
+    np.testing.assert_allclose(slopes, signalprocessing.slope_estimate(d, smooth=1e-3)[0])
+    with pytest.raises(ValueError, match="smooth"):
+        signalprocessing.dip_estimate(d, smooth=-1)
+
+
+@pytest.mark.parametrize(
+    ("module", "use"),
+    [
+        ("scipy.sparse.linalg", lambda: signalprocessing.pwd_slope_estimate(np.zeros((8, 8)))),
+        ("scipy.sparse", lambda: signalprocessing.convmtx(np.ones(2), 2, sparse=True)),
+        ("pywt", lambda: torchlops.signalprocessing.DWT(8)),
+        ("curvelets.numpy", lambda: torchlops.signalprocessing.UDCT((8, 8), num_scales=2)),
+        ("sympy", lambda: describe(torchlops.Flip(2))),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(module, use, monkeypatch):
+    extras = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r"pip install 'torchlops\[\w+\]'") as error:
+        use()
+    extra = str(error.value).rpartition("[")[2].partition("]")[0]
+    assert f"\n{extra} = [" in extras

@@ -14,6 +14,8 @@ from torchlops.basicoperators import __all__ as _basicoperators
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization import *  # noqa: F403
 from torchlops.optimization import __all__ as _optimization
+from torchlops.persample import per_sample
+from torchlops.state import exclude_from_state_dict
 from torchlops.torchoperator import TorchOperator, aslinearoperator
 from torchlops.utils.dottest import dottest
 from torchlops.utils.seismicevents import (
@@ -39,6 +41,7 @@ __all__ = [
     "basicoperators",
     "cosinetaper",
     "dottest",
+    "exclude_from_state_dict",
     "gaussian",
     "hanningtaper",
     "hyperbolic2d",
@@ -52,6 +55,7 @@ __all__ = [
     "ormsby",
     "parabolic2d",
     "parabolic3d",
+    "per_sample",
     "ricker",
     "signalprocessing",
     "taper",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+DEMO_PACKAGES = ("matplotlib", "skimage", "scipy", "tqdm")
+"""What the extra ``demo`` brings, as it is imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,17 +19,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="the main job on real photographs, in under 3 minutes on 2 cores")
     demo.add_argument("--output", type=Path, default=Path("demo-output"), help="folder of the figures")
     demo.add_argument("--seed", type=int, default=0, help="seed of the noise and of the training")
-    demo.add_argument("--steps", type=int, default=3000, help="training steps of the network")
+    demo.add_argument("--steps", type=int, default=1500, help="training steps of the network")
     demo.add_argument("--no-progress", action="store_true", help="show no progress bar")
     options = parser.parse_args(arguments)
 
+    missing = [name for name in DEMO_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        print(
+            f"torchlops demo needs packages that are not installed ({', '.join(missing)}): "
+            "pip install 'torchlops[demo]'",
+            file=sys.stderr,
+        )
+        return 1
     from torchlops.demo.run import run  # imports the extras
 
-    try:
-        run(options.output, options.seed, options.steps, show_progress=not options.no_progress)
-    except ImportError as error:
-        print(f"{error}\nThe demo needs further packages: pip install 'torchlops[demo]'", file=sys.stderr)
-        return 1
+    run(options.output, options.seed, options.steps, show_progress=not options.no_progress)
     return 0
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Number
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
+
+from torchlops.shapes import PER_SAMPLE
 
 DType: TypeAlias = "torch.dtype | np.dtype[Any] | type | str"
 
@@ -76,6 +79,94 @@ def conjugate(x: Tensor) -> Tensor:
     return torch.complex(x.real, -x.imag) if x.is_complex() else x
 
 
+def as_scalar(value: Any, what: str) -> complex | Tensor:
+    """Return one number given by a user as a Python number of the same value, or a tensor as a tensor.
+
+    >>> as_scalar(np.float32(0.5), "the factor")
+    0.5
+
+    Raises:
+        TypeError: when ``value`` is no number, or one that float64 and complex128 do not hold.
+    """
+    if isinstance(value, Tensor):
+        return as_tensor(value, what)
+    if isinstance(value, np.ndarray | np.generic):
+        _refuse_inexact(value, what)
+    number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, int | float | complex):
+        return number
+    if isinstance(number, Number):  # a fraction, a decimal number
+        return float(number)  # type: ignore[arg-type]
+    raise TypeError(f"{what} must be a number, got {value!r}")
+
+
+def _refuse_inexact(array: Any, what: str) -> None:
+    """Raise where a NumPy array holds more than a tensor of its values would."""
+    if np.ma.is_masked(array):
+        raise TypeError(
+            f"{what} is a masked array, and the values under its mask are not data: fill them first, for example by "
+            ".filled(0), or give the mask to an operator"
+        )
+    if array.dtype.kind in "fc" and array.dtype.itemsize > (8 if array.dtype.kind == "f" else 16):
+        raise TypeError(
+            f"{what} is of dtype {array.dtype}, which has no torch counterpart: cast it to float64 or complex128"
+        )
+
+
+def as_indices(values: Any, what: str) -> Tensor:
+    """Return a list of indices given by a user as an int64 tensor of one axis.
+
+    >>> as_indices([0, 2], "iava")
+    tensor([0, 2])
+
+    Raises:
+        TypeError: when they are not integers; truth values and fractions are not.
+        ValueError: when there are none, or not along one axis.
+    """
+    if isinstance(values, Tensor):
+        indices, is_integer = values, not (values.is_floating_point() or values.is_complex() or _is_bool(values))
+    else:
+        array = np.array(values.cpu() if hasattr(values, "cpu") else values, subok=True)
+        _refuse_inexact(array, what)
+        is_integer = array.dtype.kind in "iu"
+        indices = torch.from_numpy(array.astype(np.int64)) if is_integer else torch.empty(array.shape, device="cpu")
+    if indices.ndim != 1 or indices.numel() == 0:
+        raise ValueError(f"{what} must be a list of at least one index, got shape {tuple(indices.shape)}. {PER_SAMPLE}")
+    if not is_integer:
+        raise TypeError(f"{what} must be whole numbers, got {getattr(values, 'dtype', values)}")
+    return indices.to(torch.int64)
+
+
+def counted_from_start(indices: Tensor, size: int, what: str) -> Tensor:
+    """Return indices into an axis of ``size`` samples without negative ones, which count from its end.
+
+    Raises:
+        ValueError: when one is out of range.
+
+    >>> counted_from_start(torch.tensor([0, -1]), 4, "iava")
+    tensor([0, 3])
+    """
+    if not indices.is_meta:
+        lowest, highest = int(indices.min()), int(indices.max())
+        if lowest < -size or highest >= size:
+            raise ValueError(f"{what} must be from {-size} to {size - 1}, got numbers from {lowest} to {highest}")
+    return indices % size
+
+
+def _is_bool(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.bool
+
+
+def real_part(x: Tensor) -> Tensor:
+    """Return ``Re x``: in memory of its own where ``x`` is complex, else ``x`` itself."""
+    return x.real.clone() if x.is_complex() else x
+
+
+def imaginary_part(x: Tensor) -> Tensor:
+    """Return ``Im x`` in memory of its own, attached to the graph of ``x`` also where it is zero."""
+    return x.imag.clone() if x.is_complex() else x.to(complex_dtype(x.dtype)).imag.to(x.dtype, copy=True)
+
+
 def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:
     """Return numbers given by a user (tensor, array, list, number) as a floating or complex tensor.
 
@@ -86,10 +177,11 @@ def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:
     if isinstance(value, Tensor):
         tensor = value
     elif hasattr(value, "__dlpack__") or hasattr(value, "__array__"):
-        tensor = _array_to_tensor(value)
+        tensor = _array_to_tensor(value, what)
     else:
+        array = np.asarray(value)
+        _refuse_inexact(array, what)
         try:
-            array = np.asarray(value)
             wanted = None if dtype is None else numpy_dtype(torch_dtype(dtype))
             if wanted is not None and (wanted.kind == "c" or array.dtype.kind != "c"):
                 array = array.astype(wanted)
@@ -101,8 +193,9 @@ def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:
     return tensor
 
 
-def _array_to_tensor(array: Any) -> Tensor:
+def _array_to_tensor(array: Any, what: str) -> Tensor:
     if isinstance(array, np.ndarray | np.generic):
+        _refuse_inexact(array, what)
         array = np.asarray(array)
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
@@ -112,11 +205,19 @@ def _array_to_tensor(array: Any) -> Tensor:
             return torch.from_numpy(array)
         except TypeError:
             raise TypeError(
-                f"an array of dtype {array.dtype} has no torch counterpart: cast it to a number type"
+                f"{what} is of dtype {array.dtype}, which has no torch counterpart: cast it to a number type"
             ) from None
     if hasattr(array, "__dlpack__"):
         return from_dlpack(array)
-    return _array_to_tensor(np.asarray(array))
+    return _array_to_tensor(np.asarray(array), what)
+
+
+def zeros_from(x: Tensor) -> Tensor:
+    """Return zeros of the shape of ``x`` that are computed from it, so that a derivative of zero is found.
+
+    Other than ``0 * x`` they are zeros where ``x`` is infinite or not a number, too.
+    """
+    return x.masked_fill(x.new_ones((), dtype=torch.bool), 0)
 
 
 def to_numpy(tensor: Tensor) -> Any:
@@ -132,7 +233,7 @@ def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], An
         TypeError: when ``array`` is no array.
     """
     if isinstance(array, np.ndarray):
-        tensor = _array_to_tensor(array)
+        tensor = _array_to_tensor(array, f"the array given to {operator}")
         return (tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.double()), to_numpy
     if hasattr(array, "__dlpack__"):
         namespace = (
@@ -145,3 +246,18 @@ def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], An
         f"{operator} takes a torch tensor, a NumPy array or another DLPack array, got {type(array).__name__}: "
         "convert it first (numpy.asarray, torch.as_tensor)"
     )
+
+
+def add_up(terms: Iterable[Tensor]) -> Tensor:
+    """Return the sum of ``terms``. Those of 16 bits are added in float32, and the sum is rounded once."""
+    total, dtype = None, torch.float64
+    for term in terms:
+        if total is None:
+            total, dtype = term, term.dtype
+            if dtype in HALF_PRECISIONS:
+                total = term.to(torch.complex64 if dtype.is_complex else torch.float32)
+        else:
+            dtype = torch.promote_types(dtype, term.dtype)
+            total = total + term
+    assert total is not None
+    return total.to(dtype)

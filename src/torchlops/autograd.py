@@ -33,6 +33,8 @@ class HasFastKernels(Protocol):
     def _fast_adjoint(self, y: Tensor, /) -> Tensor: ...
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool: ...
     def _own_tensors(self) -> tuple[Tensor, ...]: ...
+    def _held_tensors(self) -> tuple[Tensor, ...]: ...
+    def _snapshot(self) -> HasFastKernels: ...
 
 
 def run_fast(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor | None:
@@ -48,13 +50,12 @@ def run_fast(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor | Non
         or not operator._is_fast_for(x, adjoint)
     ):
         return None
-    tensors = operator._own_tensors()
     tracked = torch.is_grad_enabled()
-    for tensor in tensors:
+    for tensor in operator._own_tensors():
         if type(tensor) not in (Tensor, Parameter) or is_wrapped(tensor) or (tracked and tensor.requires_grad):
             return None
     if tracked and x.requires_grad:
-        result: Tensor = _FastKernel.apply(x, operator, adjoint, tensors)  # type: ignore[no-untyped-call]
+        result: Tensor = _FastKernel.apply(x, operator, adjoint)  # type: ignore[no-untyped-call]
         return result
     plain: Tensor = _kernel(operator, adjoint)(x)
     return plain
@@ -68,25 +69,21 @@ class _FastKernel(torch.autograd.Function):
     """A fast kernel with the operator's adjoint as its backward.
 
     The backward goes through the operator again, under the same policy, so that a second derivative, a
-    batched gradient or a gradient taken in forward mode is exact too. It is written in the ctx-first style:
+    batched gradient or a gradient taken in forward mode is exact too. It takes the tensors of the forward pass, as the
+    differentiable kernels do, whatever the operator holds by then (``torch.func.functional_call`` gives them back, a
+    cast or a move replaces them); one that was changed in place raises, as there. It is written in the ctx-first style:
     ``setup_context`` would cost 8 µs a call, and functorch, which needs it, never comes here.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, operator: HasFastKernels, adjoint: bool, tensors: tuple[Tensor, ...]) -> Tensor:
-        ctx.operator, ctx.adjoint, ctx.tensors, ctx.is_real = operator, adjoint, tensors, not x.is_complex()
-        ctx.save_for_backward(*tensors)
+    def forward(ctx: Any, x: Tensor, operator: HasFastKernels, adjoint: bool) -> Tensor:
+        ctx.operator, ctx.adjoint, ctx.is_real = operator._snapshot(), adjoint, not x.is_complex()
+        ctx.save_for_backward(*operator._held_tensors())
         result: Tensor = _kernel(operator, adjoint)(x)
         return result
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         _ = ctx.saved_tensors  # raises where one of them was changed in place
-        now = ctx.operator._own_tensors()
-        if len(now) != len(ctx.tensors) or any(a is not b for a, b in zip(now, ctx.tensors, strict=True)):
-            raise RuntimeError(
-                f"a tensor of {ctx.operator.name_and_type} was replaced between the forward pass and backward: "
-                "the gradient would be that of another operator. Call backward first, then replace it."
-            )
         result = ctx.operator.apply_nd(grad, not ctx.adjoint)
-        return (result.real if ctx.is_real and result.is_complex() else result), None, None, None
+        return (result.real if ctx.is_real and result.is_complex() else result), None, None

@@ -22,10 +22,11 @@ from torchlops.arrays import (
     numpy_dtype,
     promote,
     real_dtype,
+    real_part,
     to_numpy,
     torch_dtype,
 )
-from torchlops.foreignfunction import FlatMethods, ForeignFunction
+from torchlops.foreignfunction import FlatMethods, ForeignFunction, Source
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Contract(nn.Module):
     """
 
     _has_fast_kernels = False
+    _function: ForeignFunction | None = None  # of an operator whose kernels are foreign
     _work = 1  # about how many operations the operator does for a sample of its input
 
     def __init__(
@@ -69,9 +71,22 @@ class Contract(nn.Module):
         self._declared_dtype = None if dtype is None else torch_dtype(dtype)
         self._tensor_names: tuple[str, ...] = ()
         if hasattr(type(self), "_matvec"):
-            self._function = ForeignFunction(
-                FlatMethods(self), self.dims, self.dimsd, dtype or "float64", clinear, real_model, self.name_and_type
-            )
+            self._take_function(FlatMethods(self), dtype or "float64")
+
+    def _take_function(self, source: Source, dtype: DType, device: str = "cpu", key: str | None = None) -> None:
+        """Let the forward and the adjoint be those of a foreign ``source``."""
+        self._function = ForeignFunction(
+            source, self, self.dims, self.dimsd, dtype, self.clinear, self.real_model, device, key
+        )
+
+    def _snapshot(self: _Self) -> _Self:
+        """Return a view of this operator as it is now, which a tensor replaced later does not reach."""
+        return _with_tensors_of(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self._function is not None:
+            self._function.belongs_to(self)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -81,16 +96,16 @@ class Contract(nn.Module):
 
     def _forward(self, x: Tensor, /) -> Tensor:
         """Return ``A x`` for ``x`` of shape ``(*batch, *dims)``."""
-        if hasattr(type(self), "_matvec"):
-            return self._function(x, False, self._torch_dtype())
+        if self._function is not None:
+            return self._function(x, False)
         raise NotImplementedError(f"{type(self).__name__} must define _forward(self, x)")
 
     def _adjoint(self, y: Tensor, /) -> Tensor:
         """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
-        if hasattr(type(self), "_matvec"):
-            return self._function(y, True, self._torch_dtype())
+        if self._function is not None:
+            return self._function(y, True)
         dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors())])
-        if self._torch_dtype().is_complex:
+        if self._torch_dtype().is_complex or not self.clinear:
             dtype = complex_dtype(dtype)
         if self.real_model:
             dtype = real_dtype(dtype)
@@ -187,11 +202,15 @@ class Contract(nn.Module):
                 return result
         if x.dtype in HALF_PRECISIONS:
             return self._run_half(x, adjoint)
-        return self._adjoint(x) if adjoint else self._forward(x)
+        return self._run_adjoint(x) if adjoint else self._forward(x)
+
+    def _run_adjoint(self, y: Tensor) -> Tensor:
+        x = self._adjoint(y)
+        return real_part(x) if self.real_model else x  # under Re<.,.> the adjoint of a map from real models is real
 
     def _run_half(self, x: Tensor, adjoint: bool) -> Tensor:
         try:
-            return self._adjoint(x) if adjoint else self._forward(x)
+            return self._run_adjoint(x) if adjoint else self._forward(x)
         except RuntimeError as error:
             if self.name_and_type in str(error):
                 raise
@@ -273,10 +292,10 @@ class Contract(nn.Module):
         """Return the matrix of the operator: a NumPy array, or with ``backend="torch"`` a tensor with its graph."""
         if backend not in ("numpy", "torch"):
             raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
-        device = self._device()
+        device = self._device() or ("cpu" if backend == "numpy" else None)
         dtype = self._torch_dtype()
         rows, columns = self.shape
-        if rows < columns and self.clinear:
+        if rows < columns and self.clinear and not self.real_model:
             units = torch.eye(rows, dtype=dtype, device=device)
             matrix = self.apply_nd(units.reshape(rows, *self.dimsd), True).reshape(rows, columns).conj()
         else:
@@ -311,6 +330,12 @@ class Contract(nn.Module):
 
     def _own_tensors(self) -> tuple[Tensor, ...]:
         return tuple(getattr(self, name) for name in self._tensor_names)
+
+    def _held_tensors(self) -> tuple[Tensor, ...]:
+        """Return all tensors, indices included; where the operator is one module, faster than ``_all_tensors``."""
+        if self._modules:
+            return self._all_tensors()
+        return tuple(t for t in (*self._parameters.values(), *self._buffers.values()) if t is not None)
 
     def _all_tensors(self) -> tuple[Tensor, ...]:
         return (*self.parameters(), *self.buffers())
@@ -368,7 +393,7 @@ class Contract(nn.Module):
         super()._apply(keep_field, recurse)  # type: ignore[no-untyped-call]
         if self._declared_dtype is not None:
             is_complex = self._declared_dtype.is_complex
-            cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype))).dtype
+            cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype), device="cpu")).dtype
             self._declared_dtype = complex_dtype(cast) if is_complex else cast
         return self
 
@@ -378,3 +403,13 @@ def _is_called_by_scipy() -> bool:
     while frame is not None and frame.f_globals.get("__name__") == nn.Module.__module__:
         frame = frame.f_back
     return frame is not None and frame.f_globals.get("__name__", "").startswith("scipy.sparse.linalg.")
+
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def _with_tensors_of(module: _Module) -> _Module:
+    view = object.__new__(type(module))
+    parts = {name: part and _with_tensors_of(part) for name, part in module._modules.items()}
+    vars(view).update(vars(module), _parameters={**module._parameters}, _buffers={**module._buffers}, _modules=parts)
+    return view

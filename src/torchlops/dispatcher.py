@@ -12,6 +12,7 @@ Function stands in that raises where it would be wrong.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import uuid
@@ -28,18 +29,29 @@ from torchlops.torch_internals import HAS_SINGLE_LEVEL
 class Foreign(Protocol):
     """What the dispatcher calls: an opaque linear map on plain tensors ``(batch, *dims)``, any dtype."""
 
+    origin: str
+    """The same for all copies of a map, different for others."""
+
     def evaluate(self, x: Tensor, adjoint: bool) -> Tensor: ...
 
 
 _foreign: weakref.WeakValueDictionary[str, Foreign] = weakref.WeakValueDictionary()
+_named: dict[str, weakref.WeakValueDictionary[str, Foreign]] = {}
 _locks: weakref.WeakKeyDictionary[Foreign, threading.RLock] = weakref.WeakKeyDictionary()
 
 
-def register(function: Foreign, key: str | None = None) -> str:
-    """Enter ``function`` under ``key`` (by default a new one), for as long as it lives, and return the key."""
-    key = uuid.uuid4().hex if key is None else key
+def register(function: Foreign, name: str | None = None) -> str:
+    """Enter ``function`` for as long as it lives, and return its key, which no other function ever has.
+
+    Args:
+        function: The map.
+        name: A further key, for programs of other processes. Copies of a map share it.
+    """
+    key = uuid.uuid4().hex
     _foreign[key] = function
     _locks[function] = threading.RLock()
+    if name is not None:
+        _named.setdefault(name, weakref.WeakValueDictionary())[key] = function
     return key
 
 
@@ -53,13 +65,31 @@ if hasattr(os, "register_at_fork"):
 
 
 def _lookup(key: str) -> Foreign:
-    try:
-        return _foreign[key]
-    except KeyError:
+    function = _foreign.get(key)
+    if function is not None:
+        return function
+    named = _functions_named(key)
+    if not named:
         raise RuntimeError(
             f"the foreign operator {key!r} is not in this process: it has been deleted, or this is an exported or "
             "cached program of another process. Build the operator and compile or export again."
-        ) from None
+        )
+    if len(named) > 1:
+        gc.collect()  # deleted ones may lie in reference cycles
+        named = _functions_named(key)
+    if len(named) > 1:
+        raise RuntimeError(
+            f"{len(named)} foreign operators of this process have the key {key!r}, and a program that names it could "
+            "mean any of them: give each its own key, or delete all but one (torch keeps one that was compiled or "
+            "exported until torch.compiler.reset())."
+        )
+    return named[0]
+
+
+def _functions_named(name: str) -> list[Foreign]:
+    """Return the functions of one name, copies but once."""
+    functions = list(_named.get(name, {}).values())
+    return list({function.origin: function for function in reversed(functions)}.values())
 
 
 def _evaluate(
@@ -69,8 +99,10 @@ def _evaluate(
     batch = x.shape[: x.ndim - ndim]
     if x.numel() == 0:
         return x.new_empty((*batch, *dims_out), dtype=dtype)
-    with _locks[function], torch.no_grad():
+    with _locks[function]:
         out = function.evaluate(x.reshape((batch.numel(), *dims_in)), adjoint)
+    if out.is_complex() and not dtype.is_complex:  # of a real model: the adjoint under Re<.,.>
+        out = out.real
     return out.reshape((*batch, *dims_out)).to(device=x.device, dtype=dtype)
 
 

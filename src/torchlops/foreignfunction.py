@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import math
-import types
+import sys
+import uuid
 import warnings
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils.dlpack import from_dlpack
 
-from torchlops.arrays import DType, numpy_dtype, real_dtype, torch_dtype
+from torchlops.arrays import HALF_PRECISIONS, DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
 from torchlops.dispatcher import apply_foreign, register
-from torchlops.torch_internals import is_wrapped
+from torchlops.memory import empty
+from torchlops.torch_internals import is_followed, undisturbed
 
 
 class Source(Protocol):
@@ -26,94 +30,122 @@ class Source(Protocol):
         """Return the data (or, adjoint, the models) of a batch of models (data)."""
 
 
+class Named(Protocol):
+    """The operator that a foreign function belongs to, as errors call it."""
+
+    @property
+    def name_and_type(self) -> str: ...
+
+
 class ForeignFunction:
     """An opaque linear map with its adjoint: NumPy, CuPy or JAX code, a compiled library, a simulator.
 
-    It is called on tensors ``(*batch, *dims)``. The derivative is that of a linear map, in every mode: the backward
-    pass applies the adjoint, the forward mode the map. Arrays are handed over on the CPU (``device="cpu"``) or on the
-    GPU (``device="cuda"``, as CuPy arrays); a tensor from elsewhere is moved there and back, with one warning. Calls
-    are serialised by a lock, since foreign objects are seldom re-entrant. A real map gets the two parts of a complex
-    input one after the other.
+    It is called on tensors ``(*batch, *dims)`` and answers in the precision of its input. The derivative is that of a
+    linear map, in every mode: the backward pass applies the adjoint, the forward mode the map.
+
+    The foreign code computes in the precision of ``dtype``, or in that of its input where that is higher, on arrays of
+    its own: it may work in place. What it returns is copied wherever something else may hold that memory. Arrays are
+    handed over on the CPU (``device="cpu"``) or on the GPU (``device="cuda"``, as CuPy arrays); a tensor from elsewhere
+    is moved there and back, with a warning. Calls are serialised by a lock, since foreign objects are seldom
+    re-entrant. A real map gets the two parts of a complex input one after the other.
+
+    Foreign code runs with gradients enabled on arrays that carry none, so that torch refuses to turn a tensor that
+    requires a gradient into an array or a number there, wherever it was hidden. Code that says ``detach()`` has
+    decided otherwise.
 
     Args:
         source: The map on a batch of arrays.
+        owner: The operator it belongs to, which is held weakly, for its name in errors.
         dims: Shape of one model.
         dimsd: Shape of one data.
         dtype: Type of the map's numbers.
         clinear: False where the map is linear over the real numbers only.
         real_model: True where it takes real models only.
-        name_and_type: How errors call it.
         device: Where the foreign code computes, ``"cpu"`` or ``"cuda"``.
         key: A name under which a program exported by one process finds the map in another.
 
     Raises:
-        RuntimeError: when called while the foreign code closes over a tensor that requires a gradient, which
-            would be lost.
+        RuntimeError: when a tensor that requires a gradient takes part in the foreign code.
         TypeError: when a complex result contradicts a real ``dtype``.
+        ValueError: when the result has another size than declared.
     """
 
     def __init__(
         self,
         source: Source,
+        owner: Named,
         dims: tuple[int, ...],
         dimsd: tuple[int, ...],
         dtype: DType,
         clinear: bool,
         real_model: bool,
-        name_and_type: str,
         device: str = "cpu",
         key: str | None = None,
     ) -> None:
         self.source, self.dims, self.dimsd, self.dtype = source, dims, dimsd, torch_dtype(dtype)
-        self.clinear, self.real_model, self.name_and_type = clinear, real_model, name_and_type
+        self.clinear, self.real_model = clinear, real_model
         self.device = torch.device({"gpu": "cuda"}.get(device, device))
-        self._fixed_key = key
+        self.key = key
+        self.origin = uuid.uuid4().hex
         self._key = register(self, key)
-        self._has_warned = False
+        self._owner: Callable[[], Named | None] = weakref.ref(owner)
 
-    def __call__(self, x: Tensor, adjoint: bool, dtype: torch.dtype) -> Tensor:
-        """Apply the map or its adjoint; the result has the type to which ``dtype`` and that of ``x`` promote."""
+    def belongs_to(self, owner: Named) -> None:
+        """Let errors call this function as they call ``owner``, unless it belongs to another operator already."""
+        if self._owner() is None:
+            self._owner = weakref.ref(owner)
+
+    @property
+    def name_and_type(self) -> str:
+        """How errors call this function."""
+        owner = self._owner()
+        return repr(self.source) if owner is None else owner.name_and_type
+
+    def __call__(self, x: Tensor, adjoint: bool) -> Tensor:
+        """Apply the map or its adjoint; the result has the precision of ``x``."""
         dims, dims_out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
         if adjoint and x.is_complex() and not self.clinear and not self.dtype.is_complex:
             raise TypeError(f"{self.name_and_type}.H takes real data, got {x.dtype}: give it y.real")
-        dtype = torch.promote_types(x.dtype, dtype)
-        if adjoint and self.real_model:
-            dtype = real_dtype(dtype)
-        return apply_foreign(x, self._key, adjoint, len(dims), dims_out, dims, dtype)
+        dtype = real_dtype(x.dtype)
+        if (x.is_complex() or self.dtype.is_complex) and not (adjoint and self.real_model):
+            dtype = complex_dtype(dtype)
+        # An exported program may be read by another process, which knows the function by the name that it was given.
+        key = self._key if self.key is None or not torch.compiler.is_exporting() else self.key
+        return apply_foreign(x, key, adjoint, len(dims), dims_out, dims, dtype)
 
     def evaluate(self, x: Tensor, adjoint: bool) -> Tensor:
         """Apply the foreign code to a plain tensor ``(batch, *dims)``."""
-        for tensor in captured_tensors(self.source):
-            if tensor.requires_grad or is_wrapped(tensor):
-                raise RuntimeError(
-                    f"{self.name_and_type} closes over a tensor {tuple(tensor.shape)} that requires a gradient, "
-                    "which would be lost in foreign code. Detach it, or write the operator in torch "
-                    "(a subclass of LinearOperator with _forward)."
-                )
-        if x.device.type != self.device.type:
-            self._warn_once(x.device)
-            x = x.to(self.device)
-        x = x.detach().resolve_conj().resolve_neg()
-        if x.dtype in (torch.bfloat16, torch.float16):
-            x = x.float()
+        if x.device.type != self.device.type or self.device.index not in (None, x.device.index):
+            warnings.warn(
+                f"{self.name_and_type} computes on {self.device}: tensors on {x.device} are moved there and back",
+                stacklevel=2,
+            )
+        x = x.detach()
+        precision = torch.promote_types(real_dtype(x.dtype), real_dtype(self.dtype))
+        if precision in HALF_PRECISIONS:  # NumPy lacks one of them, and most foreign code both
+            precision = torch.float32
         if x.is_complex() and self.clinear and not self.dtype.is_complex:
             return torch.complex(
-                self._call_source(x.real.contiguous(), adjoint), self._call_source(x.imag.contiguous(), adjoint)
+                self._call_source(x.real, adjoint, precision), self._call_source(x.imag, adjoint, precision)
             )
-        return self._call_source(x, adjoint)
+        return self._call_source(x, adjoint, complex_dtype(precision) if x.is_complex() else precision)
 
-    def _call_source(self, x: Tensor, adjoint: bool) -> Tensor:
-        given = x.numpy() if x.is_cpu else _cupy().from_dlpack(x)
-        result = self.source(given, adjoint)
-        if x.is_cpu:
-            result = np.asarray(result)
-            if np.may_share_memory(result, given) or not result.flags.writeable or min((0, *result.strides)) < 0:
-                result = result.copy()
-            out = torch.from_numpy(result)
-        else:
-            out = from_dlpack(result)
-        dims = self.dims if adjoint else self.dimsd
+    def _call_source(self, x: Tensor, adjoint: bool, dtype: torch.dtype) -> Tensor:
         name = f"the {'adjoint' if adjoint else 'forward'} of {self.name_and_type}"
+        if self.device.type == "cpu":
+            # Always a copy: nothing short of that keeps code in other languages from writing into the caller's tensor.
+            result = self._run(empty(x.shape, dtype).copy_(x).numpy(), adjoint, name)
+            try:
+                out = torch.from_numpy(result)
+            except TypeError:
+                raise TypeError(
+                    f"{name} returned an array of dtype {result.dtype}, which torch does not have: "
+                    "return float32, float64, complex64 or complex128"
+                ) from None
+        else:
+            given = torch.empty(x.shape, dtype=dtype, device=self.device).copy_(x)
+            out = from_dlpack(self._run(_cupy().from_dlpack(given), adjoint, name)).clone()
+        dims = self.dims if adjoint else self.dimsd
         if out.numel() != x.shape[0] * math.prod(dims):
             raise ValueError(f"{name} returned shape {tuple(out.shape[1:])}, where {dims} was declared")
         if out.is_complex() and not (x.is_complex() or self.dtype.is_complex):
@@ -123,37 +155,137 @@ class ForeignFunction:
             )
         return out.reshape((x.shape[0], *dims)).contiguous()  # as the shape rule promises
 
-    def _warn_once(self, device: torch.device) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            warnings.warn(
-                f"{self.name_and_type} computes on {self.device.type}: tensors on {device} are moved there and back",
-                stacklevel=2,
-            )
+    def _run(self, given: Any, adjoint: bool, name: str) -> Any:
+        try:
+            with torch.enable_grad(), undisturbed(), _NO_HIDDEN_GRADIENTS:
+                return owned(self.source(given, adjoint)) if self.device.type == "cpu" else self.source(given, adjoint)
+        except (RuntimeError, BufferError) as error:
+            if not any(words in str(error) for words in _REFUSALS):
+                raise
+            raise RuntimeError(
+                f"{name} uses a tensor that requires a gradient, which would be lost in foreign code. Detach that "
+                f"tensor, or write the operator in torch (a subclass of LinearOperator with _forward). "
+                f"torch says: {error}"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_key"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_key", "_owner")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._key = register(self, self._fixed_key)
+        self._key = register(self, self.key)
+        self._owner = _nobody  # until its operator, which comes back after its parts, says so
+
+
+def _nobody() -> None:
+    return None
+
+
+_REFUSALS = ("requires grad", "require gradient")
+"""What torch says where a tensor that requires a gradient is to become an array."""
+
+_TO_NUMBERS = frozenset(
+    getattr(Tensor, name) for name in ("item", "tolist", "__float__", "__int__", "__complex__", "__bool__", "__index__")
+)
+
+
+class _NoHiddenGradients(TorchFunctionMode):
+    """Refuses what torch lets through in foreign code.
+
+    That is to turn a tensor that requires a gradient into a number, of which torch but warns, and to compute with a
+    tensor that a transform of ``torch.func`` or forward-mode differentiation follows, which foreign code leaves.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _TO_NUMBERS and args[0].requires_grad:
+            raise RuntimeError("Can't turn a Tensor that requires grad into a number. Use tensor.detach() first.")
+        kwargs = kwargs or {}
+        for argument in (*args, *kwargs.values()):
+            for tensor in argument if isinstance(argument, tuple | list) else (argument,):
+                if isinstance(tensor, Tensor) and is_followed(tensor):
+                    raise RuntimeError("A transform of torch.func, or forward mode, requires gradients of this Tensor.")
+        return func(*args, **kwargs)
+
+
+_NO_HIDDEN_GRADIENTS = _NoHiddenGradients()
+
+
+def owned(result: Any) -> np.ndarray[Any, Any]:
+    """Return the array ``result`` where nobody else can reach its memory, else a copy.
+
+    Foreign code may return a buffer that it keeps and writes into again, its input, or a view of either. An array with
+    no more references than a temporary one has, which owns its memory or is a view of one that does, is nobody else's.
+    """
+    array = np.asarray(result)
+    del result
+    references, references_of_base = _references(array)
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    is_view = array.base is not None
+    owner = array.base if is_view else array
+    is_free = (
+        type(owner) is np.ndarray
+        and owner.flags.owndata
+        and array.flags.writeable
+        and min((0, *array.strides)) >= 0
+        and references <= _REFERENCES_OF_A_FREE_ONE
+        and (not is_view or references_of_base <= _REFERENCES_OF_A_FREE_BASE)
+    )
+    return array if is_free else array.copy()
+
+
+def _references(array: np.ndarray[Any, Any]) -> tuple[int, int]:
+    return sys.getrefcount(array), sys.getrefcount(array.base)
+
+
+def _references_of(result: Any) -> tuple[int, int]:
+    """Return what :func:`owned` counts for ``result``; versions of Python differ in what a call adds."""
+    array = np.asarray(result)
+    del result
+    return _references(array)
+
+
+_REFERENCES_OF_A_FREE_ONE = _references_of(np.empty(1))[0]
+_REFERENCES_OF_A_FREE_BASE = _references_of(np.empty(1)[:])[1]
+
+
+def _apply_to_each(function: Callable[[Any], Any], x: Any) -> Any:
+    """Apply to a batch, sample by sample: one sample is all that such a function takes."""
+    if len(x) == 1:
+        return owned(function(x[0]))[None]
+    return np.stack([owned(function(sample)) for sample in x])
 
 
 class MatrixProducts:
-    """A PyLops or SciPy operator: its ``matmat`` and ``rmatmat`` on the whole batch as columns."""
+    """A PyLops or SciPy operator: ``matmat`` and ``rmatmat`` on the whole batch as columns, where it has its own.
+
+    What the two libraries give to operators without one is a loop that collects results before it copies them: wrong
+    for an operator that returns a buffer.
+    """
 
     def __init__(self, operator: Any) -> None:
         self.operator = operator
+        self.has_products = _has_own(operator, "matmat"), _has_own(operator, "rmatmat")
 
     def __call__(self, x: Any, adjoint: bool) -> Any:
         """Apply to a batch."""
         rows = x.reshape(len(x), x[0].size)
-        if len(x) == 1:
-            return (self.operator.rmatvec if adjoint else self.operator.matvec)(rows[0])[None]
-        return (self.operator.rmatmat if adjoint else self.operator.matmat)(rows.T).T
+        if len(x) > 1 and self.has_products[adjoint]:
+            return (self.operator.rmatmat if adjoint else self.operator.matmat)(rows.T).T
+        return _apply_to_each(self.operator.rmatvec if adjoint else self.operator.matvec, rows)
 
     def __repr__(self) -> str:
         return type(self.operator).__name__
+
+
+def _has_own(operator: Any, method: str) -> bool:
+    """Whether ``operator`` multiplies matrices by code of its own, and not by the loop of SciPy's or PyLops's class."""
+    if not hasattr(operator, method):
+        return False
+    inner = getattr(type(operator), f"_{method}", None)
+    if getattr(inner, "__qualname__", "").startswith("_CustomLinearOperator"):  # SciPy's, made of functions
+        return vars(operator).get(f"_CustomLinearOperator__{method}_impl") is not None
+    return getattr(inner, "__qualname__", None) != f"LinearOperator._{method}"
 
 
 class PairOfFunctions:
@@ -163,13 +295,13 @@ class PairOfFunctions:
         self.functions = forward, adjoint
 
     def __call__(self, x: Any, adjoint: bool) -> Any:
-        """Apply to a batch, sample by sample: one sample is all that such a function takes."""
+        """Apply to a batch."""
         function = self.functions[adjoint]
         if function is None:
             raise NotImplementedError(
                 f"{self.functions[0]!r} was given without its adjoint, which backward and A.H take: give both"
             )
-        return np.stack([np.asarray(function(sample)) for sample in x])
+        return _apply_to_each(function, x)
 
     def __repr__(self) -> str:
         return getattr(self.functions[0], "__name__", type(self.functions[0]).__name__)
@@ -182,12 +314,12 @@ class FlatMethods:
         self.operator = operator
 
     def __call__(self, x: Any, adjoint: bool) -> Any:
-        """Apply to a batch, vector by vector: one is all that such a method takes."""
+        """Apply to a batch."""
         name = "_rmatvec" if adjoint else "_matvec"
         method = getattr(self.operator, name, None)
         if method is None:
             raise NotImplementedError(f"{type(self.operator).__name__} does not define {name}")
-        return np.stack([np.asarray(method(sample.ravel())) for sample in x])
+        return _apply_to_each(method, x.reshape(len(x), x[0].size))
 
     def __repr__(self) -> str:
         return type(self.operator).__name__
@@ -221,7 +353,7 @@ class JaxFunction:
                 )
             x = x.astype(wanted)
         jax = _jax()
-        result = self._compiled[adjoint](jax.numpy.from_dlpack(np.ascontiguousarray(x)))
+        result = self._compiled[adjoint](jax.numpy.from_dlpack(x))
         return np.from_dlpack(result)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -229,64 +361,6 @@ class JaxFunction:
 
     def __repr__(self) -> str:
         return getattr(self.function, "__name__", type(self.function).__name__)
-
-
-_HOLDS_NO_TENSOR = {type(None), bool, int, float, complex, str, bytes, np.ndarray, np.dtype, type, types.ModuleType}
-
-
-def captured_tensors(thing: Any, depth: int = 5) -> Iterator[Tensor]:
-    """Yield the tensors that ``thing`` (a function, a method, a partial, an object) closes over."""
-    seen = {id(thing)}
-    level = [thing]
-    for _ in range(depth):
-        inner = []
-        for item in level:
-            kind = type(item)
-            if kind in _HOLDS_NO_TENSOR or isinstance(item, type | np.dtype):
-                continue
-            if isinstance(item, Tensor):
-                yield item
-            elif isinstance(item, nn.Module):
-                yield from item.parameters()
-                yield from item.buffers()
-                yield from (value for value in vars(item).values() if isinstance(value, Tensor))
-            else:
-                inner += [part for part in _inside(item) if type(part) not in _HOLDS_NO_TENSOR]
-        level = []
-        for part in inner:
-            if id(part) not in seen:
-                seen.add(id(part))
-                level.append(part)
-        if not level:
-            return
-
-
-def _inside(thing: Any) -> Any:
-    if isinstance(thing, types.FunctionType):
-        cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
-        named = [thing.__globals__.get(name) for name in thing.__code__.co_names]
-        return [
-            *cells,
-            *(thing.__defaults__ or ()),
-            *(value for value in named if isinstance(value, Tensor | nn.Module)),
-        ]
-    if isinstance(thing, types.MethodType):
-        return [thing.__self__, thing.__func__]
-    if isinstance(thing, functools.partial):
-        return [thing.func, *thing.args, *thing.keywords.values()]
-    if isinstance(thing, tuple | list):
-        return thing
-    if isinstance(thing, dict):
-        return thing.values()
-    return getattr(thing, "__dict__", {}).values()
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018  (reading it is the test)
-    except ValueError:
-        return False
-    return True
 
 
 def _jax() -> Any:

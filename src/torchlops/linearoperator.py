@@ -3,6 +3,13 @@
 A composition keeps its parts in ``operators`` (a part may stand there twice, or as a view such as ``A.H``)
 and registers, once each, the modules that hold their tensors. So ``A.H @ A`` has the parameters of ``A``
 once, in ``parameters()`` as in ``state_dict()``.
+
+What an operator takes is a space of models over the complex numbers, or, with ``real_model``, over the real ones; its
+adjoint is the one under ``Re<.,.>`` on the complex numbers of the data, and, with ``real_model``, real. One rule gives
+the composites theirs: parts that see the model itself (of a sum, of a stack) restrict it to the reals where one of
+them does; of parts that are applied in turn, one that takes real models restricts those of the whole unless a part
+before it gives real data whatever it takes (:func:`takes_real`). The real part of the adjoint is then taken once, in
+``apply_nd``. A view that lacks it, such as the product of the adjoints, stands in only where its parts take it.
 """
 
 from __future__ import annotations
@@ -16,7 +23,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import DType, as_tensor, conjugate, promote
+from torchlops.arrays import (
+    DType,
+    add_up,
+    as_indices,
+    as_scalar,
+    conjugate,
+    counted_from_start,
+    imaginary_part,
+    promote,
+    real_part,
+)
 from torchlops.contract import Contract
 
 _Composite = TypeVar("_Composite", bound="CompositeOperator")
@@ -135,7 +152,7 @@ class LinearOperator(Contract):
     def __truediv__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
             return NotImplemented
-        return scaled(1 / x, self) if _is_scalar(x) else self.div(x)
+        return divided(self, x) if _is_scalar(x) else self.div(x)
 
     def __neg__(self) -> LinearOperator:
         return scaled(-1, self)
@@ -178,6 +195,10 @@ class LinearOperator(Contract):
     def __pow__(self, n: int) -> LinearOperator:
         return power(self, n)
 
+    def _gives_real(self) -> bool:
+        """Whether the data are real whatever the models are. The adjoint then meets the real part of ``y`` only."""
+        return False
+
     def _is_identity(self) -> bool:
         return False
 
@@ -219,7 +240,7 @@ class CompositeOperator(LinearOperator):
     """
 
     def __init__(self, operators: Sequence[LinearOperator], holders: Sequence[nn.Module] = (), **kwargs: Any) -> None:
-        kwargs.setdefault("clinear", all(part.clinear for part in operators))
+        kwargs.setdefault("clinear", all(part.clinear and not part.real_model for part in operators))
         super().__init__(**kwargs)
         self.operators = tuple(operators)
         leaves = [*holders, *(leaf for part in operators for leaf in part._leaves())]
@@ -227,6 +248,9 @@ class CompositeOperator(LinearOperator):
 
     def _leaves(self) -> tuple[nn.Module, ...]:
         return tuple(self.leaves)
+
+    def _gives_real(self) -> bool:
+        return all(part._gives_real() for part in self.operators)
 
     def _torch_dtype(self) -> torch.dtype:
         declared = [] if self._declared_dtype is None else [self._declared_dtype]
@@ -245,6 +269,16 @@ class CompositeOperator(LinearOperator):
 def _views(composite: CompositeOperator) -> list[LinearOperator]:
     inner = [part for part in composite.operators if isinstance(part, CompositeOperator)]
     return inner + [view for part in inner for view in _views(part)]
+
+
+def takes_real(chain: Sequence[LinearOperator]) -> bool:
+    """Whether parts that are applied in turn, the first of ``chain`` first, take real models only."""
+    for part in chain:
+        if part.real_model:
+            return True
+        if part._gives_real():
+            return False
+    return False
 
 
 def apply_reshaped(part: LinearOperator, x: Tensor, dims: tuple[int, ...], adjoint: bool = False) -> Tensor:
@@ -272,7 +306,10 @@ class AdjointOperator(CompositeOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         part = self.operators[0]  # of a real model: A^H is real, so that the imaginary part of y meets nothing
-        return part.apply_nd(_real_part(y) if part.real_model else y, False)
+        return part.apply_nd(real_part(y) if part.real_model else y, False)
+
+    def _gives_real(self) -> bool:
+        return self.operators[0].real_model
 
     @property
     def name_and_type(self) -> str:
@@ -297,7 +334,10 @@ class TransposedOperator(CompositeOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         part = self.operators[0]
-        return conjugate(part.apply_nd(_real_part(y) if part.real_model else conjugate(y), False))
+        return conjugate(part.apply_nd(real_part(y) if part.real_model else conjugate(y), False))
+
+    def _gives_real(self) -> bool:
+        return self.operators[0].real_model
 
     @property
     def name_and_type(self) -> str:
@@ -338,20 +378,24 @@ class PartOperator(CompositeOperator):
     """``P A Re``, with ``P`` the real or the imaginary part; see ``LinearOperator.toreal`` and ``toimag``."""
 
     def __init__(self, part: LinearOperator, field: str, data: bool, model: bool) -> None:
-        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, clinear=False)
+        real_model = part.real_model and not model
+        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, clinear=False, real_model=real_model)
         self.field, self.of_data, self.of_model = field, data, model
 
+    def _gives_real(self) -> bool:
+        return self.of_data or self.operators[0]._gives_real()
+
     def _forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.operators[0](_real_part(x) if self.of_model else x)
+        y: Tensor = self.operators[0](real_part(x) if self.of_model else x)
         if not self.of_data:
             return y
-        return _real_part(y) if self.field == "real" else _imag_part(y)
+        return real_part(y) if self.field == "real" else imaginary_part(y)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         if self.of_data:
-            y = _real_part(y) if self.field == "real" else 1j * _real_part(y)
+            y = real_part(y) if self.field == "real" else 1j * real_part(y)
         x = self.operators[0].apply_nd(y, True)
-        return _real_part(x) if self.of_model else x
+        return real_part(x) if self.of_model else x
 
     def expression(self) -> str:
         return f"{_bracketed(self.operators[0])}.to{self.field}(forw={self.of_data}, adj={self.of_model})"
@@ -361,12 +405,10 @@ class ColumnsOperator(CompositeOperator):
     """Some columns of an operator."""
 
     def __init__(self, part: LinearOperator, columns: Sequence[int]) -> None:
-        wanted = columns.tolist() if hasattr(columns, "tolist") else [operator.index(column) for column in columns]
-        size = part.shape[1]
-        if not wanted or min(wanted) < -size or max(wanted) >= size:
-            raise ValueError(f"columns of {part.name_and_type} go from {-size} to {size - 1}, got {wanted}")
+        what = f"columns of {part.name_and_type}"
+        wanted = counted_from_start(as_indices(columns, what), part.shape[1], what)
         super().__init__((part,), dims=len(wanted), dimsd=part.dimsd, real_model=part.real_model)
-        self.register_buffer("columns", torch.tensor(wanted, dtype=torch.int64) % size, persistent=False)
+        self.register_buffer("columns", wanted, persistent=False)
         self.columns: Tensor
 
     def _leaves(self) -> tuple[nn.Module, ...]:
@@ -400,12 +442,17 @@ class Factor(nn.Module):
 
 
 class ScaledOperator(CompositeOperator):
-    """``alpha A``. The adjoint scales first, ``A^H (conj(alpha) y)``: right for R-linear ``A`` too."""
+    """``alpha A``. The adjoint scales first, ``A^H (conj(alpha) y)``: right for R-linear ``A`` too.
 
-    def __init__(self, alpha: complex | Tensor, part: LinearOperator) -> None:
+    With ``divides``, it is ``A / alpha`` for a tensor ``alpha``: the division is done in the call, in the precision of
+    the data, and sees a change of the tensor.
+    """
+
+    def __init__(self, alpha: complex | Tensor, part: LinearOperator, divides: bool = False) -> None:
         holders = (Factor(alpha),) if isinstance(alpha, Tensor) else ()
         super().__init__((part,), holders, dims=part.dims, dimsd=part.dimsd, real_model=part.real_model)
         self._number = None if holders else alpha
+        self._divides = divides
 
     @property
     def has_number(self) -> bool:
@@ -415,22 +462,33 @@ class ScaledOperator(CompositeOperator):
     @property
     def alpha(self) -> Any:
         """The factor, a number or a tensor."""
-        return self._number if self.has_number else self.leaves[0].value
+        return 1 / self._tensor if self._divides else self._number if self.has_number else self._tensor
+
+    @property
+    def _tensor(self) -> Any:
+        return self.leaves[0].value
+
+    def _scaled(self, x: Tensor, conjugated: bool) -> Tensor:
+        if self.has_number:
+            return x * (self._number.conjugate() if conjugated else self._number)  # type: ignore[union-attr, operator]
+        alpha = self._tensor.conj() if conjugated else self._tensor
+        scaled: Tensor = x / alpha if self._divides else x * alpha
+        return scaled
+
+    def _gives_real(self) -> bool:
+        alpha = self.alpha
+        is_complex = alpha.is_complex() if isinstance(alpha, Tensor) else isinstance(alpha, complex)
+        return not is_complex and self.operators[0]._gives_real()
 
     def _torch_dtype(self) -> torch.dtype:
         dtype = self.operators[0]._torch_dtype()
-        return torch.result_type(torch.empty(1, dtype=dtype), self.alpha)
+        return torch.result_type(torch.empty(1, dtype=dtype, device="cpu"), self.alpha)
 
     def _forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.operators[0](x) * self.alpha
-        return y
+        return self._scaled(self.operators[0](x), False)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        part = self.operators[0]
-        x = part.apply_nd(
-            y * self.alpha.conjugate() if not isinstance(self.alpha, Tensor) else y * self.alpha.conj(), True
-        )
-        return x.real if self.real_model and x.is_complex() else x
+        return self.operators[0].apply_nd(self._scaled(y, True), True)
 
     def expression(self) -> str:
         alpha = self.alpha
@@ -463,14 +521,15 @@ class SumOperator(CompositeOperator):
             reshaped(apply_reshaped(part, x, dims, adjoint), part.dims if adjoint else part.dimsd, out)
             for part in self.operators
         )
-        total = next(terms)
-        for term in terms:
-            total = total + term
-        return total
+        return add_up(terms)
 
     @property
     def H(self) -> LinearOperator:
-        return SumOperator([part.H for part in self.operators])
+        views = [part.H for part in self.operators]
+        for operators in (self.operators, views):
+            if len({part.real_model for part in operators}) > 1:
+                return AdjointOperator(self)
+        return SumOperator(views)
 
     def expression(self) -> str:
         return " + ".join(_bracketed(part, (SumOperator,)) for part in self.operators)
@@ -488,7 +547,10 @@ class ProductOperator(CompositeOperator):
                     f"{right.name_and_type} gives data of size {right.shape[0]} {right.dimsd}, in {chain}"
                 )
         first, last = operators[0], operators[-1]
-        super().__init__(operators, dims=last.dims, dimsd=first.dimsd, real_model=last.real_model)
+        super().__init__(operators, dims=last.dims, dimsd=first.dimsd, real_model=takes_real(operators[::-1]))
+
+    def _gives_real(self) -> bool:
+        return self.operators[0]._gives_real()
 
     def _forward(self, x: Tensor) -> Tensor:
         dims = self.dims
@@ -506,11 +568,19 @@ class ProductOperator(CompositeOperator):
 
     @property
     def H(self) -> LinearOperator:
-        return ProductOperator([part.H for part in reversed(self.operators)])
+        return self._reversed([part.H for part in reversed(self.operators)]) or AdjointOperator(self)
 
     @property
     def T(self) -> LinearOperator:
-        return ProductOperator([part.T for part in reversed(self.operators)])
+        return self._reversed([part.T for part in reversed(self.operators)]) or TransposedOperator(self)
+
+    def _reversed(self, views: list[LinearOperator]) -> LinearOperator | None:
+        """Return the product of ``views``, or None where a real part is taken in between that it would not take."""
+        if self.real_model != self.operators[-1].real_model:
+            return None
+        if any(view.real_model and not before._gives_real() for view, before in pairwise(views)):
+            return None
+        return ProductOperator(views)
 
     def expression(self) -> str:
         return " @ ".join(_bracketed(part, (ProductOperator, SumOperator, ScaledOperator)) for part in self.operators)
@@ -537,7 +607,8 @@ class PowerOperator(CompositeOperator):
 
     @property
     def H(self) -> LinearOperator:
-        return PowerOperator(self.operators[0].H, self.n)
+        view = self.operators[0].H
+        return AdjointOperator(self) if view.real_model and not view._gives_real() else PowerOperator(view, self.n)
 
     def expression(self) -> str:
         return f"{_bracketed(self.operators[0])} ** {self.n}"
@@ -664,15 +735,13 @@ def sum_models(
     parts: Sequence[LinearOperator], pieces: Sequence[Tensor], dims: tuple[int, ...], adjoint: bool
 ) -> Tensor:
     """Apply each part (or its adjoint) to its flat piece; add up the results, in the shape ``dims``."""
-    total: Tensor | None = None
+    terms: list[Tensor] = []
     for part, piece in zip(parts, pieces, strict=True):
-        if part._is_zero() and (total is not None or part is not parts[-1]):
+        if part._is_zero() and (terms or part is not parts[-1]):
             continue
         y = apply_reshaped(part, piece, (piece.shape[-1],), adjoint)
-        y = reshaped(y, part.dims if adjoint else part.dimsd, dims)
-        total = y if total is None else total + y
-    assert total is not None
-    return total
+        terms.append(reshaped(y, part.dims if adjoint else part.dimsd, dims))
+    return add_up(terms)
 
 
 def added(*parts: LinearOperator) -> LinearOperator:
@@ -693,7 +762,7 @@ def product(left: LinearOperator, right: LinearOperator) -> LinearOperator:
     if (
         isinstance(right, ScaledOperator)
         and right.has_number
-        and (left.clinear or not isinstance(right.alpha, complex))
+        and ((left.clinear and not left.real_model) or not isinstance(right.alpha, complex))
     ):
         alphas.append(right.alpha)
         right = right.operators[0]
@@ -715,16 +784,19 @@ def product(left: LinearOperator, right: LinearOperator) -> LinearOperator:
 
 def scaled(alpha: Any, part: LinearOperator) -> LinearOperator:
     """Return ``alpha * part``, merging scalars."""
-    if isinstance(alpha, Tensor):
-        alpha = as_tensor(alpha, "the factor")
-    elif hasattr(alpha, "item"):
-        alpha = alpha.item()
+    alpha = as_scalar(alpha, f"the factor of {part.name_and_type}")
     if not isinstance(part, ScaledOperator):
         return ScaledOperator(alpha, part)
     if isinstance(alpha, Tensor) or not part.has_number:
         return ScaledOperator(alpha, part)  # a product of tensors would not see a change of one of them
     merged = alpha * part.alpha
     return part.operators[0] if merged == 1 else ScaledOperator(merged, part.operators[0])
+
+
+def divided(part: LinearOperator, alpha: Any) -> LinearOperator:
+    """Return ``part / alpha``."""
+    alpha = as_scalar(alpha, f"the divisor of {part.name_and_type}")
+    return ScaledOperator(alpha, part, divides=True) if isinstance(alpha, Tensor) else scaled(1 / alpha, part)
 
 
 def power(part: LinearOperator, n: int) -> LinearOperator:
@@ -744,14 +816,6 @@ def power(part: LinearOperator, n: int) -> LinearOperator:
 
 def _most_axes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return next((shape for shape in shapes if len(shape) > 1), shapes[0])
-
-
-def _real_part(x: Tensor) -> Tensor:
-    return x.real.clone() if x.is_complex() else x
-
-
-def _imag_part(y: Tensor) -> Tensor:
-    return y.imag.clone() if y.is_complex() else torch.zeros_like(y)
 
 
 def _bracketed(part: LinearOperator, kinds: tuple[type, ...] | None = None) -> str:

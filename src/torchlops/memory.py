@@ -29,7 +29,7 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return an uninitialised tensor on the CPU, on huge pages where it is large."""
     size = math.prod(shape) * dtype.itemsize
     if size < _HUGE:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device="cpu")  # whatever the default device
     return torch.from_numpy(np.empty(size, dtype=np.uint8)).view(dtype).view(*shape)
 
 

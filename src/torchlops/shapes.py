@@ -8,6 +8,9 @@ from typing import Any, TypeAlias
 
 Dims: TypeAlias = "int | Sequence[int]"
 
+PER_SAMPLE = "For one per sample of a batch, see torchlops.per_sample."
+"""What errors say about a tensor with more axes than an operator takes."""
+
 
 def as_dims(dims: Dims, what: str = "dims") -> tuple[int, ...]:
     """Return ``dims`` as a tuple of positive integers.
@@ -21,15 +24,40 @@ def as_dims(dims: Dims, what: str = "dims") -> tuple[int, ...]:
     return sizes
 
 
+def as_integer(value: Any, what: str, least: int | None = None) -> int:
+    """Return ``value`` as a Python integer. Fractions and truth values are refused, not cut off.
+
+    Raises:
+        TypeError: when ``value`` is no integer.
+        ValueError: when it is below ``least``.
+
+    >>> as_integer(3, "level", least=0)
+    3
+    """
+    try:
+        number = _index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, got {value!r}") from None
+    if least is not None and number < least:
+        raise ValueError(f"{what} must be {least} or more, got {number}")
+    return number
+
+
 def _as_integers(values: Any, what: str) -> tuple[int, ...]:
     try:
-        return (operator.index(values),)
+        return (_index(values),)
     except TypeError:
         pass  # several of them, then
     try:
-        return tuple(operator.index(value) for value in values)
+        return tuple(_index(value) for value in values)
     except TypeError:
         raise TypeError(f"{what} must be an integer or a sequence of integers, got {values!r}") from None
+
+
+def _index(value: Any) -> int:
+    if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
+        raise TypeError  # Python reads True as 1
+    return operator.index(value)
 
 
 def as_trailing_axis(axis: int, dims: tuple[int, ...]) -> int:
@@ -38,6 +66,7 @@ def as_trailing_axis(axis: int, dims: tuple[int, ...]) -> int:
     >>> as_trailing_axis(0, (2, 3)), as_trailing_axis(-1, (2, 3))
     (-2, -1)
     """
+    axis = as_integer(axis, "axis")
     ndim = len(dims)
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis {axis} is out of range for dims={dims}: take one from {-ndim} to {ndim - 1}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -33,12 +34,19 @@ except (ImportError, AttributeError):  # pragma: no cover
     CAN_COUNT_LEVELS = False
 
 try:
-    from torch._C import _after_autograd_keyset, _AutoDispatchBelowAutograd
+    from torch._C import (
+        _after_autograd_keyset,
+        _AutoDispatchBelowAutograd,
+        _dispatch_tls_local_exclude_set,
+        _dispatch_tls_local_include_set,
+        _ForceDispatchKeyGuard,
+    )
     from torch._functorch.utils import enable_single_level_autograd_function
     from torch.autograd.forward_ad import _set_fwd_grad_enabled
     from torch.autograd.function import _SingleLevelFunction
 
     disable_dynamo: Any = getattr(torch, "_disable_dynamo")  # noqa: B009
+    _UNDISTURBED = _dispatch_tls_local_include_set(), _dispatch_tls_local_exclude_set()
     HAS_SINGLE_LEVEL = True
 except (ImportError, AttributeError):  # pragma: no cover
     HAS_SINGLE_LEVEL = False
@@ -72,6 +80,14 @@ def uncompiled(reason: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
+def undisturbed() -> Any:
+    """Return a context in which torch works as if nothing were going on: autograd tracks, autocast is off.
+
+    A kernel of the dispatcher runs below autograd, where torch would follow no gradient.
+    """
+    return _ForceDispatchKeyGuard(*_UNDISTURBED) if HAS_SINGLE_LEVEL else nullcontext()
+
+
 def is_plain_eager() -> bool:
     """Whether nothing but eager reverse-mode autograd can be watching."""
     return (
@@ -91,6 +107,15 @@ def is_batched_by_legacy_vmap(x: Tensor) -> bool:
 def is_wrapped(x: Tensor) -> bool:
     """Whether ``x`` belongs to a functorch transform that may have ended."""
     return bool(is_functorch_wrapped_tensor(x))
+
+
+def is_followed(x: Tensor) -> bool:
+    """Whether a transform that goes on outside, or forward mode, follows ``x`` into a kernel of the dispatcher."""
+    if not CAN_SEE_MODES:  # pragma: no cover
+        return False
+    if is_functorch_wrapped_tensor(x):
+        return not _are_transforms_active()  # in a kernel, only transforms of its own are
+    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
 
 
 def count_forward_levels() -> int:
@@ -113,7 +138,9 @@ __all__ = [
     "disable_dynamo",
     "enable_single_level_autograd_function",
     "is_batched_by_legacy_vmap",
+    "is_followed",
     "is_plain_eager",
     "is_wrapped",
     "uncompiled",
+    "undisturbed",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import DType, conjugate, numpy_dtype, torch_dtype
-from torchlops.foreignfunction import ForeignFunction, JaxFunction, MatrixProducts, PairOfFunctions, Source
-from torchlops.linearoperator import CompositeOperator, LinearOperator
+from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
+from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_reshaped, reshaped
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
 
@@ -21,58 +22,51 @@ def aslinearoperator(
     dims: Dims | None = None,
     dimsd: Dims | None = None,
     dtype: DType | None = None,
-    arrays: str = "numpy",
+    arrays: str | None = None,
     name: str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     key: str | None = None,
 ) -> LinearOperator:
     """Return ``Op`` as a linear operator that PyTorch differentiates.
 
     Args:
-        Op: One of ours (returned as it is); a matrix, dense (array, tensor) or sparse (SciPy), which becomes a
-            native, differentiable :class:`~torchlops.MatrixMult`; an operator of PyLops or SciPy, or any
-            object with ``shape``, ``matvec`` and ``rmatvec``; a function, or a pair (forward, adjoint) of them.
-        dims: Shape of one model. Needed for functions; elsewhere it is the operator's own.
-        dimsd: Shape of one data, ``dims`` by default.
-        dtype: Type of the operator's numbers; its own by default, float64 for functions.
-        arrays: What functions take: ``"numpy"`` arrays of shape ``dims``, ``"jax"`` arrays (the adjoint is then
-            JAX's transpose), or ``"torch"`` tensors. Torch functions are differentiated by autograd, also with
+        Op: One of ours (returned as it is, where no shape is given); a matrix, dense (array, tensor) or sparse
+            (SciPy), which becomes a native, differentiable :class:`~torchlops.MatrixMult`; an operator of PyLops or
+            SciPy, or any object with ``shape``, ``matvec`` and ``rmatvec``; a function, or a pair (forward, adjoint)
+            of them.
+        dims: Shape of one model. Needed for functions; by default the operator's own.
+        dimsd: Shape of one data; by default the operator's own, for functions ``dims``.
+        dtype: Type of the operator's numbers, in which foreign code computes at least; the answer has the precision of
+            the input. Its own by default, float64 for functions.
+        arrays: What functions take: ``"numpy"`` arrays of shape ``dims`` (the default), ``"jax"`` arrays (the adjoint
+            is then JAX's transpose), or ``"torch"`` tensors. Torch functions are differentiated by autograd, also with
             respect to the tensors that they close over, and batched by ``torch.vmap`` (which
             ``torch.export`` refuses: for that, subclass LinearOperator); their adjoint may be left out.
         name: A name for errors.
-        device: Where foreign code computes: ``"cpu"``, or ``"cuda"`` on CuPy arrays.
+        device: Where foreign code computes: ``"cpu"`` (the default), or ``"cuda"`` on CuPy arrays.
         key: A name under which a program exported by one process finds a foreign operator in another.
 
     Raises:
         TypeError: when ``Op`` is nothing of that kind.
-        ValueError: when a function comes without ``dims``.
+        ValueError: when a function comes without ``dims``, a shape has another size than the operator, or an argument
+            does not apply to this kind of operator.
 
     Example:
         >>> A = aslinearoperator((lambda x: x[::-1], lambda y: y[::-1]), dims=3)
-        >>> A(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
-        tensor([3., 2., 1.], dtype=torch.float64)
+        >>> A(torch.tensor([1.0, 2.0, 3.0]))
+        tensor([3., 2., 1.])
     """
-    foreign: dict[str, Any] = {"name": name, "device": device, "key": key}
     if isinstance(Op, LinearOperator):
-        return Op
-    if isinstance(Op, Tensor | np.ndarray) or _is_sparse_matrix(Op):
-        return MatrixMult(Op)
+        _refuse(f"{Op.name_and_type}, an operator of torchlops", arrays=arrays, name=name, device=device, key=key)
+        return _labelled(_shaped(Op, dims, dimsd), dtype)
+    if _is_matrix(Op):
+        _refuse("a matrix, which becomes a native operator", arrays=arrays, device=device, key=key)
+        matrix = MatrixMult(Op) if name is None else MatrixMult(Op, name=name)
+        return _labelled(_shaped(matrix, dims, dimsd), dtype)
     if hasattr(Op, "matvec") and hasattr(Op, "shape"):
-        own = np.dtype(Op.dtype if Op.dtype is not None else np.float64) if dtype is None else dtype
-        own = own if not isinstance(own, torch.dtype) else numpy_dtype(own)
-        clinear = bool(getattr(Op, "clinear", True))
-        is_real = np.dtype(own).kind != "c"
-        # PyLops's FFTs of real signals keep the real part of a complex model without a word.
-        takes_real = hasattr(Op, "cdtype") and np.dtype(getattr(Op, "rdtype", own)).kind != "c"
-        return ForeignOperator(
-            MatrixProducts(Op),
-            dims=as_dims(getattr(Op, "dims", Op.shape[1])),
-            dimsd=as_dims(getattr(Op, "dimsd", Op.shape[0])),
-            dtype=own,
-            clinear=clinear,
-            real_model=not clinear and (is_real or takes_real),
-            **{**foreign, "name": name or getattr(Op, "name", None)},
-        )
+        if arrays not in (None, "numpy"):
+            raise ValueError(f"arrays={arrays!r} is for functions: {type(Op).__name__} takes NumPy arrays")
+        return _of_matrix_products(Op, dims, dimsd, dtype, name, device, key)
     functions = Op if isinstance(Op, tuple) and len(Op) == 2 else (Op, None)
     if not callable(functions[0]) or not (functions[1] is None or callable(functions[1])):
         raise TypeError(
@@ -83,15 +77,83 @@ def aslinearoperator(
         raise ValueError("a function does not tell the shape of its model: give dims (and dimsd, where it differs)")
     dtype = "float64" if dtype is None else dtype
     if arrays == "jax":
+        if functions[1] is not None:
+            raise ValueError("the adjoint of a JAX function is JAX's transpose of it: give the forward alone")
+        _refuse("a JAX function, which computes on the CPU", device=None if device == "cpu" else device)
         source = JaxFunction(functions[0], as_dims(dims), numpy_dtype(torch_dtype(dtype)))
+        if dimsd is not None and as_dims(dimsd, "dimsd") != source.dimsd:
+            raise ValueError(f"the JAX function gives data of shape {source.dimsd}, where dimsd={dimsd} was declared")
         label = np.promote_types(source.dtype, source.dtype_out)
         is_real = source.dtype.kind != "c" and source.dtype_out.kind == "c"
-        return ForeignOperator(source, dims, source.dimsd, label, clinear=not is_real, real_model=is_real, **foreign)
+        return ForeignOperator(
+            source, dims, source.dimsd, label, clinear=not is_real, real_model=is_real, name=name, key=key
+        )
     if arrays == "torch":
+        _refuse("a function of tensors, which is native", device=device, key=key)
         return FunctionsOfTensors(*functions, dims=dims, dimsd=dimsd, dtype=dtype, name=name)
-    if arrays != "numpy":
+    if arrays not in (None, "numpy"):
         raise ValueError(f"arrays must be 'numpy', 'jax' or 'torch', got {arrays!r}")
-    return ForeignOperator(PairOfFunctions(*functions), dims, dimsd, dtype, **foreign)
+    return ForeignOperator(PairOfFunctions(*functions), dims, dimsd, dtype, name=name, device=device or "cpu", key=key)
+
+
+def _refuse(what: str, **options: str | None) -> None:
+    given = [f"{option}={value!r}" for option, value in options.items() if value is not None]
+    if given:
+        raise ValueError(f"aslinearoperator: {' and '.join(given)} would have no effect on {what}: leave it out")
+
+
+def _shaped(A: LinearOperator, dims: Dims | None, dimsd: Dims | None) -> LinearOperator:
+    """Return ``A`` with models ``dims`` and data ``dimsd``, where they are given."""
+    shape = _shape(dims, A.dims, A.shape[1], f"models of {A.name_and_type}", "dims")
+    shape_out = _shape(dimsd, A.dimsd, A.shape[0], f"data of {A.name_and_type}", "dimsd")
+    return A if (shape, shape_out) == (A.dims, A.dimsd) else ShapedOperator(A, shape, shape_out)
+
+
+def _shape(given: Dims | None, own: Dims, size: int, of: str, what: str) -> tuple[int, ...]:
+    shape = as_dims(own if given is None else given, what)
+    if math.prod(shape) != size:
+        raise ValueError(f"{what}={shape} has {math.prod(shape)} elements, but the {of} have {size}")
+    return shape
+
+
+def _labelled(A: LinearOperator, dtype: DType | None) -> LinearOperator:
+    """Return ``A`` where its numbers have the type ``dtype``, and raise elsewhere."""
+    if dtype is not None and torch_dtype(dtype) != A._torch_dtype():
+        raise ValueError(
+            f"{A.name_and_type} is of {A._torch_dtype()}, where {torch_dtype(dtype)} was asked for: "
+            "cast it first, for example a matrix by A.astype(dtype), an operator by A.to(dtype)"
+        )
+    return A
+
+
+def _of_matrix_products(
+    Op: Any,
+    dims: Dims | None,
+    dimsd: Dims | None,
+    dtype: DType | None,
+    name: str | None,
+    device: str | None,
+    key: str | None,
+) -> LinearOperator:
+    own = np.dtype(Op.dtype if Op.dtype is not None else np.float64) if dtype is None else dtype
+    own = own if not isinstance(own, torch.dtype) else numpy_dtype(own)
+    clinear = bool(getattr(Op, "clinear", True))
+    is_real = np.dtype(own).kind != "c"
+    # PyLops's FFTs of real signals keep the real part of a complex model without a word.
+    takes_real = hasattr(Op, "cdtype") and np.dtype(getattr(Op, "rdtype", own)).kind != "c"
+    rows, columns = Op.shape
+    kind = type(Op).__name__
+    return ForeignOperator(
+        MatrixProducts(Op),
+        _shape(dims, getattr(Op, "dims", columns), columns, f"models of {kind}", "dims"),
+        _shape(dimsd, getattr(Op, "dimsd", rows), rows, f"data of {kind}", "dimsd"),
+        dtype=own,
+        clinear=clinear,
+        real_model=not clinear and (is_real or takes_real),
+        name=name or getattr(Op, "name", None),
+        device=device or "cpu",
+        key=key,
+    )
 
 
 def operators_of(ops: Sequence[Any], name: str) -> list[LinearOperator]:
@@ -229,18 +291,29 @@ class ForeignOperator(LinearOperator):
         key: str | None = None,
     ) -> None:
         super().__init__(dims, dimsd, dtype=dtype, clinear=clinear, real_model=real_model, name=name)
-        self.function = ForeignFunction(
-            source, self.dims, self.dimsd, dtype, clinear, real_model, self.name_and_type, device, key
-        )
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self.function(x, False, self._torch_dtype())
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self.function(y, True, self._torch_dtype())
+        self.source = source
+        self._take_function(source, dtype, device, key)
 
     def extra_repr(self) -> str:
-        return repr(self.function.source)
+        return repr(self.source)
+
+
+class ShapedOperator(CompositeOperator):
+    """An operator on models and data of another shape of the same size; see :func:`aslinearoperator`."""
+
+    def __init__(self, part: LinearOperator, dims: tuple[int, ...], dimsd: tuple[int, ...]) -> None:
+        super().__init__((part,), dims=dims, dimsd=dimsd, name=part.name, real_model=part.real_model)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        part = self.operators[0]
+        return reshaped(apply_reshaped(part, x, self.dims), part.dimsd, self.dimsd)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        part = self.operators[0]
+        return reshaped(apply_reshaped(part, y, self.dimsd, adjoint=True), part.dims, self.dims)
+
+    def expression(self) -> str:
+        return self.operators[0].expression()
 
 
 class FunctionsOfTensors(LinearOperator):
@@ -267,15 +340,28 @@ def _batched(
     function: Callable[[Tensor], Tensor], x: Tensor, dims: tuple[int, ...], dims_out: tuple[int, ...]
 ) -> Tensor:
     batch = x.shape[: x.ndim - len(dims)]
-    if not batch:
-        out = function(x)
-    elif batch.numel() == 0:
+    if batch.numel() == 0:
         return x.new_zeros((*batch, *dims_out)) + x.sum() * 0  # tied to its input
-    else:
-        out = torch.func.vmap(function)(x.reshape((batch.numel(), *dims)))
+    x = x.clone()  # which the function may work on in place, and return
+    out = _owned(torch.func.vmap(function)(x.reshape((batch.numel(), *dims))) if batch else function(x))
     if tuple(out.shape[len(batch[:1]) :]) != dims_out:
         raise ValueError(f"{function!r} returned shape {tuple(out.shape[len(batch[:1]) :])}, {dims_out} was declared")
     return out.reshape((*batch, *dims_out))
+
+
+def _owned(out: Tensor) -> Tensor:
+    """Return ``out``, or a copy where it is a tensor, or a view of one, that the function may keep."""
+    if torch.compiler.is_compiling():
+        return out.clone()
+    is_free = sys.getrefcount(out) <= _REFERENCES_OF_A_FREE_ONE and out._base is None
+    return out if is_free else out.clone()
+
+
+def _references_of(out: Tensor) -> int:
+    return sys.getrefcount(out)
+
+
+_REFERENCES_OF_A_FREE_ONE = _references_of(torch.empty(0, device="cpu"))
 
 
 class TorchOperator(CompositeOperator):
@@ -313,7 +399,8 @@ class TorchOperator(CompositeOperator):
         devicetorch: str | torch.device | None = None,
     ) -> None:
         kind = None if device is None else torch.device("cuda" if device == "gpu" else device)
-        part = aslinearoperator(Op, device="cpu" if kind is None else kind.type)
+        is_native = isinstance(Op, LinearOperator) or _is_matrix(Op)
+        part = aslinearoperator(Op) if is_native or kind is None else aslinearoperator(Op, device=str(kind))
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=part.name, real_model=part.real_model)
         self.batch, self.flatten = batch, flatten
         self.device = kind
@@ -366,10 +453,6 @@ class TorchOperator(CompositeOperator):
         return f"TorchOperator({self.operators[0].expression()})"
 
 
-def _is_sparse_matrix(Op: Any) -> bool:
-    return hasattr(Op, "tocoo") and hasattr(Op, "nnz")
-
-
 def solve_matrix(matrix: Tensor, columns: Tensor) -> Tensor:
     """Return the solution of ``matrix x = columns``.
 
@@ -389,3 +472,7 @@ def solve_matrix(matrix: Tensor, columns: Tensor) -> Tensor:
         ) from error
     solution: Tensor = torch.linalg.lu_solve(*factors, columns)
     return solution
+
+
+def _is_matrix(Op: Any) -> bool:
+    return isinstance(Op, Tensor | np.ndarray) or (hasattr(Op, "tocoo") and hasattr(Op, "nnz"))

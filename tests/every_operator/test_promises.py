@@ -23,7 +23,6 @@ import torch
 import torchlops
 from tests.every_operator.case import Case
 from tests.every_operator.cases import CASES, FAMILIES
-from tests.every_operator.not_yet import NOT_YET
 from torchlops import LinearOperator, testing
 from torchlops.shapes import as_dims
 
@@ -55,8 +54,6 @@ def _each(promises: Mapping[str, testing.Promise[Any]], cases: Sequence[Case]) -
         fast = {case.name for case in _sample(cases, promise.fast)}
         for case in _sample(cases, promise.full):
             marks = [] if case.name in fast else [pytest.mark.slow]
-            if {case.name, f"class {case.class_name}"} & NOT_YET.get(name, set()):
-                marks.append(pytest.mark.xfail(raises=AssertionError, strict=True, reason="does not hold yet"))
             parameters.append(pytest.param(name, case, id=f"{name}-{case.name}", marks=marks))
     return pytest.mark.parametrize(("promise", "case"), parameters)
 

@@ -7,17 +7,16 @@ them, ``i`` and ``i + 1``, by the weights ``1 - w`` and ``w``. The kernels here 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from torchlops.arrays import DType, real_dtype
 from torchlops.basicoperators._positions import in_result_dtype, weight_dtype
-from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._sparse import SparseProducts, sparse_matrix
+from torchlops.basicoperators._wide import AccumulatingOperator
 
 CHUNK = 1 << 20
 """Entries ``(ix0, it0, ix)`` of the curves that a kernel takes at a time."""
@@ -27,7 +26,7 @@ Curves: TypeAlias = "tuple[Tensor, Tensor | None]"
 negative where there is none, and the share of the one behind it, or None for curves that take one sample."""
 
 
-class CurveOperator(LinearOperator):
+class CurveOperator(AccumulatingOperator):
     r"""Spreading along curves, with stacking along them as the adjoint. Subclasses say where the curves go.
 
     Args:
@@ -51,7 +50,7 @@ class CurveOperator(LinearOperator):
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.interp = interp
         self._is_constant = is_constant
-        self._matrices: dict[bool, tuple[tuple[Tensor, ...], tuple[int, ...], Tensor]] = {}
+        self._products = SparseProducts()
         self._work = self.dimsd[0]  # each sample of the model goes to every trace of the data
 
     def _curves(self, start: int, count: int, device: torch.device) -> Curves:
@@ -112,9 +111,8 @@ class CurveOperator(LinearOperator):
     # -- products with a sparse matrix, which a CPU runs several times faster ----------------------------------
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        taps = 2 if self.interp else 1
-        size = self.dims[0] * self.dims[1] * self.dimsd[0] * taps * (4 + x.element_size())
-        return self._is_constant and x.dtype in FAST_DTYPES and size <= SPARSE_BYTES and HAS_MKL
+        entries = self.dims[0] * self.dims[1] * self.dimsd[0] * (2 if self.interp else 1)
+        return self._is_constant and SparseProducts.suit(x, self._tables(), entries)
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         return self._multiply(x, False)
@@ -124,22 +122,9 @@ class CurveOperator(LinearOperator):
 
     def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
         batch = x.shape[:-2]
-        items = x.reshape((math.prod(batch), x.shape[-2] * x.shape[-1]))
-        return multiply(self._matrix(x, adjoint), items).reshape((*batch, *(self.dims if adjoint else self.dimsd)))
-
-    def _matrix(self, x: Tensor, adjoint: bool) -> Tensor:
-        """Return the sparse matrix of the operator or of its adjoint, kept as long as the tables are the same."""
-        tables = self._tables()
-        key = tuple(0 if table.is_inference() else table._version for table in tables)
-        kept = self._matrices.get(adjoint)
-        if kept is not None:
-            old_tables, old_key, matrix = kept
-            is_same = all(a is b for a, b in zip(tables, old_tables, strict=True)) and key == old_key
-            if is_same and matrix.dtype == real_dtype(x.dtype):
-                return matrix
-        matrix = self._make_matrix(x, adjoint)
-        self._matrices[adjoint] = tables, key, matrix
-        return matrix
+        flat = x.reshape((*batch, x.shape[-2] * x.shape[-1]))
+        y = self._products.multiply(flat, adjoint, self._tables(), self._make_matrix)
+        return y.reshape((*batch, *(self.dims if adjoint else self.dimsd)))
 
     def _tables(self) -> tuple[Tensor, ...]:
         """Return the tensors that the curves of a constant operator come from."""
@@ -162,6 +147,3 @@ class CurveOperator(LinearOperator):
             return sparse_matrix(samples, columns, values, (self.shape[1], self.shape[0]))
         order = torch.argsort(columns, stable=True)
         return sparse_matrix(columns[order], samples[order], values[order], self.shape)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_matrices": {}}  # copies and pickles make their own

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import complex_dtype, promote, real_dtype
+from torchlops.arrays import as_tensor, complex_dtype, promote, real_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.torch_internals import is_plain_eager, is_wrapped
 
@@ -31,9 +31,12 @@ def register_positions(operator: LinearOperator, name: str, value: Any) -> bool:
 def constants(value: Any, what: str) -> Tensor:
     """Return an array, a list or a range of numbers as a new float64 tensor."""
     try:
-        return torch.from_numpy(np.array(value, dtype=np.float64))
+        array = np.array(value, subok=True)  # a masked array stays one, and is refused below
     except (TypeError, ValueError):
-        raise TypeError(f"{what} must be an array of real numbers, got {value!r}") from None
+        array = np.array(None)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{what} must be an array of real numbers, got {value!r}")
+    return as_tensor(array, what).to(torch.float64)
 
 
 def is_readable(tensor: Tensor) -> bool:

@@ -6,10 +6,15 @@ compiles nor copies them.
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from torchlops.arrays import real_dtype
 
 SPARSE_BYTES = 1 << 28
 """Most memory that a sparse matrix made for a fast kernel may take."""
@@ -21,13 +26,63 @@ HAS_MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-cal
 """Whether torch was built with MKL."""
 
 
+class SparseProducts:
+    """The sparse matrices of an operator and of its adjoint, for its fast kernels.
+
+    A matrix is kept as long as what it depends on is the same: the type of the numbers, and the tensors that it comes
+    from with their values. Copies and pickles make their own. Threads that share an operator may make a matrix twice.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[bool, tuple[tuple[Tensor, ...], tuple[Any, ...], Tensor]] = {}
+
+    def __reduce__(self) -> tuple[type[SparseProducts], tuple[()]]:
+        return SparseProducts, ()
+
+    @staticmethod
+    def suit(x: Tensor, sources: Sequence[Tensor], entries: int) -> bool:
+        """Return whether a product with a sparse matrix of so many entries is possible, and known to be right.
+
+        Autocast would change the type of one factor. Of tensors made in inference mode torch counts no changes.
+        """
+        return (
+            HAS_MKL
+            and x.dtype in FAST_DTYPES
+            and entries * (4 + x.element_size()) <= SPARSE_BYTES
+            and not torch.is_autocast_enabled("cpu")
+            and not any(source.is_inference() for source in sources)
+        )
+
+    def multiply(
+        self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], Tensor]
+    ) -> Tensor:
+        """Return the products ``(*batch, rows)`` of the matrix with the vectors of ``x``, ``(*batch, columns)``.
+
+        Args:
+            x: The vectors.
+            adjoint: Which of the two matrices.
+            sources: The tensors that the matrix comes from.
+            make: Makes the matrix, given ``x`` and ``adjoint``.
+        """
+        key = (real_dtype(x.dtype), *((source._version, source.data_ptr()) for source in sources))
+        kept = self._kept.get(adjoint)
+        if kept is None or kept[1] != key or any(a is not b for a, b in zip(sources, kept[0], strict=True)):
+            with torch.inference_mode(False), torch.no_grad():
+                kept = self._kept[adjoint] = sources, key, make(x, adjoint)
+        batch = x.shape[:-1]
+        matrix = kept[2]
+        return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
+
+
 def sparse_matrix(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return the matrix of some real entries, of which ``rows`` are sorted, with indices of 32 bits."""
     ends = torch.bincount(rows, minlength=shape[0]).cumsum(0)
     starts = torch.cat((ends.new_zeros(1), ends)).to(torch.int32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that this layout of torch is in beta
-        return torch.sparse_csr_tensor(starts, columns.to(torch.int32), values, shape, check_invariants=False)
+        return torch.sparse_csr_tensor(
+            starts, columns.to(torch.int32), values, shape, device=values.device, check_invariants=False
+        )
 
 
 def multiply(matrix: Tensor, x: Tensor) -> Tensor:

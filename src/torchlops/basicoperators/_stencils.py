@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.arrays import DType, zeros_from
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_trailing_axis
 
@@ -74,8 +74,8 @@ class Stencil:
     def unscaled(self, x: Tensor, axis: int, adjoint: bool = False) -> Tensor:
         """Return the same without ``scale``."""
         blocks, before, after = self._adjoint_trimmed if adjoint else self._forward_trimmed
-        if not blocks:  # zeros, made from x so that they have a derivative
-            return x.masked_fill(x.new_ones((), dtype=torch.bool), 0)
+        if not blocks:
+            return zeros_from(x)
         if (before or after) and torch.compiler.is_compiling():
             # Padding is one call instead of three, but of blocks joined at once a compiler makes a single loop.
             blocks, before, after = self.adjoint_blocks if adjoint else self.forward_blocks, 0, 0
@@ -241,7 +241,7 @@ def _slab_sizes(x: Tensor, least: int) -> tuple[int, int]:
     return max(1, limit // (rows * row)), min(rows, max(1, least, limit // row))
 
 
-class StencilOperator(LinearOperator):
+class StencilOperator(AccumulatingOperator):
     """An operator that is one stencil along one axis. Subclasses say which, as ``self._stencil``."""
 
     _stencil: Stencil

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
 
@@ -17,7 +17,7 @@ ROW_FROM = 512
 """Elements of a row from which adding it is faster than what torch.cumsum does with it."""
 
 
-class CausalIntegration(LinearOperator):
+class CausalIntegration(AccumulatingOperator):
     r"""Integral from the first sample up to each sample along one axis.
 
     =================== ==========================================================================
@@ -98,12 +98,8 @@ class CausalIntegration(LinearOperator):
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
         # torch.cumsum is fast along the last axis and slow along others, where adding row to row is several times
-        # faster, unless the rows are short. Half precision is left to cumsum, which adds it up in float32.
-        return (
-            self.axis != -1
-            and x.numel() >= ROW_FROM * x.shape[self.axis]
-            and x.dtype not in (torch.float16, torch.bfloat16)
-        )
+        # faster, unless the rows are short.
+        return self.axis != -1 and x.numel() >= ROW_FROM * x.shape[self.axis]
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         axis, n = self.axis, self.dims[self.axis]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from torchlops.arrays import DType, conjugate
 from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import Dims, as_trailing_axis
+from torchlops.shapes import PER_SAMPLE, Dims, as_trailing_axis
 
 
 class Diagonal(LinearOperator):
@@ -44,7 +44,9 @@ class Diagonal(LinearOperator):
         self._broadcast = shape if len(shape) != 1 else (shape[0],) + (1,) * (-self.axis - 1)
         padded = (1,) * (len(self.dims) - len(self._broadcast)) + self._broadcast
         if len(padded) != len(self.dims) or any(d not in (1, n) for d, n in zip(padded, self.dims, strict=True)):
-            raise ValueError(f"Diagonal: diag of shape {shape} does not fit dims={self.dims} along axis {axis}")
+            raise ValueError(
+                f"Diagonal: diag of shape {shape} does not fit dims={self.dims} along axis {axis}. {PER_SAMPLE}"
+            )
 
     def _shaped(self) -> Tensor:
         return self.diag if self.diag.shape == self._broadcast else self.diag.reshape(self._broadcast)

@@ -17,13 +17,13 @@ from torchlops.basicoperators._stencils import (
     sum_of_stencils,
     write_sum_of_stencils,
 )
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.firstderivative import first_derivative
-from torchlops.linearoperator import LinearOperator
 from torchlops.memory import empty
-from torchlops.shapes import Dims, as_dims, per_axis
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, per_axis
 
 
-class FirstDirectionalDerivative(LinearOperator):
+class FirstDirectionalDerivative(AccumulatingOperator):
     r"""First derivative along a direction, or along one for each sample.
 
     .. math:: y = \sum_a v_a \, \partial_a x, \qquad A^H y = \sum_a \partial_a^H (\bar v_a y)
@@ -70,7 +70,8 @@ class FirstDirectionalDerivative(LinearOperator):
         shape = tuple(self._register("v", v, dtype).shape)
         if shape not in ((len(dims),), (len(dims), *dims)):
             raise ValueError(
-                f"FirstDirectionalDerivative: v must be of shape ({len(dims)},) or {(len(dims), *dims)}, got {shape}"
+                f"FirstDirectionalDerivative: v must be of shape ({len(dims)},) or {(len(dims), *dims)}, got {shape}. "
+                f"{PER_SAMPLE}"
             )
         self._stencils = tuple(
             first_derivative(n, step, kind, edge, 3, "FirstDirectionalDerivative")

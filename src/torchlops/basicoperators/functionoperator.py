@@ -42,8 +42,7 @@ class FunctionOperator(CompositeOperator):
         adjoint, sizes = (args[0], args[1:]) if args and callable(args[0]) else (None, args)
         if len(sizes) not in (1, 2) or not callable(f):
             raise TypeError("FunctionOperator takes (f, n), (f, m, n), (f, fc, n) or (f, fc, m, n)")
-        functions = f if arrays == "jax" else (f, adjoint)
-        part = aslinearoperator(functions, sizes[-1], sizes[0], dtype=dtype, arrays=arrays, name=name)
+        part = aslinearoperator((f, adjoint), sizes[-1], sizes[0], dtype=dtype, arrays=arrays, name=name)
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=name, real_model=part.real_model)
 
     def _forward(self, x: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import from_axis, slabs, sum_of_stencils, write_sum_of_stencils
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.firstderivative import first_derivative
-from torchlops.linearoperator import LinearOperator
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims, per_axis
 
 
-class Gradient(LinearOperator):
+class Gradient(AccumulatingOperator):
     r"""First derivatives along all axes, stacked on a new first axis.
 
     .. math:: y_a = \partial_a x, \qquad A^H y = \sum_a \partial_a^H y_a

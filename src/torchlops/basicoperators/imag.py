@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import DType, zeros_from
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims
 
@@ -28,8 +28,11 @@ class Imag(LinearOperator):
     def __init__(self, dims: Dims, dtype: DType = "complex128", name: str = "I") -> None:
         super().__init__(dims, dtype=dtype, clinear=False, name=name)
 
+    def _gives_real(self) -> bool:
+        return True
+
     def _forward(self, x: Tensor) -> Tensor:
-        return x.imag.clone() if x.is_complex() else x * 0
+        return x.imag.clone() if x.is_complex() else zeros_from(x)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         real = y.real if y.is_complex() else y

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from torchlops.arrays import DType
-from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_reshaped, reshaped
+from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_reshaped, reshaped, takes_real
 from torchlops.torchoperator import aslinearoperator
 
 
@@ -32,7 +32,7 @@ class Kronecker(CompositeOperator):
             dims=parts[0].shape[1] * parts[1].shape[1],
             dimsd=parts[0].shape[0] * parts[1].shape[0],
             dtype=dtype,
-            real_model=any(part.real_model for part in parts),
+            real_model=takes_real(parts[::-1]),
             name=name,
         )
 

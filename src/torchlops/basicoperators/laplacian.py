@@ -8,13 +8,13 @@ from torch import Tensor
 
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number, from_axis, sum_of_stencils, write_sum_of_stencils
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.secondderivative import second_derivative
-from torchlops.linearoperator import LinearOperator
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_trailing_axes, per_axis
 
 
-class Laplacian(LinearOperator):
+class Laplacian(AccumulatingOperator):
     r"""Weighted sum of the second derivatives along several axes.
 
     .. math:: y = \sum_a w_a \, \partial_a^2 x

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchlops.arrays import DType
 from torchlops.basicoperators._resize import pad as pad_zeros
 from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import Dims, as_dims
+from torchlops.shapes import Dims, as_dims, as_integer
 
 
 class Pad(LinearOperator):
@@ -39,10 +39,11 @@ class Pad(LinearOperator):
         name: str = "P",
     ) -> None:
         dims = as_dims(dims)
-        given: list[Any] = [pad] if len(dims) == 1 and not hasattr(pad[0], "__len__") else list(pad)
+        pairs: list[Any] = [pad] if len(dims) == 1 and not hasattr(pad[0], "__len__") else list(pad)
+        given = [tuple(as_integer(count, "Pad: pad") for count in pair) for pair in pairs]
         if len(given) != len(dims) or any(len(pair) != 2 or min(pair) < 0 for pair in given):
             raise ValueError(f"Pad takes one pair (before, after) of 0 or more for each axis of dims={dims}, got {pad}")
-        pads = [(int(before), int(after)) for before, after in given]
+        pads = [(before, after) for before, after in given]
         dimsd = tuple(n + before + after for n, (before, after) in zip(dims, pads, strict=True))
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.pad = pads

@@ -28,6 +28,9 @@ class Real(LinearOperator):
     def __init__(self, dims: Dims, dtype: DType = "complex128", name: str = "R") -> None:
         super().__init__(dims, dtype=dtype, clinear=False, name=name)
 
+    def _gives_real(self) -> bool:
+        return True
+
     def _forward(self, x: Tensor) -> Tensor:
         return x.real.clone() if x.is_complex() else x.clone()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import torch
@@ -10,10 +9,11 @@ from torch import Tensor
 
 from torchlops.arrays import DType, as_tensor, complex_dtype, conjugate
 from torchlops.basicoperators._positions import precise, register_positions
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
+from torchlops.shapes import as_integer
 
 
-class Regression(LinearOperator):
+class Regression(AccumulatingOperator):
     r"""Values of a polynomial at given points, for polynomial regression.
 
     .. math::
@@ -47,12 +47,7 @@ class Regression(LinearOperator):
         shape = tuple(taxis.shape) if hasattr(taxis, "shape") else (len(taxis),)
         if len(shape) != 1:
             raise ValueError(f"{kind} takes points taxis of one axis, got shape {shape}")
-        try:
-            order = operator.index(order)
-        except TypeError:
-            raise TypeError(f"{kind} takes a whole number as order, got {order!r}") from None
-        if order < 0:
-            raise ValueError(f"{kind} takes an order of 0 or more, got {order}")
+        order = as_integer(order, f"{kind}: order", least=0)
         super().__init__(order + 1, shape, dtype=dtype, name=name)
         self.order = order
         if getattr(taxis, "dtype", None) is not None and "complex" in str(taxis.dtype):

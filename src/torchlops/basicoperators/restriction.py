@@ -1,7 +1,8 @@
-"""Sampling along one axis."""
+"""Sampling along one axis, or by a mask."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,36 +10,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.arrays import DType, as_indices, counted_from_start
+from torchlops.basicoperators._positions import is_readable
+from torchlops.basicoperators._wide import AccumulatingOperator
+from torchlops.linearoperator import reshaped
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
 
 
-class Restriction(LinearOperator):
+class Restriction(AccumulatingOperator):
     r"""Take the samples ``iava`` along one axis, :math:`y_j = x_{i_j}`.
 
     The adjoint puts them back, adding where an index repeats: :math:`x_i = \sum_{j: i_j = i} y_j`.
 
+    A mask of the shape of the model takes its samples wherever they are, as ``x[mask]`` does, into data of one axis.
+
     Args:
         dims: Shape of the model.
-        iava: Indices of the samples, in any order; they may repeat, and count from the end where negative.
-        axis: The axis.
+        iava: Indices of the samples, in any order; they may repeat, and count from the end where negative. Or a
+            boolean mask: of the length of ``axis``, or of shape ``dims`` for the model as a whole.
+        axis: The axis. A mask of shape ``dims`` has none.
         inplace: See :func:`~torchlops.shapes.accept_pylops_options`.
         forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Label of the operator.
         name: A name for errors.
 
     Raises:
-        ValueError: when ``iava`` is empty, or an index is out of range.
-        TypeError: when the indices are not integers.
+        ValueError: when ``iava`` is empty, an index is out of range, or a mask has another shape.
+        TypeError: when the indices are not integers, or a mask has values that are not known yet, inside a transform
+            of ``torch.func`` or a compiled function.
 
     Example:
         >>> R = Restriction(4, [0, 2])
         >>> R(torch.tensor([1.0, 2.0, 3.0, 4.0])), R.H(torch.tensor([1.0, 3.0]))
         (tensor([1., 3.]), tensor([1., 0., 3., 0.]))
+        >>> mask = torch.tensor([[True, False], [True, True]])
+        >>> Restriction((2, 2), mask)(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        tensor([1., 3., 4.])
     """
 
     iava: Tensor
+    _adds_up = (False, True)
 
     def __init__(
         self,
@@ -53,23 +64,21 @@ class Restriction(LinearOperator):
         accept_pylops_options(inplace=inplace, forceflat=forceflat)
         dims = as_dims(dims)
         trailing = as_trailing_axis(axis, dims)
-        size = dims[trailing]
-        indices = iava if isinstance(iava, Tensor) else torch.from_numpy(np.array(iava))
-        if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
-            raise TypeError(f"Restriction takes whole numbers as iava, got {indices.dtype} (Interp takes fractions)")
-        if indices.ndim != 1 or indices.numel() == 0:
-            raise ValueError(
-                f"Restriction takes a list of at least one index as iava, got shape {tuple(indices.shape)}"
-            )
-        if not indices.is_meta and (int(indices.min()) < -size or int(indices.max()) >= size):
-            raise ValueError(
-                f"Restriction: iava goes from {int(indices.min())} to {int(indices.max())}, but axis {axis} of "
-                f"dims={dims} has indices from {-size} to {size - 1}"
-            )
-        dimsd = [indices.numel() if i - len(dims) == trailing else n for i, n in enumerate(dims)]
+        mask = _as_mask(iava)
+        if mask is None:
+            what = f"Restriction: iava, indices along axis {axis} of dims={dims},"
+            indices = as_indices(iava, what)
+            size = dims[trailing]
+            indices = counted_from_start(indices, size, what) if is_readable(indices) else indices % size
+        else:
+            indices = _indices_of(mask, dims, axis)
+        is_flat = mask is not None and mask.ndim > 1
+        sampled = (math.prod(dims),) if is_flat else dims
+        dimsd = [indices.numel() if i - len(sampled) == trailing else n for i, n in enumerate(sampled)]
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.axis = trailing
-        self.register_buffer("iava", indices.to(torch.int64) % size)
+        self._sampled = sampled  # the shape of the model of which ``axis`` is an axis
+        self.register_buffer("iava", indices)
 
     def _index(self, shape: Sequence[int]) -> Tensor:
         iava = self.iava
@@ -78,11 +87,15 @@ class Restriction(LinearOperator):
         return iava if len(shape) == 1 else iava.expand((*shape[: self.axis], *self.dimsd[self.axis :]))
 
     def _forward(self, x: Tensor) -> Tensor:
+        x = reshaped(x, self.dims, self._sampled)
         return x.gather(self.axis, self._index(x.shape))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        batch = y.shape[: y.ndim - len(self.dims)]
-        return y.new_zeros((*batch, *self.dims)).scatter_add(self.axis, self._index(y.shape), y)
+        x = self._zeros(y).scatter_add(self.axis, self._index(y.shape), y)
+        return reshaped(x, self._sampled, self.dims)
+
+    def _zeros(self, y: Tensor) -> Tensor:
+        return y.new_zeros((*y.shape[: y.ndim - len(self.dimsd)], *self._sampled))
 
     # Off the last axis whole rows are copied, which index_select does 5 times faster than gather.
 
@@ -92,8 +105,7 @@ class Restriction(LinearOperator):
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         if self.axis == -1:
             return self._adjoint(y)
-        batch = y.shape[: y.ndim - len(self.dims)]
-        return y.new_zeros((*batch, *self.dims)).index_add_(self.axis, self.iava, y)
+        return self._zeros(y).index_add_(self.axis, self.iava, y)
 
     def mask(self, x: Any) -> np.ma.MaskedArray[Any, Any]:
         """Return the model ``x`` as a NumPy masked array that shows the taken samples only.
@@ -106,8 +118,39 @@ class Restriction(LinearOperator):
             raise ValueError("Restriction: iava has repeated indices, of which a mask cannot tell")
         values = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x).reshape(self.dims)
         hidden = np.ones(self.dims, dtype=bool)
-        np.moveaxis(hidden, self.axis, 0)[indices] = False
+        np.moveaxis(hidden.reshape(self._sampled), self.axis, 0)[indices] = False
         return np.ma.masked_array(np.where(hidden, 0, values), mask=hidden)
 
     def extra_repr(self) -> str:
-        return f"{self.dimsd[self.axis]} of {self.dims[self.axis]} samples, axis={self.axis}"
+        axis = f", axis={self.axis}" if self._sampled == self.dims else ""
+        return f"{self.dimsd[self.axis]} of {self._sampled[self.axis]} samples{axis}"
+
+
+def _as_mask(iava: Any) -> Tensor | None:
+    """Return a boolean mask as a tensor, and None for anything else."""
+    if isinstance(iava, Tensor):
+        return iava if iava.dtype == torch.bool else None
+    array = np.array(iava, subok=True)
+    if array.dtype != np.bool_ or np.ma.is_masked(array):
+        return None
+    return torch.from_numpy(array)
+
+
+def _indices_of(mask: Tensor, dims: tuple[int, ...], axis: int) -> Tensor:
+    """Return the indices of the samples that a mask takes, along ``axis`` or into the flat model."""
+    shape = tuple(mask.shape)
+    if shape != dims and shape != (dims[axis],):
+        raise ValueError(
+            f"Restriction: a mask must have the shape dims={dims}, or ({dims[axis]},) for axis {axis}, got {shape}"
+        )
+    if len(shape) > 1 and axis != -1:
+        raise ValueError(f"Restriction: a mask of shape dims={dims} takes samples of no single axis, got axis={axis}")
+    if not is_readable(mask):
+        raise TypeError(
+            "Restriction: how many samples a mask takes is not known inside a transform or a compiled function: build "
+            "the operator outside, give indices, or take Diagonal(mask), which sets the others to zero"
+        )
+    indices = mask.reshape(-1).nonzero().squeeze(1)
+    if len(indices) == 0:
+        raise ValueError("Restriction: the mask takes no sample")
+    return indices

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import Dims, as_trailing_axis
+from torchlops.shapes import Dims, as_integer, as_trailing_axis
 
 
 class Roll(LinearOperator):
@@ -30,7 +30,7 @@ class Roll(LinearOperator):
     def __init__(self, dims: Dims, axis: int = -1, shift: int = 1, dtype: DType = "float64", name: str = "R") -> None:
         super().__init__(dims, dtype=dtype, name=name)
         self.axis = as_trailing_axis(axis, self.dims)
-        self.shift = int(shift)
+        self.shift = as_integer(shift, "Roll: shift")
 
     def _forward(self, x: Tensor) -> Tensor:
         return x.roll(self.shift, self.axis)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torchlops.arrays import DType
-from torchlops.basicoperators._windows import SmoothingOperator
+from torchlops.basicoperators._smoothing import SmoothingOperator
 from torchlops.shapes import Dims
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torchlops.arrays import DType
-from torchlops.basicoperators._windows import SmoothingOperator
+from torchlops.basicoperators._smoothing import SmoothingOperator
 from torchlops.shapes import Dims
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import DType, as_tensor
 from torchlops.basicoperators._curves import CurveOperator, Curves
-from torchlops.basicoperators._positions import register_positions
-from torchlops.shapes import Dims, accept_pylops_options, as_dims
+from torchlops.basicoperators._positions import is_readable, register_positions
+from torchlops.shapes import PER_SAMPLE, Dims, accept_pylops_options, as_dims
 
 
 class Spread(CurveOperator):
@@ -88,7 +88,9 @@ class Spread(CurveOperator):
         shape = (*model, data[0])
         for what, given in (("table", table), ("dtable", dtable)):
             if given is not None and tuple(given.shape) != shape:
-                raise ValueError(f"Spread takes a {what} of shape (nx0, nt0, nx) = {shape}, got {tuple(given.shape)}")
+                raise ValueError(
+                    f"Spread takes a {what} of shape (nx0, nt0, nx) = {shape}, got {tuple(given.shape)}. {PER_SAMPLE}"
+                )
         is_pair = dtable is not None if fh is None else _is_pair(fh(0, 0))
         if interp is not None and bool(interp) != is_pair:
             warnings.warn(f"Spread: the curves say that interp={is_pair}; interp={interp} is not used", stacklevel=2)
@@ -139,6 +141,8 @@ def _stack(found: list[Any]) -> Tensor:
 
 def _as_indices(table: Any) -> Tensor:
     """Return indices as int32, and -1 for what is none: NaN, and numbers that int32 does not hold."""
-    numbers = table.detach() if isinstance(table, Tensor) else torch.from_numpy(np.array(table))
+    numbers = table.detach() if isinstance(table, Tensor) else as_tensor(np.array(table, subok=True), "Spread: indices")
     inside = (numbers >= 0) & (numbers < 2**31 - 1)
+    if numbers.is_floating_point() and is_readable(numbers) and bool((inside & (numbers != numbers.floor())).any()):
+        raise TypeError("Spread takes whole numbers or NaN as indices, got fractions: give those as weights (dtable)")
     return torch.where(inside, numbers, -1).to(torch.int32)

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
 
 
-class Symmetrize(LinearOperator):
+class Symmetrize(AccumulatingOperator):
     r"""Mirror the samples along one axis about the first, from ``n`` to ``2 n - 1`` of them.
 
     .. math:: y_{n-1+i} = x_i, \quad y_{n-1-i} = x_i, \quad i = 0 \ldots n-1
@@ -27,6 +27,8 @@ class Symmetrize(LinearOperator):
         >>> Symmetrize(3)(torch.tensor([1.0, 2.0, 3.0]))
         tensor([3., 2., 1., 2., 3.])
     """
+
+    _adds_up = (False, True)
 
     def __init__(self, dims: Dims, axis: int = -1, dtype: DType = "float64", name: str = "S") -> None:
         dims = as_dims(dims)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import DType, zeros_from
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
@@ -50,5 +50,5 @@ class Zero(LinearOperator):
 
 def _zeros(x: Tensor, dims: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
     axes = tuple(range(-len(dims), 0))
-    total = x.sum(dim=axes) * 0
+    total = zeros_from(x.sum(dim=axes))
     return total.reshape((*total.shape, *(1,) * len(wanted))).repeat((*(1,) * total.ndim, *wanted))

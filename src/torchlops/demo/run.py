@@ -15,21 +15,22 @@ from torchlops.demo.photographs import TEST, TRAINING
 from torchlops.utils import reuse_memory
 
 
-def run(output: Path, seed: int = 0, steps: int = 3000, show_progress: bool = True) -> dict[str, Any]:
+def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = True) -> dict[str, Any]:
     """Run the demo, print its tables, write its figures into ``output`` and return what was computed.
 
     Args:
         output: Folder of the figures; it is made where it is not there.
         seed: Seed of the noise and of the training.
         steps: Training steps of the network.
-        show_progress: Show a progress bar.
+        show_progress: Show a progress bar where the output is a terminal.
     """
     start = time.perf_counter()
     reuse_memory()
     torch.manual_seed(seed)
     output.mkdir(parents=True, exist_ok=True)
     form = "{desc}{percentage:3.0f} % |{bar}| {elapsed}"  # the steps differ too much for a forecast
-    with tqdm(total=deblurring.ticks(steps) + 4, disable=not show_progress, leave=False, bar_format=form) as bar:
+    disable = None if show_progress else True  # None: tqdm is quiet where the output is no terminal
+    with tqdm(total=deblurring.ticks(steps) + 4, disable=disable, leave=False, bar_format=form) as bar:
 
         def tick(what: str) -> None:
             bar.set_description(what)

@@ -18,7 +18,7 @@ from torchlops.optimization.implicit.support import (
     refuse_derivative,
 )
 from torchlops.optimization.implicit.zeros import attach_split_bregman
-from torchlops.optimization.solver.result import Outcome, Result, Solution
+from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.sparse.leastsquares import read_inner_options
 from torchlops.optimization.sparse.sparsesolver import SIGMA, TOL
 from torchlops.torchoperator import aslinearoperator
@@ -107,12 +107,12 @@ class SynthesisSolver(Solver):
     def _go_to(self, x: Any) -> None:
         super()._go_to(x if self.S is None or x is self._shown or x is None else self.S.H(x))
 
-    def _end(self, solution: Solution, outcome: Outcome | None, show: bool) -> None:
+    def _end(self, solution: Solution, show: bool) -> None:
         self.coefficients = solution.x
         if self.S is not None:
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.grad is not None):
                 solution.x = self.S(solution.x)
-        super()._end(solution, outcome, show)
+        super()._end(solution, show)
 
 
 class ISTA(SynthesisSolver):

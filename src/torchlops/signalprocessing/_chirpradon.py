@@ -19,7 +19,8 @@ from torchlops.arrays import DType, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, whole_numbers
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
-from torchlops.signalprocessing._fourierradon import signals, with_parts_as_batch, zeros_of
+from torchlops.signalprocessing._fourierradon import signals, zeros_of
+from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
 
 

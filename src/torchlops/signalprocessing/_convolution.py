@@ -17,15 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import HALF_PRECISIONS, DType, conjugate, real_dtype
-from torchlops.linearoperator import LinearOperator
+from torchlops.arrays import DType, conjugate, real_dtype
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import blocks, empty
-from torchlops.signalprocessing._realfft import with_fft_errors
 
 Sizes = Sequence[int]
 
 
-class Convolution(LinearOperator):
+class Convolution(AccumulatingOperator):
     """What the convolutions along one and along several axes share.
 
     Args:
@@ -93,29 +92,22 @@ class Convolution(LinearOperator):
             h = conjugate(h).flip(axes)
             offsets = tuple(length - 1 - o for length, o in zip(self._lengths, offsets, strict=True))
         sizes = tuple((self.dims if adjoint else self.dimsd)[axis] for axis in axes)
-        method = self._fastest(dtype) if self.method is None else self.method
+        method = self._fastest() if self.method is None else self.method
         kernel = kernels[method]
         if method == "direct":
             y: Tensor = kernel(x, h, axes, offsets, sizes)
             return y
+        if x.is_complex() and not h.is_complex():  # real and imaginary parts keep apart, to the last bit
+            real, imag = kernel(torch.stack((x.real, x.imag)), h, axes, offsets, sizes)
+            return torch.complex(real, imag)
+        return kernel(x, h.to(dtype), axes, offsets, sizes)  # type: ignore[no-any-return]
 
-        def through_spectra(x: Tensor) -> Tensor:
-            if x.is_complex() and not h.is_complex():  # real and imaginary parts keep apart, to the last bit
-                real, imag = kernel(torch.stack((x.real, x.imag)), h, axes, offsets, sizes)
-                return torch.complex(real, imag)
-            return kernel(x, h.to(dtype), axes, offsets, sizes)  # type: ignore[no-any-return]
-
-        remedy = 'build it with method="direct", or cast its input and filter, for example by x.float()'
-        return with_fft_errors(self.name_and_type, remedy, through_spectra, x)
-
-    def _fastest(self, dtype: torch.dtype) -> str:
+    def _fastest(self) -> str:
         """Return the fastest method, as measured on the CPU.
 
         The gradient of a learning filter costs the direct sum several passes a tap, unless it is compiled. The FFT
         of a whole axis leaves the cache where that is long; blocks of it do not.
         """
-        if dtype in HALF_PRECISIONS:
-            return "direct"
         few = 15 if len(self._axes) == 1 else 25
         if self.h.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             few = 5

@@ -8,7 +8,7 @@ axis. The matrices are made in the call, some frequencies at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from torchlops.arrays import DType, complex_dtype, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
+from torchlops.shapes import as_integer
+from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
 
 _CHUNK = 1 << 20  # elements of the matrices that the differentiable kernel makes at a time
@@ -56,17 +58,18 @@ class FourierRadon(LinearOperator):
         owner, nt = type(self).__name__, len(taxis)
         if nt < 2:
             raise ValueError(f"{owner} takes the step from its time axis: taxis must have two samples at least")
+        nfft = as_integer(nfft, f"{owner}: nfft")
         if nfft < nt:
             raise ValueError(f"{owner} takes an FFT of at least the {nt} samples of taxis, got nfft={nfft}")
         for kind in kinds:
             if kind not in ("linear", "parabolic"):
                 raise ValueError(f"{owner}: kind must be 'linear' or 'parabolic', got {kind!r}")
         count = nfft // 2 + 1
-        first, last = (0, count) if flims is None else map(int, flims)
+        first, last = (0, count) if flims is None else (as_integer(index, f"{owner}: flims") for index in flims)
         if not 0 <= first < last <= count:
             raise ValueError(f"{owner}: flims must be indices into {count} frequencies, first and last, got {flims}")
         super().__init__((*map(len, paxes), nt), (*map(len, haxes), nt), dtype=dtype, name=name)
-        self.nfft, self.flims, self.kinds = int(nfft), (first, last), tuple(kinds)
+        self.nfft, self.flims, self.kinds = nfft, (first, last), tuple(kinds)
         self._names = tuple(zip(names[: len(haxes)], names[len(haxes) :], strict=True))
         for what, axis in zip(("taxis", *names), (taxis, *haxes, *paxes), strict=True):
             register_positions(self, what, axis)
@@ -157,7 +160,7 @@ def _phases(f: Tensor, delay: Tensor, in_place: bool) -> Tensor:
         return torch.complex(angle.cos(), angle.sin())
     # The factors of the next k frequencies are those of the first k, turned by k steps: one sine for many of them.
     first, step = f[0], f[1] - f[0] if len(f) > 1 else f[0]
-    phases = torch.empty((len(f), *delay.shape), dtype=complex_dtype(f.dtype))
+    phases = torch.empty((len(f), *delay.shape), dtype=complex_dtype(f.dtype), device=f.device)
     angle = (-2 * math.pi) * first * delay
     torch.complex(angle.cos(), angle.sin(), out=phases[0])
     done = 1
@@ -189,14 +192,6 @@ def signals(spectrum: Tensor, nfft: int, first: int, in_place: bool = False) -> 
         spectrum = torch.cat((before, spectrum, after), -1)
     result: Tensor = torch.fft.irfft(spectrum, n=nfft)
     return result
-
-
-def with_parts_as_batch(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ``transform(x)`` of a real linear ``transform``: of a complex ``x``, that of both its parts at once."""
-    if not x.is_complex():
-        return transform(x)
-    parts = transform(torch.stack((x.real, x.imag)))
-    return torch.complex(parts[0], parts[1])
 
 
 def zeros_of(x: Tensor, ndim: int, dims: Sequence[int]) -> Tensor:

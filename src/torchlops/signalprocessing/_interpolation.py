@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from torchlops.basicoperators._positions import constants, is_readable, precise
+from torchlops.shapes import PER_SAMPLE
 
 
 def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least: float | None = 0.0) -> Any:
@@ -30,7 +31,9 @@ def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least:
     is_tensor = isinstance(iava, Tensor)
     positions = iava if is_tensor else constants(iava, f"{operator}: iava")
     if positions.ndim != 1 or positions.shape[0] == 0:
-        raise ValueError(f"{operator} takes a list of at least one position iava, got shape {tuple(positions.shape)}")
+        raise ValueError(
+            f"{operator} takes a list of at least one position iava, got shape {tuple(positions.shape)}. {PER_SAMPLE}"
+        )
     last = size - 1
     if is_readable(positions):
         values = positions.detach()
@@ -54,9 +57,9 @@ def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least:
 def between(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return the sample before each position, and the distance from it, from 0 to 1 on an axis of ``size`` samples.
 
-    Beyond the last sample a position is moved to it. Before the first one, the distance is negative.
+    Positions beyond an end of the axis are moved to it.
     """
-    positions = precise(positions).clamp(max=size - 1)
+    positions = precise(positions).clamp(0, size - 1)
     left = positions.detach().floor().clamp(0, max(size - 2, 0))
     return left.to(torch.int64), positions - left
 
@@ -106,4 +109,4 @@ def positions_of(iava: Tensor, size: int, learns: bool) -> Any:
     """Return the positions as the user is to see them."""
     if not learns:
         return iava.cpu().numpy()
-    return iava.clamp(max=float(np.nextafter(size - 1, -np.inf)))
+    return iava.clamp(0, float(np.nextafter(size - 1, -np.inf)))

@@ -24,15 +24,15 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import DType, as_tensor, conjugate, real_dtype
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import BLOCK, empty
-from torchlops.shapes import Dims, as_dims
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims
 from torchlops.signalprocessing._convolution import window
 
 _FILTERS = 32  # to interpolate between this many is a product with a small matrix
 
 
-class NonStationary(LinearOperator):
+class NonStationary(AccumulatingOperator):
     """What convolutions with changing filters, and the estimation of such filters, share.
 
     The kernels work on a grid of two or three axes, the last ones of a signal (a signal of one axis has a first
@@ -339,7 +339,7 @@ def check_filters(
     """
     ndim = len(indices)
     if len(shape) != 2 * ndim:
-        raise ValueError(f"{operator} takes filters {what} of {2 * ndim} axes, got shape {tuple(shape)}")
+        raise ValueError(f"{operator} takes filters {what} of {2 * ndim} axes, got shape {tuple(shape)}. {PER_SAMPLE}")
     counts = tuple(number for _, _, number in indices.values())
     if tuple(shape[:ndim]) != counts:
         raise ValueError(

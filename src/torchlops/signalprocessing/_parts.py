@@ -18,6 +18,21 @@ def on_parts(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.complex(transform(x.real), transform(x.imag)) if x.is_complex() else transform(x)
 
 
+def with_parts_as_batch(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return what :func:`on_parts` does, of both parts at once, in a first axis.
+
+    It suits a ``transform`` that makes matrices or phases in the call, which both parts then share. Otherwise the copy
+    into one tensor costs more than it saves.
+
+    >>> with_parts_as_batch(lambda part: 2 * part, torch.tensor([1 + 3j]))
+    tensor([2.+6.j])
+    """
+    if not x.is_complex():
+        return transform(x)
+    real, imaginary = transform(torch.stack((x.real, x.imag))).unbind()
+    return torch.complex(real, imaginary)
+
+
 def every_other(axis: int, start: int) -> Any:
     """Return the index of every second sample along ``axis``, counted from the end.
 

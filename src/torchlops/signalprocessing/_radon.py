@@ -148,9 +148,11 @@ class RadonTransform(CurveOperator):
 
     def _make_table(self, axes: dict[str, Tensor]) -> None:
         shape = (*self.dims, self.dimsd[0])
-        self.register_buffer("table_index", torch.empty(shape, dtype=torch.int32), persistent=False)
+        self.register_buffer("table_index", torch.empty(shape, dtype=torch.int32, device="cpu"), persistent=False)
         if self.interp:
-            self.register_buffer("table_weight", torch.empty(shape, dtype=torch.float64), persistent=False)
+            self.register_buffer(
+                "table_weight", torch.empty(shape, dtype=torch.float64, device="cpu"), persistent=False
+            )
         for start, count in self._chunks():
             index, weight = self._as_curves(self._positions(axes, start, count))
             self.table_index[start : start + count] = index
@@ -213,7 +215,7 @@ class RadonTransform(CurveOperator):
         curves, traces = close.nonzero(as_tuple=True)
         found: list[list[Tensor]] = [[], [], []]
         rows = max(1, CHUNK // nt)
-        t = torch.arange(nt, dtype=torch.float64)
+        t = torch.arange(nt, dtype=torch.float64, device="cpu")
         for start in range(0, len(curves), rows):
             curve, trace = curves[start : start + rows, None], traces[start : start + rows, None]
             some = [(h[0, trace], p[curve, 0]) for h, p in pairs]
@@ -232,7 +234,7 @@ class RadonTransform(CurveOperator):
                 for tap, part in ((0, 1 - share), (1, share))[: 1 + int(self.interp)]:
                     for column, values in zip(found, (model, data + tap, sign * part), strict=True):
                         column.append(values)
-        empty = torch.zeros(0, dtype=torch.int64)
+        empty = torch.zeros(0, dtype=torch.int64, device="cpu")
         model, data, weight = (torch.cat([empty, *column]) for column in found)
         return model, data, weight
 
@@ -316,11 +318,11 @@ def _curve(kind: str, t: Any, pairs: Pairs) -> Tensor:
     if kind == "linear":
         for h, p in pairs:
             t = t + p * h
-        return torch.as_tensor(t)
+        return t  # type: ignore[no-any-return]
     if kind == "parabolic":
         for h, p in pairs:
             t = t + p * h**2
-        return torch.as_tensor(t)
+        return t  # type: ignore[no-any-return]
     square = t**2
     for h, p in pairs:
         square = square + (h / torch.where(p == 0, torch.nan, p)) ** 2  # infinitely slow: no curve
@@ -387,7 +389,7 @@ def fast_window_sums(x: Tensor, starts: Tensor, weights: Tensor | None, size: in
     some_items = min(items, max(1, limit // some_outputs))
     scratch = x.new_empty((some_outputs * count * some_items, size))
     products = x.new_empty(some_outputs * taps * some_items * size)
-    offsets = torch.arange(items) * (signals * length)
+    offsets = torch.arange(items, device=x.device) * (signals * length)
     for item in range(0, items, some_items):
         offset = offsets[item : item + some_items]
         for start in range(0, outputs, some_outputs):

@@ -22,7 +22,7 @@ def pair_weights(size: int, axis: int) -> Tensor:
     >>> pair_weights(4, -1)
     tensor([1.0000, 1.4142, 1.0000], dtype=torch.float64)
     """
-    weights = torch.ones(size // 2 + 1, dtype=torch.float64)
+    weights = torch.ones(size // 2 + 1, dtype=torch.float64, device="cpu")
     weights[1 : 1 + (size - 1) // 2] = math.sqrt(2)
     return weights.reshape((-1, *(1,) * (-axis - 1)))
 

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import HALF_PRECISIONS, DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.arrays import DType
+from torchlops.basicoperators._wide import AccumulatingOperator
+from torchlops.extras import import_extra
 from torchlops.memory import in_blocks
-from torchlops.shapes import Dims, as_dims, as_trailing_axes
+from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axes
 from torchlops.signalprocessing._filterbank import Filters, analyse, analyse_into, synthesise, synthesise_into
 from torchlops.signalprocessing._parts import on_parts
 
 
-class WaveletTransform(LinearOperator):
+class WaveletTransform(AccumulatingOperator):
     """The discrete wavelet transform along several axes; see :class:`DWTND` for the arguments.
 
     Each level analyses the corner that the level before left in the first half of every axis.
@@ -27,21 +28,20 @@ class WaveletTransform(LinearOperator):
     def __init__(self, dims: Dims, axes: Dims, wavelet: str, level: int, dtype: DType, name: str) -> None:
         kind = type(self).__name__
         dims = as_dims(dims)
-        if int(level) != level or level < 0:
-            raise ValueError(f"{kind}: level must be a whole number of at least 0, got {level!r}")
+        level = as_integer(level, f"{kind}: level", least=0)
         trailing = as_trailing_axes(axes, dims)
         dimsd = list(dims)
         for axis in trailing:
-            dimsd[axis] = max(1 << (dims[axis] - 1).bit_length(), 1 << int(level))
+            dimsd[axis] = max(1 << (dims[axis] - 1).bit_length(), 1 << level)
         super().__init__(dims, dimsd, dtype=dtype, name=name)
-        self.axes, self.wavelet, self.level = trailing, wavelet, int(level)
+        self.axes, self.wavelet, self.level = trailing, wavelet, level
         self._filters, self._inverse_filters = _filters_of(wavelet, kind)
         self._refinements = _refinements(self._filters, self._inverse_filters, level * len(trailing))
 
     @property
     def sl(self) -> Any:
         """The places of the coefficients in the data, as ``pywt.array_to_coeffs`` takes them."""
-        pywt = _pywt(type(self).__name__)
+        pywt = import_extra("pywt", type(self).__name__)
         zeros = np.zeros(self.dimsd)  # of every wavelet the coefficients have these places
         coefficients = pywt.wavedecn(zeros, "haar", mode="periodization", level=self.level, axes=self.axes)
         return pywt.coeffs_to_array(coefficients, axes=self.axes)[1]
@@ -57,9 +57,6 @@ class WaveletTransform(LinearOperator):
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         return in_blocks(y, self.dims, y.dtype, self.axes, partial(on_parts, self._compose_in_place))
-
-    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        return x.dtype not in HALF_PRECISIONS  # a sum over the taps would round after each
 
     def _inverse(self, y: Tensor) -> Tensor:
         x = on_parts(lambda part: self._compose(part, self._inverse_filters), y)
@@ -114,17 +111,9 @@ class WaveletTransform(LinearOperator):
         return f"axes={self.axes}, wavelet={self.wavelet!r}, level={self.level}"
 
 
-def _pywt(owner: str) -> Any:
-    try:
-        import pywt
-    except ImportError:
-        raise ImportError(f"{owner} takes its filters from PyWavelets: pip install torchlops[wavelets]") from None
-    return pywt
-
-
 def _filters_of(wavelet: str, owner: str) -> tuple[Filters, Filters]:
     """Return the filters of the analysis, and those by which the synthesis inverts it."""
-    pywt = _pywt(owner)
+    pywt = import_extra("pywt", owner)
     known = pywt.wavelist(kind="discrete")
     if wavelet not in known:
         raise ValueError(f"{owner}: wavelet must be one of {', '.join(known)}, got {wavelet!r}")
@@ -139,7 +128,7 @@ def _refinements(filters: Filters, inverse_filters: Filters, levels: int) -> int
     others to the digits in which PyWavelets has them.
     """
     n = 1 << (2 * len(filters[0])).bit_length()
-    impulses = torch.eye(n, dtype=torch.float64)[n // 2 : n // 2 + 2]
+    impulses = torch.eye(n, dtype=torch.float64, device="cpu")[n // 2 : n // 2 + 2]
     error = synthesise(analyse(impulses, filters, -1), inverse_filters, -1) - impulses
     defect = max(levels, 1) * float(error.abs().sum(1).max())
     return 0 if defect < 1e-10 else math.ceil(math.log(1e-15) / math.log(defect))

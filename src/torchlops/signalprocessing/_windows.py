@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchlops.arrays import conjugate, promote, real_dtype
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims
@@ -223,7 +224,7 @@ class Windowed(CompositeOperator):
         return f"{self.Op.expression()}, nwin={nwin}, nover={nover}, tapertype={self.tapertype!r}{scalings}"
 
 
-class OverlapAdd(LinearOperator):
+class OverlapAdd(AccumulatingOperator):
     """The sum of overlapping windows; its adjoint takes the windows out of the data.
 
     The windows ``(*nwins, *nwin, *rest)`` are cut into pieces as long as the step between windows. All first

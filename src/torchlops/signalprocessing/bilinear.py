@@ -16,13 +16,13 @@ from torchlops.basicoperators._positions import (
     register_positions,
     weight_dtype,
 )
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
-from torchlops.shapes import accept_pylops_options, as_dims
+from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims
 from torchlops.signalprocessing._interpolation import along, behind, between, put, take
 
 
-class Bilinear(LinearOperator):
+class Bilinear(AccumulatingOperator):
     r"""Bilinear interpolation over the first two axes.
 
     .. math::
@@ -70,7 +70,9 @@ class Bilinear(LinearOperator):
         positions = iava if isinstance(iava, Tensor) else constants(iava, "Bilinear: iava")
         shape = tuple(positions.shape)
         if len(dims) < 2 or len(shape) != 2 or shape[0] != 2 or shape[1] == 0:
-            raise ValueError(f"Bilinear takes positions iava of shape (2, n) on dims of two axes, got {shape}, {dims=}")
+            raise ValueError(
+                f"Bilinear takes positions iava of shape (2, n) on dims of two axes, got {shape}, {dims=}. {PER_SAMPLE}"
+            )
         if is_readable(positions):
             for axis, size in enumerate(dims[:2]):
                 lowest, highest = float(positions.detach()[axis].min()), float(positions.detach()[axis].max())

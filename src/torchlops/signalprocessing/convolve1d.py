@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import DType, as_tensor
-from torchlops.shapes import Dims, as_dims, as_trailing_axis
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axis
 from torchlops.signalprocessing._convolution import Convolution
 
 
@@ -34,8 +34,8 @@ class Convolve1D(Convolution):
         method: ``"direct"`` sums over the taps; ``"fft"`` multiplies spectra; ``"overlapadd"`` does so block by
             block along the axis, for short filters on very long signals. All give the same to rounding. None takes
             the fastest: "direct" for up to 15 taps (up to 5 for a filter that learns, outside of
-            ``torch.compile``), and for bfloat16 and float16, which most devices have no FFT for; "overlapadd" from
-            65536 samples up; "fft" otherwise.
+            ``torch.compile``); "overlapadd" from 65536 samples up; "fft" otherwise. In 16-bit precision each
+            computes in float32 and rounds once.
         dtype: Label of the operator, and the type of an ``h`` that is a list.
         name: A name for errors.
 
@@ -77,9 +77,10 @@ class Convolve1D(Convolution):
             wanted[self_axis] = "nh"
             raise ValueError(
                 f"Convolve1D: h must be a filter (nh,), or a filter for each trace ({', '.join(wanted)}), "
-                f"got {tuple(h.shape)} for dims={dims} and axis={axis}"
+                f"got {tuple(h.shape)} for dims={dims} and axis={axis}. {PER_SAMPLE}"
             )
         nh = h.shape[0] if h.ndim == 1 else h.shape[self_axis]
+        offset = as_integer(offset, "Convolve1D: offset")
         if offset >= min(nh, samples):
             raise ValueError(
                 f"Convolve1D: offset must be below {min(nh, samples)}, the length of the filter or of the model, "
@@ -89,8 +90,8 @@ class Convolve1D(Convolution):
             raise ValueError(f"Convolve1D: method must be None, 'direct', 'fft' or 'overlapadd', got {method!r}")
         dimsd = list(dims)
         dimsd[self_axis] = max(samples, nh)
-        super().__init__(dims, tuple(dimsd), h, (self_axis,), (int(offset),), method, dtype, name)
-        self.axis, self.offset, self.nh = self_axis, int(offset), nh
+        super().__init__(dims, tuple(dimsd), h, (self_axis,), (offset,), method, dtype, name)
+        self.axis, self.offset, self.nh = self_axis, offset, nh
 
     def extra_repr(self) -> str:
         return ", ".join([f"{self.dims}", *self._options(), f"offset={self.offset}", f"axis={self.axis}"])

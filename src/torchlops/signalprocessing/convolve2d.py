@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import DType, as_tensor
-from torchlops.shapes import Dims
+from torchlops.shapes import PER_SAMPLE, Dims
 from torchlops.signalprocessing.convolvend import ConvolveND
 
 
@@ -50,5 +50,7 @@ class Convolve2D(ConvolveND):
     ) -> None:
         h = as_tensor(h, "Convolve2D: h", dtype)
         if h.ndim != 2:
-            raise ValueError(f"Convolve2D: h must have two axes, got the shape {tuple(h.shape)}: see ConvolveND")
+            raise ValueError(
+                f"Convolve2D: h must have two axes, got the shape {tuple(h.shape)}: see ConvolveND. {PER_SAMPLE}"
+            )
         super().__init__(dims, h, offset, axes, method, dtype, name)

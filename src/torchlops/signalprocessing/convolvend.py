@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import DType, as_tensor
-from torchlops.shapes import Dims, as_dims, as_trailing_axes, per_axis
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axes, per_axis
 from torchlops.signalprocessing._convolution import Convolution
 
 
@@ -30,8 +30,8 @@ class ConvolveND(Convolution):
         axes: Axes of the model along which the filter runs; None for all.
         method: ``"direct"`` sums over the taps; ``"fft"`` multiplies spectra. Both give the same to rounding.
             ``"auto"`` or None take the fastest: "direct" for up to 25 taps (15 along one axis; up to 5 for a filter
-            that learns, outside of ``torch.compile``), and for bfloat16 and float16, which most devices have no
-            FFT for; "fft" otherwise, in blocks along a single axis of 65536 samples or more.
+            that learns, outside of ``torch.compile``); "fft" otherwise, in blocks along a single axis of 65536
+            samples or more. In 16-bit precision both compute in float32 and round once.
         dtype: Label of the operator, and the type of an ``h`` that is a list.
         name: A name for errors.
 
@@ -72,12 +72,12 @@ class ConvolveND(Convolution):
         if h.ndim != len(trailing) or h.numel() == 0:
             raise ValueError(
                 f"{kind}: h must have an axis for each of axes={trailing}, or for each of dims={dims}, "
-                f"got the shape {tuple(h.shape)}"
+                f"got the shape {tuple(h.shape)}. {PER_SAMPLE}"
             )
         offsets = (0,) * h.ndim if offset is None else per_axis(offset, h.ndim, f"{kind}: offset")
         if method not in (None, "auto", "direct", "fft"):
             raise ValueError(f"{kind}: method must be 'auto', 'direct' or 'fft', got {method!r}")
-        offsets = tuple(int(o) for o in offsets)
+        offsets = tuple(as_integer(o, f"{kind}: offset") for o in offsets)
         super().__init__(dims, dims, h, trailing, offsets, None if method == "auto" else method, dtype, name)
         self.axes, self.offset, self.nh = trailing, offsets, tuple(h.shape)
 

@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlops.arrays import HALF_PRECISIONS, DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.arrays import DType
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axes
 from torchlops.signalprocessing._parts import every_other, on_parts
@@ -18,7 +18,7 @@ from torchlops.signalprocessing._parts import every_other, on_parts
 _BY_MATRIX_TO = 64  # samples up to which a product with the matrix is faster than an FFT
 
 
-class DCT(LinearOperator):
+class DCT(AccumulatingOperator):
     r"""Discrete cosine transform along several axes, an orthogonal matrix for each.
 
     With :math:`n` samples along an axis, :math:`s_0 = \sqrt{1/2}` and :math:`s_k = 1` otherwise:
@@ -109,7 +109,7 @@ def _transform_axis(x: Tensor, type: int, axis: int) -> Tensor:
     n = x.shape[axis]
     if x.numel() == 0:  # the FFT of the CPU refuses an empty batch
         return x.clone()
-    if n <= _BY_MATRIX_TO or x.dtype in HALF_PRECISIONS:  # no FFT takes half precision, whatever its size
+    if n <= _BY_MATRIX_TO:
         return _times_matrix(x, _matrix(type, n, x), axis)
     return _FORWARD[type](x, axis)
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
-from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
+from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_integer, as_trailing_axis
 from torchlops.signalprocessing._dualtree import (
     FIRST,
     QUARTER_SHIFT,
@@ -32,7 +32,7 @@ class Pyramid(NamedTuple):
     highpasses: tuple[Any, ...]
 
 
-class DTCWT(LinearOperator):
+class DTCWT(AccumulatingOperator):
     r"""Dual-tree complex wavelet transform along one axis.
 
     Two real wavelet transforms, whose wavelets are nearly Hilbert transforms of each other, give the real and the
@@ -94,8 +94,7 @@ class DTCWT(LinearOperator):
         for what, value, known in (("biort", biort, FIRST), ("qshift", qshift, QUARTER_SHIFT)):
             if value not in known:
                 raise ValueError(f"{owner}: {what} must be one of {', '.join(known)}, got {value!r}")
-        if level < 1:
-            raise ValueError(f"{owner}: level must be 1 or more, got {level!r}")
+        level = as_integer(level, f"{owner}: level", least=1)
         n = dims[trailing]
         if n % 2:
             raise ValueError(
@@ -110,7 +109,7 @@ class DTCWT(LinearOperator):
         dimsd = [2, *dims]
         dimsd[trailing] = sum(self.highpass_sizes) + self.lowpass_size
         super().__init__(dims, dimsd, dtype=dtype, name=name)
-        self.axis, self.level, self.biort, self.qshift = trailing, int(level), biort, qshift
+        self.axis, self.level, self.biort, self.qshift = trailing, level, biort, qshift
         h0, h1, g0, g1 = first_filters(biort)
         self._analyses = [first_analysis(h0, h1)] + [analysis(QUARTER_SHIFT[qshift])] * (self.level - 1)
         self._syntheses = [first_synthesis(g0, g1)] + [synthesis(QUARTER_SHIFT[qshift])] * (self.level - 1)

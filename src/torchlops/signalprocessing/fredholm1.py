@@ -12,7 +12,7 @@ from torch import Tensor
 from torchlops.arrays import DType, as_tensor, conjugate
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import empty
-from torchlops.shapes import accept_pylops_options, as_dims
+from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims
 
 
 class Fredholm1(LinearOperator):
@@ -60,7 +60,9 @@ class Fredholm1(LinearOperator):
         accept_pylops_options(saveGt=saveGt, usematmul=usematmul)
         G = as_tensor(G, "Fredholm1: G", dtype)
         if G.ndim != 3:
-            raise ValueError(f"Fredholm1 takes a kernel G (slices, rows, columns), got shape {tuple(G.shape)}")
+            raise ValueError(
+                f"Fredholm1 takes a kernel G (slices, rows, columns), got shape {tuple(G.shape)}. {PER_SAMPLE}"
+            )
         (nz,) = as_dims(nz, "nz")
         super().__init__((G.shape[0], G.shape[2], nz), (G.shape[0], G.shape[1], nz), dtype=dtype, name=name)
         self.nz = nz

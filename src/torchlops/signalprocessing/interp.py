@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from torchlops.arrays import DType, real_dtype
-from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, weight_dtype
-from torchlops.basicoperators._sparse import FAST_DTYPES, HAS_MKL, SPARSE_BYTES, multiply, sparse_matrix
+from torchlops.basicoperators._positions import (
+    constants,
+    in_result_dtype,
+    is_readable,
+    precise,
+    register_positions,
+    weight_dtype,
+)
+from torchlops.basicoperators._sparse import SparseProducts, sparse_matrix
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.restriction import Restriction
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import in_blocks
@@ -41,7 +48,8 @@ def Interp(
     ================== ======================================================================================
 
     Positions may repeat, where PyLops raises: all four operators, and their adjoints, are well defined then. Linear
-    interpolation refuses negative positions, for which PyLops wraps round to the end of the axis.
+    interpolation refuses negative positions, for which PyLops wraps round to the end of the axis; so do ``"nearest"``
+    and ``"cubic_spline"``. The sinc function is defined everywhere: the signal is zero outside.
 
     Args:
         dims: Shape of the model.
@@ -58,7 +66,8 @@ def Interp(
         ``"cubic_spline"`` those at the last sample or beyond are moved to just before it, with a warning.
 
     Raises:
-        ValueError: when ``kind`` is not known, or a position is out of range.
+        ValueError: when ``kind`` is not known, or a position lies before the first sample, or, for ``"nearest"``,
+            rounds to one behind the last.
 
     Example:
         >>> A, positions = Interp(4, [0.5, 2.25, 0.5])
@@ -75,15 +84,25 @@ def Interp(
     if lower == "sinc":
         return SincInterpolation(dims, iava, axis, tol, dtype, name), iava
     if lower == "nearest":
-        if isinstance(iava, Tensor):
-            rounded = iava.detach().round().to(torch.int64)
-            return Restriction(dims, rounded, axis=axis, dtype=dtype, name=name), rounded
-        whole = np.round(np.asarray(iava)).astype(int)
-        return Restriction(dims, whole, axis=axis, dtype=dtype, name=name), whole
+        return _nearest(as_dims(dims), iava, axis, dtype, name)
     raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
 
 
-class LinearInterpolation(LinearOperator):
+def _nearest(dims: tuple[int, ...], iava: Any, axis: int, dtype: DType, name: str) -> tuple[LinearOperator, Any]:
+    is_tensor = isinstance(iava, Tensor)
+    positions = iava.detach() if is_tensor else constants(iava, "Interp: iava")
+    whole = positions.round().to(torch.int64)
+    last = dims[as_trailing_axis(axis, dims)] - 1
+    if is_readable(whole) and whole.numel() and not 0 <= int(whole.min()) <= int(whole.max()) <= last:
+        raise ValueError(
+            f"Interp: iava goes from {float(positions.min())} to {float(positions.max())}, but the axis has positions "
+            f"from 0 to {last}"
+        )
+    taken = Restriction(dims, whole, axis=axis, dtype=dtype, name=name)
+    return taken, whole if is_tensor else whole.numpy()
+
+
+class LinearInterpolation(AccumulatingOperator):
     r"""Linear interpolation between the samples around each position.
 
     .. math::
@@ -167,7 +186,7 @@ class LinearInterpolation(LinearOperator):
         return f"{self.dimsd[self.axis]} positions on {self._size} samples, axis={self.axis}"
 
 
-class SincInterpolation(LinearOperator):
+class SincInterpolation(AccumulatingOperator):
     r"""Interpolation by the sinc function, exact for signals without frequencies above Nyquist.
 
     .. math::
@@ -215,7 +234,7 @@ class SincInterpolation(LinearOperator):
         self.axis, self.tol = trailing, tol
         self._learns = register_positions(self, "iava", positions)
         self._is_sparse = tol is not None and not self._learns
-        self._products: dict[bool, Tensor] = {}
+        self._products = SparseProducts()
         if self._is_sparse:
             self._keep_entries()
         elif not self._learns:
@@ -268,9 +287,10 @@ class SincInterpolation(LinearOperator):
     # -- products with a sparse matrix ---------------------------------------------------------------------------
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        if not self._is_sparse or x.dtype not in FAST_DTYPES or not HAS_MKL:
-            return False
-        return len(self.values) * (4 + x.element_size()) <= SPARSE_BYTES
+        return self._is_sparse and SparseProducts.suit(x, self._entries(), len(self.values))
+
+    def _entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.rows, self.columns, self.values
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         return self._along_last(lambda x: self._multiply_sparse(x, False), x)
@@ -279,11 +299,7 @@ class SincInterpolation(LinearOperator):
         return self._along_last(lambda y: self._multiply_sparse(y, True), y)
 
     def _multiply_sparse(self, x: Tensor, adjoint: bool) -> Tensor:
-        matrix = self._products.get(adjoint)
-        if matrix is None or matrix.dtype != real_dtype(x.dtype):
-            matrix = self._products[adjoint] = self._make_matrix(x, adjoint)
-        batch = x.shape[:-1]
-        return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
+        return self._products.multiply(x, adjoint, self._entries(), self._make_matrix)
 
     def _make_matrix(self, x: Tensor, adjoint: bool) -> Tensor:
         values = self.values.to(real_dtype(x.dtype))
@@ -292,13 +308,6 @@ class SincInterpolation(LinearOperator):
             return sparse_matrix(self.rows, self.columns, values, (count, size))
         order = torch.argsort(self.columns, stable=True)
         return sparse_matrix(self.columns[order], self.rows[order], values[order], (size, count))
-
-    def _apply(self, fn: Any, recurse: bool = True) -> SincInterpolation:
-        self._products = {}
-        return super()._apply(fn, recurse)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_products": {}}  # copies and pickles make their own
 
     def extra_repr(self) -> str:
         tol = "" if self.tol is None else f", tol={self.tol}"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchlops.arrays import DType
 from torchlops.basicoperators._positions import in_result_dtype, register_positions, weight_dtype
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
 from torchlops.signalprocessing._interpolation import along, as_positions, behind, between, positions_of, put, take
@@ -22,7 +22,7 @@ _REACH = 32
 """Samples after which it has faded below rounding."""
 
 
-class InterpCubicSpline(LinearOperator):
+class InterpCubicSpline(AccumulatingOperator):
     r"""Interpolation by a natural cubic spline, the curve through the samples with the least bending.
 
     .. math::
@@ -47,8 +47,8 @@ class InterpCubicSpline(LinearOperator):
     Args:
         dims: Shape of the model.
         iava: The positions :math:`t_i`, in samples; they may repeat (in PyLops they may not). Those at the last sample
-            or beyond are moved to just before it, with a warning; before the first one the first cubic goes on. A
-            tensor carries gradients and takes part in the dtype of the result; an array does neither.
+            or beyond are moved to just before it, with a warning. A tensor carries gradients and takes part in the
+            dtype of the result; an array does neither. One that learns its way beyond an end is taken at that end.
         bc_type: What holds at the ends: ``"natural"``, no curvature.
         axis: The axis.
         dtype: Label of the operator.
@@ -58,7 +58,8 @@ class InterpCubicSpline(LinearOperator):
         iava: The positions.
 
     Raises:
-        ValueError: when there is one sample only, or ``bc_type`` is another.
+        ValueError: when there is one sample only, a position is negative, or ``bc_type`` is another. (PyLops
+            extrapolates before the first sample, and only there.)
 
     References:
         C. de Boor, A Practical Guide to Splines, Springer, 1978, chapter IV; M. Unser, A. Aldroubi, M. Eden, B-spline
@@ -91,12 +92,12 @@ class InterpCubicSpline(LinearOperator):
             raise ValueError(f"InterpCubicSpline takes two samples at least along its axis, got dims={dims}, {axis=}")
         if str(bc_type).lower() != "natural":
             raise ValueError(f"InterpCubicSpline: bc_type must be 'natural', got {bc_type!r}")
-        positions = as_positions(iava, size, "InterpCubicSpline", least=None)
+        positions = as_positions(iava, size, "InterpCubicSpline")
         dimsd = list(dims)
         dimsd[trailing] = len(positions)
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.axis, self._size = trailing, size
-        powers = torch.tensor([_POLE**j for j in range(min(size, _REACH))], dtype=torch.float64)
+        powers = torch.tensor([_POLE**j for j in range(min(size, _REACH))], dtype=torch.float64, device="cpu")
         self.register_buffer("fading", powers, persistent=False)
         self._learns = register_positions(self, "iava", positions)
         if not self._learns:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from torchlops.arrays import DType, as_tensor
-from torchlops.shapes import Dims, as_dims, as_trailing_axis
+from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axis
 from torchlops.signalprocessing._nonstationary import NonStationary, check_filters, filters_repr, regular_indices
 
 
@@ -137,10 +137,11 @@ class NonStationaryFilters1D(NonStationary):
             raise ValueError(f"{type(self).__name__} takes a signal inp of one axis, got shape {tuple(inp.shape)}")
         (size,) = inp.shape
         indices = regular_indices(ih, size, type(self).__name__, "ih")
-        dims = (indices[2], int(hsize))
+        hsize = as_integer(hsize, f"{type(self).__name__}: hsize", least=1)
+        dims = (indices[2], hsize)
         check_filters(dims, {"ih": indices}, type(self).__name__)
-        super().__init__(dims, size, (1, size), ((0, 1, 1), indices), (1, int(hsize)), dtype, name)
-        self.hsize = int(hsize)
+        super().__init__(dims, size, (1, size), ((0, 1, 1), indices), (1, hsize), dtype, name)
+        self.hsize = hsize
         self.oh, self.dh, self.nh = indices
         self.eh = self.oh + (self.nh - 1) * self.dh
         self._register("inp", inp)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from torchlops.arrays import DType, as_tensor
-from torchlops.shapes import Dims, accept_pylops_options
+from torchlops.shapes import Dims, accept_pylops_options, as_dims
 from torchlops.signalprocessing._nonstationary import (
     NonStationary,
     NonStationaryConvolution,
@@ -134,7 +134,7 @@ class NonStationaryFilters2D(NonStationary):
             "ihx": regular_indices(ihx, inp.shape[0], operator, "ihx"),
             "ihz": regular_indices(ihz, inp.shape[1], operator, "ihz"),
         }
-        dims = tuple(number for _, _, number in known.values()) + tuple(map(int, hshape))
+        dims = tuple(number for _, _, number in known.values()) + as_dims(hshape, f"{operator}: hshape")
         odd_hshape = check_filters(dims, known, operator, "with hshape")
         super().__init__(dims, inp.shape, inp.shape, tuple(known.values()), odd_hshape, dtype, name)
         self.hshape = odd_hshape

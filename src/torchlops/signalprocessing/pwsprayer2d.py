@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchlops.arrays import HALF_PRECISIONS, DType
-from torchlops.linearoperator import LinearOperator
+from torchlops.arrays import DType
+from torchlops.basicoperators._stencils import as_number
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import blocks, empty
-from torchlops.shapes import Dims
+from torchlops.shapes import PER_SAMPLE, Dims, as_integer
 
 
-class PWSprayer2D(LinearOperator):
+class PWSprayer2D(AccumulatingOperator):
     r"""Spray each sample of a section along the local slopes, to ``radius`` traces on either side.
 
     .. math::
@@ -67,12 +68,11 @@ class PWSprayer2D(LinearOperator):
         sigma = self._register("sigma", sigma, dtype)
         if tuple(sigma.shape) != self.dims or sigma.is_complex():
             raise ValueError(
-                f"{self.name_and_type}: sigma must be real slopes of the shape dims={self.dims}, one a sample, got "
-                f"{sigma.dtype} of shape {tuple(sigma.shape)}"
+                f"{self.name_and_type}: sigma must be real slopes of the shape dims={self.dims}, one per sample, got "
+                f"{sigma.dtype} of shape {tuple(sigma.shape)}. {PER_SAMPLE}"
             )
-        if radius < 0:
-            raise ValueError(f"{self.name_and_type}: radius must be 0 or more, got {radius!r}")
-        self.radius, self.alpha = int(radius), float(alpha)
+        self.radius = as_integer(radius, f"{self.name_and_type}: radius", least=0)
+        self.alpha = as_number(alpha, f"{self.name_and_type}: alpha")
         self._work = 2 * self.radius + 1
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -86,9 +86,6 @@ class PWSprayer2D(LinearOperator):
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         return self._gather_in_place(y)
-
-    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        return x.dtype not in HALF_PRECISIONS  # of which scatter_add has none for complex, and sums would round
 
     def _spray(self, x: Tensor) -> Tensor:
         x = x.to(torch.promote_types(x.dtype, self.sigma.dtype))

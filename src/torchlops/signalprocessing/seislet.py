@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import HALF_PRECISIONS, DType, as_tensor
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
+from torchlops.shapes import PER_SAMPLE, as_integer
+from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing.interp import sinc
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are made at a time
 
 
-class Seislet(LinearOperator):
+class Seislet(AccumulatingOperator):
     r"""Seislet transform: a wavelet transform over the traces of a section that follows the slopes of its events.
 
     Each level parts the traces into even ones :math:`e` and odd ones :math:`o`, predicts the odd ones from their
@@ -77,7 +79,7 @@ class Seislet(LinearOperator):
         slopes = as_tensor(slopes, f"{owner}: slopes", dtype)
         shape = tuple(slopes.shape)
         if len(shape) != 2:
-            raise ValueError(f"{owner}: slopes must have the axes (nx, nt), got the shape {shape}")
+            raise ValueError(f"{owner}: slopes must have the axes (nx, nt), got the shape {shape}. {PER_SAMPLE}")
         levels = (shape[0] - 1).bit_length()
         super().__init__(shape, (1 << levels, shape[1]), dtype=dtype, name=name)
         if self._register("slopes", slopes).is_complex():
@@ -88,14 +90,15 @@ class Seislet(LinearOperator):
             )
         if kind not in ("haar", "linear"):
             raise ValueError(f"{self.name_and_type}: kind must be 'haar' or 'linear', got {kind!r}")
-        if level is not None and not 0 <= level <= levels:
+        level = max(levels - 1, 0) if level is None else as_integer(level, f"{self.name_and_type}: level", least=0)
+        if level > levels:
             raise ValueError(
                 f"{self.name_and_type}: level must be between 0 and {levels} for {shape[0]} traces, got {level!r}"
             )
         self.nx, self.nt = self.dimsd
         self._work = self.nt
         self.dx, self.dt = sampling
-        self.level = max(levels - 1, 0) if level is None else int(level)
+        self.level = level
         self.kind, self.inv = kind, inv
 
     @property
@@ -130,12 +133,14 @@ class Seislet(LinearOperator):
 
     def _on_traces(self, transform: Any, x: Tensor, dims: tuple[int, ...]) -> Tensor:
         """Apply ``transform`` to real traces, with their axis in front: ``(traces, everything else, samples)``."""
-        parts = torch.stack((x.real, x.imag)) if x.is_complex() else x
-        batch = parts.shape[: parts.ndim - 2]
-        traces = parts.reshape((math.prod(batch), *dims)).transpose(0, 1)
-        out = transform(traces.to(torch.promote_types(parts.dtype, self.slopes.dtype))).transpose(0, 1)
-        out = out.reshape((*batch, *out.shape[1:]))
-        return torch.complex(out[0], out[1]) if x.is_complex() else out
+
+        def of_real(x: Tensor) -> Tensor:
+            batch = x.shape[: x.ndim - 2]
+            traces = x.reshape((math.prod(batch), *dims)).transpose(0, 1)
+            out: Tensor = transform(traces.to(torch.promote_types(x.dtype, self.slopes.dtype))).transpose(0, 1)
+            return out.reshape((*batch, *out.shape[1:]))
+
+        return with_parts_as_batch(of_real, x)
 
     def _decompose(self, traces: Tensor) -> Tensor:
         slopes, traces = _with_empty_traces(self.slopes, self.nx), _with_empty_traces(traces, self.nx)

@@ -20,9 +20,10 @@ from torchlops.basicoperators._positions import (
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import in_blocks
-from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
+from torchlops.shapes import PER_SAMPLE, Dims, accept_pylops_options, as_dims, as_trailing_axis
 from torchlops.signalprocessing._engineoptions import accept_engine_options
-from torchlops.signalprocessing._fourierradon import signals, with_parts_as_batch
+from torchlops.signalprocessing._fourierradon import signals
+from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
 
 
@@ -109,7 +110,7 @@ class Shift(LinearOperator):
         if len(shape) != len(traces) or any(n not in (1, size) for n, size in zip(shape, traces, strict=True)):
             raise ValueError(
                 f"Shift: shift of shape {shape} does not fit dims={self.dims}: give one number, or one for each trace "
-                f"along axis {self.axis}, of shape {traces}"
+                f"along axis {self.axis}, of shape {traces}. {PER_SAMPLE}"
             )
 
     def _phases(self) -> Tensor:

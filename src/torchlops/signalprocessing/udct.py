@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Iterator
 from itertools import groupby
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType, complex_dtype, real_dtype
+from torchlops.extras import import_extra
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims
@@ -112,7 +112,7 @@ class UDCT(LinearOperator):
                 f"{owner}: with num_scales={num_scales} and wedges_per_direction={wedges} each of dims={dims} must be "
                 f"a multiple of {step}, or the windows are no tight frame: pad the model (see Pad)"
             )
-        self.transform = _curvelets(owner).UDCT(
+        self.transform = import_extra("curvelets.numpy", owner).UDCT(
             dims,
             num_scales=num_scales,
             wedges_per_direction=wedges,
@@ -261,12 +261,3 @@ def _of_empty(x: Tensor, ndim: int, dims: tuple[int, ...]) -> Tensor:
     """Return an empty result that hangs on ``x``, so that backward works."""
     batch = x.shape[: x.ndim - ndim]
     return x.sum(tuple(range(-ndim, 0))).reshape((*batch, *(1,) * len(dims))).expand(*batch, *dims).clone()
-
-
-def _curvelets(owner: str) -> Any:
-    try:
-        return importlib.import_module("curvelets.numpy")
-    except ImportError:
-        raise ImportError(
-            f"{owner} takes its windows from the package curvelets: pip install torchlops[curvelets]"
-        ) from None

@@ -6,6 +6,7 @@ import string
 from typing import Any
 
 from torchlops import linearoperator
+from torchlops.extras import import_extra
 from torchlops.linearoperator import LinearOperator
 
 
@@ -36,7 +37,7 @@ def describe(Op: LinearOperator) -> Any:
 
 
 def _formula(part: LinearOperator, names: dict[int, tuple[str, LinearOperator]]) -> Any:
-    sympy = _sympy()
+    sympy = import_extra("sympy", "describe")
     if isinstance(part, linearoperator.AdjointOperator):
         return sympy.adjoint(_formula(part.operators[0], names))
     if isinstance(part, linearoperator.TransposedOperator):
@@ -67,11 +68,3 @@ def _free_name(part: LinearOperator, taken: set[str]) -> str:
     wanted = part.name or type(part).__name__[0]
     letters = (letter + suffix for suffix in ("", *string.digits) for letter in string.ascii_uppercase)
     return wanted if wanted not in taken else next(letter for letter in letters if letter not in taken)
-
-
-def _sympy() -> Any:
-    try:
-        import sympy
-    except ImportError:
-        raise ImportError("describe needs SymPy: pip install torchlops[describe]") from None
-    return sympy

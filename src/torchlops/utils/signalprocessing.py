@@ -11,6 +11,7 @@ from numpy.polynomial import polynomial
 from torch import Tensor
 
 from torchlops.arrays import from_array
+from torchlops.extras import import_extra
 
 
 def convmtx(h: Any, n: int, offset: int = 0, sparse: bool = False) -> Any:
@@ -68,12 +69,15 @@ def slope_estimate(
         d: Images ``(*batch, nz, nx)``, an array or a tensor.
         dz: Sampling along the first axis, in any unit.
         dx: Sampling along the second axis.
-        smooth: Standard deviation of the Gaussian mean, in samples.
+        smooth: Standard deviation of the Gaussian mean, in samples; 0 for none.
         eps: Products at or below it, relative to the largest, count as zero.
         dips: Return dip angles in radians, :math:`\frac12 \mathrm{atan2}(2 g_{zx}, g_{zz} - g_{xx})`, not slopes.
 
     Returns:
         The slopes (or dips) and the linearity, 0 where there is no gradient.
+
+    Raises:
+        ValueError: when ``smooth`` is negative.
 
     Source: van Vliet and Verbeek, ASCI conference (1995), 442.
 
@@ -134,17 +138,17 @@ def pwd_slope_estimate(
         axis: Axis of the traces for which a volume's slopes are taken.
 
     Returns:
-        The slopes in samples per trace, of the shape of ``d``. The solver is SciPy's.
+        The slopes in samples per trace, of the shape of ``d``. The solver is SciPy's: ``pip install torchlops[scipy]``.
 
     Raises:
+        ImportError: when SciPy is not installed.
         ValueError: when an option is unknown, or ``d`` has neither two nor three axes.
 
     Source: Fomel, Geophysics 67, 1946 (2002).
     """
-    import scipy.sparse.linalg
-
     from torchlops.basicoperators import Diagonal, SmoothingND
 
+    lsqr = import_extra("scipy.sparse.linalg", "pwd_slope_estimate").lsqr
     section = np.asarray(d)
     if order not in (1, 2):
         raise ValueError(f"order must be 1 (three samples) or 2 (five samples), got {order!r}")
@@ -162,7 +166,7 @@ def pwd_slope_estimate(
     for _ in range(niter):
         derivative, residual = _plane_wave_filter(section, slopes, order)
         A = Diagonal(derivative) @ mean
-        update = scipy.sparse.linalg.lsqr(A, -residual.ravel(), damp=damp, iter_lim=liter)[0]
+        update = lsqr(A, -residual.ravel(), damp=damp, iter_lim=liter)[0]
         slopes += mean(update.astype(slopes.dtype).reshape(section.shape))
     return slopes.swapaxes(1, 2) if axis % section.ndim == 2 else slopes
 
@@ -196,6 +200,10 @@ def _plane_wave_filter(d: Any, slopes: Any, order: int) -> tuple[Any, Any]:
 
 def _gaussian_mean(x: Tensor, sigma: float) -> Tensor:
     """Return the Gaussian mean along the last two axes, the image mirrored at its edges."""
+    if sigma < 0:
+        raise ValueError(f"smooth must be 0 or more, got {sigma}")
+    if sigma == 0:
+        return x
     for axis in (-1, -2):
         weights = _gaussian_matrix(x.shape[axis], sigma).to(device=x.device, dtype=x.dtype)
         x = x @ weights.mT if axis == -1 else weights @ x
@@ -217,6 +225,4 @@ def _gaussian_matrix(n: int, sigma: float) -> Tensor:
 def _as_asked(matrix: Any, sparse: bool) -> Any:
     if not sparse:
         return matrix
-    from scipy.sparse import csr_matrix
-
-    return csr_matrix(matrix)
+    return import_extra("scipy.sparse", "a sparse convolution matrix").csr_matrix(matrix)

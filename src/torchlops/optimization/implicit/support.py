@@ -69,7 +69,7 @@ class SolvedWith(Solved):
         return outcome
 
     def solve(self, operators: Operators, *inputs: Input) -> Tensor:
-        return model_of(self.outcome_of(operators, inputs), operators[0])
+        return model_of(self.outcome_of(operators, inputs))
 
 
 def refuse_derivative(what: str) -> Attach:

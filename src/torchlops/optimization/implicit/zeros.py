@@ -43,7 +43,7 @@ class _Splitting(SolvedWith):
 
     def solve(self, operators: Operators, *inputs: Input) -> Tensor:
         outcome = self.outcome_of(operators, inputs)
-        x = model_of(outcome, operators[0]).flatten(outcome.x.ndim - 1)
+        x = model_of(outcome).flatten(outcome.x.ndim - 1)
         batch = outcome.batch
         return torch.cat([x, as_complex(batch.state.d * batch.problem.scale, is_in_pairs(batch.problem))], -1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +11,9 @@ from torch import Tensor
 
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import from_axis, slabs, zeros_along
-from torchlops.linearoperator import LinearOperator
+from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import empty
-from torchlops.shapes import Dims, as_trailing_axes, per_axis
+from torchlops.shapes import Dims, as_integer, as_trailing_axes, per_axis
 
 
 def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
@@ -46,7 +45,7 @@ def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
     return total
 
 
-class SmoothingOperator(LinearOperator):
+class SmoothingOperator(AccumulatingOperator):
     """A moving average with equal weights: self-adjoint. Subclasses differ in how many axes they take."""
 
     def __init__(
@@ -116,10 +115,5 @@ def _write_average(x: Tensor, out: Tensor, width: int, axis: int, start: int = 0
 
 
 def _as_odd(length: Any, what: str) -> int:
-    try:
-        length = operator.index(length)
-    except TypeError:
-        raise TypeError(f"{what} must be a whole number, got {length!r}") from None
-    if length < 1:
-        raise ValueError(f"{what} must be 1 or more, got {length}")
-    return int(length + 1 - length % 2)
+    width = as_integer(length, what, least=1)
+    return width + 1 - width % 2
