@@ -3,13 +3,27 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: demo test lint types doctest bench docs examples clean
+PYTEST = $(RUN) -m pytest -n 2 --dist worksteal
+
+.PHONY: demo test test-slow test-all test-operator lint types doctest bench docs examples clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
 
+# The fast gate, at most five minutes on two cores: every promise at least once for every operator.
 test: lint types $(VENV)/.test
-	$(RUN) -m pytest -n 2 --dist worksteal
+	$(PYTEST) -m "not slow"
+
+# What the fast gate leaves out.
+test-slow: $(VENV)/.test
+	$(PYTEST) -m slow
+
+test-all: lint types $(VENV)/.test
+	$(PYTEST)
+
+# Every promise on the cases of one operator: make test-operator NAME=FirstDerivative
+test-operator: $(VENV)/.test
+	$(PYTEST) tests/every_operator --operator $(NAME)
 
 lint: $(VENV)/.test
 	$(RUN) -m ruff format --check .

@@ -1,4 +1,4 @@
-"""Run the benchmark: ``python -m benchmarks``."""
+"""Run the benchmark, ``python -m benchmarks``, or redraw its report, ``python -m benchmarks --report``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import cataloguereport, solverreport
+from benchmarks.figure import draw
 from benchmarks.report import insert, render, summary, wrong_answers
+from benchmarks.results import load, save
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 
 # Each in a process of its own: reusing memory is a switch that cannot be taken back, and a peak of memory never falls.
 PROCESSES = {
@@ -53,7 +56,7 @@ def measure(
         file = Path(folder, "figures.json")
         for name, arguments in _processes(quick, only).items():
             command = [sys.executable, "-m", "benchmarks.measure", *arguments, "--json", str(file), *common]
-            if subprocess.run(command, cwd=HERE.parent, check=False).returncode:
+            if subprocess.run(command, cwd=ROOT, check=False).returncode:
                 raise SystemExit(f"the measurement '{name}' failed: see above")
             results[name] = json.loads(file.read_text())
     for name in () if only else PROCESSES:
@@ -67,17 +70,42 @@ def _processes(quick: bool, only: Sequence[str] | None) -> dict[str, list[str]]:
     return QUICK_PROCESSES if quick else PROCESSES
 
 
+def write_report(results: dict[str, Any], folder: Path) -> None:
+    """Write the tables and the picture; those of the repository's own results go into its README, too."""
+    (folder / "RESULTS.md").write_text(render(results), encoding="utf-8")
+    if folder.resolve() != HERE:
+        draw(results, folder / "benchmark.png")
+        return
+    draw(results, ROOT / "docs" / "images" / "benchmark.png")
+    readme = ROOT / "README.md"
+    readme.write_text(insert(readme.read_text(encoding="utf-8"), summary(results)), encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure our operators against PyLops's and plain torch, and write RESULTS.md."""
+    """Measure our operators against PyLops's and plain torch; write results.json, RESULTS.md and the README's part."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("--quick", action="store_true", help="a few operators at small sizes: does it run?")
     parser.add_argument("--operators", nargs="+", metavar="NAME", help="only those whose names begin so")
-    parser.add_argument("--output", type=Path, default=HERE, help="the folder of RESULTS.md (default: benchmarks)")
+    parser.add_argument("--output", type=Path, default=HERE, help="the folder of the results (default: benchmarks)")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch where ratios are taken (default: 2)")
     parser.add_argument(
         "--only", choices=list(SECTIONS), help="this section alone, to a file of its name in the output folder"
     )
+    parser.add_argument(
+        "--report", action="store_true", help="measure nothing: write tables and picture from results.json again"
+    )
     options = parser.parse_args(arguments)
+    own = options.output.resolve() == HERE
+    threads = options.threads != parser.get_default("threads")
+    if options.report and (options.quick or options.operators or options.only or threads):
+        parser.error("--report measures nothing: it takes no option but --output")
+    if own and not options.only and (options.quick or options.operators):
+        parser.error("--quick and --operators measure a part only: name another folder by --output")
+    stored = options.output / "results.json"
+    if options.report:
+        write_report(load(stored), options.output)
+        print(f"report written from {stored}")
+        return 0
     start = time.perf_counter()
     results = measure(
         options.quick,
@@ -91,13 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path.write_text(SECTIONS[options.only](results), encoding="utf-8")
         print(f"{path} written after {time.perf_counter() - start:.0f} s")
         return 0
-    path = options.output / "RESULTS.md"
-    path.write_text(render(results), encoding="utf-8")
-    readme = HERE.parent / "README.md"
-    if options.output == HERE and not (options.quick or options.operators) and readme.exists():
-        readme.write_text(insert(readme.read_text(encoding="utf-8"), summary(results)), encoding="utf-8")
+    save(results, stored)
+    results = load(stored)  # what is reported is what is stored
+    write_report(results, options.output)
     print(summary(results))
-    print(f"\n{path} written after {time.perf_counter() - start:.0f} s")
+    print(f"\n{options.output / 'RESULTS.md'} and {stored.name} written after {time.perf_counter() - start:.0f} s")
     wrong = wrong_answers(results)
     if wrong:
         print("answers differ:", ", ".join(wrong), file=sys.stderr)

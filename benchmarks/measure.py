@@ -346,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     precisions = ("float32",) if options.quick else ("float32", "float64")
     result: dict[str, Any] = {
         "facts": facts(threads),
-        "why": {operator.name: operator.why_slower for operator in OPERATORS},
+        "why": {operator.name: operator.why_slower for operator in OPERATORS if operator.why_slower},
     }
     for part in options.parts:
         if part == "overheads":

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.cataloguereport import line as catalogue_line
+from benchmarks.cataloguereport import means as catalogue_means
 from benchmarks.cataloguereport import section as catalogue_section
+from benchmarks.solverreport import faster as faster_than_loop
 from benchmarks.solverreport import gathered
 from benchmarks.solverreport import section as solver_section
 from benchmarks.solverreport import targets as solver_targets
 from benchmarks.solverreport import wrong as wrong_solutions
-from benchmarks.tabulating import geometric_mean, milliseconds, table, times
+from benchmarks.tabulating import Record, geometric_mean, mebibytes, milliseconds, ratio, table, times
 
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 MODES = {"forward": "forward", "both": "forward + backward"}
-MEMORY = {"default": "memory as the system gives it", "reused": "memory reused"}
-ONE_SMALL_MODEL = (
-    "one small model: our kernel makes more calls of torch, of 1 to 2 µs each, than PyLops's makes calls of NumPy"
-)
-Record = dict[str, Any]
+MEMORY = {"default": "fresh memory", "reused": "memory reused"}
+ONE_SMALL_MODEL = "one small model: our kernel calls torch (1 to 2 µs each) more often than PyLops's calls NumPy"
 Results = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What was to be reached, what was found, and whether that is enough."""
+    """A goal, what was measured, and whether the goal is reached."""
 
     goal: str
     found: str
@@ -36,12 +34,6 @@ class Target:
 
 
 # -- figures -----------------------------------------------------------------------------------------------------
-
-
-def ratio(record: Record, mode: str, other: str) -> float | None:
-    """Return how many times longer the ``other`` takes, or None where one of the two was not timed."""
-    there, here = (record["times"].get(f"{mode} {name}") for name in (other, "ours"))
-    return there / here if there and here else None
 
 
 def times_faster(records: Sequence[Record], mode: str, other: str = "pylops") -> float | None:
@@ -53,6 +45,30 @@ def slower_cases(records: Sequence[Record]) -> list[tuple[float, Record, str]]:
     cases = [(ratio(record, mode, "pylops"), record, mode) for record in records for mode in MODES]
     slower = [(value, record, mode) for value, record, mode in cases if value is not None and value < 1]
     return sorted(slower, key=lambda case: case[0])
+
+
+def overheads_above(overheads: Sequence[Record], other: str) -> dict[str, float]:
+    """Return the microseconds of a call beyond the ``other``, of each operator that has a hand-written twin."""
+    return {r["operator"]: r["ours"] - r[other] for r in overheads if "hand" in r}
+
+
+def median(values: Collection[float]) -> float:
+    return statistics.median(values) if values else math.nan
+
+
+def compared(records: Sequence[Record]) -> int:
+    """Return the number of cases in which both libraries were timed."""
+    return sum(ratio(record, mode, "pylops") is not None for record in records for mode in MODES)
+
+
+def records_of_small_models(default: Record) -> list[Record]:
+    return [r for r in default["ratios"] if r["size"].endswith("samples") and r["batch"] == 256]
+
+
+def records_of_large_images(results: Results) -> list[Record]:
+    """Return the records of the cases that were also measured with memory reused."""
+    cells = {(r["size"], r["batch"], r["dtype"]) for r in results["reused"]["large"]}
+    return [r for r in results["default"]["ratios"] if (r["size"], r["batch"], r["dtype"]) in cells]
 
 
 def wrong_answers(results: Results) -> list[str]:
@@ -74,9 +90,7 @@ def wrong_answers(results: Results) -> list[str]:
 def targets(results: Results) -> list[Target]:
     """Return every target with what was found."""
     default, reused = results["default"], results["reused"]
-    small = [r for r in default["ratios"] if r["size"].endswith("samples") and r["batch"] == 256]
-    cells = {(r["size"], r["batch"], r["dtype"]) for r in reused["large"]}
-    large = [r for r in default["ratios"] if (r["size"], r["batch"], r["dtype"]) in cells]
+    small, large = records_of_small_models(default), records_of_large_images(results)
     return [
         *_overhead_targets(default["overheads"]),
         *(
@@ -98,30 +112,28 @@ def targets(results: Results) -> list[Target]:
 
 
 def _at_least(what: str, least: float, found: float | None) -> Target:
-    goal = f"{what}: {least:g} times as fast as PyLops (geometric mean)"
+    goal = f"{what}: at least {least:g} times as fast as PyLops (geometric mean)"
     return Target(goal, "not measured" if found is None else times(found), found is not None and found >= least)
 
 
 def _overhead_targets(overheads: Sequence[Record]) -> list[Target]:
-    native = [r for r in overheads if "hand" in r]
     kinds = {"our own torch expression": "kernel", "the hand-written one": "hand"}
     found = []
     for what, name in kinds.items():
-        above = {r["operator"]: r["ours"] - r[name] for r in native}
+        above = overheads_above(overheads, name)
         over = sorted((operator for operator, value in above.items() if value > 5), key=lambda o: -above[o])
-        middle = statistics.median(above.values()) if above else math.nan
-        said = (
-            f"median {middle:.1f} µs; above 5 µs: {_few([f'{operator} ({above[operator]:.0f})' for operator in over])}"
-        )
+        names = _few([f"{operator} ({above[operator]:.0f})" for operator in over])
+        said = f"median {median(above.values()):.1f} µs; above 5 µs: {names}"
         found.append(Target(f"a call on 64 samples: at most 5 µs above {what}", said, not over))
     return found
 
 
 def _none_slower(records: Sequence[Record]) -> Target:
     slower = slower_cases(records)
-    count = sum(ratio(record, mode, "pylops") is not None for record in records for mode in MODES)
     names = list(dict.fromkeys(record["operator"] for _, record, _ in slower))
-    return Target("no operator slower than PyLops's", f"{len(slower)} of {count} cases: {_few(names)}", not slower)
+    return Target(
+        "no operator slower than PyLops's", f"{len(slower)} of {compared(records)} cases: {_few(names)}", not slower
+    )
 
 
 def _memory_target(results: Results, name: str) -> Target:
@@ -144,10 +156,6 @@ def _unit_targets(units: Sequence[Record]) -> list[Target]:
 # -- text --------------------------------------------------------------------------------------------------------
 
 
-def mebibytes(count: int) -> str:
-    return f"{count / 2**20:.0f} MiB"
-
-
 def _few(names: Sequence[str], most: int = 8) -> str:
     shown = ", ".join(names[:most]) or "none"
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
@@ -158,13 +166,13 @@ def target_table(results: Results) -> str:
     return table(["target", "found", "reached"], rows, side="---")
 
 
-def mean_table(records: Sequence[Record], with_dtype: bool = True) -> str:
+def mean_table(records: Sequence[Record]) -> str:
     """Return the geometric means over the operators, a row for each size, batch and dtype."""
     rows = []
     for size, batch, dtype, cell in cells_of(records):
         means = [times_faster(cell, mode, other) for other in ("pylops", "hand") for mode in MODES]
         if any(means):
-            rows.append([f"{size}, batch {batch}" + (f", {dtype}" if with_dtype else ""), *map(times, means)])
+            rows.append([f"{size}, batch {batch}, {dtype}", *map(times, means)])
     return table(
         ["", "x PyLops, forward", "x PyLops, both", "x hand-written, forward", "x hand-written, both"],
         rows,
@@ -227,6 +235,11 @@ def slower_table(records: Sequence[Record], why: dict[str, str]) -> str:
     return table(["operator", "cases", "worst", "where", "why"], rows, side="---") if rows else "Nowhere."
 
 
+def still_slower(records: Sequence[Record]) -> str:
+    cases = slower_cases(records)
+    return ", ".join(f"{record['operator']}, {MODES[mode]} ({value:.2f})" for value, record, mode in cases) or "no case"
+
+
 def unit_table(default: Sequence[Record], reused: Sequence[Record]) -> str:
     rows = []
     for here, there in zip(default, reused, strict=True):
@@ -237,7 +250,7 @@ def unit_table(default: Sequence[Record], reused: Sequence[Record]) -> str:
         rows.append(
             [here["operator"], shape, axis, *found, "" if there["copies"] <= there["target"] else "miss", *copy]
         )
-    header = ["operator", "shape", "axis", "as the system gives it", "reused", "target", "", "a copy, ms"]
+    header = ["operator", "shape", "axis", MEMORY["default"], MEMORY["reused"], "target", "", "a copy, ms"]
     return table(header, rows)
 
 
@@ -267,7 +280,7 @@ def memory_table(results: Results) -> str:
 
 
 def notes(records: Sequence[Record]) -> str:
-    """Return what was not timed, and why."""
+    """Return what was not timed, with the reasons."""
     found: dict[str, list[str]] = {}
     for record in records:
         for name, note in record["notes"].items():
@@ -281,8 +294,7 @@ def machine(results: Results) -> str:
     f = results["default"]["facts"]
     return (
         f"{f['cores']} cores, {f['cpu']}, {f['system']}, Python {f['python']}, torch {f['torch']}, NumPy {f['numpy']}, "
-        f"SciPy {f['scipy']}, PyLops {f['pylops']}, torchlops {f['torchlops']}; threads: {f['threads']}, where nothing "
-        "else is said."
+        f"SciPy {f['scipy']}, PyLops {f['pylops']}, torchlops {f['torchlops']}; {f['threads']} threads unless noted."
     )
 
 
@@ -293,25 +305,25 @@ def render(results: Results) -> str:
     wrong = wrong_answers(results)
     parts = [
         "# Benchmarks",
-        "Written by `make bench` (`python -m benchmarks`).",
+        "Written by `make bench` (`python -m benchmarks`) from [results.json](results.json).",
         machine(results),
         "## How to read",
-        "Every operator is timed against PyLops's operator of the same name and arguments in PyLops's own "
-        "`TorchOperator`, and against the torch code that one would write by hand, on the same data, in the same "
-        "process, taking turns. Times are medians of `torch.utils.benchmark`, of the wall clock, on one thread of the "
-        "time that the process had the CPU. Before anything is timed, the answers and the gradients are compared.\n\n"
+        "Every operator is timed against PyLops's operator of the same name and arguments, wrapped in PyLops's own "
+        "`TorchOperator`, and against hand-written torch code, alternately, on the same data, in the same process. "
+        "Times are medians by `torch.utils.benchmark`: of the wall-clock time, or of the CPU time where one thread is "
+        "used. The results and gradients of all three are compared before they are timed.\n\n"
         "- *x PyLops*, *x hand*: how many times longer PyLops and the hand-written code take than we do. Above 1, we "
         "are faster.\n"
         "- *copies*: our forward time in units of `y.copy_(x)` of the input, the limit that memory sets.\n"
         "- *both*, *fwd + bwd*: forward and `torch.autograd.grad`.\n"
-        "- n/a: not timed, for the reasons at the end. A case is left out where it would take more than 3 GiB or one "
-        "call would take more than 5 s, both by estimate.\n"
+        "- n/a: not timed, for the reasons given at the end. A case is skipped if it is estimated to need more than "
+        "3 GiB, or more than 5 s per call.\n"
         "- Models of 64 and 256 samples are 8 x 8 and 16 x 16 for operators that need two axes. Real, Imag, Conj and "
         "the complex FFTs take complex models of the same precision.\n\n"
-        "The C library takes fresh memory from the system for each large output, and the first touch of its pages "
+        "The C library takes fresh memory from the system for each large output, and the first access to its pages "
         "costs more than the arithmetic of most operators (less for NumPy, which asks for huge pages, than for torch). "
-        "That is what a user gets, and what the tables show where they do not say *memory reused*: that is a process "
-        "that has called `torchlops.utils.reuse_memory()`.",
+        "That is the default, and what the tables show unless they say *memory reused*: these were measured in a "
+        "process that had called `torchlops.utils.reuse_memory()`.",
         "## Targets",
         target_table(results),
         *(["**Answers differ from ours:** " + ", ".join(wrong)] if wrong else []),
@@ -320,10 +332,9 @@ def render(results: Results) -> str:
         "Memory reused:",
         mean_table(reused["large"]),
         "## Where PyLops is faster",
-        "Ratios below 1, the worst case of each operator. Where the size is large and no reason stands, it is the "
-        "pages: torch takes fresh memory page by page, NumPy on huge pages. In the table with memory reused, of "
-        "(512, 512) in batches of 32, none of those is slower. The reason of MatrixMult dense on one model is not "
-        "known.",
+        "Ratios below 1, the worst case of each operator. For large sizes without a reason, the likely cause is fresh "
+        "memory, which torch takes page by page and NumPy as huge pages. With memory reused, on batches of 32 of "
+        f"(512, 512), PyLops is still faster in: {still_slower(reused['large'])}.",
         slower_table(records, default["why"]),
     ]
     for size, batch, dtype, cell in cells_of(records):
@@ -337,17 +348,17 @@ def render(results: Results) -> str:
         "restriction).",
         unit_table(default["units"], reused["units"]),
         "## A call",
-        "Microseconds of one call on 64 samples in float64 on one thread. *Difference*: ours less the hand-written "
-        "expression. *Above our kernel*: ours less our own kernel called bare, which is what the checks of shape and "
-        "type cost.",
+        "Microseconds per call on 64 samples in float64 on one thread. *Difference*: ours minus the hand-written "
+        "expression. *Above our kernel*: ours minus a direct call of our kernel, which is the cost of checking shapes "
+        "and types.",
         overhead_table(default["overheads"]),
         catalogue_section(results["catalogue"]["catalogue"]),
         solver_section(gathered(results)),
         "## Memory",
-        "Peak memory of smoothing, first derivative, Fourier transform (real to complex), restriction to half and "
-        "weights, forward and backward on 32 images of 512 x 512 in float32, above what stood before (the input among "
-        "it); each in a process of its own. PyLops's layer returns a complex gradient to a real input, which torch "
-        "refuses, so its chain casts to complex before the transform.",
+        "Peak memory of a chain of smoothing, first derivative, Fourier transform (real to complex), restriction to "
+        "half of the samples and weighting, forward and backward on 32 images of 512 x 512 in float32, beyond what was "
+        "allocated before (the input included); each in a separate process. PyLops's layer returns a complex gradient "
+        "for a real input, which torch refuses, so its chain casts to complex before the transform.",
         memory_table(results),
         "## Not timed",
         notes((*records, *reused["large"])),
@@ -356,18 +367,52 @@ def render(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """Return what goes into the README."""
-    single = [record for record in results["default"]["ratios"] if record["dtype"] == "float32"]
+    """Return what goes into the README: five lines, and what they rest on."""
+    default, reused = results["default"], results["reused"]
+    small, large = records_of_small_models(default), records_of_large_images(results)
+    solved = gathered(results)
+    derivative = solved["derivatives"][0]
+    count, kept = list(derivative["kept"].items())[-1]
+    rows = [
+        [
+            "operators on 256 models of 64 or 256 samples",
+            f"**{times(times_faster(small, 'forward'))}** times as fast forward, "
+            f"**{times(times_faster(small, 'both'))}** forward and backward",
+        ],
+        [
+            "operators on 32 images of 512 x 512, forward and backward",
+            f"**{times(times_faster(large, 'both'))}** times as fast, "
+            f"**{times(times_faster(reused['large'], 'both'))}** with memory reused",
+        ],
+        [
+            "Radon, wavelet, sliding-window and other transforms, batches of 32, forward and backward",
+            f"**{times(catalogue_means(results['catalogue']['catalogue'])['batch'])}** times as fast",
+        ],
+        ["solvers on batches of 64, against loops over PyLops's and SciPy's", solver_sentence(solved)],
+        [
+            f"memory kept for the derivative of 64 solutions, {count} iterations of {derivative['solver'].upper()}",
+            f"**{mebibytes(kept['implicit'], 1)}** (implicit differentiation), where unrolling keeps "
+            f"{mebibytes(kept['unroll'])}",
+        ],
+    ]
+    slower = slower_cases(default["ratios"])
+    overhead = median(overheads_above(default["overheads"], "hand").values())
     return "\n\n".join(
         [
-            f"How many times longer PyLops {results['default']['facts']['pylops']} (in its own `TorchOperator`) and "
-            "hand-written torch take, geometric means over the operators in float32:",
-            mean_table(single, with_dtype=False),
-            target_table(results),
-            catalogue_line(results["catalogue"]["catalogue"]),
-            machine(results),
+            table(["", f"relative to PyLops {default['facts']['pylops']} (geometric means)"], rows, side="---"),
+            f"PyLops is faster in {len(slower)} of {compared(default['ratios'])} cases. One call on 64 samples takes "
+            f"{overhead:.1f} µs longer than hand-written torch (median). Measured on: {machine(results)}",
         ]
     )
+
+
+def solver_sentence(found: Record) -> str:
+    """Return how many times as fast a batch is as a loop, by problem."""
+    problems: dict[str, list[float]] = {}
+    for record in found["batches"]:
+        problems.setdefault(record["problem"], []).append(faster_than_loop(record))
+    said = [f"**{times(geometric_mean(ratios))}** ({problem})" for problem, ratios in problems.items()]
+    return f"times as fast: {', '.join(said)}"
 
 
 def insert(readme: str, text: str) -> str:

@@ -18,8 +18,10 @@ from torch import Tensor
 import torchlops
 from benchmarks.timing import seconds_of
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.basesolver import Solver
-from torchlops.optimization.cls_basic import CG, CGLS, GMRES, LSMR, LSQR, MINRES, BiCGSTAB
+from torchlops.optimization.krylov import CG, CGLS, GMRES, LSMR, LSQR, MINRES, BiCGSTAB
+from torchlops.optimization.solver.batch import Batch
+from torchlops.optimization.solver.problem import make_problem
+from torchlops.optimization.solver.solver import Solver
 from torchlops.utils.wavelets import gaussian, ricker
 
 BATCH = 64
@@ -310,7 +312,7 @@ class Free(LinearOperator):
         return self.back if adjoint else self.out
 
 
-VECTOR_WORK: dict[type[Solver], tuple[int, int, int, int]] = {
+VECTOR_WORK: dict[type[Solver[Any]], tuple[int, int, int, int]] = {
     CG: (3, 0, 1, 1), CGLS: (3, 0, 3, 0), LSQR: (4, 3, 4, 0), LSMR: (5, 2, 3, 0), MINRES: (5, 3, 1, 1),
     BiCGSTAB: (6, 0, 4, 3), GMRES: (0, 1, 1, 0),
 }  # fmt: skip
@@ -323,12 +325,23 @@ def overheads(quick: bool) -> Iterator[dict[str, Any]]:
     for batch in ((), (BATCH,)):
         for kind, work in VECTOR_WORK.items():
             samples = torch.randn(*batch, 256, dtype=torch.float64)
-            solver: Any = kind(Free((256,), samples.clone(), samples.flip(-1)), on_fail="ignore")
+            solver, operator = kind(), Free((256,), samples.clone(), samples.flip(-1))
             times, bare = [], []
             with torch.no_grad():
                 for _ in range(rounds):
-                    solver.setup(samples, niter=10**6)
-                    times.append(seconds_of(lambda s=solver: [s._next() for _ in range(count)]) / count)
+                    problem = make_problem(
+                        solver.name,
+                        operator,
+                        samples,
+                        None,
+                        0.0,
+                        "damp",
+                        solver.weight_power,
+                        None,
+                        solver.keeps_complex,
+                    )
+                    state = Batch(solver, problem)
+                    times.append(seconds_of(lambda s=state: [s.step() for _ in range(count)]) / count)
                     loop = _vector_work(samples, work, kind is GMRES)
                     bare.append(seconds_of(lambda f=loop: [f() for _ in range(count)]) / count)
             yield {"solver": kind.__name__, "batch": batch, "iteration": min(times), "vectors": min(bare)}

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def ratio(record: Record, mode: str, other: str) -> float | None:
+    """Return how many times longer the ``other`` takes, or None where one of the two was not timed."""
+    there, here = (record["times"].get(f"{mode} {name}") for name in (other, "ours"))
+    return there / here if there and here else None
 
 
 def geometric_mean(values: Iterable[float | None]) -> float | None:
@@ -26,6 +35,10 @@ def times(value: float | None) -> str:
 
 def milliseconds(seconds: float | None) -> str:
     return "n/a" if seconds is None else f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
+
+
+def mebibytes(count: float, digits: int = 0) -> str:
+    return f"{count / 2**20:.{digits}f} MiB"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], side: str = "---:") -> str:

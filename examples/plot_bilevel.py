@@ -28,7 +28,7 @@ from torch import Tensor
 
 from torchlops import Laplacian, LinearOperator
 from torchlops.demo.photographs import TEST, blur, central_crop, defocus_psf, photograph
-from torchlops.optimization import regularized_inversion
+from torchlops.optimization import Implicit, regularized_inversion
 
 SIZE, HALF = 48, 4
 TRAINING = ("astronaut", "chelsea", "motorcycle_left", "brick", "text", "gravel")
@@ -49,7 +49,7 @@ def crops(names: Sequence[str]) -> Tensor:
 
 def restore(A: LinearOperator, y: Tensor, logeps: Tensor) -> Tensor:
     """Return the solutions for data ``(*batch, *A.dimsd)``, with one weight or one for each sample."""
-    options = {"engine": "pylops", "niter": 500, "tol": 0, "gtol": 1e-4, "adjoint_rtol": 1e-2}
+    options = {"engine": "pylops", "niter": 500, "tol": 0, "gtol": 1e-4, "grad": Implicit(rtol=1e-2)}
     x: Tensor = regularized_inversion(A, y, [L], epsRs=[logeps.exp()], **options).x
     return x
 

@@ -4,8 +4,8 @@ A small CNN looks at a blurred photograph and says, for each pixel, how strongly
 to be damped there: ``x = argmin ||A x - y||^2 + sum_f ||w_f(y) (f * x)||^2``, by CGLS. The loss on ``x`` trains CNN and
 filters. Its gradient can be taken
 
-* through the iterations as they run (``grad="unroll"``): all of them are stored, or with ``checkpoint_every`` some of
-  them, and the rest is repeated;
+* through the iterations as they run (``grad="unroll"``): all of them are stored, or with
+  ``grad=Unroll(checkpoint_every=5)`` some of them, and the rest is repeated;
 * through the solution (``grad="implicit"``, the default): one more solve, and nothing is stored.
 
 Against the number of iterations are shown the error of both gradients, how much is kept for the backward pass, which
@@ -34,7 +34,7 @@ from torch.nn.functional import avg_pool2d, pad
 
 from torchlops import VStack
 from torchlops.demo.photographs import TEST, blur, defocus_psf, photograph
-from torchlops.optimization import cgls
+from torchlops.optimization import Implicit, Unroll, cgls
 from torchlops.optimization.leastsquares import RegularizedOperator
 from torchlops.signalprocessing import Convolve2D
 
@@ -46,11 +46,13 @@ COUNTS = (4, 8, 16, 32, 64)
 TRAINED = (6, 24)
 """Iterations through which networks are trained."""
 
-WAYS: dict[str, dict[str, Any]] = {
-    "unrolled": {"grad": "unroll"},
-    "unrolled, with checkpoints": {"grad": "unroll", "checkpoint_every": 5},
-    "implicit": {"grad": "implicit"},
+WAYS: dict[str, Any] = {
+    "unrolled": lambda _: Unroll(),
+    "unrolled, with checkpoints": lambda _: Unroll(checkpoint_every=5),
+    "implicit": lambda niter: Implicit(rtol=0.0, niter=niter),
 }
+"""How the gradient is taken, with so many iterations of its own solve."""
+
 COLORS = {"unrolled": "C3", "unrolled, with checkpoints": "C1", "implicit": "C0"}
 A = blur((SIZE, SIZE), defocus_psf(half=HALF))
 
@@ -157,7 +159,7 @@ def compare_gradients(axes: Any, y: Tensor, truth: Tensor) -> None:
     times: dict[str, list[float]] = {name: [] for name in WAYS}
     for name, way in WAYS.items():
         for k in COUNTS:  # iterations of the solve, and of that of the gradient
-            how = {**way, "niter": k, "adjoint_niter": k, "adjoint_rtol": 0.0, "on_fail": "ignore"}
+            how = {"grad": way(k), "niter": k, "on_fail": "ignore"}
             value, size = kept(lambda how=how: loss(network(y, **how), truth))
             memory[name].append(size / 2**20)
             errors[name].append(((gradient(network, value) - exact).norm() / exact.norm()).item())
@@ -195,7 +197,7 @@ def compare_networks(axes: Any, y: Tensor, truth: Tensor, training: list[Tensor]
     counts = (1, 2, 3, 4, 6, 8, 12, 16, 24, 48, 96)
     solution = {"niter": 500, "gtol": 1e-3}
     ways: dict[str, dict[str, Any]] = {f"unrolled, {k} iterations": {"grad": "unroll", "niter": k} for k in TRAINED}
-    ways["implicit"] = {**solution, "adjoint_rtol": 1e-2}
+    ways["implicit"] = {**solution, "grad": Implicit(rtol=1e-2)}
     images, scores, ends = {}, {}, {}
     for (name, how), color in zip(ways.items(), ("C3", "C1", "C0"), strict=True):
         network, history = train(training, steps, (y, truth), **how)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import BEGIN, END, geometric_mean, insert, mean_table, slower_cases, slower_table
+from benchmarks.__main__ import main
+from benchmarks.report import BEGIN, END, insert, mean_table, render, slower_cases, slower_table, still_slower, summary
+from benchmarks.results import load, save
+from benchmarks.tabulating import geometric_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = {
@@ -21,6 +24,7 @@ RECORD = {
 }
 
 
+@pytest.mark.slow
 def test_quick_run_writes_the_report(tmp_path):
     command = [
         sys.executable,
@@ -52,6 +56,36 @@ def test_quick_run_writes_the_report(tmp_path):
     assert "| Regression |" in report
     assert "differs from ours" not in report
     assert str(ROOT) not in report
+    assert (tmp_path / "benchmark.png").stat().st_size > 0
+    assert main(["--report", "--output", str(tmp_path)]) == 0
+    assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == report
+
+
+def test_the_report_is_that_of_the_stored_results():
+    results = load(ROOT / "benchmarks" / "results.json")
+    assert (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8") == render(results)
+    assert summary(results) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_results_are_stored_to_four_digits(tmp_path):
+    stored = tmp_path / "results.json"
+    results = {
+        "default": {"facts": {"cores": 2, "cpu": "µ"}, "ratios": [RECORD | {"copies": 1.23456}], "kept": {25: (1,)}}
+    }
+    save(results, stored)
+    expected = {"facts": {"cores": 2, "cpu": "µ"}, "ratios": [RECORD | {"copies": 1.235}], "kept": {"25": [1]}}
+    assert load(stored) == {"default": expected}
+    with pytest.raises(SystemExit, match="does not exist"):
+        load(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    "options", [["--quick"], ["--operators", "FFT"], ["--report", "--quick"], ["--report", "--threads", "1"]]
+)
+def test_a_part_never_replaces_the_whole(options, capsys):
+    with pytest.raises(SystemExit):
+        main(options)
+    assert "--output" in capsys.readouterr().err
 
 
 def test_ratios_and_means():
@@ -60,6 +94,7 @@ def test_ratios_and_means():
     assert [(value, mode) for value, _, mode in slower_cases([RECORD])] == [(0.5, "both")]
     assert mean_table([RECORD]).splitlines()[-1] == "| 64 samples, batch 1, float32 | 4.00 | 0.50 | n/a | 0.25 |"
     assert "| Flip | 1 | 0.50 |" in slower_table([RECORD], {})
+    assert still_slower([RECORD]) == "Flip, forward + backward (0.50)"
 
 
 def test_summary_goes_between_the_markers():

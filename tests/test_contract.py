@@ -30,11 +30,13 @@ class Moments(LinearOperator):
         return (self.weights * x.unsqueeze(-count - 1)).sum(tuple(range(-count, 0)))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, C128])
+@pytest.mark.parametrize("dtype", [torch.float64, pytest.param(C128, marks=pytest.mark.slow)])
 def test_a_left_out_adjoint_is_derived(dtype: torch.dtype) -> None:
     weights = torch.randn(2, 3, 2, dtype=dtype, generator=torch.Generator().manual_seed(0))
     testing.check(Moments(weights), compile=False)
     testing.check_compile(Moments(weights))
+    testing.check_compiled_gradients(Moments(weights))
+    testing.check_compiled_jacobians(Moments(weights))
     testing.check_tensor_gradients(Moments, [weights])
 
 

@@ -13,6 +13,8 @@ import torch
 from torchlops.demo import chain, deblurring, impedance, photographs
 from torchlops.demo.run import run
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_chain_is_differentiated_exactly():
     for _, _, norm, error in chain.differentiate().rows():

@@ -244,7 +244,7 @@ def test_threads_share_an_operator():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert len(results) == 8
     assert all(torch.equal(result, results[0]) for result in results)
 

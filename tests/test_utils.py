@@ -191,6 +191,7 @@ def test_slopes_equal_those_of_pylops(options):
     assert not signalprocessing.slope_estimate(np.zeros((8, 8)), **options)[1].any()
 
 
+@pytest.mark.slow  # PyLops compiles its own
 @pytest.mark.parametrize("options", [{"liter": 5}, {"order": 1, "nsmooth": (8, 6), "damp": 0.1, "liter": 5}])
 def test_plane_wave_destruction_equals_that_of_pylops(options):
     d = plane_waves()[:24, :20]

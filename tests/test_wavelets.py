@@ -89,6 +89,7 @@ def test_coefficients_stand_where_pywt_looks_for_them(wavelet: str) -> None:
             np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128, torch.float32])
 @pytest.mark.parametrize(
     "A",

@@ -116,8 +116,8 @@ def norm(A: LinearOperator, ord: Order = None, *, method: Method = None, niter: 
     _must_be_dense(A, method, "values", f"norm of order {ord}")
     if ord == "nuc":
         return dense_singular_values(A).sum()
-    matrix = dense_matrix(A)
-    return torch.linalg.matrix_norm(matrix, "fro" if ord is None else ord)
+    value: Tensor = torch.linalg.matrix_norm(dense_matrix(A), "fro" if ord is None else ord)
+    return value
 
 
 def cond(A: LinearOperator, *, method: Method = None, niter: int | None = None) -> Tensor:

@@ -7,7 +7,9 @@ Without the third, foreign operators fall back to a public ``autograd.Function``
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -41,6 +43,33 @@ try:
 except (ImportError, AttributeError):  # pragma: no cover
     HAS_SINGLE_LEVEL = False
     disable_dynamo = torch.compiler.disable
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def uncompiled(reason: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator for functions that ``torch.compile`` leaves out of its graphs.
+
+    Args:
+        reason: What the error says where a graph may not be left (``fullgraph=True``).
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        outside = disable_dynamo(function)
+        outside._torchdynamo_disable, outside._torchdynamo_disable_msg = True, reason
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            if torch.compiler.is_dynamo_compiling():
+                result: R = outside(*args, **kwargs)
+                return result
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def is_plain_eager() -> bool:
@@ -86,4 +115,5 @@ __all__ = [
     "is_batched_by_legacy_vmap",
     "is_plain_eager",
     "is_wrapped",
+    "uncompiled",
 ]

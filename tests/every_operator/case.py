@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -35,6 +36,11 @@ class Case:
     oracle: bool | str = True
     opt_out: Mapping[str, str] = field(default_factory=dict)
     twin: Callable[..., Any] | None = None
+
+    @property
+    def class_name(self) -> str:
+        """The class of the operator."""
+        return re.split(r"\W", self.name, maxsplit=1)[0]
 
     def make(self, *tensors: Tensor) -> LinearOperator:
         """Return a fresh operator, built from ``tensors`` in the place of the case's own."""

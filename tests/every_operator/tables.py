@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 import re
 import sys
 import textwrap
@@ -13,15 +11,9 @@ from pathlib import Path
 from torch import nn
 
 import torchlops
-from tests.every_operator import cases
-from tests.every_operator.case import Case
+from tests.every_operator.cases import CASES
 from torchlops import LinearOperator
 
-CASES: list[Case] = [
-    case
-    for module in sorted(pkgutil.iter_modules(cases.__path__), key=lambda module: module.name)
-    for case in importlib.import_module(f"{cases.__name__}.{module.name}").CASES
-]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 COMMAND = "python -m tests.every_operator.tables"
 PACKAGES = {
@@ -61,7 +53,7 @@ def _first_of_each(package: str) -> dict[str, LinearOperator]:
     """Return the operators of the first cases of each class of ``package``, by the name of the class."""
     first: dict[str, LinearOperator] = {}
     for case in CASES:
-        name = class_name(case)
+        name = case.class_name
         if name not in first and _is_in(package, module := case.make()):
             first[name] = module
     return first
@@ -72,10 +64,6 @@ def _is_in(package: str, operator: LinearOperator) -> bool:
     kind = type(operator)
     exported = getattr(getattr(torchlops, package), "__all__", ())
     return kind.__name__ in exported or package in kind.__module__.split(".")
-
-
-def class_name(case: Case) -> str:
-    return re.split(r"\W", case.name, maxsplit=1)[0]
 
 
 def formulas(operator: type[LinearOperator]) -> tuple[str, str]:
@@ -162,8 +150,8 @@ def parameters() -> str:
     ]
     for package, title in PACKAGES.items():
         rows = []
-        for name in sorted({class_name(case) for case in CASES}, key=str.lower):
-            of_class = [case for case in CASES if class_name(case) == name and case.tensors]
+        for name in sorted({case.class_name for case in CASES}, key=str.lower):
+            of_class = [case for case in CASES if case.class_name == name and case.tensors]
             learning = [case for case in of_class if "tensor_gradients" not in case.opt_out]
             built = [case.make(*(nn.Parameter(tensor.clone()) for tensor in case.tensors)) for case in learning]
             if not built or not _is_in(package, built[0]):

@@ -288,7 +288,7 @@ def shapes_for(method: str) -> list[tuple[int, int]]:
     return [(5, 3), (3, 4)] if method in OF_MATRICES else [(4, 4)]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [REAL, pytest.param(COMPLEX, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", METHODS)
 def test_derivatives_of_vectors(method, dtype):
     """The first against dense algebra; all of the first and second order against differences."""
@@ -406,6 +406,7 @@ def test_a_vector_that_has_no_derivative():
         lanczos(MatrixMult(A.detach()), 2)  # no derivative is wanted
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_the_norm():
     A, B = matrix(3, 3, COMPLEX).requires_grad_(), MatrixMult(matrix(3, 3, COMPLEX).mT)
     J = torchlops.Conj(3, dtype="complex128")

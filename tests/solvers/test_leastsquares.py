@@ -13,6 +13,7 @@ from torch.func import grad, hessian, jacfwd, vmap
 
 import torchlops
 from torchlops import MatrixMult
+from torchlops.optimization import Implicit
 from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_leastsquares import (
     NormalEquationsInversion,
@@ -229,7 +230,7 @@ def test_derivatives(function, dtype):
     def solve(A: Tensor, R: Tensor, y: Tensor, b: Tensor, w: Tensor, e: Tensor, f: Tensor) -> Tensor:
         x: Tensor = function(
             MatrixMult(A), y, [MatrixMult(R), MatrixMult(Regs[1])], Weight=w, dataregs=[b, data[1]], epsRs=[e, f],
-            adjoint_rtol=1e-14, **options,
+            grad=Implicit(rtol=1e-14), **options,
         ).x  # fmt: skip
         return x
 
@@ -260,7 +261,7 @@ def test_transforms(function):
     options = NORMAL if function is normal_equations_inversion else STACKED
 
     def ours(e: Tensor) -> Tensor:
-        x: Tensor = function(A, y[0], Regs[:1], epsRs=[e], adjoint_rtol=1e-14, **options).x
+        x: Tensor = function(A, y[0], Regs[:1], epsRs=[e], grad=Implicit(rtol=1e-14), **options).x
         return x.sum()
 
     def dense(e: Tensor) -> Tensor:
@@ -285,7 +286,7 @@ def test_derivatives_through_a_preconditioner():
     P = torch.randn(5, 3, dtype=REAL)
 
     def solve(A: Tensor, P: Tensor, y: Tensor) -> Tensor:
-        x: Tensor = preconditioned_inversion(MatrixMult(A), y, MatrixMult(P), adjoint_rtol=1e-14, **STACKED).x
+        x: Tensor = preconditioned_inversion(MatrixMult(A), y, MatrixMult(P), grad=Implicit(rtol=1e-14), **STACKED).x
         return x
 
     arguments = [tensor.clone().requires_grad_() for tensor in (A, P, y)]
@@ -336,9 +337,9 @@ def test_classes_keep_the_equations(capsys):
 
 def test_wrong_arguments_are_named():
     A, Regs, y, _ = problem()
-    with pytest.raises(ValueError, match="must be as many, got 2, 2 and 1"):
+    with pytest.raises(ValueError, match="must have the same length, got 2, 2 and 1"):
         regularized_inversion(A, y, Regs, epsRs=[1.0])
-    with pytest.raises(ValueError, match="as many, got 1 and 2"):
+    with pytest.raises(ValueError, match="the same length, got 1 and 2"):
         normal_equations_inversion(A, y, None, NRegs=[torch.eye(5)], epsNRs=[1, 2])
     with pytest.raises(ValueError, match="shape of the batch"):
         regularized_inversion(A, y, Regs, epsRs=[torch.ones(2), 1])

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 import torchlops
-from torchlops.optimization import basic, preconditioners
-from torchlops.optimization.basesolver import SolverError, SolverWarning, Status, WarmStart
+from torchlops.optimization import Implicit, Unroll, WarmStart, basic, krylov, preconditioners
+from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
 from torchlops.optimization.callback import (
     Callbacks,
     CostNanInfCallback,
@@ -21,14 +21,15 @@ from torchlops.optimization.callback import (
     CostToInitialCallback,
     MetricsCallback,
 )
-from torchlops.optimization.cls_basic import CG, CGLS, GMRES, LSMR, LSQR, MINRES, BiCGSTAB
+from torchlops.optimization.cls_basic import CG, CGLS, LSQR
 from torchlops.optimization.inverse import InverseOperator
 
 pylops = pytest.importorskip("pylops")
 
-LEAST_SQUARES = {"cgls": CGLS, "lsqr": LSQR, "lsmr": LSMR}
-SQUARE = {"cg": CG, "minres": MINRES, "gmres": GMRES, "bicgstab": BiCGSTAB}
+LEAST_SQUARES = {"cgls": krylov.CGLS, "lsqr": krylov.LSQR, "lsmr": krylov.LSMR}
+SQUARE = {"cg": krylov.CG, "minres": krylov.MINRES, "gmres": krylov.GMRES, "bicgstab": krylov.BiCGSTAB}
 SOLVERS = {**LEAST_SQUARES, **SQUARE}
+CLASSES = {"cg": CG, "cgls": CGLS, "lsqr": LSQR}
 REAL, COMPLEX = torch.float64, torch.complex128
 
 
@@ -317,9 +318,8 @@ def test_callbacks(name):
     recorder = Recorder()
     metrics = MetricsCallback(exact(name, A, y), which=("mse",))
     shown = []
-    solver = SOLVERS[name](torchlops.MatrixMult(A), callbacks=[recorder, metrics, CostNanInfCallback()])
-    solver.callback = lambda x: shown.append(x.clone())
-    result = solver.solve(y, **tight(name))
+    callbacks = [recorder, metrics, CostNanInfCallback()]
+    result = solve(name, A, y, callbacks=callbacks, callback=lambda x: shown.append(x.clone()))
     assert recorder.calls == ["setup begin", *["step"] * result.iiter, "run end"]
     close(shown[-1], result.x)
     assert metrics.metrics["mse"][-1] < 1e-16
@@ -335,9 +335,10 @@ def test_a_callback_stops(stopper):
     assert int(Status.STOPPED) in result.status.tolist()
 
 
+@pytest.mark.parametrize("name", CLASSES)
 def test_step_by_step(name):
     A, y = problem(name)
-    solver = SOLVERS[name](torchlops.MatrixMult(A))
+    solver = CLASSES[name](torchlops.MatrixMult(A))
     x = solver.setup(y[0].numpy(), **tight(name))
     for _ in range(3):
         x = solver.step(x)
@@ -353,9 +354,9 @@ def test_printing(name, capsys):
     assert SOLVERS[name].__name__ in printed
     assert "Iterations =" in printed
     assert "batch (3,)" in printed
-    solver = SOLVERS[name](torchlops.MatrixMult(A))
-    assert solver.memory_usage(show=True, unit="KB") > 0
-    assert "KB" in capsys.readouterr().out
+    if name in CLASSES:
+        assert CLASSES[name](torchlops.MatrixMult(A)).memory_usage(show=True, unit="KB") > 0
+        assert "KB" in capsys.readouterr().out
 
 
 def test_a_progress_bar(name):
@@ -488,7 +489,7 @@ def test_division_and_inverse_methods():
     assert isinstance(tall / y[0].numpy(), np.ndarray)
     close(tall.pinv(damp=0.5, atol=1e-12, btol=1e-12)(y), exact("lsqr", A, y, 0.5))
     square, b = problem("gmres")
-    close(torchlops.MatrixMult(square).inverse(rtol1=1e-13)(b), exact("gmres", square, b))
+    close(torchlops.MatrixMult(square).inverse("gmres", rtol1=1e-13)(b), exact("gmres", square, b))
     with pytest.raises(ValueError, match="pinv"):
         tall.inverse()
     with pytest.raises(ValueError, match="one of cg"):
@@ -496,8 +497,10 @@ def test_division_and_inverse_methods():
 
 
 def test_only_square_solvers_take_a_preconditioner():
-    with pytest.raises(ValueError, match="takes no preconditioner"):
-        CGLS(torchlops.Identity(3), M=torchlops.Identity(3))
+    solver, y = CGLS(torchlops.Identity(3), M=torchlops.Identity(3)), torch.ones(3)
+    for function in (solver.solve, solver.setup):
+        with pytest.raises(ValueError, match="takes no preconditioner"):
+            function(y)
 
 
 # -- derivatives -------------------------------------------------------------------------------------------------
@@ -505,7 +508,7 @@ def test_only_square_solvers_take_a_preconditioner():
 
 def layer(name: str, damped: bool) -> tuple[Any, Any, tuple[Tensor, ...]]:
     """Return the solution as a function of its tensors, the same by dense algebra, and the tensors."""
-    how = {"adjoint_rtol": 1e-14, "grad": "implicit"}
+    how = {"grad": Implicit(rtol=1e-14)}
 
     def ours(A, y, *damp):
         A = A @ A.mH if name == "cg" else A + A.mH if name == "minres" else A
@@ -560,7 +563,7 @@ def test_gradcheck(solver, dtype):
 
     def function(A, y, damp):
         A = A @ A.mH if solver == "cg" else A
-        return solve(solver, torchlops.MatrixMult(A), y, damp=damp, adjoint_rtol=1e-14).x
+        return solve(solver, torchlops.MatrixMult(A), y, damp=damp, grad=Implicit(rtol=1e-14)).x
 
     assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True)
     assert torch.autograd.gradgradcheck(function, inputs, check_fwd_over_rev=True)
@@ -572,7 +575,7 @@ def test_derivatives_of_the_smallest_solution(dtype):
     inputs = [torch.randn(2, 4, dtype=dtype).requires_grad_(), torch.randn(2, dtype=dtype).requires_grad_()]
 
     def function(A, y):
-        return solve("cgls", torchlops.MatrixMult(A), y, adjoint_rtol=1e-14).x
+        return solve("cgls", torchlops.MatrixMult(A), y, grad=Implicit(rtol=1e-14)).x
 
     def dense(A, y):
         return A.mH @ (torch.linalg.inv(A @ A.mH) @ y)
@@ -602,8 +605,8 @@ WITH_NULL_SPACE = [
     ("cgls", (3, 5, 3), REAL),
     ("cgls", (3, 5, 3), COMPLEX),
     ("cgls", (3, 5, 2), REAL),
-    ("cgls", (3, 5, 2), COMPLEX),
-    ("lsqr", (3, 5, 2), COMPLEX),
+    pytest.param("cgls", (3, 5, 2), COMPLEX, marks=pytest.mark.slow),
+    pytest.param("lsqr", (3, 5, 2), COMPLEX, marks=pytest.mark.slow),
     ("lsmr", (2, 6, 1), REAL),
 ]
 
@@ -618,7 +621,7 @@ def check_smallest(solver: str, shape: tuple[int, int, int], dtype: torch.dtype,
     inputs = [t.requires_grad_() for t in factors(*shape, dtype)]
 
     def function(B, C, y):
-        return solve(solver, torchlops.MatrixMult(B @ C), y, adjoint_rtol=1e-13, **how).x
+        return solve(solver, torchlops.MatrixMult(B @ C), y, grad=Implicit(rtol=1e-13, **how)).x
 
     close(function(*inputs), smallest(*inputs))
     w = torch.linspace(1, 2, shape[1], dtype=REAL).to(dtype)
@@ -646,8 +649,8 @@ def check_smallest(solver: str, shape: tuple[int, int, int], dtype: torch.dtype,
 
 DEFICIENT = [
     ("cgls", (5, 3, 2), REAL),
-    ("cgls", (4, 4, 2), COMPLEX),
-    ("lsqr", (5, 3, 2), COMPLEX),
+    pytest.param("cgls", (4, 4, 2), COMPLEX, marks=pytest.mark.slow),
+    pytest.param("lsqr", (5, 3, 2), COMPLEX, marks=pytest.mark.slow),
     ("lsmr", (5, 3, 1), REAL),
 ]
 
@@ -659,7 +662,7 @@ def test_derivatives_with_dependent_columns(solver, shape, dtype):
 
 def test_full_rank_is_of_least_squares():
     with pytest.raises(ValueError, match="full_rank=False is for cgls, lsqr and lsmr"):
-        MINRES(torchlops.Identity(3), full_rank=False)
+        basic.minres(torchlops.Identity(3), torch.ones(3), grad=Implicit(full_rank=False))
 
 
 def test_vmap_with_a_null_space():
@@ -669,7 +672,7 @@ def test_vmap_with_a_null_space():
         return grad(lambda *a: (f(*a) ** 3).sum(), argnums=(0, 1, 2))
 
     def function(B, C, y):
-        return solve("cgls", torchlops.MatrixMult(B @ C), y, adjoint_rtol=1e-13).x
+        return solve("cgls", torchlops.MatrixMult(B @ C), y, grad=Implicit(rtol=1e-13)).x
 
     for mine, wanted in zip(vmap(total(function))(*stacks), vmap(total(smallest))(*stacks), strict=True):
         close(mine, wanted, 1e-9)
@@ -685,7 +688,7 @@ def test_batches_with_a_null_space(dtype):
         inputs = [t.clone().requires_grad_() for t in (B, C, y)]
         A = torchlops.MatrixMult(inputs[0] @ inputs[1])
         data = inputs[2].unbind() if loop else [inputs[2]]
-        x = torch.cat([solve("cgls", A, one, adjoint_rtol=1e-13).x.reshape(-1, 5) for one in data])
+        x = torch.cat([solve("cgls", A, one, grad=Implicit(rtol=1e-13)).x.reshape(-1, 5) for one in data])
         close(x, torch.stack([smallest(B, C, one) for one in y]))
         gradients.append(torch.autograd.grad((x.abs() ** 2 + x.real).sum(), inputs))
     for mine, wanted in zip(*gradients, strict=True):
@@ -694,9 +697,9 @@ def test_batches_with_a_null_space(dtype):
 
 def test_too_few_iterations_for_a_null_space_warn():
     A, y = factors(3, 5, 3, REAL)[1], torch.ones(3, dtype=REAL, requires_grad=True)
-    with pytest.warns(SolverWarning, match=r"MatrixMult 'M'\.H stopped at niter=1"):
-        x = solve("cgls", A, y, adjoint_niter=1).x
-    with pytest.warns(SolverWarning, match="raise adjoint_niter"):
+    with pytest.warns(SolverWarning, match=r"solution on MatrixMult 'M'\.H is inexact"):
+        x = solve("cgls", A, y, grad=Implicit(niter=1)).x
+    with pytest.warns(SolverWarning, match="raise niter or rtol of grad=Implicit"):
         x.sum().backward()
 
 
@@ -707,7 +710,7 @@ def test_a_guess_with_a_null_space():
     inputs = [t.requires_grad_() for t in (B, C, y, x0)]
 
     def function(B, C, y, x0):
-        return solve("cgls", torchlops.MatrixMult(B @ C), y, x0=x0, adjoint_rtol=1e-13).x
+        return solve("cgls", torchlops.MatrixMult(B @ C), y, x0=x0, grad=Implicit(rtol=1e-13)).x
 
     def dense(B, C, y, x0):
         return x0 + smallest(B, C, y - B @ (C @ x0))
@@ -784,8 +787,7 @@ def test_unrolled_derivatives(solver, checkpoint_every):
             solver,
             A,
             data,
-            grad="unroll",
-            checkpoint_every=checkpoint_every,
+            grad=Unroll(checkpoint_every),
             niter=niter,
             compact=False,
             on_fail="ignore",
@@ -799,7 +801,7 @@ def test_unrolled_derivatives(solver, checkpoint_every):
             for mode in ("unroll", "implicit")
         ]
     assert not torch.allclose(*early)
-    options = {"grad": "unroll", "niter": 3, "checkpoint_every": checkpoint_every}
+    options = {"grad": Unroll(checkpoint_every), "niter": 3}
     restarts = {"restart": 2} if solver == "gmres" else {}
     assert torch.autograd.gradcheck(lambda y: solve(solver, A, y, **options, **restarts).x, data, rtol=1e-6)
 
@@ -848,7 +850,7 @@ def test_a_warm_start_of_the_adjoint_solve(name):
     start = WarmStart()
     gradients, costs = [], []
     for warm in (None, start, start):
-        x = solve(name, B, y.requires_grad_(), adjoint_start=warm, adjoint_rtol=1e-9).x
+        x = solve(name, B, y.requires_grad_(), grad=Implicit(rtol=1e-9, warm_start=warm)).x
         seen.clear()
         gradients.append(torch.autograd.grad(x.square().sum(), y)[0])
         costs.append(len(seen))
@@ -857,11 +859,13 @@ def test_a_warm_start_of_the_adjoint_solve(name):
     assert costs[2] <= costs[1] / 2
     assert start.w is not None
     close(
-        torch.autograd.functional.vhp(lambda y: solve(name, B, y, adjoint_start=start).x.square().sum(), y, y)[1],
+        torch.autograd.functional.vhp(
+            lambda y: solve(name, B, y, grad=Implicit(warm_start=start)).x.square().sum(), y, y
+        )[1],
         torch.autograd.functional.vhp(lambda y: solve(name, B, y).x.square().sum(), y, y)[1],
         1e-7,
     )
-    solve(name, B, y[0].detach().requires_grad_(), adjoint_start=start).x.sum().backward()  # another batch
+    solve(name, B, y[0].detach().requires_grad_(), grad=Implicit(warm_start=start)).x.sum().backward()  # another batch
     assert start.w.ndim == 1
 
 

@@ -21,6 +21,7 @@ pylops = pytest.importorskip("pylops")
 
 REAL, COMPLEX = torch.float64, torch.complex128
 DTYPES = [REAL, COMPLEX]
+COMPLEX_IS_SLOW = [REAL, pytest.param(COMPLEX, marks=pytest.mark.slow)]
 D = torchlops.FirstDerivative(6, edge=True, kind="forward")
 
 
@@ -410,7 +411,7 @@ def learnable(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.detach().clone().requires_grad_() for tensor in tensors)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COMPLEX_IS_SLOW)
 def test_a_lasso_has_the_derivatives_of_its_solution(dtype):
     A, y = problem(dtype, 4, 2, 2)
     arguments = learnable(A, y, torch.tensor([3.0, 4.0], dtype=REAL))
@@ -457,6 +458,7 @@ def test_basis_pursuit_has_the_derivatives_of_its_solution():
     assert gradcheck(to_radius, learnable(A, y), fast_mode=True, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_complex_basis_pursuit_has_the_derivatives_of_its_solution():
     torch.manual_seed(1)
     A, y = torch.randn(6, 4, dtype=COMPLEX), 2 * torch.randn(2, 6, dtype=COMPLEX)
@@ -490,7 +492,7 @@ def test_complex_basis_pursuit_has_the_derivatives_of_its_solution():
     close(single.grad, leaves[1].grad[1], 1e-6)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COMPLEX_IS_SLOW)
 def test_matching_pursuit_has_the_derivatives_of_its_solution(dtype):
     A, y = problem(dtype, 6, 4, 2)
     f = lambda A, y: solve("omp", A, y).x  # noqa: E731
@@ -592,6 +594,7 @@ def test_total_variation_has_the_derivatives_of_its_solution():
     assert gradgradcheck(lambda *few: variation(A, *few) ** 2, few, fast_mode=True)
 
 
+@pytest.mark.slow
 def test_complex_total_variation_has_the_derivatives_of_its_solution():
     torch.manual_seed(2)
     A, y = torch.randn(9, 6, dtype=COMPLEX), 2 * torch.randn(2, 9, dtype=COMPLEX)
@@ -618,6 +621,7 @@ def test_total_variation_agrees_with_a_dense_system():
     close(torch.autograd.grad(x @ g, leaf)[0], mu * A @ w, 1e-10)
 
 
+@pytest.mark.slow
 def test_total_variation_of_images_has_rows_that_depend_on_each_other():
     torch.manual_seed(0)
     image = torch.zeros(5, 4, dtype=REAL)
@@ -640,6 +644,7 @@ def test_total_variation_of_images_has_rows_that_depend_on_each_other():
         close(weight.grad[i], its.grad)
 
 
+@pytest.mark.slow
 def test_total_variation_in_transforms():
     A, y = problem()
     As = torch.stack([A, 0.9 * A, A.flip(0)])
@@ -690,6 +695,7 @@ def test_a_regulariser_that_learns_is_noticed():
         solve("splitbregman", A, y, RegsL1=[hidden])
 
 
+@pytest.mark.slow
 def test_total_variation_of_many_samples_and_of_real_models_with_complex_data():
     A, y = problem(batch=40)
     y = y * torch.logspace(-2, 1, 40, dtype=REAL)[:, None]  # so that most stop early

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import as_tensor
-from torchlops.optimization.solver.vectors import Scalar, norm, ratio
 from torchlops.optimization.basesolver import Solver, Status
 from torchlops.optimization.implicit import needs_attaching
+from torchlops.optimization.solver.vectors import Scalar, norm, ratio
 
 
 class _SparseResult(NamedTuple):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.callback import Callbacks, _callback_stop
-from torchlops.optimization.implicit.solve import Attach, solve
+from torchlops.optimization.implicit.solve import NO_GRAPH, Attach, check, solve
 from torchlops.optimization.solver.batch import Batch
 from torchlops.optimization.solver.options import Options, SolveOptions
 from torchlops.optimization.solver.problem import Layout, make_problem, read_data, read_guess
@@ -22,6 +24,7 @@ from torchlops.optimization.solver.run import finish, progress_bar
 from torchlops.optimization.solver.solver import Solver as _Solver
 from torchlops.optimization.solver.solver import as_text
 from torchlops.optimization.solver.state import Status
+from torchlops.torch_internals import uncompiled
 from torchlops.torchoperator import aslinearoperator
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ class Solver:
     solution: Solution
     niter: int | None
 
+    @uncompiled(NO_GRAPH)
     def __init__(
         self, Op: Any, callbacks: Sequence[Callbacks] | None = None, M: Any = None, **how: Unpack[SolveOptions]
     ) -> None:
@@ -127,6 +131,7 @@ class Solver:
         """Read the data and start: what the ``setup`` of each solver calls."""
         self._call("on_setup_begin", x0)
         A = self.Op
+        check(solver, A, self.M, self.options)
         data, has_axes, back = read_data(A, y)
         guess = read_guess(A, x0, data, solver.name)
         with self._grad_mode(back is None):
@@ -163,11 +168,10 @@ class Solver:
             self._go_to(x)
             if self._is_watched():
                 self._run_watched(batch, niter)
-            elif self.options.progress:
-                with progress_bar(batch.solver.name, niter) as bar:
-                    batch.run(niter, self.options, bar.update)
             else:
-                batch.run(niter, self.options)
+                options = replace(self.options, compact=False)  # x shows all samples
+                with progress_bar(batch.solver.name, niter) if options.progress else nullcontext() as bar:
+                    batch.run(niter, options, None if bar is None else bar.update)
             self._shown = self._view()
         self._call("on_run_end", self._shown, last_first=True)
         return self._shown
@@ -223,6 +227,7 @@ class Solver:
 
     # -- from the functions ----------------------------------------------------------------------------------
 
+    @uncompiled(NO_GRAPH)
     def _solve(
         self,
         solver: _Solver[Any],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torchlops.optimization import krylov
 from torchlops.optimization.basesolver import Solver, with_callback
+from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_basic import CG, CGLS, LSQR, CGLSResult, CGResult, LSQRResult, cg_result
 from torchlops.optimization.solver.options import SolveOptions
 from torchlops.optimization.solver.result import Result
@@ -49,6 +50,7 @@ def cg(
     callback: Callable[[Any], None] | None = None,
     preallocate: bool = False,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     M: Any = None,
     **how: Unpack[SolveOptions],
 ) -> CGResult:
@@ -69,6 +71,7 @@ def cg(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         M: Preconditioner, an approximate inverse of the operator.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
@@ -78,7 +81,7 @@ def cg(
         >>> x
         tensor([1.0000, 0.5000, 0.2500])
     """
-    result: CGResult = with_callback(CG(Op, M=M, **how), callback).solve(
+    result: CGResult = with_callback(CG(Op, callbacks, M=M, **how), callback).solve(
         y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1
     )
     return result
@@ -98,6 +101,7 @@ def cgls(
     callback: Callable[[Any], None] | None = None,
     preallocate: bool = False,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     gtol: Any = 0.0,
     **how: Unpack[SolveOptions],
 ) -> CGLSResult:
@@ -116,6 +120,7 @@ def cgls(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         gtol: Tolerance on the norm of the gradient, relative to that at ``x = 0``: the one to use where the
             data cannot be fitted.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
@@ -127,7 +132,7 @@ def cgls(
         >>> torch.allclose(x, torch.tensor([-1.5, -0.5, 0.5, 1.5]), atol=1e-5)
         True
     """
-    result: CGLSResult = with_callback(CGLS(Op, **how), callback).solve(
+    result: CGLSResult = with_callback(CGLS(Op, callbacks, **how), callback).solve(
         y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1, gtol=gtol
     )
     return result
@@ -147,6 +152,8 @@ def lsqr(
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
     preallocate: bool = False,
+    *,
+    callbacks: Sequence[Callbacks] | None = None,
     **how: Unpack[SolveOptions],
 ) -> LSQRResult:
     """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`~torchlops.optimization.krylov.LSQR`.
@@ -165,6 +172,7 @@ def lsqr(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
@@ -173,7 +181,7 @@ def lsqr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25])), istop
         (True, 1)
     """
-    result: LSQRResult = with_callback(LSQR(Op, **how), callback).solve(
+    result: LSQRResult = with_callback(LSQR(Op, callbacks, **how), callback).solve(
         y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow
     )
     return result
@@ -191,6 +199,8 @@ def lsmr(
     show: bool = False,
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
+    *,
+    callbacks: Sequence[Callbacks] | None = None,
     **how: Unpack[SolveOptions],
 ) -> LSMRResult:
     """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`~torchlops.optimization.krylov.LSMR`.
@@ -207,6 +217,7 @@ def lsmr(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
@@ -215,7 +226,7 @@ def lsmr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25]))
         True
     """
-    solver: Solver = with_callback(Solver(Op, **how), callback)
+    solver: Solver = with_callback(Solver(Op, callbacks, **how), callback)
     solution = solver._solve(krylov.LSMR(atol, btol, conlim), y, x0, niter, damp, show, itershow)
     numbers = [solution.numbers[name] for name in ("r2norm", "arnorm", "anorm", "acond", "xnorm")]
     result = LSMRResult(solution.x, solution.numbers["istop"], solution.iiter, *numbers)
@@ -236,6 +247,7 @@ def minres(
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     M: Any = None,
     **how: Unpack[SolveOptions],
 ) -> CGResult:
@@ -253,6 +265,7 @@ def minres(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         M: Preconditioner, an approximate inverse of the operator.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
@@ -262,7 +275,7 @@ def minres(
         >>> torch.allclose(minres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
+    solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
     return cg_result(solver._solve(krylov.MINRES(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))
 
 
@@ -279,6 +292,7 @@ def gmres(
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     M: Any = None,
     restart: int = 30,
     flexible: bool = False,
@@ -298,6 +312,7 @@ def gmres(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         M: Preconditioner, an approximate inverse of the operator.
         restart: Number of vectors that are kept.
         flexible: Whether the preconditioner may change from one iteration to the next.
@@ -309,7 +324,7 @@ def gmres(
         >>> torch.allclose(gmres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
+    solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
     return cg_result(
         solver._solve(krylov.GMRES(tol, rtol, rtol1, restart, flexible), y, x0, niter, damp, show, itershow)
     )
@@ -328,6 +343,7 @@ def bicgstab(
     itershow: Sequence[int] = (10, 10, 10),
     callback: Callable[[Any], None] | None = None,
     *,
+    callbacks: Sequence[Callbacks] | None = None,
     M: Any = None,
     **how: Unpack[SolveOptions],
 ) -> CGResult:
@@ -345,6 +361,7 @@ def bicgstab(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
+        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
         M: Preconditioner, an approximate inverse of the operator.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
@@ -354,5 +371,5 @@ def bicgstab(
         >>> torch.allclose(bicgstab(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver: Solver = with_callback(Solver(Op, M=M, **how), callback)
+    solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
     return cg_result(solver._solve(krylov.BiCGSTAB(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from torchlops.optimization import _activeset  # noqa: F401  (it makes the equation known)
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver
-from torchlops.optimization.solver.vectors import Scalar, inner, inners, norm, ratio, squared_norm, where
 from torchlops.optimization.basesolver import Status
+from torchlops.optimization.solver.vectors import Scalar, inner, inners, norm, ratio, squared_norm, where
 
 _CHUNK = 256
 

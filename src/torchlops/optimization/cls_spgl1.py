@@ -11,9 +11,9 @@ from torch import Tensor
 from torchlops.optimization import _activeset  # noqa: F401  (it makes the equation known)
 from torchlops.optimization._sparsesolver import SparseSolver
 from torchlops.optimization._thresholds import project_on_l1_ball
-from torchlops.optimization.solver.vectors import Scalar
 from torchlops.optimization.basesolver import Status
 from torchlops.optimization.cls_ista import ISTA
+from torchlops.optimization.solver.vectors import Scalar
 
 _SMALLEST_STEP, _LARGEST_STEP = 1e-16, 1e16
 

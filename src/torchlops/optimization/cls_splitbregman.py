@@ -13,8 +13,8 @@ from torchlops.optimization._cosupport import flat_target, refuse_hidden_tensors
 from torchlops.optimization._innersolver import least_squares, read_inner_options
 from torchlops.optimization._sparsesolver import SparseResult, SparseSolver, as_numbers
 from torchlops.optimization._thresholds import penalty, soft
-from torchlops.optimization.solver.vectors import axpy, keep, maximum, norm, ratio, scale, squared_norm
 from torchlops.optimization.implicit import needs_attaching
+from torchlops.optimization.solver.vectors import axpy, keep, maximum, norm, ratio, scale, squared_norm
 
 
 class SplitBregman(SparseSolver):

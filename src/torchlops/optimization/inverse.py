@@ -5,7 +5,8 @@ See :mod:`torchlops.linalg`, which is where users find them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import torch
@@ -13,16 +14,29 @@ from torch import Tensor
 
 from torchlops.arrays import complex_dtype
 from torchlops.linearoperator import CompositeOperator, LinearOperator
-from torchlops.optimization import basic
+from torchlops.optimization import krylov
+from torchlops.optimization.implicit.solve import check
+from torchlops.optimization.implicit.solve import solve as solve_implicitly
+from torchlops.optimization.solver.options import Options, SolveOptions
 from torchlops.optimization.solver.problem import read_data
-from torchlops.optimization.solver.result import say
-from torchlops.optimization.solver.state import Status
+from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.spectral.matrices import Method, dense_matrix, is_dense
+from torchlops.torch_internals import is_plain_eager
 from torchlops.torchoperator import aslinearoperator, solve_matrix
 
-SQUARE_SOLVERS = ("cg", "minres", "gmres", "bicgstab")
-LEAST_SQUARES_SOLVERS = ("cgls", "lsqr", "lsmr")
+SQUARE_SOLVERS: dict[str, type[Solver[Any]]] = {
+    "cg": krylov.CG,
+    "minres": krylov.MINRES,
+    "gmres": krylov.GMRES,
+    "bicgstab": krylov.BiCGSTAB,
+}
+LEAST_SQUARES_SOLVERS: dict[str, type[Solver[Any]]] = {
+    "cgls": krylov.CGLS,
+    "lsqr": krylov.LSQR,
+    "lsmr": krylov.LSMR,
+}
+_SOLVERS = {**SQUARE_SOLVERS, **LEAST_SQUARES_SOLVERS}
 
 
 def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | None = None, **options: Any) -> Any:
@@ -54,17 +68,17 @@ def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | Non
     A = aslinearoperator(A)
     if A.shape[0] != A.shape[1]:
         raise ValueError(f"solve takes square operators, {A.name_and_type} is {A.shape}: take linalg.lstsq")
+    iteration = _iteration(A, method, "solve", solver, options, _SOLVERS)
     y, _, back = read_data(A, B)
-    iterates = _iterates(A, method, "solve", solver, options)
     if back is None:
-        return _solved(A, y, iterates, solver, options)
+        return _solved(A, y, iteration)
     with torch.no_grad():
-        return back(_solved(A, y, iterates, solver, options))
+        return back(_solved(A, y, iteration))
 
 
-def _solved(A: LinearOperator, y: Tensor, iterates: bool, solver: str | None, options: dict[str, Any]) -> Tensor:
-    if iterates:
-        return solve_by_iteration(A, y, "linalg.solve", solver or "lsmr", options)[0]
+def _solved(A: LinearOperator, y: Tensor, iteration: Iteration | None) -> Tensor:
+    if iteration is not None:
+        return iteration.solve(A, y)[0]
     x = solve_exactly(A, y)
     return _dense_solution(A, y, solve_matrix) if x is None else x
 
@@ -117,13 +131,14 @@ def lstsq(
         with torch.no_grad():
             found = lstsq(A, y, rcond, method=method, solver=solver, **options)
         return LeastSquares(*map(back, found))
-    if _iterates(A, method, "vectors", solver, options):
-        if rcond is not None:
-            raise ValueError("lstsq: rcond is for method='dense'; the iteration has the tolerances of its solver")
-        x, converged = solve_by_iteration(A, y, "linalg.lstsq", solver or "lsmr", options)
-    else:
+    iteration = _iteration(A, method, "vectors", solver, options, LEAST_SQUARES_SOLVERS)
+    if iteration is None:
         x = _dense_solution(A, y, lambda matrix, b: torch.linalg.pinv(matrix, rtol=rcond) @ b)
         converged = torch.ones(y.shape[: y.ndim - len(A.dimsd)], dtype=torch.bool, device=y.device)
+    elif rcond is not None:
+        raise ValueError("lstsq: rcond is for method='dense'; the iteration has the tolerances of its solver")
+    else:
+        x, converged = iteration.solve(A, y)
     r = (y - A.apply_nd(x, False)).flatten(y.ndim - len(A.dimsd))
     return LeastSquares(x, torch.linalg.vector_norm(r, dim=-1), converged)
 
@@ -188,23 +203,25 @@ class InverseOperator(CompositeOperator):
         pseudo: bool = False,
         **options: Any,
     ) -> None:
-        _check_solver(solver, LEAST_SQUARES_SOLVERS if pseudo else LEAST_SQUARES_SOLVERS + SQUARE_SOLVERS)
-        if not (pseudo or solver in LEAST_SQUARES_SOLVERS) and A.shape[0] != A.shape[1]:
+        known = LEAST_SQUARES_SOLVERS if pseudo else _SOLVERS
+        self.pseudo = pseudo or solver in LEAST_SQUARES_SOLVERS
+        if not self.pseudo and A.shape[0] != A.shape[1]:
             raise ValueError(f"only a square operator has an inverse, {A.name_and_type} is {A.shape}: take linalg.pinv")
-        _iterates(A, method, "solve", solver, {name: value for name, value in options.items() if name != "rcond"})
+        given = {name: value for name, value in options.items() if name != "rcond"}
+        _iteration(A, method, "vectors" if self.pseudo else "solve", solver, given, known)  # a wrong option fails now
         M = options.get("M")
+        M = None if M is None else aslinearoperator(M)
         super().__init__((A,) if M is None else (A, M), dims=A.dimsd, dimsd=A.dims, clinear=A.clinear)
         self.solver, self.method, self.options = solver, method, options
-        self.pseudo = pseudo or solver in LEAST_SQUARES_SOLVERS
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self._solve(self.operators[0], x, self.options)
+        return self._solve(x, *self.operators)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        M = self.options.get("M")
-        return self._solve(self.operators[0].H, y, self.options if M is None else {**self.options, "M": M.H})
+        return self._solve(y, *(part.H for part in self.operators))
 
-    def _solve(self, A: LinearOperator, y: Tensor, options: dict[str, Any]) -> Tensor:
+    def _solve(self, y: Tensor, A: LinearOperator, M: LinearOperator | None = None) -> Tensor:
+        options = self.options if M is None else {**self.options, "M": M}
         x: Tensor
         if self.pseudo:
             x = lstsq(A, y, method=self.method, solver=self.solver, **options).solution
@@ -239,42 +256,92 @@ def _dense_solution(A: LinearOperator, y: Tensor, solve: Callable[[Tensor, Tenso
     return flat.as_model(x.reshape(*batch, flat.columns)).to(wanted)
 
 
-def _check_solver(solver: str | None, known: tuple[str, ...]) -> None:
-    if solver is not None and solver not in known:
-        raise ValueError(f"solver must be one of {', '.join(known)}, got {solver!r}")
+@dataclass(frozen=True)
+class Iteration:
+    """How to solve by an iteration.
+
+    Attributes:
+        solver: The solver.
+        given: The options of it that the user has given.
+        niter: Maximum number of iterations.
+        damp: The damping.
+        M: The preconditioner.
+        options: How to solve.
+    """
+
+    solver: type[Solver[Any]]
+    given: Mapping[str, Any]
+    niter: int
+    damp: Any
+    M: LinearOperator | None
+    options: Options
+
+    def solve(self, A: LinearOperator, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the solution for data ``(*batch, *dimsd)``, and which samples have converged; warn of the others."""
+        accuracy = torch.finfo(y.dtype).eps ** 0.75
+        own = {field.name for field in fields(self.solver)}
+        tight = {"tol": 0.0, "rtol": 0.0, "rtol1": accuracy, "gtol": accuracy, "atol": accuracy, "btol": accuracy}
+        if self.solver is krylov.CGLS:
+            tight["rtol1"] = 0.0  # a residual is not small where the data cannot be fitted
+        chosen = {name: value for name, value in {**tight, "conlim": 0.0, **self.given}.items() if name in own}
+        found = solve_implicitly(
+            self.solver(**chosen), A, y, niter=self.niter, weight=self.damp, M=self.M, options=self.options,
+            must_converge=True,
+        )  # fmt: skip
+        converged = torch.as_tensor(found.converged, device=y.device)
+        if not is_plain_eager():  # of which sample of a transform is not known here
+            converged = converged.all().expand(y.shape[: y.ndim - len(A.dimsd)])
+        x: Tensor = found.x
+        return x, converged
 
 
-def _iterates(A: LinearOperator, method: Method, what: str, solver: str | None, options: dict[str, Any]) -> bool:
-    named = solver is not None or bool(options)
+def _iteration(
+    A: LinearOperator,
+    method: Method,
+    what: str,
+    name: str | None,
+    options: Mapping[str, Any],
+    known: Mapping[str, type[Solver[Any]]],
+) -> Iteration | None:
+    """Return the iteration that the arguments ask for, or None to form the matrix."""
+    named = name is not None or bool(options)
     if named and method == "dense":
-        raise ValueError(f"method='dense' takes no solver and no options of one, got {[solver, *options]}")
-    return not is_dense(A, "iterative" if named else method, what)
+        raise ValueError(f"method='dense' takes no solver and no options of one, got {[name, *options]}")
+    return None if is_dense(A, "iterative" if named else method, what) else read_iteration(A, name, options, known)
 
 
-def solve_by_iteration(
-    A: LinearOperator, y: Tensor, name: str, solver: str, options: dict[str, Any]
-) -> tuple[Tensor, Tensor]:
-    """Return the solution by an iteration, and which samples have converged; warn of those that have not."""
-    _check_solver(solver, LEAST_SQUARES_SOLVERS + (SQUARE_SOLVERS if name == "linalg.solve" else ()))
-    accuracy = torch.finfo(y.dtype).eps ** 0.75
-    tolerances = {"atol": accuracy, "btol": accuracy, "conlim": 0.0}
-    if solver == "cgls":
-        tolerances = {"tol": 0.0, "gtol": accuracy}
-    elif solver in SQUARE_SOLVERS:
-        tolerances = {"tol": 0.0, "rtol1": accuracy}
-    if any(option in options for option in ("tol", "rtol", "rtol1", "gtol", "atol", "btol")):
-        tolerances = {"tol": 0.0} if "tol" in tolerances else {}
-    niter = min(10 * min(A.shape) + 100, 10_000)
-    result = getattr(basic, solver)(A, y, **{"niter": niter, **tolerances, **options})
-    status = torch.as_tensor(result.status, device=y.device)
-    converged = status == Status.CONVERGED
-    short = ~converged & (status < Status.INDEFINITE)  # of failures, the solver itself warns
-    if bool(short.any()):
-        samples = "" if not short.ndim else f" in {int(short.sum())} of {short.numel()} samples"
-        why = Status(int(status[short][0] if short.ndim else status)).name
-        say(
-            f"{name}: {solver} on {A.name_and_type} stopped before it had converged ({why}{samples}): raise niter, "
-            "loosen the tolerances, precondition, or take method='dense'",
-            options.get("on_fail", "warn"),
+def read_iteration(
+    A: LinearOperator,
+    name: str | None,
+    options: Mapping[str, Any],
+    known: Mapping[str, type[Solver[Any]]] = LEAST_SQUARES_SOLVERS,
+) -> Iteration:
+    """Read the name and the options of an iteration.
+
+    Raises:
+        ValueError: for a solver that is not known, or does not take ``A``.
+        TypeError: for an option that it does not have.
+    """
+    name = "lsmr" if name is None else name
+    if name not in known:
+        raise ValueError(f"solver must be one of {', '.join(known)}, got {name!r}")
+    own = [field.name for field in fields(known[name])]
+    of_all = list(SolveOptions.__annotations__)
+    unknown = [option for option in options if option not in ("niter", "damp", "M", *own, *of_all)]
+    if unknown:
+        raise TypeError(
+            f"{name} on {A.name_and_type} has no option {', '.join(unknown)}: it takes niter, damp, M, "
+            f"{', '.join((*own, *of_all))}"
         )
-    return result.x, converged
+    how: Any = {option: options[option] for option in of_all if option in options}
+    M = options.get("M")
+    iteration = Iteration(
+        known[name],
+        {option: options[option] for option in own if option in options},
+        options.get("niter", min(10 * min(A.shape) + 100, 10_000)),
+        options.get("damp", 0.0),
+        None if M is None else aslinearoperator(M),
+        Options(**how),
+    )
+    check(iteration.solver(**iteration.given), A, iteration.M, iteration.options)
+    return iteration

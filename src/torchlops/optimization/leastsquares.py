@@ -49,10 +49,12 @@ def normal_equations_inversion(
         y: Data, ``(*batch, *dimsd)`` or flattened.
         Regs: Regularisers :math:`R_i`, or None.
         x0: Initial guess; zero by default.
-        Weight: An operator :math:`W`, Hermitian and positive, or real weights of the shape of the data.
-        dataregs: Data :math:`y_{R_i}` of the regularisers; zero by default.
-        epsI: The damping: a number, or one for each sample.
-        epsRs: The epsilons of ``Regs``, each a number, or one for each sample; 1 by default.
+        Weight: An operator :math:`W`, Hermitian and positive, or real weights of the shape of the data (of one
+            sample, or of the batch). It weights squares: the root of it would weight the residual.
+        dataregs: Data :math:`y_{R_i}` of the regularisers, of one sample or of the batch; zero by default, or where
+            one is None.
+        epsI: The damping: a number, or one per sample.
+        epsRs: The epsilons of ``Regs``, each a number, or one per sample; 1 by default.
         NRegs: Regularisers :math:`N_i` that are Hermitian and positive already.
         epsNRs: The epsilons of ``NRegs``; 1 by default.
         engine: ``"scipy"`` or ``"pylops"``: whose names and defaults the options of the solver have.
@@ -96,9 +98,11 @@ def regularized_inversion(
         y: Data, ``(*batch, *dimsd)`` or flattened.
         Regs: Regularisers :math:`R_i`, or None.
         x0: Initial guess; zero by default.
-        Weight: An operator :math:`W`, or weights of the shape of the data: of the residual, and not of its square.
-        dataregs: Data :math:`y_{R_i}` of the regularisers; zero by default.
-        epsRs: The epsilons of ``Regs``, each a number, or one for each sample; 1 by default.
+        Weight: An operator :math:`W`, or weights of the shape of the data (of one sample, or of the
+            batch): of the residual, and not of its square.
+        dataregs: Data :math:`y_{R_i}` of the regularisers, of one sample or of the batch; zero by default, or where
+            one is None.
+        epsRs: The epsilons of ``Regs``, each a number, or one per sample; 1 by default.
         engine: ``"scipy"`` for LSQR with SciPy's names and defaults of its options, ``"pylops"`` for CGLS with
             PyLops's.
         show: Whether to print a table.

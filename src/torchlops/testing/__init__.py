@@ -11,13 +11,22 @@ A failed check raises an ``AssertionError`` that names the operator, the promise
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.testing.adjoint import check_adjoint, check_dense, check_linear
-from torchlops.testing.compiling import check_compile, check_compiled_building, check_export
-from torchlops.testing.derivatives import check_derivatives, check_functorch
+from torchlops.testing.compiling import (
+    check_compile,
+    check_compiled_building,
+    check_compiled_gradients,
+    check_compiled_jacobians,
+    check_export,
+)
+from torchlops.testing.derivatives import check_derivatives, check_functorch, check_nested_functorch
+from torchlops.testing.devices import check_default_device
 from torchlops.testing.dtypes import check_dtypes, check_meta
 from torchlops.testing.fastkernels import check_fast_kernels
 from torchlops.testing.matrix import Builder
@@ -25,40 +34,68 @@ from torchlops.testing.modules import check_arrays, check_module
 from torchlops.testing.shapes import check_batches, check_no_aliasing, check_shapes
 from torchlops.testing.tensors import check_tensor_gradients
 
-PROMISES: dict[str, Callable[[LinearOperator], None]] = {
-    "adjoint": check_adjoint,
-    "linear": check_linear,
-    "dense": check_dense,
-    "shapes": check_shapes,
-    "batches": check_batches,
-    "no_aliasing": check_no_aliasing,
-    "derivatives": check_derivatives,
-    "functorch": check_functorch,
-    "dtypes": check_dtypes,
-    "meta": check_meta,
-    "arrays": check_arrays,
-    "module": check_module,
-    "fast_kernels": check_fast_kernels,
-    "compile": check_compile,
-    "export": check_export,
+Check = TypeVar("Check", bound=Callable[..., None])
+Sample: TypeAlias = Literal["every case", "three per class", "one per class", "one per family"]
+
+
+@dataclass(frozen=True)
+class Promise(Generic[Check]):
+    """A check, and how many of the cases of a suite of operators it is worth.
+
+    Attributes:
+        check: Raises an ``AssertionError`` where the promise does not hold.
+        fast: The cases on which a fast run of the suite checks it, by what it costs.
+        full: The cases on which a full run checks it.
+    """
+
+    check: Check
+    fast: Sample = "every case"
+    full: Sample = "every case"
+
+
+PROMISES: dict[str, Promise[Callable[[LinearOperator], None]]] = {
+    "adjoint": Promise(check_adjoint),
+    "linear": Promise(check_linear),
+    "dense": Promise(check_dense),
+    "shapes": Promise(check_shapes),
+    "batches": Promise(check_batches),
+    "no_aliasing": Promise(check_no_aliasing),
+    "derivatives": Promise(check_derivatives, fast="three per class"),
+    "functorch": Promise(check_functorch, fast="one per class"),
+    "nested_functorch": Promise(check_nested_functorch, fast="one per family"),
+    "dtypes": Promise(check_dtypes),
+    "meta": Promise(check_meta),
+    "default_device": Promise(check_default_device),
+    "arrays": Promise(check_arrays),
+    "module": Promise(check_module),
+    "fast_kernels": Promise(check_fast_kernels, fast="one per class"),
+    "compile": Promise(check_compile, fast="one per class", full="three per class"),
+    "compiled_gradients": Promise(check_compiled_gradients, fast="one per family", full="three per class"),
+    "compiled_jacobians": Promise(check_compiled_jacobians, fast="one per family", full="one per class"),
+    "export": Promise(check_export, fast="one per class"),
 }
 """The checks that take an operator, by name."""
 
-BUILDER_PROMISES: dict[str, Callable[[Builder, Sequence[Tensor]], None]] = {
-    "tensor_gradients": check_tensor_gradients,
-    "compiled_building": check_compiled_building,
+BUILDER_PROMISES: dict[str, Promise[Callable[[Builder, Sequence[Tensor]], None]]] = {
+    "tensor_gradients": Promise(check_tensor_gradients, fast="one per class"),
+    "compiled_building": Promise(check_compiled_building, fast="one per family", full="three per class"),
 }
 """The checks that take a builder and the tensors that it builds an operator from, by name."""
 
 __all__ = [
     "BUILDER_PROMISES",
     "PROMISES",
+    "Promise",
+    "Sample",
     "check",
     "check_adjoint",
     "check_arrays",
     "check_batches",
     "check_compile",
     "check_compiled_building",
+    "check_compiled_gradients",
+    "check_compiled_jacobians",
+    "check_default_device",
     "check_dense",
     "check_derivatives",
     "check_dtypes",
@@ -68,6 +105,7 @@ __all__ = [
     "check_linear",
     "check_meta",
     "check_module",
+    "check_nested_functorch",
     "check_no_aliasing",
     "check_shapes",
     "check_tensor_gradients",
@@ -110,11 +148,11 @@ def check(
         ...
         AssertionError: Twice: adjoint: ... fitted factor <A x, y> / <x, A^H y> = 2+0j over 3 pairs. ...
     """
-    left_out = () if compile else ("compile", "export", "compiled_building")
+    left_out = () if compile else ("compile", "compiled_gradients", "compiled_jacobians", "export", "compiled_building")
     for name, promise in PROMISES.items():
         if name not in left_out:
-            promise(A)
+            promise.check(A)
     if build is not None:
         for name, builder_promise in BUILDER_PROMISES.items():
             if name not in left_out:
-                builder_promise(build, tensors)
+                builder_promise.check(build, tensors)

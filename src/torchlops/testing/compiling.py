@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.testing.matrix import Builder, Draw, Function, Side, as_real_pair, norm, quartic, sides
-from torchlops.testing.tensors import apply_built
 from torchlops.testing.verdicts import DERIVATIVE_TOLERANCE, agree, blaming
+
+Calls: TypeAlias = dict[str, tuple[Function, Tensor]]
+"""Functions with their arguments, by name."""
 
 
 def check_compile(A: LinearOperator, backend: str = "aot_eager") -> None:
-    """Check ``torch.compile(fullgraph=True)`` of a call, of its gradient, and of transforms of it.
+    """Check ``torch.compile(fullgraph=True)`` of the operator and its adjoint, with their backward.
 
     Args:
         A: The operator.
@@ -24,72 +26,127 @@ def check_compile(A: LinearOperator, backend: str = "aot_eager") -> None:
     """
     with blaming(A, "compile"):
         forward, adjoint = sides(A)
+        calls: Calls = {}
+        exact: Calls = {}
+        for side in (forward, adjoint):
+            for dtype in side.fields:
+                x = Draw(A)((2, *side.dims), dtype)
+                calls[f"{side.label} on {dtype}"] = side.operator, x
+                exact[f"{side.label} on {dtype}"] = side.exact, x
+        _compare_compiled(A, calls, exact, forward.norm, backend)
+
+
+def check_compiled_gradients(A: LinearOperator, backend: str = "aot_eager") -> None:
+    """Check ``torch.compile(fullgraph=True)`` of the gradients of a batch, ``vmap(grad)``.
+
+    Args:
+        A: The operator.
+        backend: A backend of ``torch.compile``.
+    """
+    with blaming(A, "compile"):
+        forward, _ = sides(A)
+        calls: Calls = {}
+        exact: Calls = {}
         for dtype in forward.fields:
-            draw = Draw(A)
-            X = draw((2, *A.dims), dtype)
-            Y = draw((2, *A.dimsd), torch.promote_types(A(X).dtype, dtype) if adjoint.takes_complex else torch.float64)
-            _compile_transforms(A, forward, adjoint, X, Y, backend)
-            _compile_backward(A, forward, X, Y, backend)
-        torch.compiler.reset()
+            X = Draw(A)((2, *A.dims), dtype)
+            calls.update(_gradients(forward, X))
+            exact.update(_gradients(forward, X, exact=True))
+        _compare_compiled(A, calls, exact, forward.norm, backend)
 
 
-def _transforms_to_compile(f: Function, h: Function, X: Tensor, Y: Tensor) -> dict[str, tuple[Function, Tensor]]:
-    """Return functions made of a forward ``f`` and an adjoint ``h``, each with its argument."""
-    fn = torch.func
+def check_compiled_jacobians(A: LinearOperator, backend: str = "aot_eager") -> None:
+    """Check ``torch.compile(fullgraph=True)`` of ``vmap``, ``jacfwd``, ``jacrev`` and ``hessian`` of the operator.
 
-    def loss(x: Tensor) -> Tensor:
-        return quartic(f(x))
+    On real input alone: torch refuses complex Jacobians.
 
-    transforms: dict[str, tuple[Function, Tensor]] = {
-        "A(x)": (f, X),
-        "A.H(y)": (h, Y),
-        "vmap(grad)": (fn.vmap(fn.grad(loss)), X),
+    Args:
+        A: The operator.
+        backend: A backend of ``torch.compile``.
+    """
+    with blaming(A, "compile"):
+        forward, _ = sides(A)
+        X = Draw(A)((2, *A.dims), torch.float64)
+        _compare_compiled(A, _jacobians(forward, X), _jacobians(forward, X, exact=True), forward.norm, backend)
+
+
+def _scaled(side: Side, exact: bool) -> Function:
+    """Return the operator, or its matrix, scaled to norm one."""
+    scale = 1 / side.norm if side.norm else 1.0
+    function = side.exact if exact else side.operator
+    return lambda x: function(x) * scale
+
+
+def _gradients(side: Side, X: Tensor, exact: bool = False) -> Calls:
+    f = _scaled(side, exact)
+    return {f"vmap(grad) on {X.dtype}": (torch.func.vmap(torch.func.grad(lambda x: quartic(f(x)))), X)}
+
+
+def _jacobians(side: Side, X: Tensor, exact: bool = False) -> Calls:
+    fn, f = torch.func, _scaled(side, exact)
+    return {
+        "vmap on torch.float64": (fn.vmap(f), X),
+        "jacfwd on torch.float64": (fn.jacfwd(lambda x: as_real_pair(f(x))), X[0]),
+        "jacrev on torch.float64": (fn.jacrev(lambda x: as_real_pair(f(x))), X[0]),
+        "hessian on torch.float64": (fn.hessian(lambda x: quartic(f(x))), X[0]),
     }
-    if not X.is_complex():  # torch refuses complex Jacobians
-        transforms["vmap"] = fn.vmap(f), X
-        transforms["jacfwd"] = fn.jacfwd(lambda x: as_real_pair(f(x))), X[0]
-        transforms["jacrev"] = fn.jacrev(lambda x: as_real_pair(f(x))), X[0]
-        transforms["hessian"] = fn.hessian(loss), X[0]
-    return transforms
 
 
-def _compile_transforms(A: LinearOperator, forward: Side, adjoint: Side, X: Tensor, Y: Tensor, backend: str) -> None:
-    scale = 1 / forward.norm if forward.norm else 1.0
-    B, H = forward.operator, adjoint.operator
-    transforms = _transforms_to_compile(lambda x: B(x) * scale, lambda y: H(y) * scale, X, Y)
-    of_matrix = _transforms_to_compile(lambda x: forward.exact(x) * scale, lambda y: adjoint.exact(y) * scale, X, Y)
+class _Together(nn.Module):
+    """Calls every function on its argument; operators among them are its modules, as in a network."""
 
-    def everything(*arguments: Tensor) -> tuple[Tensor, ...]:
-        return tuple(function(x) for (function, _), x in zip(transforms.values(), arguments, strict=True))
+    def __init__(self, functions: Sequence[Function]) -> None:
+        super().__init__()
+        self.operators = nn.ModuleList(function for function in functions if isinstance(function, nn.Module))
+        self.functions = functions
 
+    def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
+        return tuple(function(x) for function, x in zip(self.functions, arguments, strict=True))
+
+
+def _compare_compiled(A: LinearOperator, calls: Calls, exact: Calls, norm_of_A: float, backend: str) -> None:
+    """Compile all ``calls`` as one graph, which costs half of one graph each, and compare with those of the matrix.
+
+    The input of an operator that is called by itself wants a gradient, so that the backward is compiled too.
+    """
+
+    def arguments() -> list[Tensor]:
+        return [x.clone().requires_grad_(isinstance(f, nn.Module)) for f, x in calls.values()]
+
+    names, functions, leaves = list(calls), [f for f, _ in calls.values()], arguments()
     torch.compiler.reset()
-    try:  # one graph costs half the time of one each
-        results = _compiled(everything, backend)(*(x for _, x in transforms.values()))
+    try:
+        results = _compiled(_Together(functions), backend)(*leaves)
     except Exception:
-        for name, (function, x) in transforms.items():  # find out which
+        for name, function, x in zip(names, functions, arguments(), strict=True):  # find out which
             torch.compiler.reset()
-            with blaming(A, f"compile: {name} on {X.dtype}"):
+            with blaming(A, f"compile: {name}"):
                 _compiled(function, backend)(x)
         raise
-    for (name, (function, x)), got in zip(of_matrix.items(), results, strict=True):
-        want = function(x)
-        size = max(float(want.abs().max()), 1e-3)
-        hint = "The compiled function has another result than the matrix of A."
-        agree(A, f"compile: {name} on {X.dtype}", got, want, size, hint, DERIVATIVE_TOLERANCE)
-
-
-def _compile_backward(A: LinearOperator, forward: Side, X: Tensor, Y: Tensor, backend: str) -> None:
-    torch.compiler.reset()
-    what = f"compile: the module A and its backward on {X.dtype}"
-    leaf, same = X.clone().requires_grad_(), X.clone().requires_grad_()
+    hint = "The compiled function has another result than the matrix of A."
+    same = arguments()
+    wants = [function(x) for (function, _), x in zip(exact.values(), same, strict=True)]
+    for name, x, got, want in zip(names, leaves, results, wants, strict=True):
+        what = f"compile: {name}"
+        if x.requires_grad:
+            agree(A, what, got, want, norm_of_A * norm(x), hint)
+        else:
+            agree(A, what, got, want, max(float(want.abs().max()), 1e-3), hint, DERIVATIVE_TOLERANCE)
+    tracked = [index for index, x in enumerate(leaves) if x.requires_grad]
+    if not tracked:
+        return
+    cotangents = {index: Draw(A)(tuple(results[index].shape), results[index].dtype) for index in tracked}
+    what = "compile: backward"
     with blaming(A, what):
-        out = _compiled(A, backend)(leaf)
-        cotangent = Y.to(out.dtype) if out.is_complex() or not Y.is_complex() else Y.real.to(out.dtype)
-        (got,) = torch.autograd.grad(out, leaf, cotangent)
-    exact = forward.exact(same)
-    (want,) = torch.autograd.grad(exact, same, cotangent.to(exact.dtype))
-    agree(A, what, out, exact, forward.norm * norm(X))
-    agree(A, what, got, want, forward.norm * norm(Y))
+        gradients = torch.autograd.grad(
+            [results[index] for index in tracked], [leaves[index] for index in tracked], list(cotangents.values())
+        )
+    expected = torch.autograd.grad(
+        [wants[index] for index in tracked],
+        [same[index] for index in tracked],
+        [cotangents[index].to(wants[index].dtype) for index in tracked],
+    )
+    for index, got, want in zip(tracked, gradients, expected, strict=True):
+        agree(A, f"{what} of {names[index]}", got, want, norm_of_A * norm(cotangents[index]))
 
 
 def _compiled(function: Callable[..., Any], backend: str) -> Callable[..., Any]:
@@ -105,28 +162,28 @@ def check_compiled_building(build: Builder, tensors: Sequence[Tensor]) -> None:
         return
     A = build(*(tensor.clone() for tensor in tensors))
     with blaming(A, "built inside torch.compile"):
-        for side in sides(A):
-            _compile_building(A, build, tensors, side, Draw(A)(side.dims, side.fields[-1]))
+        forward, adjoint = sides(A)
+        draw, scale = Draw(A), 1 / forward.norm if forward.norm else 1.0
+        x, y = (draw(side.dims, side.fields[-1]) for side in (forward, adjoint))
+
+        def both(x: Tensor, y: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+            B = build(*tensors)
+            return B(x) * scale, B.H(y) * scale
+
+        def loss(x: Tensor, y: Tensor, *tensors: Tensor) -> Tensor:
+            data, model = both(x, y, *tensors)
+            return quartic(data) + quartic(model)
+
+        def everything(x: Tensor, y: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+            gradient = torch.func.grad(loss, tuple(range(2, len(tensors) + 2)))
+            return *both(x, y, *tensors), *gradient(x, y, *tensors)
+
         torch.compiler.reset()
-
-
-def _compile_building(A: LinearOperator, build: Builder, tensors: Sequence[Tensor], side: Side, x: Tensor) -> None:
-    apply = apply_built(build, side.is_adjoint)
-    scale = 1 / side.norm if side.norm else 1.0
-
-    def loss(x: Tensor, *tensors: Tensor) -> Tensor:
-        return quartic(apply(x, *tensors) * scale)
-
-    def everything(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return apply(x, *tensors), *torch.func.grad(loss, tuple(range(1, len(tensors) + 1)))(x, *tensors)
-
-    what = f"built inside torch.compile: {side.label}"
-    torch.compiler.reset()
-    with blaming(A, what):
-        results = _compiled(everything, "aot_eager")(x, *tensors)
-    for got, want in zip(results, everything(x, *tensors), strict=True):
-        size = max(float(want.abs().max()), 1e-3)
-        agree(A, what, got, want, size, "Eager mode has another result.", DERIVATIVE_TOLERANCE)
+        results = _compiled(everything, "aot_eager")(x, y, *tensors)
+        names = ["A(x)", "A.H(y)", *("gradient to a tensor" for _ in tensors)]
+        for name, got, want in zip(names, results, everything(x, y, *tensors), strict=True):
+            what, size = f"built inside torch.compile: {name}", max(float(want.abs().max()), 1e-3)
+            agree(A, what, got, want, size, "Eager mode has another result.", DERIVATIVE_TOLERANCE)
 
 
 def check_export(A: LinearOperator) -> None:

@@ -129,37 +129,88 @@ def tracks(A: LinearOperator) -> bool:
 
 
 def check_functorch(A: LinearOperator) -> None:
-    """Check the transforms of ``torch.func``, alone and composed, against the matrix."""
+    """Check the transforms of ``torch.func``, alone and in the usual compositions, against the matrix."""
+    _check_transforms(A, _transforms)
+
+
+def check_nested_functorch(A: LinearOperator) -> None:
+    """Check recorded programs, and deeper compositions of the transforms of ``torch.func``, against the matrix."""
+    with blaming(A, "torch.func"):
+        for side in sides(A):
+            draw = Draw(A)
+            x, t = (draw(side.dims, torch.float64) for _ in range(2))
+            traced, untraced = (functools.partial(kind, x=x, t=t) for kind in (_traced, _untraced))
+            compare_modes(A, "torch.func", side, torch.float64, traced, untraced)
+    _check_transforms(A, _nested_transforms)
+
+
+def _check_transforms(A: LinearOperator, transforms: Callable[..., dict[str, Callable[[], Tensor]]]) -> None:
     with blaming(A, "torch.func"):
         for side in sides(A):
             for dtype in side.fields:
                 draw = Draw(A)
                 X, T = draw((3, *side.dims), dtype), draw((3, *side.dims), dtype)
                 Y = draw((3, *side.dimsd), side.operator(X).dtype)
-                compare_modes(A, "torch.func", side, dtype, functools.partial(_transforms, X=X, T=T, Y=Y))
-                if not dtype.is_complex:  # tracing takes longest
-                    traced, untraced = (functools.partial(kind, x=X[0], t=T[0]) for kind in (_traced, _untraced))
-                    compare_modes(A, "torch.func", side, dtype, traced, untraced)
+                compare_modes(A, "torch.func", side, dtype, functools.partial(transforms, X=X, T=T, Y=Y))
 
 
 def _transforms(f: Function, X: Tensor, T: Tensor, Y: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """Return what every transform of ``torch.func``, and compositions of them, make of ``f``."""
+    """Return what every transform of ``torch.func``, and the usual compositions of them, make of ``f``."""
     fn = torch.func
-    x, t = X[0], T[0]
-    data_dtype = f(X).dtype
-    Y = Y.to(data_dtype)
-    y = Y[0]
-    r, R = to_real(x), to_real(X)
+    x, t, Y = X[0], T[0], Y.to(f(X).dtype)
+    y, r = Y[0], to_real(x)
+    loss, real_f, real_loss = _losses(f, x)
+    return {
+        "vmap": lambda: fn.vmap(f)(X),
+        "vmap along the last axis": lambda: fn.vmap(f, in_dims=-1, out_dims=-1)(X.movedim(0, -1)),
+        "grad": lambda: fn.grad(loss)(x),
+        "vjp": lambda: _vjp(f, x, y),
+        "jvp": lambda: _jvp(f, x, t),
+        "value of jvp": lambda: fn.jvp(f, (x,), (t,))[0],
+        "vmap(grad)": lambda: fn.vmap(fn.grad(loss))(X),
+        "vmap(vjp)": lambda: fn.vmap(lambda x, y: _vjp(f, x, y))(X, Y),
+        "vmap(jvp)": lambda: fn.vmap(lambda x, t: _jvp(f, x, t))(X, T),
+        "grad(vmap)": lambda: fn.grad(lambda X: quartic(fn.vmap(f)(X)))(X),
+        "jvp(vmap)": lambda: _jvp(fn.vmap(f), X, T),
+        "grad(grad)": lambda: fn.grad(lambda x: _slope(loss, x, t))(x),
+        "jvp(grad)": lambda: _jvp(fn.grad(loss), x, t),
+        "grad(jvp)": lambda: fn.grad(lambda x: _jvp(loss, x, t))(x),
+        "jacrev": lambda: fn.jacrev(real_f)(r),
+        "jacfwd": lambda: fn.jacfwd(real_f)(r),
+        "hessian": lambda: fn.hessian(real_loss)(r),
+    }
+
+
+def _nested_transforms(f: Function, X: Tensor, T: Tensor, Y: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """Return what deeper compositions of the transforms of ``torch.func`` make of ``f``."""
+    fn = torch.func
+    x, t, Y = X[0], T[0], Y.to(f(X).dtype)
+    y, r, R = Y[0], to_real(x), to_real(X)
+    loss, real_f, real_loss = _losses(f, x)
+
+    return {
+        "vmap(vmap)": lambda: fn.vmap(fn.vmap(f))(X[None]),
+        "vjp(vjp)": lambda: _vjp(lambda y: _vjp(f, x, y), y, t),
+        "jvp(vjp), by the cotangent": lambda: _jvp(lambda y: _vjp(f, x, y), y, y),
+        "vjp(jvp), by the tangent": lambda: _vjp(lambda t: _jvp(f, x, t), t, y),
+        "jvp(jvp)": lambda: _jvp(lambda x: _jvp(loss, x, t), x, X[1]),
+        "jvp(jvp(grad))": lambda: _jvp(lambda x: _jvp(fn.grad(loss), x, t), x, X[1]),
+        "grad(grad(grad))": lambda: fn.grad(lambda x: inner_tensor(fn.grad(lambda z: _slope(loss, z, t))(x), X[1]))(x),
+        "vmap(jvp(grad))": lambda: fn.vmap(lambda x, t: _jvp(fn.grad(loss), x, t))(X, T),
+        "vmap(jacrev)": lambda: fn.vmap(fn.jacrev(real_f))(R),
+        "vmap(jacfwd)": lambda: fn.vmap(fn.jacfwd(real_f))(R),
+        "jacrev(jacfwd)": lambda: fn.jacrev(fn.jacfwd(real_loss))(r),
+        "jacrev(jacrev)": lambda: fn.jacrev(fn.jacrev(real_loss))(r),
+        "jacfwd(jacfwd)": lambda: fn.jacfwd(fn.jacfwd(real_loss))(r),
+        "vmap(hessian)": lambda: fn.vmap(fn.hessian(real_loss))(R),
+    }
+
+
+def _losses(f: Function, x: Tensor) -> tuple[Function, Function, Function]:
+    """Return a loss of ``f``, and ``f`` and the loss as functions of pairs of real numbers."""
 
     def loss(x: Tensor) -> Tensor:
         return quartic(f(x))
-
-    def jvp(function: Function, x: Tensor, t: Tensor) -> Tensor:
-        result: Tensor = fn.jvp(function, (x,), (t,))[1]
-        return result
-
-    def vjp(function: Function, x: Tensor, y: Tensor) -> Tensor:
-        return fn.vjp(function, x)[1](y)[0]  # type: ignore[no-any-return]
 
     def real_f(r: Tensor) -> Tensor:
         return as_real_pair(f(from_real(r, x)))
@@ -167,42 +218,20 @@ def _transforms(f: Function, X: Tensor, T: Tensor, Y: Tensor) -> dict[str, Calla
     def real_loss(r: Tensor) -> Tensor:
         return quartic(f(from_real(r, x)))
 
-    def slope(x: Tensor, t: Tensor) -> Tensor:  # of the loss along t
-        return inner_tensor(fn.grad(loss)(x), t)
+    return loss, real_f, real_loss
 
-    return {
-        "vmap": lambda: fn.vmap(f)(X),
-        "vmap along the last axis": lambda: fn.vmap(f, in_dims=-1, out_dims=-1)(X.movedim(0, -1)),
-        "vmap(vmap)": lambda: fn.vmap(fn.vmap(f))(X[None]),
-        "grad": lambda: fn.grad(loss)(x),
-        "vjp": lambda: vjp(f, x, y),
-        "jvp": lambda: jvp(f, x, t),
-        "value of jvp": lambda: fn.jvp(f, (x,), (t,))[0],
-        "vmap(grad)": lambda: fn.vmap(fn.grad(loss))(X),
-        "vmap(vjp)": lambda: fn.vmap(lambda x, y: vjp(f, x, y))(X, Y),
-        "vmap(jvp)": lambda: fn.vmap(lambda x, t: jvp(f, x, t))(X, T),
-        "grad(vmap)": lambda: fn.grad(lambda X: quartic(fn.vmap(f)(X)))(X),
-        "jvp(vmap)": lambda: jvp(fn.vmap(f), X, T),
-        "vjp(vjp)": lambda: vjp(lambda y: vjp(f, x, y), y, t),
-        "jvp(vjp), by the cotangent": lambda: jvp(lambda y: vjp(f, x, y), y, y),
-        "vjp(jvp), by the tangent": lambda: vjp(lambda t: jvp(f, x, t), t, y),
-        "grad(grad)": lambda: fn.grad(lambda x: slope(x, t))(x),
-        "jvp(grad)": lambda: jvp(fn.grad(loss), x, t),
-        "grad(jvp)": lambda: fn.grad(lambda x: jvp(loss, x, t))(x),
-        "jvp(jvp)": lambda: jvp(lambda x: jvp(loss, x, t), x, X[1]),
-        "jvp(jvp(grad))": lambda: jvp(lambda x: jvp(fn.grad(loss), x, t), x, X[1]),
-        "grad(grad(grad))": lambda: fn.grad(lambda x: inner_tensor(fn.grad(lambda z: slope(z, t))(x), X[1]))(x),
-        "vmap(jvp(grad))": lambda: fn.vmap(lambda x, t: jvp(fn.grad(loss), x, t))(X, T),
-        "jacrev": lambda: fn.jacrev(real_f)(r),
-        "jacfwd": lambda: fn.jacfwd(real_f)(r),
-        "vmap(jacrev)": lambda: fn.vmap(fn.jacrev(real_f))(R),
-        "vmap(jacfwd)": lambda: fn.vmap(fn.jacfwd(real_f))(R),
-        "hessian": lambda: fn.hessian(real_loss)(r),
-        "jacrev(jacfwd)": lambda: fn.jacrev(fn.jacfwd(real_loss))(r),
-        "jacrev(jacrev)": lambda: fn.jacrev(fn.jacrev(real_loss))(r),
-        "jacfwd(jacfwd)": lambda: fn.jacfwd(fn.jacfwd(real_loss))(r),
-        "vmap(hessian)": lambda: fn.vmap(fn.hessian(real_loss))(R),
-    }
+
+def _jvp(function: Function, x: Tensor, t: Tensor) -> Tensor:
+    result: Tensor = torch.func.jvp(function, (x,), (t,))[1]
+    return result
+
+
+def _vjp(function: Function, x: Tensor, y: Tensor) -> Tensor:
+    return torch.func.vjp(function, x)[1](y)[0]  # type: ignore[no-any-return]
+
+
+def _slope(loss: Function, x: Tensor, t: Tensor) -> Tensor:
+    return inner_tensor(torch.func.grad(loss)(x), t)
 
 
 def _traced(f: Function, x: Tensor, t: Tensor) -> dict[str, Callable[[], Tensor]]:

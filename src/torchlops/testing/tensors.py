@@ -65,7 +65,14 @@ def _check_finite_differences(
     what = f"gradients to its tensors: {side.label} of {x.dtype} x"
     with blaming(A, what):
         torch.autograd.gradcheck(apply, inputs, check_forward_ad=True, check_batched_grad=True, fast_mode=True)
-        torch.autograd.gradgradcheck(apply, inputs, check_fwd_over_rev=True, check_batched_grad=True, fast_mode=True)
+        torch.autograd.gradgradcheck(
+            apply,
+            inputs,
+            check_fwd_over_rev=True,
+            check_batched_grad=True,
+            check_undefined_grad=False,  # the first order has tried it, and here it takes half of the time
+            fast_mode=True,
+        )
 
 
 def _check_building_inside(

@@ -1,0 +1,14 @@
+"""The cases of every operator, one module for each family of operators."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from tests.every_operator.case import Case
+
+FAMILIES: dict[str, list[Case]] = {
+    name: importlib.import_module(f"{__name__}.{name}").CASES
+    for name in sorted(module.name for module in pkgutil.iter_modules(__path__))
+}
+CASES: list[Case] = [case for cases in FAMILIES.values() for case in cases]

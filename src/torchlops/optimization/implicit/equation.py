@@ -108,7 +108,7 @@ class Equation:
         """Raise where an operator computes with a tensor that requires a gradient and that it does not register."""
         batch = first.shape[: first.ndim - self.ndims[0]]
         for A in operators:
-            refuse_hidden_tensors(A, batch if isinstance(A, _MappedOperator) else ())
+            refuse_hidden_tensors(A, batch)
 
 
 def attach(equation: Equation, *inputs: Input) -> Tensor:
@@ -355,8 +355,12 @@ class _MappedOperator(LinearOperator):
         return out
 
 
-def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int] = ()) -> None:
+def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int]) -> None:
     """Raise where an operator, whose own tensors have no graph, computes with one that has.
+
+    Args:
+        A: The operator.
+        batch: Shape of the batch that it is applied to: it may have tensors per sample.
 
     Raises:
         ValueError: then.

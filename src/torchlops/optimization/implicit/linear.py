@@ -248,7 +248,9 @@ def attach_smallest(equation: SmallestSquares, data: Tensor, damp: Input, guess:
     solver = CGLS(tol=0.0, gtol=accuracy["rtol"])
     of_rows = SmallestSquares(solver, A.H, None, 0.0, accuracy["niter"], equation.rounding, options)
     start = x if guess is None else x - guess
-    projected: Tensor = A.apply_nd(attach(of_rows, start, None, None), True)
+    rows = attach(of_rows, start, None, None)
+    complain_of_derivative(of_rows.outcomes.pop(), A.H, options.on_fail)
+    projected: Tensor = A.apply_nd(rows, True)
     projected = projected if guess is None else projected + guess
     result: Tensor = constant(x) + (projected - constant(projected))
     return result

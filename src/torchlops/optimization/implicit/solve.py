@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import Equation, attach, constant, refuse_hidden_tensors, value_of
+from torchlops.optimization.implicit.equation import attach, constant, refuse_hidden_tensors, value_of
 from torchlops.optimization.implicit.linear import (
     LeastSquares,
     SmallestSquares,
@@ -19,14 +19,14 @@ from torchlops.optimization.implicit.linear import (
     Square,
     attach_smallest,
     solve_once,
-    which,
 )
-from torchlops.optimization.solver.options import Options
+from torchlops.optimization.solver.options import OnFail, Options
 from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_data, read_guess
-from torchlops.optimization.solver.result import Outcome, Solution, say, solution_of
+from torchlops.optimization.solver.result import Outcome, Solution, describe, say, solution_of
 from torchlops.optimization.solver.run import Drive
 from torchlops.optimization.solver.solver import Solver
-from torchlops.torch_internals import disable_dynamo, is_plain_eager
+from torchlops.optimization.solver.state import Status
+from torchlops.torch_internals import is_plain_eager, is_wrapped, uncompiled
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Call:
     drive: Drive | None
 
     @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch."""
+        return tuple(self.data.shape[: self.data.ndim - len(self.A.dimsd)])
+
+    @property
     def rounding(self) -> float:
         """Rounding of the iterations."""
         dtype = iteration_dtype(self.A, (self.data, self.guess), self.solver.name)
@@ -60,6 +65,14 @@ Attach = Callable[[Call], tuple[Tensor, Solved]]
 """Returns a solution with its derivatives, and the equation that was solved for its value."""
 
 
+NO_GRAPH = (
+    "a solver of torchlops iterates until a tolerance is met, which no graph can record. Compile the function around "
+    "it without fullgraph=True; export what comes before and after the solve"
+)
+"""What errors say to a user who wants a solver inside one graph."""
+
+
+@uncompiled(NO_GRAPH)
 def solve(
     solver: Solver[Any],
     A: LinearOperator,
@@ -73,6 +86,7 @@ def solve(
     drive: Drive | None = None,
     attach_solution: Attach | None = None,
     others: Sequence[Any] = (),
+    must_converge: bool = False,
 ) -> Solution:
     """Solve a problem, with derivatives.
 
@@ -88,15 +102,13 @@ def solve(
         drive: The loop, if the caller has one.
         attach_solution: What gives the solution its implicit derivatives, for solvers that are not linear.
         others: Further operators and tensors that the solution depends on.
+        must_converge: Whether a sample that stops far from the solution counts as failed: where nothing but the model
+            is given to the user.
     """
-    if torch.compiler.is_compiling():  # a loop that asks its data whether to go on is no graph
-        solution: Solution = _solve_uncompiled(
-            solver, A, y, x0, niter=niter, weight=weight, M=M, options=options, drive=drive,
-            attach_solution=attach_solution, others=others,
-        )  # fmt: skip
-        return solution
+    if torch.compiler.is_exporting():
+        raise NotImplementedError(f"{solver.name} on {A.name_and_type} cannot be exported: {NO_GRAPH}")
     options = Options() if options is None else options
-    _check(solver, A, M, options)
+    check(solver, A, M, options)
     data, has_axes, back = read_data(A, y)
     guess = read_guess(A, x0, data, solver.name)
     weight = as_tensor(weight, f"{solver.name}: {solver.weight_name}") if hasattr(weight, "shape") else float(weight)
@@ -104,26 +116,35 @@ def solve(
     if back is None and not options.unrolls and needs_attaching(call, others):
         x, equation = (_attach_linear if attach_solution is None else attach_solution)(call)
         outcome = equation.outcomes.pop()
-        _complain_of_iterations(call, outcome)
+        if options.grad is not None:
+            _complain_of_early_stop(
+                call, outcome, "the derivative assumes convergence, so it is as inaccurate as the solution. Raise "
+                "niter, loosen the tolerance, or take grad='unroll' or grad=None", "warn",
+            )  # fmt: skip
+        elif must_converge:
+            _complain_of_early_stop(call, outcome, _INACCURATE, options.on_fail)
         layout = _layout(outcome, A, has_axes, back)
+        x = x.clone()  # a backward pass reads the solution, which the user may change in place
         x = x if has_axes else x.reshape(*x.shape[: x.ndim - len(A.dims)], A.shape[1])
         with torch.no_grad():
             return solution_of(solver, outcome, layout, x)
     with torch.set_grad_enabled(torch.is_grad_enabled() and back is None and options.unrolls):
         outcome = solve_once(solver, A, data, guess, weight, M, niter, options, drive)
+        if must_converge:
+            _complain_of_early_stop(call, outcome, _INACCURATE, options.on_fail)
         return solution_of(solver, outcome, _layout(outcome, A, has_axes, back))
-
-
-@disable_dynamo  # type: ignore[untyped-decorator]
-def _solve_uncompiled(*args: Any, **kwargs: Any) -> Solution:
-    return solve(*args, **kwargs)
 
 
 def _layout(outcome: Outcome, A: LinearOperator, has_axes: bool, back: Callable[[Tensor], Any] | None) -> Layout:
     return Layout(A, outcome.batch.problem.operator, has_axes, back)  # type: ignore[arg-type]
 
 
-def _check(solver: Solver[Any], A: LinearOperator, M: LinearOperator | None, options: Options) -> None:
+def check(solver: Solver[Any], A: LinearOperator, M: LinearOperator | None, options: Options) -> None:
+    """Raise where a solver does not take an operator, a preconditioner or an option.
+
+    Raises:
+        ValueError: then.
+    """
     rows, columns = A.shape
     if solver.kind == "square" and rows != columns:
         raise ValueError(
@@ -165,7 +186,7 @@ def needs_attaching(call: Call, others: Sequence[Any] = ()) -> bool:
     if any(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in tensors):
         return True
     for part in operators:
-        refuse_hidden_tensors(part)
+        refuse_hidden_tensors(part, call.batch)
     return False
 
 
@@ -200,16 +221,21 @@ def with_derivative_of(value: Tensor, again: Tensor) -> Tensor:
     return result
 
 
-def _complain_of_iterations(call: Call, outcome: Outcome) -> None:
-    """Warn where the derivative is that of a solution that was not reached."""
+_INACCURATE = "the solution is inaccurate. Raise niter, or take a preconditioner, damping or another solver"
+
+
+def _complain_of_early_stop(call: Call, outcome: Outcome, consequence: str, on_fail: OnFail) -> None:
+    """Warn, or raise, about samples that stopped far from the solution."""
+    if call.options.on_fail == "ignore" or is_wrapped(outcome.status):  # by a transform that unrolls
+        return
     early = outcome.early()
-    if call.options.grad is not None and call.options.on_fail != "ignore" and bool(early.any()):
-        say(
-            f"{call.solver.name} on {call.A.name_and_type} stopped at niter={call.niter}, before a tolerance was met "
-            f"({which(early)}): the derivative assumes convergence, so it is as inaccurate as the solution. Raise "
-            "niter, loosen the tolerance, or take grad='unroll' or grad=None.",
-            "warn",
-        )
-
-
-__all__ = ["Call", "Equation", "equation_of", "inputs_of", "needs_attaching", "solve", "with_derivative_of"]
+    if not bool(early.any()):
+        return
+    status = torch.where(early, outcome.status, int(Status.RUNNING))
+    reasons = [describe(status, code) for code in Status if code is not Status.RUNNING]
+    at = f"at niter={call.niter}, " if bool((status == Status.MAXITER).any()) else ""
+    say(
+        f"{call.solver.name} on {call.A.name_and_type} stopped {at}before a tolerance was met "
+        f"({', '.join(filter(None, reasons))}): {consequence}.",
+        on_fail,
+    )

@@ -73,8 +73,12 @@ class SquareSolver(Solver[S], Generic[S]):
         state.cost = sqrt(rr)
         state.go_on(rr > state.limit)
 
+    def smallest_rr(self, state: S) -> Scalar:
+        """Return the squared norm of the residual of the solution."""
+        return state.rr
+
     def accuracy(self, problem: Problem, state: S) -> Scalar:  # noqa: ARG002
-        return ratio(sqrt(state.rr), state.ynorm)
+        return ratio(sqrt(self.smallest_rr(state)), state.ynorm)
 
     def numbers(self, problem: Problem, state: S) -> dict[str, tuple[Scalar, int]]:  # noqa: ARG002
-        return {"rnorm": (sqrt(state.rr), 1)}
+        return {"rnorm": (sqrt(self.smallest_rr(state)), 1)}

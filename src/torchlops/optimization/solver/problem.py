@@ -91,8 +91,7 @@ class Problem:
         Raises:
             ValueError: when its shape is not that of the batch.
         """
-        number = read_number(value, self.solver_name, name, self.y)
-        return number if not power else number / self.scale**power
+        return _in_units(read_number(value, self.solver_name, name, self.y), self.scale, power)
 
     def select(self, keep: Tensor) -> Problem:
         """Return the problem of some samples of a batch with one axis."""
@@ -285,12 +284,19 @@ def make_problem(
         x=x,
         r=r,
         has_guess=guess is not None,
-        damp=number / scale**weight_power if weight_power else number,
+        damp=_in_units(number, scale, weight_power or 0),
         is_damped=isinstance(weight, Tensor) or bool(torch.as_tensor(weight).any()),
         M=None if M is None else VectorOperator(M, operator.model_dtype, operator.as_pairs),
         scale=scale,
         offset=offset,
     )
+
+
+def _in_units(number: Scalar, scale: Scalar, power: float) -> Scalar:
+    """Return ``number / scale ** power``, also where the square of the scale underflows."""
+    while power > 1:
+        number, power = number / scale, power - 1
+    return number / scale**power if power else number
 
 
 def _unit(y: Tensor) -> Scalar:

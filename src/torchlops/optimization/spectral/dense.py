@@ -70,7 +70,8 @@ def dense_eigvals(matrix: Tensor) -> Tensor:
     """
     levels = count_forward_levels()
     if not levels:
-        return torch.linalg.eigvals(matrix)
+        every: Tensor = torch.linalg.eigvals(matrix)
+        return every
     values, V = torch.linalg.eig(without_tangent(matrix))
     B = torch.linalg.inv(V) @ matrix.to(V.dtype) @ V
     gaps = values - values.unsqueeze(-1)
@@ -81,7 +82,8 @@ def dense_eigvals(matrix: Tensor) -> Tensor:
         R = B @ (unit + X) - (unit + X) * new.unsqueeze(-2)
         R = R - constant(R)
         new, X = new + R.diagonal(dim1=-2, dim2=-1), X + inverse_gaps * R
-    return new
+    result: Tensor = new
+    return result
 
 
 def dense_slogdet(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -402,7 +402,7 @@ def _without_graph(M: Hermitian, theta: Sequence[Tensor]) -> Hermitian:
         ValueError: if it does.
     """
     other = M.with_tensors([tensor.detach() for tensor in theta])
-    refuse_hidden_tensors(other.A)
+    refuse_hidden_tensors(other.A, ())
     return other
 
 

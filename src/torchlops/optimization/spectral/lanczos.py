@@ -94,7 +94,8 @@ class Lanczos:
         theta, S = torch.linalg.eigh(self.H)
         order = torch.argsort({"LA": -theta, "SA": theta, "LM": -theta.abs()}[which], stable=True)
         self.theta, self.S = theta[order], S[:, order]
-        return self.theta, self.beta * self.S[-1].abs()
+        residuals: Tensor = self.beta * self.S[-1].abs()
+        return self.theta, residuals
 
     def vectors(self, count: int) -> Tensor:
         """Return the Ritz vectors of the first values of the last ``ritz``, as rows."""
