@@ -556,7 +556,7 @@ def test_what_stops_short_says_so() -> None:
 
 
 def test_beyond_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchlops.optimization.spectral.matrices.DENSE_UP_TO", {"solve": 5, "values": 5, "vectors": 5})
+    monkeypatch.setattr("torchlops.linalg.dense.DENSE_UP_TO", {"solve": 5, "values": 5, "vectors": 5})
     A = MatrixMult(hermitian(8))
     for function in (linalg.svdvals, linalg.svd, linalg.eigvalsh, linalg.eigh, linalg.eigvals, linalg.norm):
         with pytest.raises(ValueError, match=r"needs the matrix .* method='dense'"):

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from torchlops import linalg
 from torchlops.arrays import to_numpy
+from torchlops.linalg.dense import is_dense
+from torchlops.linalg.solutions import read_iteration, solve_exactly
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.eigs import lanczos, lobpcg
-from torchlops.optimization.inverse import read_iteration, solve_exactly
 from torchlops.optimization.solver.problem import read_data
-from torchlops.optimization.spectral.matrices import clinear, is_dense
+from torchlops.optimization.spectral.matrices import clinear
 from torchlops.optimization.spectral.stochastic import trace_hutchinson, trace_hutchpp, trace_nahutchpp
 
 

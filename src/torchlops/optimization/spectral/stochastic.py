@@ -13,7 +13,8 @@ from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import constant
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, inner, norm, orthonormal_rows
-from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_log
+from torchlops.optimization.spectral.derivatives import differentiable_log
+from torchlops.optimization.spectral.hermitian import Hermitian
 from torchlops.optimization.spectral.lanczos import Lanczos
 from torchlops.optimization.spectral.matrices import must_be_hermitian, random, signs, source, square
 from torchlops.optimization.spectral.restarts import unit

@@ -1,4 +1,4 @@
-"""All eigenpairs and singular triplets of a small operator, and its determinant, from its matrix.
+"""The matrix of an operator where that is small, with its eigenpairs, singular triplets and determinant.
 
 The derivatives of pairs and triplets are those of ``derivatives.py``, and not those of ``torch.linalg``, which are
 infinite where values are equal. Those of ``torch.linalg.slogdet`` and ``eigvals`` lose tangents where forward mode is
@@ -7,7 +7,9 @@ nested (seen in torch 2.13), and are not used there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,11 +17,52 @@ from torch import Tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import constant, without_tangent
 from torchlops.optimization.solver.vectoroperator import VectorOperator
-from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_pairs, may_be_differentiated
+from torchlops.optimization.spectral.derivatives import differentiable_pairs
 from torchlops.optimization.spectral.golub_kahan import differentiable_triplets, singular_values
-from torchlops.optimization.spectral.matrices import dense_matrix, must_be_hermitian
+from torchlops.optimization.spectral.hermitian import Hermitian, may_be_differentiated
+from torchlops.optimization.spectral.matrices import must_be_hermitian
 from torchlops.optimization.spectral.results import Eigenpairs, SingularTriplets
 from torchlops.torch_internals import count_forward_levels
+
+Method: TypeAlias = Literal["dense", "iterative"] | None
+
+DENSE_UP_TO = {"solve": 3000, "values": 2000, "vectors": 1200}
+"""Numbers of unknowns up to which the matrix of an operator is formed: each takes a second or two, on one core.
+
+``"solve"`` stands for an LU decomposition, ``"values"`` for eigenvalues of Hermitian operators and singular values, and
+``"vectors"`` for all singular vectors, pseudo-inverses, and the eigenvalues of other operators. Of a matrix that is not
+square, it is the root of the product of its sizes and the smaller one that counts.
+"""
+
+_MOST_ENTRIES = 2**24
+
+
+def is_dense(A: LinearOperator, method: Method, what: str, niter: int | None = None) -> bool:
+    """Whether to form the matrix of ``A``: ``what`` is a key of :data:`DENSE_UP_TO`; ``niter`` asks to iterate."""
+    if method not in ("dense", "iterative", None):
+        raise ValueError(f"method must be 'dense', 'iterative' or None, got {method!r}")
+    if niter is not None and method == "dense":
+        raise ValueError(f"method='dense' takes no niter, got {niter}")
+    if method is not None or niter is not None:
+        return method == "dense"
+    entries = math.prod(A.shape)
+    return entries * min(A.shape) <= DENSE_UP_TO[what] ** 3 and entries <= _MOST_ENTRIES
+
+
+def dense_matrix(A: LinearOperator, dtype: torch.dtype | None = None) -> Tensor:
+    """Return the matrix of ``A`` with its graph, at least in single precision.
+
+    That of an operator that is linear over the real numbers only is the real one between pairs.
+
+    Args:
+        A: The operator.
+        dtype: Type of its data; by default that of the operator.
+    """
+    flat = VectorOperator(A, dtype, as_pairs=not A.clinear)
+    if A.clinear:
+        matrix: Tensor = A.todense(backend="torch").to(flat.dtype)
+        return matrix
+    return flat.forward(torch.eye(flat.columns, dtype=flat.dtype, device=flat.device)).mT
 
 
 def dense_eigenpairs(A: LinearOperator, used: Sequence[int] | None = None) -> Eigenpairs:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import complex_dtype
+from torchlops.linalg.dense import Method, dense_matrix, is_dense
 from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.optimization import krylov
 from torchlops.optimization.implicit.solve import check
@@ -21,7 +22,6 @@ from torchlops.optimization.solver.options import Options, SolveOptions
 from torchlops.optimization.solver.problem import read_data
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.vectoroperator import VectorOperator
-from torchlops.optimization.spectral.matrices import Method, dense_matrix, is_dense
 from torchlops.torch_internals import is_plain_eager
 from torchlops.torchoperator import aslinearoperator, solve_matrix
 
