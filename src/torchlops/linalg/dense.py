@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
+from torchlops.arrays import complex_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import constant, without_tangent
 from torchlops.optimization.solver.vectoroperator import VectorOperator
@@ -115,10 +116,9 @@ def dense_eigvals(matrix: Tensor) -> Tensor:
     if not levels:
         every: Tensor = torch.linalg.eigvals(matrix)
         return every
-    values, V = torch.linalg.eig(without_tangent(matrix))
-    B = torch.linalg.inv(V) @ matrix.to(V.dtype) @ V
-    gaps = values - values.unsqueeze(-1)
-    inverse_gaps = torch.where(gaps == 0, 0.0, 1.0 / torch.where(gaps == 0, 1.0, gaps))
+    matrix = matrix.to(complex_dtype(matrix.dtype))
+    values, V = _eig(without_tangent(matrix))
+    B, inverse_gaps = torch.linalg.inv(V) @ matrix @ V, _inverse_gaps(values)
     X, new = torch.zeros_like(B), values
     unit = torch.eye(B.shape[-1], dtype=B.dtype, device=B.device)
     for _ in range(levels):
@@ -127,6 +127,48 @@ def dense_eigvals(matrix: Tensor) -> Tensor:
         new, X = new + R.diagonal(dim1=-2, dim2=-1), X + inverse_gaps * R
     result: Tensor = new
     return result
+
+
+def _inverse_gaps(values: Tensor) -> Tensor:
+    gaps = values.unsqueeze(-2) - values.unsqueeze(-1)
+    return torch.where(gaps == 0, 0.0, 1.0 / torch.where(gaps == 0, 1.0, gaps))
+
+
+class _Eig(torch.autograd.Function):
+    r"""Eigenvalues and eigenvectors, for functions that do not depend on the lengths of the latter.
+
+    .. math:: \dot\Lambda_{ii} = (V^{-1} \dot A V)_{ii}, \qquad
+        (V^{-1} \dot V)_{ij} = (V^{-1} \dot A V)_{ij} / (\lambda_j - \lambda_i), \quad i \ne j
+
+    The rules of ``torch.linalg.eig`` write in place, and give NaN where one mode is taken of another (torch 2.13).
+    Forward mode sees constants here.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(matrix: Tensor) -> tuple[Tensor, Tensor]:
+        values, V = torch.linalg.eig(matrix)
+        return values, V
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*output)
+        ctx.save_for_forward(*output)
+
+    @staticmethod
+    def backward(ctx: Any, of_values: Tensor, of_vectors: Tensor) -> Tensor:
+        values, V = ctx.saved_tensors
+        inside = torch.diag_embed(of_values) + V.mH @ of_vectors * _inverse_gaps(values).conj()
+        gradient: Tensor = torch.linalg.inv(V).mH @ inside @ V.mH
+        return gradient
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
+        return tuple(torch.zeros_like(tensor) for tensor in ctx.saved_tensors)
+
+
+_eig: Any = _Eig.apply
 
 
 def dense_slogdet(matrix: Tensor) -> tuple[Tensor, Tensor]:
