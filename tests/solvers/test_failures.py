@@ -108,7 +108,7 @@ def test_a_pseudoinverse_and_a_division_that_stop_short_warn(name):
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_wrong_option_fails_at_once(name):
-    A, y = spd()
+    _, y = spd()
     calls: list[int] = []
 
     def count(x: Tensor) -> Tensor:
@@ -143,3 +143,22 @@ def test_a_run_by_hand_shows_all_samples(kind):
     assert {tuple(entry.shape) for entry in solver.cost} == {(20,)}
     solver.finalize()
     torch.testing.assert_close(solver.x, y / d)
+
+
+def test_cg_stops_at_a_direction_without_curvature():
+    """A singular operator, and data that it does not reach: rounding would make the next step as long as it likes."""
+    d = torch.tensor([0.0, 0.0, 1.0, 1.5], dtype=REAL)
+    y = torch.tensor([[1.0, 0.0, 2.0, 1.0], [0.0, 0.0, 2.0, 1.0]], dtype=REAL)
+    for data in (y, y[0]):
+        with pytest.warns(SolverWarning, match="INDEFINITE"):
+            result = basic.cg(torchlops.Diagonal(d), data, niter=200)
+        assert float(result.x.abs().max()) < 1e10
+    assert basic.cg(torchlops.Diagonal(d), y, niter=200, on_fail="ignore").status.tolist() == [
+        Status.INDEFINITE,
+        Status.CONVERGED,
+    ]
+    torch.manual_seed(0)
+    Q = torch.linalg.qr(torch.randn(30, 30, dtype=REAL)).Q
+    A = (Q * torch.logspace(0, -12, 30, dtype=REAL)) @ Q.mT  # badly conditioned is not singular
+    data = A @ torch.randn(30, dtype=REAL)
+    assert basic.cg(torchlops.MatrixMult(A), data, niter=400, tol=0, rtol1=1e-6).converged

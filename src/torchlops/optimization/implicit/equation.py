@@ -355,7 +355,7 @@ class _MappedOperator(LinearOperator):
         return out
 
 
-def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int]) -> None:
+def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int] = ()) -> None:
     """Raise where an operator, whose own tensors have no graph, computes with one that has.
 
     Args:

@@ -20,7 +20,7 @@ from torchlops.optimization.implicit.linear import (
     attach_smallest,
     solve_once,
 )
-from torchlops.optimization.solver.options import OnFail, Options
+from torchlops.optimization.solver.options import Options
 from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_data, read_guess
 from torchlops.optimization.solver.result import Outcome, Solution, describe, say, solution_of
 from torchlops.optimization.solver.run import Drive
@@ -86,7 +86,6 @@ def solve(
     drive: Drive | None = None,
     attach_solution: Attach | None = None,
     others: Sequence[Any] = (),
-    must_converge: bool = False,
 ) -> Solution:
     """Solve a problem, with derivatives.
 
@@ -102,8 +101,6 @@ def solve(
         drive: The loop, if the caller has one.
         attach_solution: What gives the solution its implicit derivatives, for solvers that are not linear.
         others: Further operators and tensors that the solution depends on.
-        must_converge: Whether a sample that stops far from the solution counts as failed: where nothing but the model
-            is given to the user.
     """
     if torch.compiler.is_exporting():
         raise NotImplementedError(f"{solver.name} on {A.name_and_type} cannot be exported: {NO_GRAPH}")
@@ -117,12 +114,7 @@ def solve(
         x, equation = (_attach_linear if attach_solution is None else attach_solution)(call)
         outcome = equation.outcomes.pop()
         if options.grad is not None:
-            _complain_of_early_stop(
-                call, outcome, "the derivative assumes convergence, so it is as inaccurate as the solution. Raise "
-                "niter, loosen the tolerance, or take grad='unroll' or grad=None", "warn",
-            )  # fmt: skip
-        elif must_converge:
-            _complain_of_early_stop(call, outcome, _INACCURATE, options.on_fail)
+            _complain_of_early_stop(call, outcome)
         layout = _layout(outcome, A, has_axes, back)
         x = x.clone()  # a backward pass reads the solution, which the user may change in place
         x = x if has_axes else x.reshape(*x.shape[: x.ndim - len(A.dims)], A.shape[1])
@@ -130,8 +122,6 @@ def solve(
             return solution_of(solver, outcome, layout, x)
     with torch.set_grad_enabled(torch.is_grad_enabled() and back is None and options.unrolls):
         outcome = solve_once(solver, A, data, guess, weight, M, niter, options, drive)
-        if must_converge:
-            _complain_of_early_stop(call, outcome, _INACCURATE, options.on_fail)
         return solution_of(solver, outcome, _layout(outcome, A, has_axes, back))
 
 
@@ -221,11 +211,8 @@ def with_derivative_of(value: Tensor, again: Tensor) -> Tensor:
     return result
 
 
-_INACCURATE = "the solution is inaccurate. Raise niter, or take a preconditioner, damping or another solver"
-
-
-def _complain_of_early_stop(call: Call, outcome: Outcome, consequence: str, on_fail: OnFail) -> None:
-    """Warn, or raise, about samples that stopped far from the solution."""
+def _complain_of_early_stop(call: Call, outcome: Outcome) -> None:
+    """Warn where the derivative is that of a solution that was not reached."""
     if call.options.on_fail == "ignore" or is_wrapped(outcome.status):  # by a transform that unrolls
         return
     early = outcome.early()
@@ -236,6 +223,7 @@ def _complain_of_early_stop(call: Call, outcome: Outcome, consequence: str, on_f
     at = f"at niter={call.niter}, " if bool((status == Status.MAXITER).any()) else ""
     say(
         f"{call.solver.name} on {call.A.name_and_type} stopped {at}before a tolerance was met "
-        f"({', '.join(filter(None, reasons))}): {consequence}.",
-        on_fail,
+        f"({', '.join(filter(None, reasons))}): the derivative assumes convergence, so it is as inaccurate as the "
+        "solution. Raise niter, loosen the tolerance, or take grad='unroll' or grad=None.",
+        "warn",
     )
