@@ -20,9 +20,11 @@ from torchlops.optimization.implicit.solve import check
 from torchlops.optimization.implicit.solve import solve as solve_implicitly
 from torchlops.optimization.solver.options import Options, SolveOptions
 from torchlops.optimization.solver.problem import read_data
+from torchlops.optimization.solver.result import describe, say
 from torchlops.optimization.solver.solver import Solver
+from torchlops.optimization.solver.state import Status
 from torchlops.optimization.solver.vectoroperator import VectorOperator
-from torchlops.torch_internals import is_plain_eager
+from torchlops.torch_internals import is_plain_eager, is_wrapped
 from torchlops.torchoperator import aslinearoperator, solve_matrix
 
 SQUARE_SOLVERS: dict[str, type[Solver[Any]]] = {
@@ -285,14 +287,33 @@ class Iteration:
             tight["rtol1"] = 0.0  # a residual is not small where the data cannot be fitted
         chosen = {name: value for name, value in {**tight, "conlim": 0.0, **self.given}.items() if name in own}
         found = solve_implicitly(
-            self.solver(**chosen), A, y, niter=self.niter, weight=self.damp, M=self.M, options=self.options,
-            must_converge=True,
-        )  # fmt: skip
-        converged = torch.as_tensor(found.converged, device=y.device)
+            self.solver(**chosen), A, y, niter=self.niter, weight=self.damp, M=self.M, options=self.options
+        )
+        status = torch.as_tensor(found.status, device=y.device)
+        converged = status == Status.CONVERGED
+        is_attached = not is_plain_eager() or found.x.requires_grad
+        if self.options.grad is not None and not self.options.unrolls and is_attached:
+            far = torch.as_tensor(found.accuracy, device=y.device) > torch.finfo(found.x.dtype).eps ** 0.5
+            status = torch.where(far, int(Status.CONVERGED), status)  # of these, the derivative warns
+        self._warn(A, status)
         if not is_plain_eager():  # of which sample of a transform is not known here
             converged = converged.all().expand(y.shape[: y.ndim - len(A.dimsd)])
         x: Tensor = found.x
         return x, converged
+
+    def _warn(self, A: LinearOperator, status: Tensor) -> None:
+        """Warn, or raise, about samples that stopped before they had converged; of others the solver does."""
+        if is_wrapped(status):  # by a transform of unrolled iterations
+            return
+        reasons = [describe(status, code) for code in Status if Status.CONVERGED < code < Status.INDEFINITE]
+        if any(reasons):
+            at = f"at niter={self.niter}, " if bool((status == Status.MAXITER).any()) else ""
+            say(
+                f"{self.solver.__name__} on {A.name_and_type} stopped {at}before it had converged "
+                f"({', '.join(filter(None, reasons))}): the solution is inaccurate. Raise niter, loosen the "
+                "tolerances, or take a preconditioner, damping, another solver or method='dense'.",
+                self.options.on_fail,
+            )
 
 
 def _iteration(
