@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torchlops import linalg
 from torchlops.arrays import to_numpy
 from torchlops.linalg.dense import is_dense
-from torchlops.linalg.solutions import read_iteration, solve_exactly
+from torchlops.linalg.solutions import LEAST_SQUARES_SOLVERS, iterate, solve_exactly
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.eigs import lanczos, lobpcg
 from torchlops.optimization.solver.problem import read_data
@@ -145,7 +145,7 @@ def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | 
     x = solve_exactly(A, data)
     if x is None:
         most = min(max(100, 4 * min(A.shape)), 1000) if niter is None else niter
-        x = read_iteration(A, "lsqr", {"niter": most}).solve(A, data)[0]
+        x = iterate(A, data, "lsqr", {"niter": most}, LEAST_SQUARES_SOLVERS)[0]
     return x if back is None else back(x)
 
 

@@ -16,7 +16,7 @@ from torchlops.arrays import complex_dtype
 from torchlops.linalg.dense import Method, dense_matrix, is_dense
 from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.optimization import krylov
-from torchlops.optimization.implicit.solve import check
+from torchlops.optimization.implicit.solve import NO_GRAPH, check
 from torchlops.optimization.implicit.solve import solve as solve_implicitly
 from torchlops.optimization.solver.options import Options, SolveOptions
 from torchlops.optimization.solver.problem import read_data
@@ -24,7 +24,7 @@ from torchlops.optimization.solver.result import describe, say
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import Status
 from torchlops.optimization.solver.vectoroperator import VectorOperator
-from torchlops.torch_internals import is_plain_eager, is_wrapped
+from torchlops.torch_internals import is_plain_eager, is_wrapped, uncompiled
 from torchlops.torchoperator import aslinearoperator, solve_matrix
 
 SQUARE_SOLVERS: dict[str, type[Solver[Any]]] = {
@@ -70,17 +70,16 @@ def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | Non
     A = aslinearoperator(A)
     if A.shape[0] != A.shape[1]:
         raise ValueError(f"solve takes square operators, {A.name_and_type} is {A.shape}: take linalg.lstsq")
-    iteration = _iteration(A, method, "solve", solver, options, _SOLVERS)
     y, _, back = read_data(A, B)
     if back is None:
-        return _solved(A, y, iteration)
+        return _solved(A, y, method, solver, options)
     with torch.no_grad():
-        return back(_solved(A, y, iteration))
+        return back(_solved(A, y, method, solver, options))
 
 
-def _solved(A: LinearOperator, y: Tensor, iteration: Iteration | None) -> Tensor:
-    if iteration is not None:
-        return iteration.solve(A, y)[0]
+def _solved(A: LinearOperator, y: Tensor, method: Method, solver: str | None, options: Mapping[str, Any]) -> Tensor:
+    if _iterates(A, method, "solve", solver, options):
+        return iterate(A, y, solver, options, _SOLVERS)[0]
     x = solve_exactly(A, y)
     return _dense_solution(A, y, solve_matrix) if x is None else x
 
@@ -133,14 +132,13 @@ def lstsq(
         with torch.no_grad():
             found = lstsq(A, y, rcond, method=method, solver=solver, **options)
         return LeastSquares(*map(back, found))
-    iteration = _iteration(A, method, "vectors", solver, options, LEAST_SQUARES_SOLVERS)
-    if iteration is None:
+    if not _iterates(A, method, "vectors", solver, options):
         x = _dense_solution(A, y, lambda matrix, b: torch.linalg.pinv(matrix, rtol=rcond) @ b)
         converged = torch.ones(y.shape[: y.ndim - len(A.dimsd)], dtype=torch.bool, device=y.device)
     elif rcond is not None:
         raise ValueError("lstsq: rcond is for method='dense'; the iteration has the tolerances of its solver")
     else:
-        x, converged = iteration.solve(A, y)
+        x, converged = iterate(A, y, solver, options, LEAST_SQUARES_SOLVERS)
     r = (y - A.apply_nd(x, False)).flatten(y.ndim - len(A.dimsd))
     return LeastSquares(x, torch.linalg.vector_norm(r, dim=-1), converged)
 
@@ -210,7 +208,8 @@ class InverseOperator(CompositeOperator):
         if not self.pseudo and A.shape[0] != A.shape[1]:
             raise ValueError(f"only a square operator has an inverse, {A.name_and_type} is {A.shape}: take linalg.pinv")
         given = {name: value for name, value in options.items() if name != "rcond"}
-        _iteration(A, method, "vectors" if self.pseudo else "solve", solver, given, known)  # a wrong option fails now
+        if _iterates(A, method, "vectors" if self.pseudo else "solve", solver, given):
+            read_iteration(A, solver, given, known)  # a wrong option fails now
         M = options.get("M")
         M = None if M is None else aslinearoperator(M)
         super().__init__((A,) if M is None else (A, M), dims=A.dimsd, dimsd=A.dims, clinear=A.clinear)
@@ -316,26 +315,31 @@ class Iteration:
             )
 
 
-def _iteration(
-    A: LinearOperator,
-    method: Method,
-    what: str,
-    name: str | None,
-    options: Mapping[str, Any],
-    known: Mapping[str, type[Solver[Any]]],
-) -> Iteration | None:
-    """Return the iteration that the arguments ask for, or None to form the matrix."""
+def _iterates(A: LinearOperator, method: Method, what: str, name: str | None, options: Mapping[str, Any]) -> bool:
+    """Whether the arguments ask for an iteration, and not for the matrix."""
     named = name is not None or bool(options)
     if named and method == "dense":
         raise ValueError(f"method='dense' takes no solver and no options of one, got {[name, *options]}")
-    return None if is_dense(A, "iterative" if named else method, what) else read_iteration(A, name, options, known)
+    return not is_dense(A, "iterative" if named else method, what)
+
+
+@uncompiled(NO_GRAPH)
+def iterate(
+    A: LinearOperator,
+    y: Tensor,
+    name: str | None,
+    options: Mapping[str, Any],
+    known: Mapping[str, type[Solver[Any]]],
+) -> tuple[Tensor, Tensor]:
+    """Return the solution for data ``(*batch, *dimsd)`` by an iteration, and which samples have converged."""
+    return read_iteration(A, name, options, known).solve(A, y)
 
 
 def read_iteration(
     A: LinearOperator,
     name: str | None,
     options: Mapping[str, Any],
-    known: Mapping[str, type[Solver[Any]]] = LEAST_SQUARES_SOLVERS,
+    known: Mapping[str, type[Solver[Any]]],
 ) -> Iteration:
     """Read the name and the options of an iteration.
 

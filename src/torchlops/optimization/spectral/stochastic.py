@@ -28,7 +28,7 @@ _BLOCK = 2**22
 
 
 def diagonal(A: LinearOperator) -> Tensor:
-    """Return the diagonal of the matrix of ``A``, one product for each entry, as many at once as fit in memory."""
+    """Return the diagonal of the matrix of ``A``, by one product per entry, in blocks that bound the memory."""
     rows, columns = A.shape
     count = min(rows, columns)
     step = max(1, _BLOCK // max(rows, columns, 1))
