@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import torchlops
-from torchlops.optimization.spectral import matrices
+from torchlops.linalg import dense
 from torchlops.utils import estimators
 
 RNG = np.random.default_rng(0)
@@ -18,7 +18,7 @@ TALL = RNG.standard_normal((15, 9))
 @pytest.fixture(params=["dense", "iterative"])
 def way(request, monkeypatch):
     if request.param == "iterative":
-        monkeypatch.setattr(matrices, "DENSE_UP_TO", dict.fromkeys(matrices.DENSE_UP_TO, 0))
+        monkeypatch.setattr(dense, "DENSE_UP_TO", dict.fromkeys(dense.DENSE_UP_TO, 0))
 
 
 @pytest.mark.usefixtures("way")

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from torchlops import linalg
 from torchlops.arrays import to_numpy
+from torchlops.linalg.dense import is_dense
+from torchlops.linalg.solutions import LEAST_SQUARES_SOLVERS, iterate, solve_exactly
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.eigs import lanczos, lobpcg
-from torchlops.optimization.inverse import solve_by_iteration, solve_exactly
 from torchlops.optimization.solver.problem import read_data
-from torchlops.optimization.spectral.matrices import clinear, is_dense
+from torchlops.optimization.spectral.matrices import clinear
 from torchlops.optimization.spectral.stochastic import trace_hutchinson, trace_hutchpp, trace_nahutchpp
 
 
@@ -53,7 +54,7 @@ def eigs(
     if uselobpcg and not symmetric:
         raise ValueError("uselobpcg is for symmetric operators: give symmetric=True, if it is one")
     count = min(A.shape) if neigs is None else min(neigs, *A.shape)
-    limit = {} if niter is None else {"niter": niter}
+    rounds = 300 if niter is None else niter
     dense = is_dense(A, None, "values" if symmetric or rows != size else "vectors") or count >= min(A.shape) - 1
     with torch.no_grad():
         if rows != size:
@@ -61,11 +62,11 @@ def eigs(
         elif kwargs_eig or not (dense or symmetric):
             values = torch.from_numpy(_by_scipy(A, count, symmetric, niter, uselobpcg, **kwargs_eig))
         elif uselobpcg and count <= size // 3:
-            values = lobpcg(A, count, **limit).eigenvalues
+            values = lobpcg(A, count, niter=rounds).eigenvalues
         elif dense:
             values = linalg.eigvalsh(A, method="dense") if symmetric else linalg.eigvals(A, method="dense")
         else:
-            values = lanczos(A, count, **limit).eigenvalues
+            values = lanczos(A, count, niter=rounds).eigenvalues
         order = torch.argsort(values.abs() if values.is_complex() else values, descending=True, stable=True)
     array: NDArray[Any] = to_numpy(values[order][:count])
     return array
@@ -144,7 +145,7 @@ def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | 
     x = solve_exactly(A, data)
     if x is None:
         most = min(max(100, 4 * min(A.shape)), 1000) if niter is None else niter
-        x = solve_by_iteration(A, data, "A / y", "lsqr", {"niter": most, "calc_var": False})[0]
+        x = iterate(A, data, "lsqr", {"niter": most}, LEAST_SQUARES_SOLVERS)[0]
     return x if back is None else back(x)
 
 

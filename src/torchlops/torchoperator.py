@@ -467,7 +467,7 @@ def solve_matrix(matrix: Tensor, columns: Tensor) -> Tensor:
     except RuntimeError as error:
         if "is zero" not in str(error):
             raise
-        raise torch.linalg.LinAlgError(
+        raise torch.linalg.LinAlgError(  # type: ignore[attr-defined]
             f"the matrix is singular, so that it has no inverse; torch says: {error}"
         ) from error
     solution: Tensor = torch.linalg.lu_solve(*factors, columns)

@@ -218,7 +218,7 @@ def layers() -> dict[str, Layer]:
         "lsqr": Layer(lambda A, y: basic.lsqr(A, y, niter=30).x, A),
         "lsmr": Layer(lambda A, y: basic.lsmr(A, y, niter=30).x, A),
         "class": Layer(lambda A, y: CGLS(A).solve(y, tol=0, gtol=1e-12, niter=30).x, A),
-        "inverse": Layer(lambda A, y: A(y), A.pinv()),
+        "inverse": Layer(lambda A, y: A(y), A.pinv("lsmr")),
         "regularized": Layer(lambda A, y: regularized_inversion(A, y, [torchlops.Identity(5)], epsRs=[0.3]).x, A),
     }
 

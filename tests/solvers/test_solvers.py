@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 import torchlops
+from torchlops.linalg import InverseOperator
 from torchlops.optimization import Implicit, Unroll, WarmStart, basic, krylov, preconditioners
 from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
 from torchlops.optimization.callback import (
@@ -22,7 +23,6 @@ from torchlops.optimization.callback import (
     MetricsCallback,
 )
 from torchlops.optimization.cls_basic import CG, CGLS, LSQR
-from torchlops.optimization.inverse import InverseOperator
 
 pylops = pytest.importorskip("pylops")
 

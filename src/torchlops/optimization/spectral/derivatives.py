@@ -45,77 +45,21 @@ from torchlops.optimization.implicit.equation import (
     Input,
     Operators,
     constant,
-    refuse_hidden_tensors,
     solution_with_value,
     without_tangent,
 )
 from torchlops.optimization.implicit.linear import System, model_of, solve_once
-from torchlops.optimization.implicit.rebind import own_tensors, rebound
+from torchlops.optimization.implicit.rebind import own_tensors
 from torchlops.optimization.krylov.cg import CG
 from torchlops.optimization.krylov.minres import MINRES
 from torchlops.optimization.solver.options import Options
 from torchlops.optimization.solver.result import SolverWarning
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, inner, norm
-from torchlops.torch_internals import count_forward_levels, is_plain_eager
+from torchlops.optimization.spectral.hermitian import Hermitian, all_known, may_be_differentiated, without_graph
+from torchlops.torch_internals import count_forward_levels
 
 _MOST_STEPS = 10_000
-
-
-class Hermitian(LinearOperator):
-    """An operator as a Hermitian matrix on vectors: ``A`` itself, or, ``doubled``, ``[[0, A], [A^H, 0]]``."""
-
-    def __init__(self, A: LinearOperator, doubled: bool = False, as_pairs: bool = False) -> None:
-        flat = VectorOperator(A, as_pairs=as_pairs)
-        super().__init__(flat.rows + flat.columns if doubled else flat.columns, dtype=flat.dtype, name=A.name_and_type)
-        self.A, self.as_pairs = A, as_pairs
-        self.rows = flat.rows if doubled else 0
-        """Length of the vectors of data; 0 if it is not doubled."""
-
-    @property
-    def flat(self) -> VectorOperator:
-        """The operator between vectors."""
-        return VectorOperator(self.A, as_pairs=self.as_pairs)
-
-    def _forward(self, x: Tensor) -> Tensor:
-        flat = self.flat
-        if not self.rows:
-            return flat.forward(x)
-        u, v = torch.split(x, [flat.rows, flat.columns], -1)
-        return torch.cat([flat.forward(v), flat.adjoint(u)], -1)
-
-    _adjoint = _forward
-
-    def _given_tensors(self) -> list[Tensor]:
-        return []  # its vectors may be real where the tensors are complex
-
-    def with_tensors(self, theta: Sequence[Tensor]) -> Hermitian:
-        """Return the operator with other tensors."""
-        return rebound([self], own_tensors([self]), theta)[0]
-
-    def pull(self, theta: Sequence[Tensor], wanted: Sequence[int], x: Tensor, left: Tensor) -> list[Tensor | None]:
-        """Return the gradients of ``Re <left, M x>`` with respect to the tensors ``wanted``."""
-
-        def product(*chosen: Tensor) -> Tensor:
-            now = list(theta)
-            for index, tensor in zip(wanted, chosen, strict=True):
-                now[index] = tensor
-            return self.with_tensors(now).apply_nd(x)
-
-        grads: list[Tensor | None] = [None] * len(theta)
-        if wanted:
-            _, pullback, *_ = torch.func.vjp(product, *(theta[index] for index in wanted))
-            for index, gradient in zip(wanted, pullback(left), strict=True):
-                grads[index] = gradient
-        return grads
-
-
-def _all_known(rows: int, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the given pairs and those that come with them, of a doubled matrix of ``rows`` data."""
-    if not rows:
-        return values, vectors
-    u, v = torch.split(vectors, [rows, vectors.shape[-1] - rows], -1)
-    return torch.cat([values, -values], -1), torch.cat([vectors, torch.cat([u, -v], -1)], -2)
 
 
 class _Outside(LinearOperator):
@@ -124,7 +68,7 @@ class _Outside(LinearOperator):
     def __init__(self, M: LinearOperator, rows: int, values: Tensor, vectors: Tensor) -> None:
         super().__init__(M.dims, dtype=M._torch_dtype(), name=M.name_and_type)
         self.M = M
-        self.pairs = values, vectors, _all_known(rows, values, vectors)[1]
+        self.pairs = values, vectors, all_known(rows, values, vectors)[1]
 
     def _forward(self, x: Tensor) -> Tensor:
         values, _, V = self.pairs
@@ -226,7 +170,7 @@ class _Pairs(torch.autograd.Function):
     @staticmethod
     def forward(M: Hermitian, compute: _Compute, used: Sequence[int] | None, *theta: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            values, vectors, converged = compute(_without_graph(M, theta).flat)
+            values, vectors, converged = compute(without_graph(M, theta).flat)
             _warn_of_clusters(M, values, vectors, used)
         return values.clone(), vectors.clone(), converged.clone()  # forward mode takes no views
 
@@ -270,7 +214,7 @@ _pairs: Any = _Pairs.apply
 
 def _response(M: Hermitian, theta: Sequence[Tensor], values: Tensor, vectors: Tensor, x: Tensor, value: bool) -> Tensor:
     """Return ``T_i x_i``; with ``value=False`` the part outside is zero, with its derivatives."""
-    every, V = _all_known(M.rows, values, vectors)
+    every, V = all_known(M.rows, values, vectors)
     inside = gram(V, x).mT
     gaps = values[:, None] - every
     close = gaps.abs() <= _smallest_gap(every)
@@ -289,7 +233,7 @@ def _smallest_gap(values: Tensor) -> Tensor:
 
 
 def _warn_of_clusters(M: Hermitian, values: Tensor, vectors: Tensor, used: Sequence[int] | None) -> None:
-    every = _all_known(M.rows, values, vectors)[0]
+    every = all_known(M.rows, values, vectors)[0]
     close = (values[:, None] - every).abs() <= _smallest_gap(every)
     equal = (close.sum(-1) > 1).nonzero().flatten().tolist()
     if used is not None:
@@ -349,7 +293,7 @@ class _Log(torch.autograd.Function):
     @staticmethod
     def forward(M: Hermitian, compute: _Compute, equation: System, *theta: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
         with torch.no_grad():
-            found = compute(_without_graph(M, theta).flat)
+            found = compute(without_graph(M, theta).flat)
         return tuple(each.clone() for each in found)
 
     @staticmethod
@@ -393,20 +337,3 @@ def _one_by_one(size: int, in_dims: Sequence[int | None], theta: Sequence[Tensor
     """Yield the tensors of each sample: a Krylov space is of one matrix."""
     for index in range(size):
         yield [t if axis is None else t.select(axis, index) for t, axis in zip(theta, in_dims, strict=True)]
-
-
-def _without_graph(M: Hermitian, theta: Sequence[Tensor]) -> Hermitian:
-    """Return the matrix with the tensors ``theta``, without their graph; it must compute with no other one.
-
-    Raises:
-        ValueError: if it does.
-    """
-    other = M.with_tensors([tensor.detach() for tensor in theta])
-    refuse_hidden_tensors(other.A)
-    return other
-
-
-def may_be_differentiated(A: LinearOperator) -> bool:
-    """Whether a derivative with respect to the tensors of ``A`` may be asked for."""
-    wants = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in A._all_tensors())
-    return wants or not is_plain_eager()

@@ -11,7 +11,8 @@ from torch import Tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import norm, orthogonalized
-from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_pairs
+from torchlops.optimization.spectral.derivatives import differentiable_pairs
+from torchlops.optimization.spectral.hermitian import Hermitian
 from torchlops.optimization.spectral.matrices import at_most, clinear, random, source
 from torchlops.optimization.spectral.restarts import basis_sizes, converge, new_direction, unit
 from torchlops.optimization.spectral.results import SingularTriplets, warn_not_converged

@@ -18,7 +18,8 @@ from torchlops.optimization.solver.vectors import (
     orthogonalized,
     where,
 )
-from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_pairs
+from torchlops.optimization.spectral.derivatives import differentiable_pairs
+from torchlops.optimization.spectral.hermitian import Hermitian
 from torchlops.optimization.spectral.matrices import at_most, must_be_hermitian, random, source, square
 from torchlops.optimization.spectral.restarts import basis_sizes, converge, new_direction, unit
 from torchlops.optimization.spectral.results import Eigenpairs, warn_not_converged
@@ -94,11 +95,13 @@ class Lanczos:
         theta, S = torch.linalg.eigh(self.H)
         order = torch.argsort({"LA": -theta, "SA": theta, "LM": -theta.abs()}[which], stable=True)
         self.theta, self.S = theta[order], S[:, order]
-        return self.theta, self.beta * self.S[-1].abs()
+        residuals: Tensor = self.beta * self.S[-1].abs()
+        return self.theta, residuals
 
     def vectors(self, count: int) -> Tensor:
         """Return the Ritz vectors of the first values of the last ``ritz``, as rows."""
-        return self.S[:, :count].mT @ self.V[: self.capacity]
+        vectors: Tensor = self.S[:, :count].mT @ self.V[: self.capacity]
+        return vectors
 
     def restart(self, count: int, fresh: bool) -> None:
         """Keep the first ``count`` Ritz pairs only (K. Wu and H. Simon, SIAM J. Matrix Anal. Appl. 22 (2000), 602)."""

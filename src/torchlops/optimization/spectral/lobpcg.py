@@ -9,7 +9,8 @@ from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, norm, orthonormal_rows
-from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_pairs
+from torchlops.optimization.spectral.derivatives import differentiable_pairs
+from torchlops.optimization.spectral.hermitian import Hermitian
 from torchlops.optimization.spectral.matrices import must_be_hermitian, random, source, square
 from torchlops.optimization.spectral.restarts import unit
 from torchlops.optimization.spectral.results import Eigenpairs, warn_not_converged

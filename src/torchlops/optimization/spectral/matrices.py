@@ -1,9 +1,9 @@
-"""What an operator must be to have eigenvalues or a determinant, and its matrix where that is small."""
+"""What an operator must be to have eigenvalues or a determinant, and random vectors for it."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,46 +13,6 @@ from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import norm
 from torchlops.torchoperator import aslinearoperator
-
-Method: TypeAlias = Literal["dense", "iterative"] | None
-
-DENSE_UP_TO = {"solve": 3000, "values": 2000, "vectors": 1200}
-"""Numbers of unknowns up to which the matrix of an operator is formed: each takes a second or two, on one core.
-
-``"solve"`` stands for an LU decomposition, ``"values"`` for eigenvalues of Hermitian operators and singular values, and
-``"vectors"`` for all singular vectors, pseudo-inverses, and the eigenvalues of other operators. Of a matrix that is not
-square, it is the root of the product of its sizes and the smaller one that counts.
-"""
-
-_MOST_ENTRIES = 2**24
-
-
-def is_dense(A: LinearOperator, method: Method, what: str, niter: int | None = None) -> bool:
-    """Whether to form the matrix of ``A``: ``what`` is a key of :data:`DENSE_UP_TO`; ``niter`` asks to iterate."""
-    if method not in ("dense", "iterative", None):
-        raise ValueError(f"method must be 'dense', 'iterative' or None, got {method!r}")
-    if niter is not None and method == "dense":
-        raise ValueError(f"method='dense' takes no niter, got {niter}")
-    if method is not None or niter is not None:
-        return method == "dense"
-    entries = math.prod(A.shape)
-    return entries * min(A.shape) <= DENSE_UP_TO[what] ** 3 and entries <= _MOST_ENTRIES
-
-
-def dense_matrix(A: LinearOperator, dtype: torch.dtype | None = None) -> Tensor:
-    """Return the matrix of ``A`` with its graph, at least in single precision.
-
-    That of an operator that is linear over the real numbers only is the real one between pairs.
-
-    Args:
-        A: The operator.
-        dtype: Type of its data; by default that of the operator.
-    """
-    flat = VectorOperator(A, dtype, as_pairs=not A.clinear)
-    if A.clinear:
-        matrix: Tensor = A.todense(backend="torch").to(flat.dtype)
-        return matrix
-    return flat.forward(torch.eye(flat.columns, dtype=flat.dtype, device=flat.device)).mT
 
 
 def clinear(Op: Any, name: str) -> LinearOperator:

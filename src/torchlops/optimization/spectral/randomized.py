@@ -11,8 +11,9 @@ from torchlops.arrays import DType, real_dtype, to_numpy, torch_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import inner, norm, orthonormal_rows
-from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_pairs, may_be_differentiated
+from torchlops.optimization.spectral.derivatives import differentiable_pairs
 from torchlops.optimization.spectral.golub_kahan import differentiable_triplets
+from torchlops.optimization.spectral.hermitian import Hermitian, may_be_differentiated
 from torchlops.optimization.spectral.matrices import at_most, clinear, must_be_hermitian, random, source, square
 from torchlops.optimization.spectral.restarts import unit
 from torchlops.optimization.spectral.results import SingularTriplets

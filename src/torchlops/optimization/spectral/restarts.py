@@ -106,7 +106,8 @@ def new_direction(drawn: Tensor, basis: Tensor) -> Tensor:
 
 def unit(a: Tensor, length: Scalar = None) -> Tensor:
     """Return vectors divided by their lengths; zero stays zero."""
-    return a * reciprocal(norm(a) if length is None else length)
+    result: Tensor = a * reciprocal(norm(a) if length is None else length)
+    return result
 
 
 class _Copies:

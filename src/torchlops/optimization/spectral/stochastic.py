@@ -13,7 +13,8 @@ from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import constant
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, inner, norm, orthonormal_rows
-from torchlops.optimization.spectral.derivatives import Hermitian, differentiable_log
+from torchlops.optimization.spectral.derivatives import differentiable_log
+from torchlops.optimization.spectral.hermitian import Hermitian
 from torchlops.optimization.spectral.lanczos import Lanczos
 from torchlops.optimization.spectral.matrices import must_be_hermitian, random, signs, source, square
 from torchlops.optimization.spectral.restarts import unit
@@ -27,7 +28,7 @@ _BLOCK = 2**22
 
 
 def diagonal(A: LinearOperator) -> Tensor:
-    """Return the diagonal of the matrix of ``A``, one product for each entry, as many at once as fit in memory."""
+    """Return the diagonal of the matrix of ``A``, by one product per entry, in blocks that bound the memory."""
     rows, columns = A.shape
     count = min(rows, columns)
     step = max(1, _BLOCK // max(rows, columns, 1))

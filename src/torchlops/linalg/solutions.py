@@ -5,25 +5,40 @@ See :mod:`torchlops.linalg`, which is where users find them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchlops.arrays import complex_dtype
+from torchlops.linalg.dense import Method, dense_matrix, is_dense
 from torchlops.linearoperator import CompositeOperator, LinearOperator
-from torchlops.optimization.basic import bicgstab, cg, cgls, gmres, lsmr, lsqr, minres
+from torchlops.optimization import krylov
+from torchlops.optimization.implicit.solve import NO_GRAPH, check
+from torchlops.optimization.implicit.solve import solve as solve_implicitly
+from torchlops.optimization.solver.options import Options, SolveOptions
 from torchlops.optimization.solver.problem import read_data
-from torchlops.optimization.solver.result import say
+from torchlops.optimization.solver.result import describe, say
+from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import Status
 from torchlops.optimization.solver.vectoroperator import VectorOperator
-from torchlops.optimization.spectral.matrices import Method, dense_matrix, is_dense
+from torchlops.torch_internals import is_plain_eager, is_wrapped, uncompiled
 from torchlops.torchoperator import aslinearoperator, solve_matrix
 
-SQUARE_SOLVERS: dict[str, Callable[..., Any]] = {"cg": cg, "minres": minres, "gmres": gmres, "bicgstab": bicgstab}
-LEAST_SQUARES_SOLVERS: dict[str, Callable[..., Any]] = {"cgls": cgls, "lsqr": lsqr, "lsmr": lsmr}
-SOLVERS = {**SQUARE_SOLVERS, **LEAST_SQUARES_SOLVERS}
+SQUARE_SOLVERS: dict[str, type[Solver[Any]]] = {
+    "cg": krylov.CG,
+    "minres": krylov.MINRES,
+    "gmres": krylov.GMRES,
+    "bicgstab": krylov.BiCGSTAB,
+}
+LEAST_SQUARES_SOLVERS: dict[str, type[Solver[Any]]] = {
+    "cgls": krylov.CGLS,
+    "lsqr": krylov.LSQR,
+    "lsmr": krylov.LSMR,
+}
+_SOLVERS = {**SQUARE_SOLVERS, **LEAST_SQUARES_SOLVERS}
 
 
 def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | None = None, **options: Any) -> Any:
@@ -56,16 +71,15 @@ def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | Non
     if A.shape[0] != A.shape[1]:
         raise ValueError(f"solve takes square operators, {A.name_and_type} is {A.shape}: take linalg.lstsq")
     y, _, back = read_data(A, B)
-    iterates = _iterates(A, method, "solve", solver, options)
     if back is None:
-        return _solved(A, y, iterates, solver, options)
+        return _solved(A, y, method, solver, options)
     with torch.no_grad():
-        return back(_solved(A, y, iterates, solver, options))
+        return back(_solved(A, y, method, solver, options))
 
 
-def _solved(A: LinearOperator, y: Tensor, iterates: bool, solver: str | None, options: dict[str, Any]) -> Tensor:
-    if iterates:
-        return solve_by_iteration(A, y, "linalg.solve", solver or "lsmr", options)[0]
+def _solved(A: LinearOperator, y: Tensor, method: Method, solver: str | None, options: Mapping[str, Any]) -> Tensor:
+    if _iterates(A, method, "solve", solver, options):
+        return iterate(A, y, solver, options, _SOLVERS)[0]
     x = solve_exactly(A, y)
     return _dense_solution(A, y, solve_matrix) if x is None else x
 
@@ -118,13 +132,13 @@ def lstsq(
         with torch.no_grad():
             found = lstsq(A, y, rcond, method=method, solver=solver, **options)
         return LeastSquares(*map(back, found))
-    if _iterates(A, method, "vectors", solver, options):
-        if rcond is not None:
-            raise ValueError("lstsq: rcond is for method='dense'; the iteration has the tolerances of its solver")
-        x, converged = solve_by_iteration(A, y, "linalg.lstsq", solver or "lsmr", options)
-    else:
+    if not _iterates(A, method, "vectors", solver, options):
         x = _dense_solution(A, y, lambda matrix, b: torch.linalg.pinv(matrix, rtol=rcond) @ b)
         converged = torch.ones(y.shape[: y.ndim - len(A.dimsd)], dtype=torch.bool, device=y.device)
+    elif rcond is not None:
+        raise ValueError("lstsq: rcond is for method='dense'; the iteration has the tolerances of its solver")
+    else:
+        x, converged = iterate(A, y, solver, options, LEAST_SQUARES_SOLVERS)
     r = (y - A.apply_nd(x, False)).flatten(y.ndim - len(A.dimsd))
     return LeastSquares(x, torch.linalg.vector_norm(r, dim=-1), converged)
 
@@ -189,23 +203,26 @@ class InverseOperator(CompositeOperator):
         pseudo: bool = False,
         **options: Any,
     ) -> None:
-        _check_solver(solver, LEAST_SQUARES_SOLVERS if pseudo else SOLVERS)
-        if not (pseudo or solver in LEAST_SQUARES_SOLVERS) and A.shape[0] != A.shape[1]:
+        known = LEAST_SQUARES_SOLVERS if pseudo else _SOLVERS
+        self.pseudo = pseudo or solver in LEAST_SQUARES_SOLVERS
+        if not self.pseudo and A.shape[0] != A.shape[1]:
             raise ValueError(f"only a square operator has an inverse, {A.name_and_type} is {A.shape}: take linalg.pinv")
-        _iterates(A, method, "solve", solver, {name: value for name, value in options.items() if name != "rcond"})
+        given = {name: value for name, value in options.items() if name != "rcond"}
+        if _iterates(A, method, "vectors" if self.pseudo else "solve", solver, given):
+            read_iteration(A, solver, given, known)  # a wrong option fails now
         M = options.get("M")
+        M = None if M is None else aslinearoperator(M)
         super().__init__((A,) if M is None else (A, M), dims=A.dimsd, dimsd=A.dims, clinear=A.clinear)
         self.solver, self.method, self.options = solver, method, options
-        self.pseudo = pseudo or solver in LEAST_SQUARES_SOLVERS
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self._solve(self.operators[0], x, self.options)
+        return self._solve(x, *self.operators)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        M = self.options.get("M")
-        return self._solve(self.operators[0].H, y, self.options if M is None else {**self.options, "M": M.H})
+        return self._solve(y, *(part.H for part in self.operators))
 
-    def _solve(self, A: LinearOperator, y: Tensor, options: dict[str, Any]) -> Tensor:
+    def _solve(self, y: Tensor, A: LinearOperator, M: LinearOperator | None = None) -> Tensor:
+        options = self.options if M is None else {**self.options, "M": M}
         x: Tensor
         if self.pseudo:
             x = lstsq(A, y, method=self.method, solver=self.solver, **options).solution
@@ -240,42 +257,116 @@ def _dense_solution(A: LinearOperator, y: Tensor, solve: Callable[[Tensor, Tenso
     return flat.as_model(x.reshape(*batch, flat.columns)).to(wanted)
 
 
-def _check_solver(solver: str | None, known: Iterable[str]) -> None:
-    if solver is not None and solver not in known:
-        raise ValueError(f"solver must be one of {', '.join(known)}, got {solver!r}")
+@dataclass(frozen=True)
+class Iteration:
+    """How to solve by an iteration.
+
+    Attributes:
+        solver: The solver.
+        given: The options of it that the user has given.
+        niter: Maximum number of iterations.
+        damp: The damping.
+        M: The preconditioner.
+        options: How to solve.
+    """
+
+    solver: type[Solver[Any]]
+    given: Mapping[str, Any]
+    niter: int
+    damp: Any
+    M: LinearOperator | None
+    options: Options
+
+    def solve(self, A: LinearOperator, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the solution for data ``(*batch, *dimsd)``, and which samples have converged; warn of the others."""
+        accuracy = torch.finfo(y.dtype).eps ** 0.75
+        own = {field.name for field in fields(self.solver)}
+        tight = {"tol": 0.0, "rtol": 0.0, "rtol1": accuracy, "gtol": accuracy, "atol": accuracy, "btol": accuracy}
+        if self.solver is krylov.CGLS:
+            tight["rtol1"] = 0.0  # a residual is not small where the data cannot be fitted
+        chosen = {name: value for name, value in {**tight, "conlim": 0.0, **self.given}.items() if name in own}
+        found = solve_implicitly(
+            self.solver(**chosen), A, y, niter=self.niter, weight=self.damp, M=self.M, options=self.options
+        )
+        status = torch.as_tensor(found.status, device=y.device)
+        converged = status == Status.CONVERGED
+        is_attached = not is_plain_eager() or found.x.requires_grad
+        if self.options.grad is not None and not self.options.unrolls and is_attached:
+            far = torch.as_tensor(found.accuracy, device=y.device) > torch.finfo(found.x.dtype).eps ** 0.5
+            status = torch.where(far, int(Status.CONVERGED), status)  # of these, the derivative warns
+        self._warn(A, status)
+        if not is_plain_eager():  # of which sample of a transform is not known here
+            converged = converged.all().expand(y.shape[: y.ndim - len(A.dimsd)])
+        x: Tensor = found.x
+        return x, converged
+
+    def _warn(self, A: LinearOperator, status: Tensor) -> None:
+        """Warn, or raise, about samples that stopped before they had converged; of others the solver does."""
+        if is_wrapped(status):  # by a transform of unrolled iterations
+            return
+        reasons = [describe(status, code) for code in Status if Status.CONVERGED < code < Status.INDEFINITE]
+        if any(reasons):
+            at = f"at niter={self.niter}, " if bool((status == Status.MAXITER).any()) else ""
+            say(
+                f"{self.solver.__name__} on {A.name_and_type} stopped {at}before it had converged "
+                f"({', '.join(filter(None, reasons))}): the solution is inaccurate. Raise niter, loosen the "
+                "tolerances, or take a preconditioner, damping, another solver or method='dense'.",
+                self.options.on_fail,
+            )
 
 
-def _iterates(A: LinearOperator, method: Method, what: str, solver: str | None, options: dict[str, Any]) -> bool:
-    named = solver is not None or bool(options)
+def _iterates(A: LinearOperator, method: Method, what: str, name: str | None, options: Mapping[str, Any]) -> bool:
+    """Whether the arguments ask for an iteration, and not for the matrix."""
+    named = name is not None or bool(options)
     if named and method == "dense":
-        raise ValueError(f"method='dense' takes no solver and no options of one, got {[solver, *options]}")
+        raise ValueError(f"method='dense' takes no solver and no options of one, got {[name, *options]}")
     return not is_dense(A, "iterative" if named else method, what)
 
 
-def solve_by_iteration(
-    A: LinearOperator, y: Tensor, name: str, solver: str, options: dict[str, Any]
+@uncompiled(NO_GRAPH)
+def iterate(
+    A: LinearOperator,
+    y: Tensor,
+    name: str | None,
+    options: Mapping[str, Any],
+    known: Mapping[str, type[Solver[Any]]],
 ) -> tuple[Tensor, Tensor]:
-    """Return the solution by an iteration, and which samples have converged; warn of those that have not."""
-    _check_solver(solver, SOLVERS if name == "linalg.solve" else LEAST_SQUARES_SOLVERS)
-    accuracy = torch.finfo(y.dtype).eps ** 0.75
-    tolerances = {"atol": accuracy, "btol": accuracy, "conlim": 0.0}
-    if solver == "cgls":
-        tolerances = {"tol": 0.0, "gtol": accuracy}
-    elif solver in SQUARE_SOLVERS:
-        tolerances = {"tol": 0.0, "rtol1": accuracy}
-    if any(option in options for option in ("tol", "rtol", "rtol1", "gtol", "atol", "btol")):
-        tolerances = {"tol": 0.0} if "tol" in tolerances else {}
-    niter = min(10 * min(A.shape) + 100, 10_000)
-    result = SOLVERS[solver](A, y, **{"niter": niter, **tolerances, **options})
-    status = torch.as_tensor(result.status, device=y.device)
-    converged = status == Status.CONVERGED
-    short = ~converged & (status < Status.INDEFINITE)  # of failures, the solver itself warns
-    if bool(short.any()):
-        samples = "" if not short.ndim else f" in {int(short.sum())} of {short.numel()} samples"
-        why = Status(int(status[short][0] if short.ndim else status)).name
-        say(
-            f"{name}: {solver} on {A.name_and_type} stopped before it had converged ({why}{samples}): raise niter, "
-            "loosen the tolerances, precondition, or take method='dense'",
-            options.get("on_fail", "warn"),
+    """Return the solution for data ``(*batch, *dimsd)`` by an iteration, and which samples have converged."""
+    return read_iteration(A, name, options, known).solve(A, y)
+
+
+def read_iteration(
+    A: LinearOperator,
+    name: str | None,
+    options: Mapping[str, Any],
+    known: Mapping[str, type[Solver[Any]]],
+) -> Iteration:
+    """Read the name and the options of an iteration.
+
+    Raises:
+        ValueError: for a solver that is not known, or does not take ``A``.
+        TypeError: for an option that it does not have.
+    """
+    name = "lsmr" if name is None else name
+    if name not in known:
+        raise ValueError(f"solver must be one of {', '.join(known)}, got {name!r}")
+    own = [field.name for field in fields(known[name])]
+    of_all = list(SolveOptions.__annotations__)
+    unknown = [option for option in options if option not in ("niter", "damp", "M", *own, *of_all)]
+    if unknown:
+        raise TypeError(
+            f"{name} on {A.name_and_type} has no option {', '.join(unknown)}: it takes niter, damp, M, "
+            f"{', '.join((*own, *of_all))}"
         )
-    return result.x, converged
+    how: Any = {option: options[option] for option in of_all if option in options}
+    M = options.get("M")
+    iteration = Iteration(
+        known[name],
+        {option: options[option] for option in own if option in options},
+        options.get("niter", min(10 * min(A.shape) + 100, 10_000)),
+        options.get("damp", 0.0),
+        None if M is None else aslinearoperator(M),
+        Options(**how),
+    )
+    check(iteration.solver(**iteration.given), A, iteration.M, iteration.options)
+    return iteration

@@ -1,80 +1,31 @@
-r"""Linear algebra of operators, with the names and the habits of ``torch.linalg``.
-
-All functions give tensors, which carry derivatives in every mode and to any order, in the data and in the tensors of
-the operator; under ``torch.vmap`` over the latter they are right, sample by sample where they iterate. A batch of
-operators is an operator under ``torch.vmap``; a batch of data has leading axes.
-
-**Dense or iterative.** Where the matrix of an operator is small, it is formed, and the result is exact. Beyond, methods
-that need products only take over: ``method="dense"`` and ``method="iterative"`` choose, and so does naming an option of
-the iteration. The limits are in :data:`DENSE_UP_TO`, as numbers of unknowns: 3000 for solutions and determinants, 2000
-for singular values and the eigenvalues of Hermitian operators, 1200 for all singular vectors, least squares and the
-eigenvalues of other operators. (Each takes a second or two on one core.) The determinant of a larger operator is a
-stochastic estimate: :func:`slogdet` gives its standard error.
-
-**Convergence.** What did not converge says so by a ``SolverWarning``, and in ``converged`` of a result that has more
-than one field.
-"""
+"""Norms, singular values and eigenvalues."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.inverse import InverseOperator, LeastSquares, inv, lstsq, pinv, solve
-from torchlops.optimization.solver.vectoroperator import VectorOperator
-from torchlops.optimization.spectral import stochastic
-from torchlops.optimization.spectral.dense import (
+from torchlops.linalg.dense import (
+    DENSE_UP_TO,
+    Method,
     dense_eigenpairs,
     dense_eigenvalues,
     dense_eigvals,
+    dense_matrix,
     dense_singular_values,
-    dense_slogdet,
     dense_triplets,
+    is_dense,
 )
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.spectral.golub_kahan import golub_kahan, operator_norm, singular_values, triplets
 from torchlops.optimization.spectral.lanczos import lanczos
-from torchlops.optimization.spectral.matrices import (
-    DENSE_UP_TO,
-    Method,
-    at_most,
-    clinear,
-    dense_matrix,
-    is_dense,
-    square,
-)
-from torchlops.optimization.spectral.results import Eigenpairs, SingularTriplets, Unpacked
-from torchlops.optimization.spectral.stochastic import estimate_trace
+from torchlops.optimization.spectral.matrices import at_most, clinear, square
+from torchlops.optimization.spectral.results import Eigenpairs, SingularTriplets
 from torchlops.torchoperator import aslinearoperator
-
-__all__ = [
-    "DENSE_UP_TO",
-    "Eigenpairs",
-    "InverseOperator",
-    "LeastSquares",
-    "SignedLogDeterminant",
-    "SingularTriplets",
-    "cond",
-    "diagonal",
-    "eigh",
-    "eigvals",
-    "eigvalsh",
-    "estimate_trace",
-    "inv",
-    "logdet",
-    "lstsq",
-    "norm",
-    "pinv",
-    "slogdet",
-    "solve",
-    "svd",
-    "svdvals",
-    "trace",
-]
 
 _ROUNDS = 20
 """Rounds of an iteration for singular values and eigenvalues, by default: some 5,000 steps."""
@@ -95,7 +46,7 @@ def norm(A: LinearOperator, ord: Order = None, *, method: Method = None, niter: 
             of Frobenius (the default, as in ``torch.linalg``); ``"nuc"``, the sum of the singular values; ``1`` and
             ``inf``, the largest sum of moduli of a column and of a row, ``-1`` and ``-inf``, the smallest.
         niter: Maximum number of rounds of the iteration, each of which doubles its basis or restarts; 20 by default.
-        method: See the head of this module. Beyond its limit, norms that need the matrix raise, unless it is
+        method: See :mod:`torchlops.linalg`. Beyond its limit, norms that need the matrix raise, unless it is
             ``"dense"``; the square of that of Frobenius is ``estimate_trace(A.H @ A)``.
 
     Example:
@@ -116,8 +67,8 @@ def norm(A: LinearOperator, ord: Order = None, *, method: Method = None, niter: 
     _must_be_dense(A, method, "values", f"norm of order {ord}")
     if ord == "nuc":
         return dense_singular_values(A).sum()
-    matrix = dense_matrix(A)
-    return torch.linalg.matrix_norm(matrix, "fro" if ord is None else ord)
+    value: Tensor = torch.linalg.matrix_norm(dense_matrix(A), "fro" if ord is None else ord)
+    return value
 
 
 def cond(A: LinearOperator, *, method: Method = None, niter: int | None = None) -> Tensor:
@@ -128,7 +79,7 @@ def cond(A: LinearOperator, *, method: Method = None, niter: int | None = None) 
 
     Args:
         A: The operator.
-        method: See the head of this module.
+        method: See :mod:`torchlops.linalg`.
         niter: Maximum number of rounds of the iteration, as of :func:`norm`. A smallest singular value that is many
             orders of magnitude below the largest takes many.
 
@@ -170,7 +121,7 @@ def svdvals(
         A: The operator.
         k: How many; all by default, which needs the matrix.
         which: The largest, ``"LM"``, or the smallest, ``"SM"``.
-        method: See the head of this module.
+        method: See :mod:`torchlops.linalg`.
         niter: Maximum number of rounds of the iteration, as of :func:`norm`.
 
     Example:
@@ -231,7 +182,7 @@ def eigvalsh(
         A: The operator. One that is not Hermitian raises.
         k: How many; all by default, which needs the matrix.
         which: The largest, ``"LA"``, or the smallest, ``"SA"``.
-        method: See the head of this module.
+        method: See :mod:`torchlops.linalg`.
         niter: Maximum number of rounds of the iteration, as of :func:`norm`.
 
     Example:
@@ -288,7 +239,7 @@ def eigvals(A: LinearOperator, *, method: Method = None) -> Tensor:
 
     Args:
         A: The operator.
-        method: See the head of this module; there is no iteration, so that beyond the limit this raises, unless it is
+        method: See :mod:`torchlops.linalg`; there is no iteration, so that beyond the limit this raises, unless it is
             ``"dense"``. (``A.eigs(k)`` finds some, without derivatives.)
 
     Example:
@@ -326,111 +277,3 @@ def _must_be_dense(A: LinearOperator, method: Method, what: str, name: str) -> N
             f"{name} needs the matrix of {A.name_and_type}, {A.shape}, which is beyond the limit of "
             f"{DENSE_UP_TO[what]} unknowns: give method='dense' to form it"
         )
-
-
-# -- determinants and traces ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class SignedLogDeterminant(Unpacked):
-    """A determinant, which unpacks as ``(sign, logabsdet)``.
-
-    Attributes:
-        sign: Its sign, or phase.
-        logabsdet: The logarithm of its modulus.
-        error: The standard error of that where it is a stochastic estimate, else zero.
-        converged: Whether the error is all that is missing.
-    """
-
-    sign: Tensor
-    logabsdet: Tensor
-    error: Tensor
-    converged: Tensor
-    length = 2
-
-
-def slogdet(
-    A: LinearOperator,
-    *,
-    method: Method = None,
-    nprobes: int | None = None,
-    niter: int | None = None,
-    generator: torch.Generator | None = None,
-) -> SignedLogDeterminant:
-    """Return the sign (or phase) and the logarithm of the modulus of the determinant of a square operator.
-
-    The iteration is a stochastic estimate for Hermitian positive definite operators, of sign 1, by Lanczos quadrature;
-    see :func:`torchlops.optimization.eigs.logdet`. Of another one, ``logdet(A.H @ A) / 2`` is that of the modulus.
-
-    Args:
-        A: The operator.
-        method: See the head of this module. To name one of the following means ``"iterative"``.
-        nprobes: Number of random vectors, 30 by default.
-        niter: Maximum number of Lanczos steps from each, 200 by default.
-        generator: Source of the random vectors; by default one of a fixed seed.
-
-    Example:
-        >>> import torchlops
-        >>> sign, logabsdet = slogdet(torchlops.Diagonal(torch.tensor([1.0, -1.0])))
-        >>> sign, logabsdet
-        (tensor(-1.), tensor(0.))
-    """
-    A = square(A, "slogdet")
-    options = {"nprobes": nprobes, "niter": niter, "generator": generator}
-    given = {name: value for name, value in options.items() if value is not None}
-    if given and method == "dense":
-        raise ValueError(f"slogdet: method='dense' takes none of {list(given)}")
-    if is_dense(A, "iterative" if given else method, "solve"):
-        sign, logabsdet = dense_slogdet(dense_matrix(A))
-        return SignedLogDeterminant(
-            sign, logabsdet, torch.zeros_like(logabsdet).detach(), torch.ones_like(logabsdet, dtype=torch.bool)
-        )
-    found = stochastic.logdet(A, **given)  # type: ignore[arg-type]
-    sign = torch.ones_like(found.estimate.detach()).to(A._torch_dtype())
-    return SignedLogDeterminant(sign, found.estimate, found.error, found.converged)
-
-
-def logdet(
-    A: LinearOperator,
-    *,
-    method: Method = None,
-    nprobes: int | None = None,
-    niter: int | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Return the logarithm of the determinant of a square operator: NaN if it is negative, complex if ``A`` is.
-
-    Beyond the limit of the dense method, it is a stochastic estimate, for Hermitian positive definite operators only.
-    The arguments are those of :func:`slogdet`, which gives its standard error too.
-
-    Example:
-        >>> import torchlops
-        >>> logdet(torchlops.Diagonal(torch.tensor([1.0, 1.0])))
-        tensor(0.)
-    """
-    sign, logabsdet = slogdet(A, method=method, nprobes=nprobes, niter=niter, generator=generator)
-    return logabsdet + sign.log()
-
-
-def diagonal(A: LinearOperator) -> Tensor:
-    """Return the diagonal of the matrix of an operator, by as many products as it has entries, in blocks.
-
-    Example:
-        >>> import torchlops
-        >>> diagonal(torchlops.MatrixMult(torch.tensor([[1.0, 2.0], [3.0, 4.0]])))
-        tensor([1., 4.])
-    """
-    return stochastic.diagonal(clinear(A, "diagonal"))
-
-
-def trace(A: LinearOperator) -> Tensor:
-    """Return the trace of a square operator, exactly: the sum of its :func:`diagonal`.
-
-    For a large operator, :func:`estimate_trace` gives an estimate and its standard error, from few products.
-
-    Example:
-        >>> import torchlops
-        >>> trace(torchlops.MatrixMult(torch.tensor([[1.0, 2.0], [3.0, 4.0]])))
-        tensor(5.)
-    """
-    return diagonal(square(A, "trace")).sum()

@@ -1,0 +1,87 @@
+"""An operator as a Hermitian matrix between vectors, which singular values are eigenvalues of, too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.implicit.equation import refuse_hidden_tensors
+from torchlops.optimization.implicit.rebind import own_tensors, rebound
+from torchlops.optimization.solver.vectoroperator import VectorOperator
+from torchlops.torch_internals import is_plain_eager
+
+
+class Hermitian(LinearOperator):
+    """An operator as a Hermitian matrix on vectors: ``A`` itself, or, ``doubled``, ``[[0, A], [A^H, 0]]``."""
+
+    def __init__(self, A: LinearOperator, doubled: bool = False, as_pairs: bool = False) -> None:
+        flat = VectorOperator(A, as_pairs=as_pairs)
+        super().__init__(flat.rows + flat.columns if doubled else flat.columns, dtype=flat.dtype, name=A.name_and_type)
+        self.A, self.as_pairs = A, as_pairs
+        self.rows = flat.rows if doubled else 0
+        """Length of the vectors of data; 0 if it is not doubled."""
+
+    @property
+    def flat(self) -> VectorOperator:
+        """The operator between vectors."""
+        return VectorOperator(self.A, as_pairs=self.as_pairs)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        flat = self.flat
+        if not self.rows:
+            return flat.forward(x)
+        u, v = torch.split(x, [flat.rows, flat.columns], -1)
+        return torch.cat([flat.forward(v), flat.adjoint(u)], -1)
+
+    _adjoint = _forward
+
+    def _given_tensors(self) -> list[Tensor]:
+        return []  # its vectors may be real where the tensors are complex
+
+    def with_tensors(self, theta: Sequence[Tensor]) -> Hermitian:
+        """Return the operator with other tensors."""
+        return rebound([self], own_tensors([self]), theta)[0]
+
+    def pull(self, theta: Sequence[Tensor], wanted: Sequence[int], x: Tensor, left: Tensor) -> list[Tensor | None]:
+        """Return the gradients of ``Re <left, M x>`` with respect to the tensors ``wanted``."""
+
+        def product(*chosen: Tensor) -> Tensor:
+            now = list(theta)
+            for index, tensor in zip(wanted, chosen, strict=True):
+                now[index] = tensor
+            return self.with_tensors(now).apply_nd(x)
+
+        grads: list[Tensor | None] = [None] * len(theta)
+        if wanted:
+            _, pullback, *_ = torch.func.vjp(product, *(theta[index] for index in wanted))
+            for index, gradient in zip(wanted, pullback(left), strict=True):
+                grads[index] = gradient
+        return grads
+
+
+def all_known(rows: int, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the given pairs and those that come with them, of a doubled matrix of ``rows`` data."""
+    if not rows:
+        return values, vectors
+    u, v = torch.split(vectors, [rows, vectors.shape[-1] - rows], -1)
+    return torch.cat([values, -values], -1), torch.cat([vectors, torch.cat([u, -v], -1)], -2)
+
+
+def without_graph(M: Hermitian, theta: Sequence[Tensor]) -> Hermitian:
+    """Return the matrix with the tensors ``theta``, without their graph; it must compute with no other one.
+
+    Raises:
+        ValueError: if it does.
+    """
+    other = M.with_tensors([tensor.detach() for tensor in theta])
+    refuse_hidden_tensors(other.A, ())
+    return other
+
+
+def may_be_differentiated(A: LinearOperator) -> bool:
+    """Whether a derivative with respect to the tensors of ``A`` may be asked for."""
+    wants = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in A._all_tensors())
+    return wants or not is_plain_eager()
