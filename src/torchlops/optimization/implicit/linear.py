@@ -273,8 +273,9 @@ def which(hit: Tensor) -> str:
     return describe(hit * int(Status.MAXITER), Status.MAXITER)
 
 
-def _factor(damp: Input, weight: float, A: LinearOperator) -> Any:
-    return factor(weight if damp is None else damp, A)
+def _factor(damp: Input, weight: float, A: LinearOperator) -> float | Tensor:
+    number: float | Tensor = factor(weight if damp is None else damp, A)
+    return number
 
 
 def factor(number: Any, A: LinearOperator) -> Any:

@@ -81,9 +81,9 @@ class SPGL1(Solver[SPGL1State]):
     :math:`\sigma`. Each lasso is solved by projected gradients with Barzilai-Borwein steps, just so well that the
     duality gap allows the next step of Newton, which takes the gap off: the line
     :math:`(\langle y, r \rangle - \tau \|A^H r\|_\infty) / \|r\|` is nowhere above :math:`\phi`, so that its root is no
-    radius too large, whose lasso would have other solutions. A projected step that is not below the largest of the last few costs is
-    shortened to the minimum along it, which is exact, since the cost is quadratic; so each iteration takes one
-    forward and one adjoint. All this is done for each sample by itself.
+    radius too large, whose lasso would have other solutions. A projected step that is not below the largest of the last
+    few costs is shortened to the minimum along it, which is exact, since the cost is quadratic; so each iteration takes
+    one forward and one adjoint. All this is done for each sample by itself.
 
     PyLops needs the package ``spgl1`` for it. A sample whose :math:`\sigma` is below the residual of
     all models fails with the status ``UNREACHABLE``, at a least-squares solution.

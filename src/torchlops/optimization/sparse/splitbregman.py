@@ -141,8 +141,8 @@ class SplitBregman(SparseSolver[SplitBregmanState]):
         zero = 0 * norm(y)
         s = SplitBregmanState(
             x=x, cost=zero, update=zero + 1, first=zero, zero_cost=zero, d=d, b=d, guess=x,
-            operators1=operators1, operators2=operators2, eps1=self._weights(problem, "epsRL1s"), eps2=self._weights(problem, "epsRL2s"),
-            targets=self._targets(problem, operators2),
+            operators1=operators1, operators2=operators2, eps1=self._weights(problem, "epsRL1s"),
+            eps2=self._weights(problem, "epsRL2s"), targets=self._targets(problem, operators2),
         )  # fmt: skip
         s.zero_cost = 0.5 * problem.damp * squared_norm(y)
         for eps, target in zip(_numbers(s.eps2), _parts(s.targets, operators2), strict=True):
