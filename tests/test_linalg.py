@@ -584,3 +584,28 @@ def test_wrong_arguments_are_named() -> None:
             call()
     with pytest.raises(torch.linalg.LinAlgError):
         linalg.solve(MatrixMult(torch.zeros(3, 3)), torch.ones(3))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_everything_is_where_the_operator_is(method: str) -> None:
+    """Whatever the default device."""
+    A, H, y = MatrixMult(regular(6)), MatrixMult(positive(6)), numbers(6)
+    with torch.device("meta"):
+        found = [
+            linalg.solve(2 * A, y, method=method),
+            linalg.lstsq(A, y, method=method).solution,
+            linalg.inv(H, solver="cg")(y),
+            linalg.pinv(A, solver="cgls")(y),
+            linalg.cond(A, method=method),
+            linalg.norm(A, 2, method=method),
+            linalg.svd(A, 1, method=method).S,
+            linalg.eigh(H, 1, method=method).eigenvectors,
+            linalg.logdet(H, method=method),
+            linalg.trace(A),
+            linalg.estimate_trace(A, 6).value,
+            torchlops.optimization.eigs.power_iteration(H, dtype="float64", backend="torch")[0],
+            torchlops.optimization.eigs.largest_eigenvalue(A, y),
+            torchlops.optimization.eigs.lobpcg(H, 1).eigenvalues,
+            torchlops.optimization.eigs.randomized_svd(H, 1).S,
+        ]
+    assert all(tensor.is_cpu for tensor in found)

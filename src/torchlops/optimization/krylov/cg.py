@@ -72,5 +72,6 @@ class CG(SquareSolver[CGState]):
         self.watch(s, rr)
 
     def final_status(self, problem: Problem, state: CGState, status: Tensor) -> Tensor:
-        near = torch.as_tensor(state.rr <= problem.rounding * state.ynorm * state.ynorm).reshape(status.shape)
+        near = torch.as_tensor(state.rr <= problem.rounding * state.ynorm * state.ynorm, device=status.device)
+        near = near.reshape(status.shape)
         return torch.where((status == Status.INDEFINITE) & near, int(Status.ILL_CONDITIONED), status)

@@ -127,7 +127,7 @@ class CGLS(Solver[CGLSState]):
     def final_status(self, problem: Problem, state: CGLSState, status: Tensor) -> Tensor:
         s = state
         is_noise = (s.k > maximum(s.limit, s.scale * s.scale * problem.rounding)) & (s.rr > s.residual_limit)
-        is_noise = torch.as_tensor(is_noise).reshape(status.shape) & (status == Status.CONVERGED)
+        is_noise = torch.as_tensor(is_noise, device=status.device).reshape(status.shape) & (status == Status.CONVERGED)
         return torch.where(is_noise, int(Status.ILL_CONDITIONED), status)
 
     def accuracy(self, problem: Problem, state: CGLSState) -> Scalar:  # noqa: ARG002

@@ -285,7 +285,7 @@ def make_problem(
         r=r,
         has_guess=guess is not None,
         damp=_in_units(number, scale, weight_power or 0),
-        is_damped=isinstance(weight, Tensor) or bool(torch.as_tensor(weight).any()),
+        is_damped=isinstance(weight, Tensor) or bool(torch.as_tensor(weight, device="cpu").any()),
         M=None if M is None else VectorOperator(M, operator.model_dtype, operator.as_pairs),
         scale=scale,
         offset=offset,

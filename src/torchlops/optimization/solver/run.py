@@ -54,7 +54,7 @@ def finish(batch: Batch[Any], A: LinearOperator, options: Options, stopped: bool
     solver = batch.solver
     outcome = conclude(solver, batch, stopped)
     if options.on_fail != "ignore" and can_look():
-        if bool(torch.as_tensor(outcome.batch.state.mismatch).any()):
+        if bool(torch.as_tensor(outcome.batch.state.mismatch, device=outcome.x.device).any()):
             say(
                 f"the adjoint of {A.name_and_type} seems to be wrong: <A p, r> and <p, A^H r> differ. Check it with "
                 "torchlops.dottest(A); on_fail='ignore' silences this.",

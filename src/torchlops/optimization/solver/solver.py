@@ -90,7 +90,9 @@ class Solver(Generic[S]):
     def relative_tolerances(self) -> list[float]:
         """Return the relative tolerances that the user gave."""
         given = [getattr(self, name, 0.0) for name in ("rtol", "rtol1", "gtol", "atol", "btol")]
-        smallest = [float(torch.as_tensor(tolerance).min()) for tolerance in given]  # it may be one per sample
+        smallest = [
+            float(torch.as_tensor(tolerance, device="cpu").min()) for tolerance in given
+        ]  # it may be one per sample
         return [tolerance for tolerance in smallest if tolerance > 0]
 
 

@@ -249,7 +249,7 @@ def maximum(a: Scalar, b: Scalar) -> Scalar:
     """Return the larger of two numbers, NaN where one is."""
     if isinstance(a, Tensor):
         return torch.maximum(a, b) if isinstance(b, Tensor) else a.clamp(min=b)
-    return torch.maximum(b, torch.as_tensor(a, dtype=b.dtype)) if isinstance(b, Tensor) else max(a, b)
+    return torch.maximum(b, torch.as_tensor(a, dtype=b.dtype, device=b.device)) if isinstance(b, Tensor) else max(a, b)
 
 
 def minimum(a: Scalar, b: Scalar) -> Scalar:

@@ -186,7 +186,7 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
         dtype = torch.promote_types(x.dtype, torch.float32)
         dtype = complex_dtype(dtype) if A._torch_dtype().is_complex else dtype
         flat = VectorOperator(A, dtype, as_pairs=not A.clinear)
-        drawn = torch.randn(flat.columns, generator=source(None), dtype=torch.float64)
+        drawn = torch.randn(flat.columns, generator=source(None), dtype=torch.float64, device="cpu")
         v = drawn.to(x.device, flat.dtype)
         batch = x.shape[: x.ndim - len(A.dims)]
         if not _is_shared(flat, v):

@@ -56,7 +56,7 @@ def at_most(count: int, size: int, what: str) -> int:
 
 def source(generator: torch.Generator | None) -> torch.Generator:
     """Return the generator that is given, or one of a fixed seed: global random numbers are left alone."""
-    return torch.Generator().manual_seed(0) if generator is None else generator
+    return torch.Generator("cpu").manual_seed(0) if generator is None else generator
 
 
 def random(flat: VectorOperator, batch: tuple[int, ...], generator: torch.Generator, size: int | None = None) -> Tensor:

@@ -132,11 +132,11 @@ def power_iteration(
 def _power_iteration(
     A: LinearOperator, niter: int, tol: float, wanted: torch.dtype, drawn: torch.Generator
 ) -> tuple[Tensor, Tensor, int, bool]:
-    b = torch.rand(A.shape[1], generator=drawn, dtype=torch.float64)
+    b = torch.rand(A.shape[1], generator=drawn, dtype=torch.float64, device=drawn.device)
     if wanted.is_complex:
-        b = torch.complex(b, torch.rand(A.shape[1], generator=drawn, dtype=torch.float64))
+        b = torch.complex(b, torch.rand(b.shape, generator=drawn, dtype=b.dtype, device=b.device))
     b = unit(b.to(A._device() or torch.device("cpu"), wanted))
-    value, iiter, done = torch.zeros((), dtype=b.dtype), 0, False
+    value, iiter, done = torch.zeros((), dtype=b.dtype, device=b.device), 0, False
     for iiter in range(1, niter + 1):
         before, product = value, A._apply_to(b, False)
         value = torch.as_tensor(inner(b.to(product.dtype), product), device=b.device, dtype=product.dtype).squeeze()
