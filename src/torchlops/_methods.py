@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from torchlops import linalg
 from torchlops.arrays import to_numpy
+from torchlops.linalg.decompositions import Order
 from torchlops.linalg.dense import is_dense
 from torchlops.linalg.solutions import LEAST_SQUARES_SOLVERS, iterate, solve_exactly
 from torchlops.linearoperator import LinearOperator
@@ -99,6 +101,11 @@ def cond(A: LinearOperator) -> float:
         return float(linalg.cond(A))
 
 
+def norm(A: LinearOperator, ord: Order = 2) -> Tensor:
+    """Return a norm of the operator, by default the spectral one: :func:`torchlops.linalg.norm`, with derivatives."""
+    return linalg.norm(A, ord)
+
+
 def trace(A: LinearOperator, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any:
     """Return the trace: exact while that is cheap, otherwise, or where asked for, by a stochastic estimator.
 
@@ -173,5 +180,5 @@ def pinv(A: LinearOperator, solver: str | None = None, **options: Any) -> Linear
     return linalg.pinv(A, solver=solver, **options)
 
 
-for _method in (eigs, cond, trace, div, inverse, pinv):
+for _method in (eigs, cond, norm, trace, div, inverse, pinv):
     setattr(LinearOperator, _method.__name__, _method)
