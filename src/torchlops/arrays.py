@@ -126,7 +126,7 @@ def as_indices(values: Any, what: str) -> Tensor:
     if isinstance(values, Tensor):
         indices, is_integer = values, not (values.is_floating_point() or values.is_complex() or _is_bool(values))
     else:
-        array = np.array(values.cpu() if hasattr(values, "cpu") else values, subok=True)
+        array = values if isinstance(values, np.ndarray) else np.array(values)
         _refuse_inexact(array, what)
         is_integer = array.dtype.kind in "iu"
         indices = torch.from_numpy(array.astype(np.int64)) if is_integer else torch.empty(array.shape, device="cpu")

@@ -502,10 +502,20 @@ class TransposedColumns(Flip):
         return super().matmat(x[:, ::-1] if isinstance(x, np.ndarray) else x.flip(-1))
 
 
+class Resource:
+    """Something that copies share, and that pickle does not take."""
+
+    def __deepcopy__(self, memo: Any) -> Resource:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot pickle a resource")
+
+
 class NotPicklable(Flip):
     def __init__(self) -> None:
         super().__init__(3)
-        self.apply_it = lambda x: x.flip(-1)
+        self.resource = Resource()
 
 
 class PlainCasts(Weights):
@@ -551,9 +561,8 @@ class FastKernelOfRealNumbers(Difference):
 class FastKernelHidesTensor(Difference):
     """The policy knows nothing of its tensor, so that a change of it goes unnoticed."""
 
-    def __init__(self, h: Tensor) -> None:
-        super().__init__(h)
-        self._tensor_names = ()
+    def _held_tensors(self) -> tuple[Tensor, ...]:
+        return ()
 
 
 class WrongWhenCompiled(Flip):

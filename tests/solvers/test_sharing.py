@@ -244,7 +244,7 @@ def test_a_solver_inside_one_graph_says_what_is_not_possible(name):
     with pytest.raises(Exception, match=r"iterates until a tolerance is met, which no graph can record.*fullgraph"):
         torch.compile(layer, backend="aot_eager", fullgraph=True)(y)
     with pytest.raises(
-        NotImplementedError, match=r"on (MatrixMult 'M'|VStack) cannot be exported.*before and after the solve"
+        NotImplementedError, match=r"on (MatrixMult 'M'|VerticalStack) cannot be exported.*before and after the solve"
     ):
         torch.export.export(layer, (y,), strict=False)
     with pytest.raises(Exception, match="which no graph can record"):

@@ -31,7 +31,7 @@ def register_positions(operator: LinearOperator, name: str, value: Any) -> bool:
 def constants(value: Any, what: str) -> Tensor:
     """Return an array, a list or a range of numbers as a new float64 tensor."""
     try:
-        array = np.array(value, subok=True)  # a masked array stays one, and is refused below
+        array = value.copy() if isinstance(value, np.ndarray) else np.array(value)  # a masked one stays so
     except (TypeError, ValueError):
         array = np.array(None)
     if array.dtype.kind not in "biuf":

@@ -130,7 +130,7 @@ def _as_mask(iava: Any) -> Tensor | None:
     """Return a boolean mask as a tensor, and None for anything else."""
     if isinstance(iava, Tensor):
         return iava if iava.dtype == torch.bool else None
-    array = np.array(iava, subok=True)
+    array = iava if isinstance(iava, np.ndarray) else np.array(iava)
     if array.dtype != np.bool_ or np.ma.is_masked(array):
         return None
     return torch.from_numpy(array)

@@ -141,7 +141,7 @@ def _stack(found: list[Any]) -> Tensor:
 
 def _as_indices(table: Any) -> Tensor:
     """Return indices as int32, and -1 for what is none: NaN, and numbers that int32 does not hold."""
-    numbers = table.detach() if isinstance(table, Tensor) else as_tensor(np.array(table, subok=True), "Spread: indices")
+    numbers = table.detach() if isinstance(table, Tensor) else as_tensor(table, "Spread: indices")
     inside = (numbers >= 0) & (numbers < 2**31 - 1)
     if numbers.is_floating_point() and is_readable(numbers) and bool((inside & (numbers != numbers.floor())).any()):
         raise TypeError("Spread takes whole numbers or NaN as indices, got fractions: give those as weights (dtable)")
