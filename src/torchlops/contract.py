@@ -181,6 +181,7 @@ class Contract(nn.Module):
 
         Raises:
             TypeError: when ``x`` holds integers, or complex numbers where the operator takes real models.
+            ValueError: when the result has another shape than the operator declares.
         """
         if not (x.is_floating_point() or x.is_complex()):
             raise TypeError(
@@ -202,7 +203,15 @@ class Contract(nn.Module):
                 return result
         if x.dtype in HALF_PRECISIONS:
             return self._run_half(x, adjoint)
-        return self._run_adjoint(x) if adjoint else self._forward(x)
+        out = self._run_adjoint(x) if adjoint else self._forward(x)
+        wanted = self.dims if adjoint else self.dimsd
+        if out.shape[-len(wanted) :] != wanted:
+            side, what = ("_adjoint", "dims") if adjoint else ("_forward", "dimsd")
+            raise ValueError(
+                f"{side} of {self.name_and_type} gave {tuple(out.shape)} for an input of {tuple(x.shape)}: it must "
+                f"give (*batch, {', '.join(map(str, wanted))}), where {what} is {wanted}"
+            )
+        return out
 
     def _run_adjoint(self, y: Tensor) -> Tensor:
         x = self._adjoint(y)

@@ -18,7 +18,12 @@ from torch.autograd import forward_ad
 
 try:
     from torch._C import _len_torch_dispatch_stack
-    from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
+    from torch._C._functorch import (
+        get_unwrapped,
+        is_batchedtensor,
+        is_functorch_wrapped_tensor,
+        is_legacy_batchedtensor,
+    )
 
     _are_transforms_active: Any = torch._C._are_functorch_transforms_active
     forward_ad._current_level  # noqa: B018  (the import is the test)
@@ -109,6 +114,24 @@ def is_wrapped(x: Tensor) -> bool:
     return bool(is_functorch_wrapped_tensor(x))
 
 
+def requires_gradient(x: Tensor) -> bool:
+    """Whether reverse mode follows ``x``, at any level of nested transforms."""
+    while CAN_SEE_MODES and is_functorch_wrapped_tensor(x):
+        if x.requires_grad:
+            return True
+        x = get_unwrapped(x)
+    return x.requires_grad
+
+
+def is_mapped(x: Tensor) -> bool:
+    """Whether ``torch.vmap`` maps over ``x``, at any level of nested transforms."""
+    while CAN_SEE_MODES and is_functorch_wrapped_tensor(x):
+        if is_batchedtensor(x):
+            return True
+        x = get_unwrapped(x)
+    return False
+
+
 def is_followed(x: Tensor) -> bool:
     """Whether a transform that goes on outside, or forward mode, follows ``x`` into a kernel of the dispatcher."""
     if not CAN_SEE_MODES:  # pragma: no cover
@@ -139,8 +162,10 @@ __all__ = [
     "enable_single_level_autograd_function",
     "is_batched_by_legacy_vmap",
     "is_followed",
+    "is_mapped",
     "is_plain_eager",
     "is_wrapped",
+    "requires_gradient",
     "uncompiled",
     "undisturbed",
 ]

@@ -253,7 +253,7 @@ def _dense_solution(A: LinearOperator, y: Tensor, solve: Callable[[Tensor, Tenso
     dtype = complex_dtype(dtype) if A._torch_dtype().is_complex else dtype
     flat = VectorOperator(A, dtype, as_pairs=not A.clinear)
     b = flat.data_vector(y).reshape(-1, flat.rows)
-    x = solve(dense_matrix(A, dtype), b.mT).mT
+    x = solve(dense_matrix(A, dtype), b.mT).mT.contiguous()
     return flat.as_model(x.reshape(*batch, flat.columns)).to(wanted)
 
 

@@ -28,7 +28,14 @@ from torchlops.arrays import real_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.rebind import own_tensors, rebound
 from torchlops.optimization.solver.options import WarmStart
-from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
+from torchlops.torch_internals import (
+    count_forward_levels,
+    is_batched_by_legacy_vmap,
+    is_mapped,
+    is_plain_eager,
+    is_wrapped,
+    requires_gradient,
+)
 
 Input = Tensor | None
 Operators = tuple[LinearOperator, ...]
@@ -54,8 +61,10 @@ class Equation:
     """Whether the equation is ``N x = g``, with ``g`` the first input."""
 
     def __init__(self, operators: Sequence[LinearOperator], ndims: Sequence[int], dims: tuple[int, ...]) -> None:
-        self.operators, self.ndims, self.dims = tuple(operators), tuple(ndims), dims
         self.theta = own_tensors(operators)
+        # copies that keep these tensors, whatever the operators hold when a derivative is taken
+        self.operators: Operators = rebound(tuple(operators), self.theta, self.theta)
+        self.ndims, self.dims = tuple(ndims), dims
 
     def solve(self, operators: Operators, *inputs: Input) -> Tensor:
         """Return the solution, without derivatives, in memory of its own."""
@@ -113,6 +122,7 @@ class Equation:
 
 def attach(equation: Equation, *inputs: Input) -> Tensor:
     """Return the solution of ``equation`` with exact derivatives of every order and mode."""
+    refuse_tensors_of_transforms(equation.operators)
     theta = equation.theta
     levels = count_forward_levels()
     if not levels:
@@ -129,6 +139,7 @@ def attach(equation: Equation, *inputs: Input) -> Tensor:
 
 def value_of(equation: Equation, *inputs: Input) -> Tensor:
     """Return the solution of ``equation`` as a constant, also inside transforms."""
+    refuse_tensors_of_transforms(equation.operators)
     x: Tensor = _solve(equation, True, *map(constant, (*inputs, *equation.theta)))
     return x
 
@@ -370,8 +381,33 @@ def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int] = ()) -> None:
     with torch.enable_grad():
         out = A.apply_nd(torch.zeros((*batch, *A.dims), dtype=dtype, device=device), False)
     if out.requires_grad or is_wrapped(out):
-        raise ValueError(
-            f"{A.name_and_type} computes with a tensor that requires a gradient and that is none of its parameters or "
-            "buffers: the gradient would be lost. Register the tensor (self._register in a LinearOperator), or "
-            "differentiate the iterations, with grad='unroll'."
-        )
+        raise _hidden_tensor(A)
+
+
+def refuse_tensors_of_transforms(operators: Sequence[LinearOperator]) -> None:
+    """Raise where an operator computes with a tensor that it does not register and that a transform differentiates.
+
+    A transform of ``torch.func`` takes its tensors off before a rule of differentiation runs, which then sees nothing.
+
+    Raises:
+        ValueError: then.
+    """
+    if is_plain_eager():
+        return
+    theta = own_tensors(operators)
+    for A in rebound(tuple(operators), theta, [constant(tensor) for tensor in theta]):
+        if isinstance(A, _MappedOperator):
+            continue
+        device = next((tensor.device for tensor in theta), torch.device("cpu"))
+        probe = torch.zeros(A.dims, dtype=real_dtype(A._torch_dtype()), device=device)
+        out = A.apply_nd(probe, False)
+        if requires_gradient(out) or (is_mapped(out) and not any(map(is_mapped, theta))):
+            raise _hidden_tensor(A)
+
+
+def _hidden_tensor(A: LinearOperator) -> ValueError:
+    return ValueError(
+        f"{A.name_and_type} computes with a tensor that requires a gradient, or is mapped over, and that is none of "
+        "its parameters or buffers: that would be lost. Register the tensor (self._register in a LinearOperator), or "
+        "differentiate the iterations, with grad='unroll'."
+    )

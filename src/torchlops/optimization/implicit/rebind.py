@@ -72,5 +72,7 @@ def _rebound_module(module: nn.Module, replaced: Mapping[int, Tensor], memo: dic
     other = object.__new__(type(module))
     memo[id(module)] = other
     for name, value in vars(module).items():
-        other.__dict__[name] = _rebound(value, replaced, memo)
+        new = _rebound(value, replaced, memo)
+        own = name in ("_parameters", "_buffers", "_modules")  # what is put into the original later is not put here
+        other.__dict__[name] = new.copy() if own and new is value else new
     return other

@@ -87,6 +87,10 @@ class Batch(Generic[S]):
         """
         records = torch.is_grad_enabled()
         segment = getattr(options.grad, "checkpoint_every", None) if records else None
+        if segment and not is_plain_eager():
+            raise NotImplementedError(
+                "Unroll(checkpoint_every=...) does not work inside transforms of torch.func: leave checkpoint_every out"
+            )
         compacts = options.compact and not records
         while self.count < niter and self.goes_on():
             count = min(segment or options.check_every, niter - self.count)

@@ -203,6 +203,6 @@ def costs(solver: Solver[Any], batch: Batch[Any]) -> Tensor:
     """Return the history of the cost, ``(iterations + 1, *batch)``, in units of the user."""
     scale = batch.problem.scale**solver.cost_power
     if not isinstance(batch.history[0], Tensor):
-        return torch.mul(torch.tensor(batch.history, dtype=torch.float64), scale)
+        return torch.mul(torch.tensor(batch.history, dtype=torch.float64, device="cpu"), scale)
     cost: Tensor = (torch.stack(batch.history) * scale).squeeze(-1)
     return cost

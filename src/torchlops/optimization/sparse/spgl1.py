@@ -192,7 +192,7 @@ class SPGL1(Solver[SPGL1State]):
         shrunk = radius < s.tau
         s.tau = radius
         s.newton = s.newton + renew
-        if can_look() and not bool(torch.as_tensor(shrunk).any()):
+        if can_look() and not bool(shrunk.any() if isinstance(shrunk, Tensor) else shrunk):
             return
         x = keep(shrunk, _project(problem, s.x, radius), s.x)
         s.r = keep(shrunk, problem.y - problem.forward(x), s.r)

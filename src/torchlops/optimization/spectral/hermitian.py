@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import refuse_hidden_tensors
+from torchlops.optimization.implicit.equation import refuse_hidden_tensors, refuse_tensors_of_transforms
 from torchlops.optimization.implicit.rebind import own_tensors, rebound
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.torch_internals import is_plain_eager
@@ -20,7 +20,10 @@ class Hermitian(LinearOperator):
     def __init__(self, A: LinearOperator, doubled: bool = False, as_pairs: bool = False) -> None:
         flat = VectorOperator(A, as_pairs=as_pairs)
         super().__init__(flat.rows + flat.columns if doubled else flat.columns, dtype=flat.dtype, name=A.name_and_type)
-        self.A, self.as_pairs = A, as_pairs
+        theta = own_tensors([A])
+        (self.A,) = rebound([A], theta, theta)  # it keeps these tensors, whatever A holds when a derivative is taken
+        self.as_pairs = as_pairs
+        refuse_tensors_of_transforms([self.A])
         self.rows = flat.rows if doubled else 0
         """Length of the vectors of data; 0 if it is not doubled."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -192,11 +193,14 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
         if not _is_shared(flat, v):
             v = v.expand(*batch, flat.columns).clone()
         v = unit(v)
+        first = norm(flat.forward(v))  # products in units of this, whose squares do not leave the range of the dtype
+        size = first.max().item() if isinstance(first, Tensor) else first
+        size = 2.0 ** math.frexp(size)[1] if 0.0 < size < math.inf else 1.0
         old, beta = torch.zeros_like(v), _number(0.0 * norm(v), v)
         most = min(niter, 2 * flat.columns)  # orthogonality is lost on the way
         T = torch.zeros(*v.shape[:-1], most, most, dtype=real_dtype(flat.dtype), device=v.device)
         for k in range(most):
-            w = flat.adjoint(flat.forward(v)) - beta * old
+            w = flat.adjoint(flat.forward(v) / size) / size - beta * old
             alpha = _number(inner(v, w).real, v)
             w = w - alpha * v
             beta = _number(norm(w), v)
@@ -209,7 +213,7 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
                 if bool((error <= tol * value).all()) or k + 1 == most:
                     break
             T[..., k, k + 1] = T[..., k + 1, k] = beta.squeeze(-1)
-        bound: Tensor = value + error
+        bound: Tensor = (value + error) * size**2
         return bound
 
 
