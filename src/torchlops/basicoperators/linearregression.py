@@ -1,4 +1,4 @@
-"""Straight lines."""
+"""Linear regression."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class LinearRegression(Regression):
 
         y_i = x_0 + x_1 t_i, \qquad A^H y = \left( \sum_i y_i, \; \sum_i \overline{t_i} \, y_i \right)
 
-    It is :class:`Regression` of order 1; the model are intercept and slope.
+    This is a :class:`Regression` of order 1. The model contains the intercept and the slope.
 
     Args:
-        taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and takes part in the dtype of
+        taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and affects the dtype of
             the result; an array does neither.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: Name used in error messages.
 
     Raises:
-        ValueError: when ``taxis`` has not one axis.
-        TypeError: when ``taxis`` holds no numbers.
+        ValueError: If ``taxis`` is not one-dimensional.
+        TypeError: If ``taxis`` is not numeric.
 
     Example:
         >>> import torch

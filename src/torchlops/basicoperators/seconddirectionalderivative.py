@@ -14,24 +14,25 @@ from torchlops.shapes import Dims
 
 
 class SecondDirectionalDerivative(CompositeOperator):
-    r"""Second derivative along a direction, or along one for each sample.
+    r"""Second derivative along one direction, or along one direction per sample.
 
     .. math:: y = -D^H D x
 
-    with :math:`D` the :class:`FirstDirectionalDerivative`. It is its own adjoint. Gradients reach :math:`v`.
+    with :math:`D` the :class:`FirstDirectionalDerivative`. The operator is self-adjoint, and differentiable with
+    respect to :math:`v`.
 
     Args:
-        dims: Shape of the model, of ``d`` axes.
-        v: The direction: a vector ``(d,)`` for all samples, or a field ``(d, *dims)``. It is taken as it is,
-            usually of unit length.
-        sampling: Step of each axis, in its unit, or one for all.
-        edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
+        dims: Shape of the model, with ``d`` axes.
+        v: The direction: a vector ``(d,)`` for all samples, or a field ``(d, *dims)``, usually of unit length. It is
+            not normalized.
+        sampling: Sampling step of each axis, or one step for all axes.
+        edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
-        dtype: Label of the operator, and the type of ``v`` where it is a list.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator, and dtype of ``v`` if it is a list.
+        name: Name used in error messages.
 
     Raises:
-        ValueError: where :class:`FirstDirectionalDerivative` raises.
+        ValueError: For the reasons given in :class:`FirstDirectionalDerivative`.
 
     Example:
         >>> import torch
