@@ -10,7 +10,7 @@ from torchlops.signalprocessing.convolvend import ConvolveND
 
 
 class Convolve2D(ConvolveND):
-    r"""Convolution with a filter along two axes, with zeros outside.
+    r"""Convolution with a filter along two axes, with zero boundaries.
 
     .. math::
 
@@ -21,15 +21,15 @@ class Convolve2D(ConvolveND):
 
     Args:
         dims: Shape of the model.
-        h: The filter, of two axes. It can learn.
+        h: The filter, with two axes. It may require gradients.
         offset: Indices of the center of the filter.
-        axes: The two axes of the model along which the filter runs.
-        method: ``"direct"``, ``"fft"``, or ``"auto"`` for the faster.
-        dtype: Label of the operator, and the type of an ``h`` that is a list.
-        name: A name for errors.
+        axes: The two axes of the model along which to convolve.
+        method: ``"direct"``, ``"fft"``, or ``"auto"`` for the faster one.
+        dtype: Nominal dtype of the operator, and dtype of ``h`` if it is a list.
+        name: Name used in error messages.
 
     Raises:
-        ValueError: when ``h`` has not two axes, or as ConvolveND.
+        ValueError: If ``h`` does not have two axes, or for the reasons given in ConvolveND.
 
     Example:
         >>> import torch
@@ -51,6 +51,6 @@ class Convolve2D(ConvolveND):
         h = as_tensor(h, "Convolve2D: h", dtype)
         if h.ndim != 2:
             raise ValueError(
-                f"Convolve2D: h must have two axes, got the shape {tuple(h.shape)}: see ConvolveND. {PER_SAMPLE}"
+                f"Convolve2D: h must have two axes, got shape {tuple(h.shape)}: use ConvolveND. {PER_SAMPLE}"
             )
         super().__init__(dims, h, offset, axes, method, dtype, name)
