@@ -35,7 +35,7 @@ class CurveOperator(AccumulatingOperator):
         interp: Whether each sample is distributed over two data samples.
         is_constant: Whether the curves never change, so that they can be stored as a sparse matrix.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ class CausalIntegration(AccumulatingOperator):
         kind: ``"full"``, ``"half"`` or ``"trapezoidal"``.
         removefirst: Whether to drop :math:`y_0`; the data is then shorter by one sample.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``kind`` is unknown, or ``removefirst`` is set for an axis of one sample.
@@ -53,7 +54,7 @@ class CausalIntegration(AccumulatingOperator):
         dims: Dims,
         axis: int = -1,
         sampling: float = 1.0,
-        kind: str = "full",
+        kind: Literal["full", "half", "trapezoidal"] = "full",
         removefirst: bool = False,
         dtype: DType = "float64",
         name: str = "C",

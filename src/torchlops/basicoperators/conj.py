@@ -16,7 +16,7 @@ class Conj(LinearOperator):
     Args:
         dims: Shape of the model.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> Conj(2)(torch.tensor([1 + 2j, 3 - 1j]))

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.arrays import DType, conjugate
+from torchlops.arrays import Array, DType, conjugate
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import PER_SAMPLE, Dims, as_trailing_axis
 
@@ -20,7 +20,7 @@ class Diagonal(LinearOperator):
         dims: Shape of the model. Defaults to the shape of ``diag``.
         axis: Axis of the model along which a one-dimensional ``diag`` is applied.
         dtype: Nominal dtype of the operator. Defaults to the dtype of ``diag``.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If the shape of ``diag`` does not match ``dims``.
@@ -35,7 +35,7 @@ class Diagonal(LinearOperator):
     diag: Tensor
 
     def __init__(
-        self, diag: Any, dims: Dims | None = None, axis: int = -1, dtype: DType | None = None, name: str = "D"
+        self, diag: Array, dims: Dims | None = None, axis: int = -1, dtype: DType | None = None, name: str = "D"
     ) -> None:
         shape = tuple(getattr(diag, "shape", ())) or (len(diag),)
         super().__init__(shape if dims is None else dims, dtype=dtype, name=name)

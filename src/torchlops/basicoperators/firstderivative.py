@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import Band, Stencil, StencilOperator, as_step
 from torchlops.shapes import Dims
@@ -31,7 +33,7 @@ class FirstDerivative(StencilOperator):
         edge: Whether the centered kinds have a derivative at the ends too (the others ignore it).
         order: Number of points of the centered stencil, 3 or 5 (the other kinds ignore it).
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``kind`` or ``order`` is unknown, ``sampling`` is 0, or ``edge=True`` is given for an axis of
@@ -52,7 +54,7 @@ class FirstDerivative(StencilOperator):
         dims: Dims,
         axis: int = -1,
         sampling: float = 1.0,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         edge: bool = False,
         order: int = 3,
         dtype: DType = "float64",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, conjugate
+from torchlops.arrays import Array, DType, conjugate
 from torchlops.basicoperators._stencils import (
     from_axis,
     leads,
@@ -38,7 +38,7 @@ class FirstDirectionalDerivative(AccumulatingOperator):
         edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
         dtype: Nominal dtype of the operator, and dtype of ``v`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``v`` has the wrong shape, or for the reasons given in :class:`Gradient`.
@@ -55,10 +55,10 @@ class FirstDirectionalDerivative(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        v: Any,
+        v: Array,
         sampling: float | Sequence[float] = 1.0,
         edge: bool = False,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         dtype: DType = "float64",
         name: str = "F",
     ) -> None:

@@ -16,7 +16,7 @@ class Flip(LinearOperator):
         dims: Shape of the model.
         axis: Axis to reverse.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> import torch

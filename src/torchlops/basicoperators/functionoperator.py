@@ -21,7 +21,7 @@ class FunctionOperator(CompositeOperator):
         f: The forward function, from vectors ``(n,)`` to vectors ``(m,)``.
         *args: The adjoint function ``fc``, if any, and the sizes ``m`` (rows) and ``n`` (columns).
         dtype: Data type of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
         arrays: Type of the arrays that the functions take: ``"numpy"``, ``"jax"`` or ``"torch"``; see
             :func:`~torchlops.aslinearoperator`.
 

@@ -20,7 +20,7 @@ class Identity(LinearOperator):
             aliases the input.
         forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``N`` and ``M`` have different numbers of axes, or ``N`` is larger than ``M`` along one axis and

@@ -18,7 +18,7 @@ class Imag(LinearOperator):
     Args:
         dims: Shape of the model.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> Imag(2)(torch.tensor([1 + 2j, 3 - 1j]))

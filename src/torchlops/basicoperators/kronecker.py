@@ -16,7 +16,7 @@ class Kronecker(CompositeOperator):
         Op1: The operator along the first axis of ``X``, which has shape ``(Op1.shape[1], Op2.shape[1])``.
         Op2: The operator along the second axis of ``X``.
         dtype: Nominal dtype of the operator. Defaults to the promoted dtype of both.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> import torch, torchlops

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor
 
@@ -29,7 +30,7 @@ class Laplacian(AccumulatingOperator):
         edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``weights`` or ``sampling`` does not have one value per axis, or for the reasons given in
@@ -49,7 +50,7 @@ class Laplacian(AccumulatingOperator):
         weights: float | Sequence[float] = (1.0, 1.0),
         sampling: float | Sequence[float] = (1.0, 1.0),
         edge: bool = False,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         dtype: DType = "float64",
         name: str = "L",
     ) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators.regression import Regression
 
 
@@ -21,7 +19,7 @@ class LinearRegression(Regression):
         taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and affects the dtype of
             the result; an array does neither.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``taxis`` is not one-dimensional.
@@ -33,7 +31,7 @@ class LinearRegression(Regression):
         tensor([1.0000, 1.5000, 2.0000])
     """
 
-    def __init__(self, taxis: Any, dtype: DType = "float64", name: str = "L") -> None:
+    def __init__(self, taxis: Array, dtype: DType = "float64", name: str = "L") -> None:
         super().__init__(taxis, 1, dtype=dtype, name=name)
 
     def extra_repr(self) -> str:

@@ -20,7 +20,7 @@ class Pad(LinearOperator):
         dims: Shape of the model.
         pad: One pair ``(before, after)`` per axis; for a model of one axis, also a single pair.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``pad`` is not one pair of nonnegative numbers per axis.

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor, complex_dtype, conjugate
+from torchlops.arrays import Array, DType, as_tensor, complex_dtype, conjugate
 from torchlops.basicoperators._positions import precise, register_positions
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import as_integer
@@ -28,7 +28,7 @@ class Regression(AccumulatingOperator):
             the result; an array does neither.
         order: Degree of the polynomial.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``taxis`` is not one-dimensional, or ``order`` is negative.
@@ -42,7 +42,7 @@ class Regression(AccumulatingOperator):
 
     taxis: Tensor
 
-    def __init__(self, taxis: Any, order: int, dtype: DType = "float64", name: str = "R") -> None:
+    def __init__(self, taxis: Array, order: int, dtype: DType = "float64", name: str = "R") -> None:
         kind = type(self).__name__
         shape = tuple(taxis.shape) if hasattr(taxis, "shape") else (len(taxis),)
         if len(shape) != 1:
@@ -50,7 +50,7 @@ class Regression(AccumulatingOperator):
         order = as_integer(order, f"{kind}: order", least=0)
         super().__init__(order + 1, shape, dtype=dtype, name=name)
         self.order = order
-        if getattr(taxis, "dtype", None) is not None and "complex" in str(taxis.dtype):
+        if "complex" in str(getattr(taxis, "dtype", "")):
             self._register("taxis", taxis)
         else:
             register_positions(self, "taxis", taxis)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, as_indices, counted_from_start
+from torchlops.arrays import Array, DType, as_indices, counted_from_start
 from torchlops.basicoperators._positions import is_readable
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import reshaped
@@ -32,7 +32,7 @@ class Restriction(AccumulatingOperator):
         inplace: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``iava`` is empty, an index is out of range, or a mask has the wrong shape.
@@ -54,7 +54,7 @@ class Restriction(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        iava: Sequence[int] | Any,
+        iava: Array,
         axis: int = -1,
         inplace: bool = True,
         forceflat: bool | None = None,

@@ -19,7 +19,7 @@ class Roll(LinearOperator):
         axis: Axis along which to shift.
         shift: Number of samples ``s``; positive values shift towards larger indices.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> import torch

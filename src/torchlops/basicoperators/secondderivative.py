@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import Band, Stencil, StencilOperator, as_step
 from torchlops.shapes import Dims
@@ -28,7 +30,7 @@ class SecondDerivative(StencilOperator):
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
         edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``kind`` is unknown, ``sampling`` is 0, or ``edge=True`` is given for an axis of fewer than
@@ -45,7 +47,7 @@ class SecondDerivative(StencilOperator):
         dims: Dims,
         axis: int = -1,
         sampling: float = 1.0,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         edge: bool = False,
         dtype: DType = "float64",
         name: str = "S",

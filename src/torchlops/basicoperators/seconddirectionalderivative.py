@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators.firstdirectionalderivative import FirstDirectionalDerivative
 from torchlops.linearoperator import CompositeOperator
 from torchlops.shapes import Dims
@@ -29,7 +29,7 @@ class SecondDirectionalDerivative(CompositeOperator):
         edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
         dtype: Nominal dtype of the operator, and dtype of ``v`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: For the reasons given in :class:`FirstDirectionalDerivative`.
@@ -44,10 +44,10 @@ class SecondDirectionalDerivative(CompositeOperator):
     def __init__(
         self,
         dims: Dims,
-        v: Any,
+        v: Array,
         sampling: float | Sequence[float] = 1.0,
         edge: bool = False,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         dtype: DType = "float64",
         name: str = "S",
     ) -> None:

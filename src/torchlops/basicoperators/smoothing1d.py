@@ -20,7 +20,7 @@ class Smoothing1D(SmoothingOperator):
         dims: Shape of the model.
         axis: Axis along which to smooth.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``nsmooth`` is less than 1.

@@ -23,7 +23,7 @@ class Smoothing2D(SmoothingOperator):
         dims: Shape of the model.
         axes: The two axes, in the order of ``nsmooth`` (PyLops always uses them in ascending order).
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If there are not two axes, or ``nsmooth`` is not one positive length per axis.

@@ -23,7 +23,7 @@ class SmoothingND(SmoothingOperator):
         dims: Shape of the model.
         axes: The axes, in the order of ``nsmooth`` (PyLops always uses them in ascending order).
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``nsmooth`` is not one positive length per axis.

@@ -45,7 +45,7 @@ class Spread(CurveOperator):
             is not used, with a warning.
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Attributes:
         usetable: Whether the curves come from a table.
@@ -70,8 +70,8 @@ class Spread(CurveOperator):
         self,
         dims: Dims,
         dimsd: Dims,
-        table: Any = None,
-        dtable: Any = None,
+        table: Tensor | np.ndarray[Any, Any] | None = None,
+        dtable: Tensor | np.ndarray[Any, Any] | None = None,
         fh: Callable[[int, int], Any] | None = None,
         interp: bool | None = None,
         engine: str = "numpy",
@@ -88,10 +88,10 @@ class Spread(CurveOperator):
         if table is None and dtable is not None:
             raise ValueError("Spread takes a dtable only together with a table: return the weights from fh instead")
         shape = (*model, data[0])
-        for what, given in (("table", table), ("dtable", dtable)):
-            if given is not None and tuple(given.shape) != shape:
+        for what, array in (("table", table), ("dtable", dtable)):
+            if array is not None and tuple(array.shape) != shape:
                 raise ValueError(
-                    f"Spread takes a {what} of shape (nx0, nt0, nx) = {shape}, got {tuple(given.shape)}. {PER_SAMPLE}"
+                    f"Spread takes a {what} of shape (nx0, nt0, nx) = {shape}, got {tuple(array.shape)}. {PER_SAMPLE}"
                 )
         is_pair = dtable is not None if fh is None else _is_pair(fh(0, 0))
         if interp is not None and bool(interp) != is_pair:

@@ -18,7 +18,7 @@ class Sum(LinearOperator):
         axis: Axis to sum over.
         forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> Sum((2, 3), axis=0)(torch.ones(2, 3))

@@ -21,7 +21,7 @@ class Symmetrize(AccumulatingOperator):
         dims: Shape of the model.
         axis: Axis to mirror.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> Symmetrize(3)(torch.tensor([1.0, 2.0, 3.0]))

@@ -21,7 +21,7 @@ class ToDevice(LinearOperator):
         device: Device to which the forward moves the model.
         source: Device to which the adjoint moves the data.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> A = ToDevice(3, device="cuda" if torch.cuda.is_available() else "cpu")
@@ -59,7 +59,7 @@ class ToCupy(ToDevice):
     Args:
         dims: Shape of the model and of the data.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> ToCupy(2)(torch.ones(2)).cpu()

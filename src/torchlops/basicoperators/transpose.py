@@ -19,7 +19,7 @@ class Transpose(LinearOperator):
         dims: Shape of the model.
         axes: Permutation of the axes, as in ``numpy.transpose``.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``axes`` is not a permutation of the axes of ``dims``.

@@ -17,7 +17,7 @@ class Zero(LinearOperator):
         M: Shape of the model. Defaults to ``N``.
         forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Example:
         >>> import torch

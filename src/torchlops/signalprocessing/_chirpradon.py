@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, conjugate
+from torchlops.arrays import Array, DType, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, whole_numbers
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
@@ -32,12 +32,12 @@ class ChirpRadon(LinearOperator):
         nt: Number of samples of the time axis.
         pmax: Largest slope along each spatial axis, in samples.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
     """
 
     pmax: Tensor
 
-    def __init__(self, sizes: Sequence[int], nt: int, pmax: Any, dtype: DType, name: str | None) -> None:
+    def __init__(self, sizes: Sequence[int], nt: int, pmax: float | Array, dtype: DType, name: str | None) -> None:
         super().__init__((*sizes, nt), dtype=dtype, name=name)
         self._is_constant = not register_positions(self, "pmax", pmax)
         if self.pmax.numel() != len(sizes):

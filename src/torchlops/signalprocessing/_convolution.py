@@ -37,7 +37,7 @@ class Convolution(AccumulatingOperator):
         offsets: The index of the center of the filter along each of ``axes``.
         method: The kernel: "direct", "fft", "overlapadd", or None for the fastest one.
         dtype: Nominal dtype of the operator, and dtype of ``h`` if it has none.
-        name: Name used in error messages.
+        name: A name for error messages.
     """
 
     h: Tensor

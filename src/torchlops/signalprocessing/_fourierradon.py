@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, complex_dtype, conjugate
+from torchlops.arrays import Array, DType, complex_dtype, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
@@ -38,16 +37,16 @@ class FourierRadon(LinearOperator):
         flims: Index of the first frequency used, and that of the last plus one.
         kinds: Kind of curve along each of ``haxes``.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
     """
 
     taxis: Tensor
 
     def __init__(
         self,
-        taxis: Any,
-        haxes: Sequence[Any],
-        paxes: Sequence[Any],
+        taxis: Array,
+        haxes: Sequence[Array],
+        paxes: Sequence[Array],
         names: Sequence[str],
         nfft: int,
         flims: tuple[int, int] | None,

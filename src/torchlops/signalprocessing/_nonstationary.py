@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor, conjugate, real_dtype
+from torchlops.arrays import Array, DType, as_tensor, conjugate, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import BLOCK, empty
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims
@@ -45,7 +45,7 @@ class NonStationary(AccumulatingOperator):
         indices: First index, step and number of the given filters along each axis of the grid.
         hshape: Shape of a filter.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
     """
 
     def __init__(
@@ -227,12 +227,12 @@ class NonStationaryConvolution(NonStationary):
         hs: The filters ``(*counts, *hshape)``.
         indices: The samples where the filters are given, by the name of the argument for each axis.
         dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
     """
 
     hs: Tensor
 
-    def __init__(self, dims: Dims, hs: Any, indices: dict[str, Sequence[int]], dtype: DType, name: str) -> None:
+    def __init__(self, dims: Dims, hs: Array, indices: dict[str, Sequence[int]], dtype: DType, name: str) -> None:
         operator = type(self).__name__
         grid = as_dims(dims)
         if len(grid) != len(indices):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, real_dtype
+from torchlops.arrays import Array, DType, real_dtype
 from torchlops.basicoperators._curves import CHUNK, CurveOperator, Curves
 from torchlops.basicoperators._positions import constants, in_result_dtype, precise, register_positions, weight_dtype
 from torchlops.basicoperators._sparse import FAST_DTYPES
@@ -43,14 +43,14 @@ class RadonTransform(CurveOperator):
         interp: Whether to interpolate linearly between two samples of a trace.
         onthefly: Whether tables are computed in each call.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
     """
 
     def __init__(
         self,
-        taxis: Any,
-        haxes: Sequence[Any],
-        paxes: Sequence[Any],
+        taxis: Array,
+        haxes: Sequence[Array],
+        paxes: Sequence[Array],
         names: Sequence[str],
         kind: Kind,
         centeredh: bool,

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from torchlops.arrays import conjugate, promote, real_dtype
+from torchlops.arrays import Array, conjugate, promote, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.memory import empty
@@ -87,7 +87,7 @@ class Windowed(CompositeOperator):
         nop: Shape of the model of one window. Inferred from ``dims`` if None.
         tapertype: Type of the tapers, or a tensor of tapers ``(*nwins, *nwin)``.
         scalings: One factor per window.
-        name: Name used in error messages.
+        name: A name for error messages.
     """
 
     taps: Tensor | None
@@ -103,7 +103,7 @@ class Windowed(CompositeOperator):
         nover: Sequence[int],
         nop: Sequence[int] | None,
         tapertype: TaperType | Tensor | None,
-        scalings: Any,
+        scalings: Array | None,
         name: str,
     ) -> None:
         dims, dimsd = as_dims(dims), as_dims(dimsd, "dimsd")

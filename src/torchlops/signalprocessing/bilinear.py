@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators._positions import (
     constants,
     in_result_dtype,
@@ -40,7 +39,7 @@ class Bilinear(AccumulatingOperator):
         dims: Shape of the model, with at least two axes.
         forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Data have shape ``(n, *dims[2:])``.
 
@@ -59,7 +58,7 @@ class Bilinear(AccumulatingOperator):
 
     def __init__(
         self,
-        iava: Any,
+        iava: Array,
         dims: Sequence[int],
         forceflat: bool | None = None,
         dtype: DType = "float64",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.signalprocessing._chirpradon import ChirpRadon
 
 
@@ -30,7 +28,7 @@ class ChirpRadon2D(ChirpRadon):
             :math:`1/c` corresponds to :math:`\Delta h / (c \, \Delta t)`. A tensor carries gradients and affects the
             dtype of the result; a number does neither.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models and data have shape ``(nh, nt)``.
 
@@ -48,5 +46,7 @@ class ChirpRadon2D(ChirpRadon):
         tensor([0., 2., 0., 0.])
     """
 
-    def __init__(self, taxis: Any, haxis: Any, pmax: Any, dtype: DType = "float64", name: str = "C") -> None:
+    def __init__(
+        self, taxis: Array, haxis: Array, pmax: float | Array, dtype: DType = "float64", name: str = "C"
+    ) -> None:
         super().__init__((len(haxis),), len(taxis), pmax, dtype, name)

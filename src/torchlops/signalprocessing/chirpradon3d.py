@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._chirpradon import ChirpRadon
 from torchlops.signalprocessing._engineoptions import accept_engine_options
@@ -30,7 +30,7 @@ class ChirpRadon3D(ChirpRadon):
             the dtype of the result; other numbers do neither.
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
         **kwargs_fftw: Options of the FFT engine in PyLops, such as ``threads``. They have no effect.
 
     Models and data have shape ``(nhy, nhx, nt)``.
@@ -49,10 +49,10 @@ class ChirpRadon3D(ChirpRadon):
 
     def __init__(
         self,
-        taxis: Any,
-        hyaxis: Any,
-        hxaxis: Any,
-        pmax: Any,
+        taxis: Array,
+        hyaxis: Array,
+        hxaxis: Array,
+        pmax: float | Array,
         engine: str = "numpy",
         dtype: DType = "float64",
         name: str = "C",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axis
 from torchlops.signalprocessing._convolution import Convolution
 
@@ -37,7 +37,7 @@ class Convolve1D(Convolution):
             ``torch.compile``), "overlapadd" from 65536 samples on, "fft" otherwise. In 16-bit precision all methods
             compute in float32 and round once.
         dtype: Nominal dtype of the operator, and dtype of ``h`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Attributes:
         h: The filter, a tensor of the operator.
@@ -57,10 +57,10 @@ class Convolve1D(Convolution):
     def __init__(
         self,
         dims: Dims,
-        h: Any,
+        h: Array,
         offset: int = 0,
         axis: int = -1,
-        method: str | None = None,
+        method: Literal["direct", "fft", "overlapadd"] | None = None,
         dtype: DType = "float64",
         name: str = "C",
     ) -> None:

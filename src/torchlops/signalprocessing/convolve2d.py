@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import PER_SAMPLE, Dims
 from torchlops.signalprocessing.convolvend import ConvolveND
 
@@ -26,7 +27,7 @@ class Convolve2D(ConvolveND):
         axes: The two axes of the model along which to convolve.
         method: ``"direct"``, ``"fft"``, or ``"auto"`` for the faster one.
         dtype: Nominal dtype of the operator, and dtype of ``h`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``h`` does not have two axes, or for the reasons given in ConvolveND.
@@ -41,10 +42,10 @@ class Convolve2D(ConvolveND):
     def __init__(
         self,
         dims: Dims,
-        h: Any,
-        offset: Any = (0, 0),
+        h: Array,
+        offset: int | Sequence[int] = (0, 0),
         axes: Dims = (-2, -1),
-        method: str | None = "fft",
+        method: Literal["auto", "direct", "fft"] | None = "fft",
         dtype: DType = "float64",
         name: str = "C",
     ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axes, per_axis
 from torchlops.signalprocessing._convolution import Convolution
 
@@ -33,7 +34,7 @@ class ConvolveND(Convolution):
             gradients, except in ``torch.compile``), "fft" otherwise, in blocks along a single axis of 65536 samples or
             more. In 16-bit precision both compute in float32 and round once.
         dtype: Nominal dtype of the operator, and dtype of ``h`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Attributes:
         h: The filter, a tensor of the operator.
@@ -55,10 +56,10 @@ class ConvolveND(Convolution):
     def __init__(
         self,
         dims: Dims,
-        h: Any,
-        offset: Any = None,
+        h: Array,
+        offset: int | Sequence[int] | None = None,
         axes: Dims | None = (-2, -1),
-        method: str | None = "fft",
+        method: Literal["auto", "direct", "fft"] | None = "fft",
         dtype: DType = "float64",
         name: str = "C",
     ) -> None:

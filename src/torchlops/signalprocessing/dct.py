@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ class DCT(AccumulatingOperator):
         axes: One or several axes. Defaults to all axes.
         dtype: Nominal dtype of the operator.
         workers: Accepted for compatibility; it has no effect, because torch manages its own threads.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``type`` is unknown, or type 1 is used along an axis of one sample.
@@ -61,7 +62,7 @@ class DCT(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        type: int = 2,
+        type: Literal[1, 2, 3, 4] = 2,
         axes: Dims | None = None,
         dtype: DType = "float64",
         workers: int | None = None,

@@ -60,7 +60,7 @@ class DTCWT(AccumulatingOperator):
             either.
         axis: Axis along which to transform, with an even number of samples.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``biort`` or ``qshift`` is unknown, ``level`` is less than 1, or the number of samples is odd.

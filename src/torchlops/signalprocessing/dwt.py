@@ -30,7 +30,7 @@ class DWT(WaveletTransform):
         wavelet: Name of the wavelet, one of ``pywt.wavelist(kind="discrete")``.
         level: Number of levels, at least 0.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ImportError: If PyWavelets, which provides the filters, is not installed.

@@ -47,7 +47,7 @@ class FFT(FourierTransform):
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator, converted to the complex dtype of the same precision. With a real dtype
             the operator takes real models only.
-        name: Name used in error messages.
+        name: A name for error messages.
         **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
 
     Attributes:

@@ -40,7 +40,7 @@ class FFTND(FourierTransform):
         fftshift_after: Move the zero frequency to the middle of its axis. One value for all axes, or one per axis.
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator, as in FFT.
-        name: Name used in error messages.
+        name: A name for error messages.
         **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
 
     Attributes:

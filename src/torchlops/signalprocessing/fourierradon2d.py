@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._fourierradon import FourierRadon
 
@@ -32,7 +32,7 @@ class FourierRadon2D(FourierRadon):
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         num_threads_per_blocks: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(npx, nt)``, data ``(nh, nt)``. An axis that is a tensor carries gradients and affects the
     dtype of the result; an array does neither.
@@ -57,12 +57,12 @@ class FourierRadon2D(FourierRadon):
 
     def __init__(
         self,
-        taxis: Any,
-        haxis: Any,
-        pxaxis: Any,
+        taxis: Array,
+        haxis: Array,
+        pxaxis: Array,
         nfft: int,
         flims: tuple[int, int] | None = None,
-        kind: str = "linear",
+        kind: Literal["linear", "parabolic"] = "linear",
         engine: str = "numpy",
         num_threads_per_blocks: tuple[int, int] = (32, 32),
         dtype: DType = "float64",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._fourierradon import FourierRadon
 
@@ -33,7 +32,7 @@ class FourierRadon3D(FourierRadon):
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         num_threads_per_blocks: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(npy, npx, nt)``, data ``(nhy, nhx, nt)``. An axis that is a tensor carries gradients and
     affects the dtype of the result; an array does neither.
@@ -56,11 +55,11 @@ class FourierRadon3D(FourierRadon):
 
     def __init__(
         self,
-        taxis: Any,
-        hyaxis: Any,
-        hxaxis: Any,
-        pyaxis: Any,
-        pxaxis: Any,
+        taxis: Array,
+        hyaxis: Array,
+        hxaxis: Array,
+        pyaxis: Array,
+        pxaxis: Array,
         nfft: int,
         flims: tuple[int, int] | None = None,
         kind: Sequence[str] = ("linear", "linear"),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor, conjugate
+from torchlops.arrays import Array, DType, as_tensor, conjugate
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import empty
 from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims
@@ -29,7 +28,7 @@ class Fredholm1(LinearOperator):
             second kernel here.
         usematmul: Likewise.
         dtype: Nominal dtype of the operator, and dtype of ``G`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(n_slice, n_y, nz)``, data ``(n_slice, n_x, nz)``. (PyLops raises for ``n_y = 1`` with ``nz >
     1``.)
@@ -52,7 +51,7 @@ class Fredholm1(LinearOperator):
 
     def __init__(
         self,
-        G: Any,
+        G: Array,
         nz: int = 1,
         saveGt: bool = True,
         usematmul: bool = True,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, real_dtype
+from torchlops.arrays import Array, DType, real_dtype
 from torchlops.basicoperators._positions import (
     constants,
     in_result_dtype,
@@ -29,7 +29,7 @@ from torchlops.signalprocessing.interpcubicspline import InterpCubicSpline
 
 def Interp(
     dims: Dims,
-    iava: Any,
+    iava: Array,
     axis: int = -1,
     kind: str = "linear",
     tol: float | None = None,
@@ -59,7 +59,7 @@ def Interp(
         kind: Kind of interpolation.
         tol: For ``"sinc"``, weights with a magnitude below this value are omitted.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Returns:
         The operator, and the positions that it uses. They are rounded for ``"nearest"``. For ``"linear"`` and
@@ -88,9 +88,8 @@ def Interp(
     raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
 
 
-def _nearest(dims: tuple[int, ...], iava: Any, axis: int, dtype: DType, name: str) -> tuple[LinearOperator, Any]:
-    is_tensor = isinstance(iava, Tensor)
-    positions = iava.detach() if is_tensor else constants(iava, "Interp: iava")
+def _nearest(dims: tuple[int, ...], iava: Array, axis: int, dtype: DType, name: str) -> tuple[LinearOperator, Any]:
+    positions = iava.detach() if isinstance(iava, Tensor) else constants(iava, "Interp: iava")
     whole = positions.round().to(torch.int64)
     last = dims[as_trailing_axis(axis, dims)] - 1
     if is_readable(whole) and whole.numel() and not 0 <= int(whole.min()) <= int(whole.max()) <= last:
@@ -99,7 +98,7 @@ def _nearest(dims: tuple[int, ...], iava: Any, axis: int, dtype: DType, name: st
             f"are from 0 to {last}"
         )
     taken = Restriction(dims, whole, axis=axis, dtype=dtype, name=name)
-    return taken, whole if is_tensor else whole.numpy()
+    return taken, whole if isinstance(iava, Tensor) else whole.numpy()
 
 
 class LinearInterpolation(AccumulatingOperator):
@@ -117,7 +116,7 @@ class LinearInterpolation(AccumulatingOperator):
         iava: The positions, which must not be negative and may repeat. Those beyond the last sample are moved to it.
         axis: Axis along which the operator is applied.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If a position is negative.
@@ -131,7 +130,7 @@ class LinearInterpolation(AccumulatingOperator):
     left: Tensor
     weight: Tensor
 
-    def __init__(self, dims: Dims, iava: Any, axis: int = -1, dtype: DType = "float64", name: str = "I") -> None:
+    def __init__(self, dims: Dims, iava: Array, axis: int = -1, dtype: DType = "float64", name: str = "I") -> None:
         dims = as_dims(dims)
         trailing = as_trailing_axis(axis, dims)
         size = dims[trailing]
@@ -201,7 +200,7 @@ class SincInterpolation(AccumulatingOperator):
             weights are then stored. The full matrix is stored otherwise, or computed in each call if the positions are
             a tensor.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``iava`` is not one-dimensional.
@@ -220,7 +219,7 @@ class SincInterpolation(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        iava: Any,
+        iava: Array,
         axis: int = -1,
         tol: float | None = None,
         dtype: DType = "float64",

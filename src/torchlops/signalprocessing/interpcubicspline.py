@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators._positions import in_result_dtype, register_positions, weight_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
@@ -52,7 +52,7 @@ class InterpCubicSpline(AccumulatingOperator):
         bc_type: Boundary condition: ``"natural"``, with zero curvature at the ends.
         axis: Axis along which the operator is applied.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Attributes:
         iava: The positions.
@@ -79,7 +79,7 @@ class InterpCubicSpline(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        iava: Any,
+        iava: Array,
         bc_type: str = "natural",
         axis: int = -1,
         dtype: DType = "float64",

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axis
 from torchlops.signalprocessing._nonstationary import NonStationary, check_filters, filters_repr, regular_indices
 
@@ -29,7 +29,7 @@ class NonStationaryConvolve1D(NonStationary):
         ih: Regularly sampled indices where the filters are given.
         axis: Axis along which to convolve.
         dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Attributes:
         hsize: Number of taps of a filter.
@@ -53,7 +53,7 @@ class NonStationaryConvolve1D(NonStationary):
     hs: Tensor
 
     def __init__(
-        self, dims: Dims, hs: Any, ih: Sequence[int], axis: int = -1, dtype: DType = "float64", name: str = "C"
+        self, dims: Dims, hs: Array, ih: Sequence[int], axis: int = -1, dtype: DType = "float64", name: str = "C"
     ) -> None:
         dims = as_dims(dims)
         trailing = as_trailing_axis(axis, dims)
@@ -113,7 +113,7 @@ class NonStationaryFilters1D(NonStationary):
         hsize: Number of taps of a filter, which must be odd.
         ih: Regularly sampled indices where the filters are defined.
         dtype: Nominal dtype of the operator, and dtype of ``inp`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(len(ih), hsize)``, data ``(n,)``.
 
@@ -131,7 +131,7 @@ class NonStationaryFilters1D(NonStationary):
 
     inp: Tensor
 
-    def __init__(self, inp: Any, hsize: int, ih: Sequence[int], dtype: DType = "float64", name: str = "C") -> None:
+    def __init__(self, inp: Array, hsize: int, ih: Sequence[int], dtype: DType = "float64", name: str = "C") -> None:
         inp = as_tensor(inp, f"{type(self).__name__}: inp", dtype)
         if inp.ndim != 1:
             raise ValueError(f"{type(self).__name__}: inp must be one-dimensional, got shape {tuple(inp.shape)}")

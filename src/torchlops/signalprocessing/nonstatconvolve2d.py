@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
 from torchlops.signalprocessing._nonstationary import (
     NonStationary,
@@ -37,7 +36,7 @@ class NonStationaryConvolve2D(NonStationaryConvolution):
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         num_threads_per_blocks: Likewise.
         dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Attributes:
         hshape: Shape of a filter.
@@ -62,7 +61,7 @@ class NonStationaryConvolve2D(NonStationaryConvolution):
     def __init__(
         self,
         dims: Dims,
-        hs: Any,
+        hs: Array,
         ihx: Sequence[int],
         ihz: Sequence[int],
         engine: str = "numpy",
@@ -96,7 +95,7 @@ class NonStationaryFilters2D(NonStationary):
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         num_threads_per_blocks: Likewise.
         dtype: Nominal dtype of the operator, and dtype of ``inp`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(len(ihx), len(ihz), n_hx, n_hz)``, data ``(nx, nz)``.
 
@@ -116,7 +115,7 @@ class NonStationaryFilters2D(NonStationary):
 
     def __init__(
         self,
-        inp: Any,
+        inp: Array,
         hshape: Sequence[int],
         ihx: Sequence[int],
         ihz: Sequence[int],

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import Dims, accept_pylops_options
 from torchlops.signalprocessing._nonstationary import NonStationaryConvolution
 
@@ -30,7 +29,7 @@ class NonStationaryConvolve3D(NonStationaryConvolution):
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         num_threads_per_blocks: Likewise.
         dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Attributes:
         hshape: Shape of a filter.
@@ -56,7 +55,7 @@ class NonStationaryConvolve3D(NonStationaryConvolution):
     def __init__(
         self,
         dims: Dims,
-        hs: Any,
+        hs: Array,
         ihx: Sequence[int],
         ihy: Sequence[int],
         ihz: Sequence[int],

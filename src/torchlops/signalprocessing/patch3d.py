@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from torchlops.arrays import Array
 from torchlops.shapes import Dims, accept_pylops_options
 from torchlops.signalprocessing._windows import Steps, Windowed, design
 from torchlops.utils.tapers import TaperType
@@ -67,7 +68,7 @@ class Patch3D(Windowed):
             a tensor of tapers ``(*nwins, *nwin)``, which may require gradients.
         savetaper: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         scalings: One factor per patch, flat or of shape ``nwins``. No scaling by default.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(nwins[0], nwins[1], nwins[2], dims[0] // nwins[0], dims[1] // nwins[1], dims[2] // nwins[2])``.
 
@@ -98,7 +99,7 @@ class Patch3D(Windowed):
         nop: Sequence[int],
         tapertype: TaperType | Tensor | None = "hanning",
         savetaper: bool = True,
-        scalings: Any = None,
+        scalings: Array | None = None,
         name: str = "P",
     ) -> None:
         accept_pylops_options(savetaper=savetaper)

@@ -19,7 +19,7 @@ class PWSmoother2D(PWSprayer2D):
         radius: Number of traces on each side, nonnegative.
         alpha: Decay factor from trace to trace; 1 means no decay.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``dims`` does not have two axes, ``sigma`` is complex or has the wrong shape, or ``radius`` is

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators._stencils import as_number
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import blocks, empty
@@ -37,7 +37,7 @@ class PWSprayer2D(AccumulatingOperator):
         radius: Number of traces :math:`R` on each side, nonnegative.
         alpha: Decay factor :math:`\alpha` from trace to trace; 1 means no decay.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If ``dims`` does not have two axes, ``sigma`` is complex or has the wrong shape, or ``radius`` is
@@ -58,7 +58,7 @@ class PWSprayer2D(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        sigma: Any,
+        sigma: Array,
         radius: int = 8,
         alpha: float = 0.9,
         dtype: DType = "float64",

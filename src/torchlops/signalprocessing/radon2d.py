@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._radon import Kind, RadonTransform
 
@@ -46,7 +44,7 @@ class Radon2D(RadonTransform):
         onthefly: Whether curves that need a table are computed in each call, which saves memory.
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(npx, nt)``, data ``(nh, nt)``. An axis that is a tensor carries gradients (with
     ``interp=True``, where the result is continuous in it) and affects the dtype of the result; an array does neither.
@@ -69,9 +67,9 @@ class Radon2D(RadonTransform):
 
     def __init__(
         self,
-        taxis: Any,
-        haxis: Any,
-        pxaxis: Any,
+        taxis: Array,
+        haxis: Array,
+        pxaxis: Array,
         kind: Kind = "linear",
         centeredh: bool = True,
         interp: bool = True,

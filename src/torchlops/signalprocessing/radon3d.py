@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._radon import Kind, RadonTransform
 
@@ -43,7 +41,7 @@ class Radon3D(RadonTransform):
         onthefly: Whether surfaces that need a table are computed in each call, which saves memory.
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(npy * npx, nt)``, data ``(nhy * nhx, nt)``, as in PyLops. An axis that is a tensor carries
     gradients (with ``interp=True``) and affects the dtype of the result; an array does neither.
@@ -63,11 +61,11 @@ class Radon3D(RadonTransform):
 
     def __init__(
         self,
-        taxis: Any,
-        hyaxis: Any,
-        hxaxis: Any,
-        pyaxis: Any,
-        pxaxis: Any,
+        taxis: Array,
+        hyaxis: Array,
+        hxaxis: Array,
+        pyaxis: Array,
+        pxaxis: Array,
         kind: Kind = "linear",
         centeredh: bool = True,
         interp: bool = True,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import HALF_PRECISIONS, DType, as_tensor
+from torchlops.arrays import HALF_PRECISIONS, Array, DType, as_tensor
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, as_integer
 from torchlops.signalprocessing._parts import with_parts_as_batch
@@ -44,7 +44,7 @@ class Seislet(AccumulatingOperator):
         inv: Whether to use the inverse in place of the adjoint. Such an operator fails the dot test, but is useful
             for solvers that require the inverse instead. Derivatives are still exact.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ValueError: If the slopes are complex or not two-dimensional, ``sampling`` is not two nonzero steps, ``level``
@@ -66,10 +66,10 @@ class Seislet(AccumulatingOperator):
 
     def __init__(
         self,
-        slopes: Any,
+        slopes: Array,
         sampling: Sequence[float] = (1.0, 1.0),
         level: int | None = None,
-        kind: str = "haar",
+        kind: Literal["haar", "linear"] = "haar",
         inv: bool = False,
         dtype: DType = "float64",
         name: str = "S",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, complex_dtype, conjugate, torch_dtype
+from torchlops.arrays import Array, DType, complex_dtype, conjugate, torch_dtype
 from torchlops.basicoperators._positions import (
     in_result_dtype,
     precise,
@@ -53,7 +53,7 @@ class Shift(LinearOperator):
         real: Whether shifted real signals are real, computed by FFTs of half the size.
         engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
         **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
 
     Raises:
@@ -71,7 +71,7 @@ class Shift(LinearOperator):
     def __init__(
         self,
         dims: Dims,
-        shift: Any,
+        shift: float | Array,
         axis: int = -1,
         nfft: int | None = None,
         sampling: float = 1.0,

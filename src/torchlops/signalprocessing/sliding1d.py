@@ -62,7 +62,7 @@ class Sliding1D(Windowed):
         tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None, or
             a tensor of tapers ``(*nwins, *nwin)``, which may require gradients.
         savetaper: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(nwins, dim // nwins)``.
 

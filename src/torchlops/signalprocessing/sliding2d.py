@@ -66,7 +66,7 @@ class Sliding2D(Windowed):
         tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None, or
             a tensor of tapers ``(*nwins, *nwin)``, which may require gradients.
         savetaper: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(nwins, dims[0] // nwins, dims[1])``.
 

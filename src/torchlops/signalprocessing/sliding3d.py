@@ -67,7 +67,7 @@ class Sliding3D(Windowed):
             a tensor of tapers ``(*nwins, *nwin)``, which may require gradients.
         savetaper: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         nproc: Likewise.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Models have shape ``(nwins[0], nwins[1], dims[0] // nwins[0], dims[1] // nwins[1], dims[2])``.
 

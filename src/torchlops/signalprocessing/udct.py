@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ class UDCT(LinearOperator):
         high_frequency_mode: ``"curvelet"``, or ``"wavelet"`` for a single non-directional window at the finest scale.
         transform_kind: ``"real"`` or ``"complex"``.
         dtype: Nominal dtype of the operator.
-        name: Name used in error messages.
+        name: A name for error messages.
 
     Raises:
         ImportError: If the package curvelets is not installed.
@@ -83,8 +83,8 @@ class UDCT(LinearOperator):
         window_overlap: float | None = None,
         radial_frequency_params: tuple[float, float, float, float] | None = None,
         window_threshold: float = 1e-5,
-        high_frequency_mode: str = "curvelet",
-        transform_kind: str = "real",
+        high_frequency_mode: Literal["curvelet", "wavelet"] = "curvelet",
+        transform_kind: Literal["real", "complex"] = "real",
         dtype: DType = "complex128",
         name: str = "C",
     ) -> None:
