@@ -151,7 +151,7 @@ def test_restriction_takes_masks(convert):
         ([True, False], -1, "shape"),
         (np.ones((3, 2), dtype=bool), -1, "shape"),
         (np.zeros(3, dtype=bool), -1, "no sample"),
-        (np.ones((2, 3), dtype=bool), 0, "no single axis"),
+        (np.ones((2, 3), dtype=bool), 0, "along all axes"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(mask, axis, says):

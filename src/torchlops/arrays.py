@@ -15,6 +15,7 @@ from torch.utils.dlpack import from_dlpack
 from torchlops.shapes import PER_SAMPLE
 
 DType: TypeAlias = "torch.dtype | np.dtype[Any] | type | str"
+Array: TypeAlias = "Tensor | np.ndarray[Any, Any] | Sequence[Any]"
 
 HALF_PRECISIONS = frozenset({torch.bfloat16, torch.float16, torch.complex32})
 

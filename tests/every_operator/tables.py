@@ -178,7 +178,7 @@ def parameters() -> str:
 def _arrays(operator: type[LinearOperator]) -> list[str]:
     """Return the arguments of a class that take any array."""
     arguments = inspect.signature(operator).parameters.values()
-    return [p.name for p in arguments if re.search(r"\bAny\b", str(p.annotation)) and _is_array(p)]
+    return [p.name for p in arguments if re.search(r"\b(Any|Array|ndarray)\b", str(p.annotation)) and _is_array(p)]
 
 
 def _is_array(argument: inspect.Parameter) -> bool:

@@ -1,8 +1,8 @@
 """Spreading samples along curves, and stacking samples along them.
 
-A model sample ``(ix0, it0)`` is added to one sample ``i`` of every data trace ``ix``, or shared out between two of
-them, ``i`` and ``i + 1``, by the weights ``1 - w`` and ``w``. The kernels here take the curves as an index ``i``
-(negative where a curve leaves the data) and a weight ``w`` for each ``(ix0, it0, ix)``.
+A model sample ``(ix0, it0)`` is added to one sample ``i`` of every data trace ``ix``, or distributed over two samples,
+``i`` and ``i + 1``, with weights ``1 - w`` and ``w``. The kernels take the curves as an index ``i`` (negative where a
+curve leaves the data) and a weight ``w`` for each ``(ix0, it0, ix)``.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from torchlops.basicoperators._sparse import SparseProducts, sparse_matrix
 from torchlops.basicoperators._wide import AccumulatingOperator
 
 CHUNK = 1 << 20
-"""Entries ``(ix0, it0, ix)`` of the curves that a kernel takes at a time."""
+"""Number of curve entries ``(ix0, it0, ix)`` that a kernel processes at a time."""
 
 Curves: TypeAlias = "tuple[Tensor, Tensor | None]"
-"""Where the samples of some model traces go, as tensors ``(count, nt0, nx)``: the first sample in each data trace,
-negative where there is none, and the share of the one behind it, or None for curves that take one sample."""
+"""Target samples of some model traces, as tensors ``(count, nt0, nx)``: the index of the first sample in each data
+trace, negative where there is none, and the weight of the next sample, or None for curves without interpolation."""
 
 
 class CurveOperator(AccumulatingOperator):
-    r"""Spreading along curves, with stacking along them as the adjoint. Subclasses say where the curves go.
+    r"""Spreading along curves, with stacking along them as the adjoint. Subclasses define the curves.
 
     Args:
         dims: Shape of the model, ``(nx0, nt0)``.
         dimsd: Shape of the data, ``(nx, nt)``.
-        interp: Whether samples are shared out between two.
-        is_constant: Whether the curves never change, so that a sparse matrix may be made of them.
-        dtype: Label of the operator.
-        name: A name for errors.
+        interp: Whether each sample is distributed over two data samples.
+        is_constant: Whether the curves never change, so that they can be stored as a sparse matrix.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class CurveOperator(AccumulatingOperator):
         self.interp = interp
         self._is_constant = is_constant
         self._products = SparseProducts()
-        self._work = self.dimsd[0]  # each sample of the model goes to every trace of the data
+        self._work = self.dimsd[0]  # each model sample is added to every data trace
 
     def _curves(self, start: int, count: int, device: torch.device) -> Curves:
-        """Return the curves of the model traces from ``start`` on."""
+        """Return the curves of ``count`` model traces, beginning with ``start``."""
         raise NotImplementedError
 
     def _chunks(self) -> Iterator[tuple[int, int]]:
@@ -62,9 +62,9 @@ class CurveOperator(AccumulatingOperator):
         return ((start, min(rows, self.dims[0] - start)) for start in range(0, self.dims[0], rows))
 
     def _taps(self, start: int, count: int, x: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield the flat index into the data, and the weight, of the one or two samples that a sample goes to.
+        """Yield the flat data index and the weight of the one or two samples that each model sample is added to.
 
-        Skipped samples have the index behind the last one, where the kernels keep a sample that is thrown away.
+        Skipped samples get the index after the last one, where the kernels have a scratch sample that is discarded.
         """
         nx, nt = self.dimsd
         index, weight = self._curves(start, count, x.device)
@@ -108,7 +108,7 @@ class CurveOperator(AccumulatingOperator):
             parts.append(part)
         return torch.cat(parts, -2)
 
-    # -- products with a sparse matrix, which a CPU runs several times faster ----------------------------------
+    # -- products with a sparse matrix, several times faster on a CPU --------------------------------------------
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
         entries = self.dims[0] * self.dims[1] * self.dimsd[0] * (2 if self.interp else 1)
@@ -127,7 +127,7 @@ class CurveOperator(AccumulatingOperator):
         return y.reshape((*batch, *(self.dims if adjoint else self.dimsd)))
 
     def _tables(self) -> tuple[Tensor, ...]:
-        """Return the tensors that the curves of a constant operator come from."""
+        """Return the tensors from which the curves of a constant operator are derived."""
         raise NotImplementedError
 
     def _make_matrix(self, x: Tensor, adjoint: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Axes and positions that a user gives: tensors, which can learn, or arrays, which are constants."""
+"""Axes and positions given by the user: tensors, which may require gradients, or arrays, which are constants."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torchlops.torch_internals import is_plain_eager, is_wrapped
 
 
 def register_positions(operator: LinearOperator, name: str, value: Any) -> bool:
-    """Give ``operator`` the axis or positions ``value``, and return whether they are a tensor of the user's.
+    """Store the axis or positions ``value`` in ``operator``, and return whether they are a tensor of the user.
 
-    A tensor becomes a tensor of the operator: it carries gradients, a change of it is seen by the next call, and
-    it takes part in the dtype of the result. An array, a list or a range is geometry. It becomes a buffer of
-    float64 constants, from which tables may be made once and for all, is no part of the state, and leaves the dtype
-    to the data.
+    A tensor becomes a tensor of the operator: it carries gradients, in-place changes are seen by the next call, and
+    it affects the dtype of the result. An array, a list or a range is geometry. It becomes a float64 buffer of
+    constants, from which tables can be precomputed. It is not part of the state and does not affect the dtype of the
+    result.
     """
     if isinstance(value, Tensor):
         operator._register(name, value)
@@ -29,7 +29,7 @@ def register_positions(operator: LinearOperator, name: str, value: Any) -> bool:
 
 
 def constants(value: Any, what: str) -> Tensor:
-    """Return an array, a list or a range of numbers as a new float64 tensor."""
+    """Return an array, list or range of numbers as a new float64 tensor."""
     try:
         array = value.copy() if isinstance(value, np.ndarray) else np.array(value)  # a masked one stays so
     except (TypeError, ValueError):
@@ -40,7 +40,7 @@ def constants(value: Any, what: str) -> Tensor:
 
 
 def is_readable(tensor: Tensor) -> bool:
-    """Whether the values of ``tensor`` can be looked at: it is no tracer of a transform, and not on ``meta``."""
+    """Return whether the values of ``tensor`` can be read: it is neither traced by a transform nor on ``meta``."""
     return (
         not torch.compiler.is_compiling()
         and is_plain_eager()
@@ -53,23 +53,23 @@ def is_readable(tensor: Tensor) -> bool:
 def weight_dtype(operator: LinearOperator, x: Tensor) -> torch.dtype:
     """Return the real dtype of the weights that ``operator`` derives from its positions and applies to ``x``.
 
-    As everywhere in torch, a tensor of no axis leaves the dtype to those that have some.
+    As in torch's type promotion, zero-dimensional tensors do not affect the dtype.
     """
     own = [real_dtype(tensor.dtype) for tensor in operator._own_tensors() if tensor.ndim]
     return promote([real_dtype(x.dtype), *own])
 
 
 def in_result_dtype(operator: LinearOperator, x: Tensor) -> Tensor:
-    """Return ``x`` in the dtype of the result: that of ``x`` and the operator's tensors."""
+    """Return ``x`` in the dtype of the result, promoted from ``x`` and the operator's tensors."""
     dtype = weight_dtype(operator, x)
     return x.to(complex_dtype(dtype) if x.is_complex() else dtype)
 
 
 def precise(positions: Tensor) -> Tensor:
-    """Return positions in float32 at least: half precision does not tell the samples of a long axis apart."""
+    """Return positions in at least float32: half precision cannot resolve the samples of a long axis."""
     return positions.to(torch.promote_types(positions.dtype, torch.float32))
 
 
 def whole_numbers(start: int, stop: int, like: Tensor) -> Tensor:
-    """Return the numbers from ``start`` to before ``stop``, in the dtype and on the device of ``like``."""
+    """Return the integers from ``start`` to ``stop - 1``, in the dtype and on the device of ``like``."""
     return torch.arange(start, stop, dtype=like.dtype, device=like.device)

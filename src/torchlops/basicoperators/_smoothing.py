@@ -19,20 +19,20 @@ from torchlops.shapes import Dims, as_integer, as_trailing_axes, per_axis
 def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
     """Return ``y[i] = sum(x[i - half : i + half + 1])`` along ``axis``; differentiable.
 
-    Sums of 2, 4, 8, ... samples are built from each other, and the window from those: about 2 log2(width)
-    additions, with the small rounding error of pairwise summation. (The difference of two running sums
-    would be one pass, but in float32 it loses digits along the axis.)
+    Sums of 2, 4, 8, ... samples are built from each other, and the window sum from those. This takes about
+    2 log2(width) additions, with the small rounding error of pairwise summation. (The difference of two running sums
+    needs a single pass, but in float32 it loses digits along the axis.)
     """
     n = x.shape[axis]
     half = min(half, n - 1)
     if half == 0:
         return x
-    if torch.compiler.is_compiling():  # which makes better loops of joined than of padded tensors
+    if torch.compiler.is_compiling():  # the compiler generates better loops from cat than from pad
         zeros = zeros_along(x, axis, half)
         power = torch.cat([zeros, x, zeros], axis)
     else:
         power = torch.constant_pad_nd(x, (0, 0) * (-axis - 1) + (half, half))
-    # power[i] is the sum of `width` samples from i on, total[i] that of the first `done` samples of window i.
+    # power[i] is the sum of `width` samples starting at i, total[i] that of the first `done` samples of window i.
     total = power.narrow(axis, 0, n)
     done, width = 1, 1
     while done < 2 * half + 1:
@@ -46,7 +46,7 @@ def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
 
 
 class SmoothingOperator(AccumulatingOperator):
-    """A moving average with equal weights: self-adjoint. Subclasses differ in how many axes they take."""
+    """A self-adjoint moving average with equal weights. Subclasses differ in the number of axes."""
 
     def __init__(
         self, nsmooth: int | Sequence[int], dims: Dims, axes: Sequence[int], dtype: DType, name: str | None
@@ -55,7 +55,7 @@ class SmoothingOperator(AccumulatingOperator):
         self._axes = as_trailing_axes(axes, self.dims)
         owner = type(self).__name__
         if not self._axes:
-            raise ValueError(f"{owner} takes one axis at least")
+            raise ValueError(f"{owner} takes at least one axis, got axes={axes!r}")
         nsmooth = per_axis(nsmooth, len(self._axes), f"{owner}: nsmooth")
         self._widths = tuple(_as_odd(width, f"{owner}: nsmooth") for width in nsmooth)
         self._weight = 1 / math.prod(self._widths)
@@ -70,7 +70,7 @@ class SmoothingOperator(AccumulatingOperator):
     def _fast_forward(self, x: Tensor) -> Tensor:
         x = x.contiguous()
         y = empty(x.shape, x.dtype)
-        # The slabs are cut along the first axis. It is summed first, since its window reaches into the next slab.
+        # Slabs are cut along the leading axis. It is summed first, since its windows extend into the next slab.
         windows = sorted(zip(self._axes, self._widths, strict=True))
         leading = windows[0][0]
         source, target = from_axis(x, leading), from_axis(y, leading)
@@ -87,7 +87,7 @@ class SmoothingOperator(AccumulatingOperator):
 
 
 def _write_average(x: Tensor, out: Tensor, width: int, axis: int, start: int = 0) -> None:
-    """Write the averages from sample ``start`` on into ``out``, which may be ``x``; see :func:`window_sum`."""
+    """Write the averages, beginning at sample ``start``, into ``out``, which may be ``x``; see :func:`window_sum`."""
     n, count = x.shape[axis], out.shape[axis]
     half = min(width // 2, n - 1)
     if half == 0:

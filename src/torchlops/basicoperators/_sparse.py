@@ -1,7 +1,7 @@
-"""Products with sparse matrices on the CPU: the fastest form of an irregular gather or scatter there.
+"""Products with sparse matrices, the fastest form of an irregular gather or scatter on the CPU.
 
-They are for fast kernels alone. torch differentiates such products in no mode but the reverse one, and neither maps,
-compiles nor copies them.
+They are for fast kernels only: torch differentiates such products in reverse mode only, and sparse tensors work
+neither with ``vmap`` nor with ``torch.compile`` nor with ``deepcopy``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor
 from torchlops.arrays import real_dtype
 
 SPARSE_BYTES = 1 << 28
-"""Most memory that a sparse matrix made for a fast kernel may take."""
+"""Maximum size of a sparse matrix made for a fast kernel, in bytes."""
 
 FAST_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
-"""Types that MKL multiplies."""
+"""Data types that MKL supports."""
 
 HAS_MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 """Whether torch was built with MKL."""
@@ -29,8 +29,8 @@ HAS_MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-cal
 class SparseProducts:
     """The sparse matrices of an operator and of its adjoint, for its fast kernels.
 
-    A matrix is kept as long as what it depends on is the same: the type of the numbers, and the tensors that it comes
-    from with their values. Copies and pickles make their own. Threads that share an operator may make a matrix twice.
+    A matrix is cached for as long as the dtype and the tensors from which it is derived, with their values, are
+    unchanged. Copies and pickles start with an empty cache. Threads that share an operator may build a matrix twice.
     """
 
     def __init__(self) -> None:
@@ -41,9 +41,9 @@ class SparseProducts:
 
     @staticmethod
     def suit(x: Tensor, sources: Sequence[Tensor], entries: int) -> bool:
-        """Return whether a product with a sparse matrix of so many entries is possible, and known to be right.
+        """Return whether a product with a sparse matrix of ``entries`` entries is possible and safe.
 
-        Autocast would change the type of one factor. Of tensors made in inference mode torch counts no changes.
+        Autocast would change the dtype of one factor, and torch does not track changes of inference tensors.
         """
         return (
             HAS_MKL
@@ -60,9 +60,9 @@ class SparseProducts:
 
         Args:
             x: The vectors.
-            adjoint: Which of the two matrices.
-            sources: The tensors that the matrix comes from.
-            make: Makes the matrix, given ``x`` and ``adjoint``.
+            adjoint: Whether to use the matrix of the adjoint.
+            sources: The tensors from which the matrix is derived.
+            make: Function that builds the matrix, given ``x`` and ``adjoint``.
         """
         key = (real_dtype(x.dtype), *((source._version, source.data_ptr()) for source in sources))
         kept = self._kept.get(adjoint)
@@ -75,11 +75,11 @@ class SparseProducts:
 
 
 def sparse_matrix(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Return the matrix of some real entries, of which ``rows`` are sorted, with indices of 32 bits."""
+    """Return the sparse matrix with the given real entries and 32-bit indices; ``rows`` must be sorted."""
     ends = torch.bincount(rows, minlength=shape[0]).cumsum(0)
     starts = torch.cat((ends.new_zeros(1), ends)).to(torch.int32)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that this layout of torch is in beta
+        warnings.simplefilter("ignore")  # torch warns that sparse CSR tensors are in beta
         return torch.sparse_csr_tensor(
             starts, columns.to(torch.int32), values, shape, device=values.device, check_invariants=False
         )

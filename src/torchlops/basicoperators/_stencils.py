@@ -1,7 +1,7 @@
-"""Sums of shifted and weighted samples along one axis: finite differences and their relatives.
+"""Weighted sums of shifted samples along one axis, such as finite differences.
 
-A stencil is a list of bands, and its adjoint is one too, so that both run through the same two kernels:
-one that is differentiable, and one that writes in place and works on slabs that stay in the cache.
+A stencil is a list of bands, and so is its adjoint. Both are computed by the same two kernels: a differentiable one,
+and one that writes in place, slab by slab in the cache.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torchlops.shapes import Dims, as_trailing_axis
 Slab: TypeAlias = "tuple[slice, slice]"
 
 SLAB_BYTES = 2**21
-"""Size of the part of the input that a fast kernel takes at a time; its passes then run in the cache."""
+"""Size of the part of the input that a fast kernel processes at a time, so that its passes run in the cache."""
 
 
 class Band(NamedTuple):
@@ -41,8 +41,8 @@ class Band(NamedTuple):
 class Block(NamedTuple):
     """``y[i] = factor * (x[i + first] + sum_k ratio_k x[i + offset_k])`` for ``start <= i < stop``.
 
-    The differences are taken before the factor is applied, so that a constant has a derivative of exactly 0.
-    ``first`` is None where ``y`` is zero.
+    The factor is applied to the differences, so that the derivative of a constant is exactly 0.
+    ``first`` is None for a block of zeros.
     """
 
     start: int
@@ -55,7 +55,7 @@ class Block(NamedTuple):
 class Stencil:
     """The map ``y = scale * sum(bands)`` of ``size`` samples.
 
-    The methods that are called ``unscaled`` leave ``scale`` out, for those who can apply it in passing.
+    Methods named ``unscaled`` omit ``scale``, for callers that fuse it with another operation.
     """
 
     def __init__(self, bands: Sequence[Band], size: int, scale: float = 1.0) -> None:
@@ -67,17 +67,17 @@ class Stencil:
         self._adjoint_trimmed = _without_zero_ends(self.adjoint_blocks)
 
     def apply(self, x: Tensor, axis: int, adjoint: bool = False) -> Tensor:
-        """Return the stencil (or its adjoint) of ``x`` along ``axis``, which counts from the end; differentiable."""
+        """Apply the stencil or its adjoint along ``axis``, counted from the end; differentiable."""
         y = self.unscaled(x, axis, adjoint)
         return y if self.scale == 1 else y * self.scale
 
     def unscaled(self, x: Tensor, axis: int, adjoint: bool = False) -> Tensor:
-        """Return the same without ``scale``."""
+        """Return the result of :meth:`apply` without ``scale``."""
         blocks, before, after = self._adjoint_trimmed if adjoint else self._forward_trimmed
         if not blocks:
             return zeros_from(x)
         if (before or after) and torch.compiler.is_compiling():
-            # Padding is one call instead of three, but of blocks joined at once a compiler makes a single loop.
+            # Eagerly, one pad replaces several calls. A compiler fuses a single cat of all blocks into one loop.
             blocks, before, after = self.adjoint_blocks if adjoint else self.forward_blocks, 0, 0
         pieces = [_block_of(x, axis, *block) for block in blocks]
         if not before and not after:
@@ -86,7 +86,7 @@ class Stencil:
         return torch.constant_pad_nd(y, (0, 0) * (-axis - 1) + (before, after))
 
     def fast(self, x: Tensor, axis: int, adjoint: bool = False) -> Tensor:
-        """Return what ``apply`` returns, by the kernel that writes in place."""
+        """Return the result of :meth:`apply`, computed by the in-place kernel."""
         x = x.contiguous()
         y = empty(x.shape, x.dtype)
         source, target = from_axis(x, axis), from_axis(y, axis)
@@ -100,13 +100,13 @@ class Stencil:
     def write_slab(self, x: Tensor, slab: Slab, out: Tensor, axis: int, adjoint: bool = False) -> None:
         """Write one slab of the output, without ``scale``, into ``out``; ``x`` is the whole input."""
         lead, rows = slab
-        if axis == 1 - x.ndim:  # the stencil crosses the borders of the slab
+        if axis == 1 - x.ndim:  # the stencil extends beyond the slab
             self.write_unscaled(x[lead], out, axis, adjoint, rows.start)
         else:
             self.write_unscaled(x[slab], out, axis, adjoint)
 
     def write_unscaled(self, x: Tensor, out: Tensor, axis: int, adjoint: bool = False, start: int = 0) -> None:
-        """Write the samples of the output from ``start`` on, without ``scale``, into ``out``."""
+        """Write the output samples that begin at ``start``, without ``scale``, into ``out``."""
         stop = start + out.shape[axis]
         for block in self.adjoint_blocks if adjoint else self.forward_blocks:
             begin, end = max(block.start, start), min(block.stop, stop)
@@ -129,7 +129,7 @@ class Stencil:
 
 
 def zeros_along(x: Tensor, axis: int, size: int) -> Tensor:
-    """Return zeros of the shape of ``x`` but for ``size`` samples along ``axis``."""
+    """Return zeros with the shape of ``x``, except for ``size`` samples along ``axis``."""
     shape = list(x.shape)
     shape[axis] = size
     return x.new_zeros(shape)
@@ -149,7 +149,7 @@ def _block_of(
 
 
 def _without_zero_ends(blocks: tuple[Block, ...]) -> tuple[tuple[Block, ...], int, int]:
-    """Return the blocks without those of zeros at the ends, and how many zeros are missing before and after."""
+    """Return the blocks without the zero blocks at both ends, and the numbers of zeros removed before and after."""
     size, kept = blocks[-1].stop, blocks
     if kept[0].first is None:
         kept = kept[1:]
@@ -159,7 +159,7 @@ def _without_zero_ends(blocks: tuple[Block, ...]) -> tuple[tuple[Block, ...], in
 
 
 def _as_blocks(bands: Sequence[Band], size: int) -> tuple[Block, ...]:
-    """Return disjoint blocks that cover ``size`` samples, each with one list of taps."""
+    """Return disjoint blocks that cover ``size`` samples, each with a single list of taps."""
     breaks = sorted({0, size, *(end for band in bands for end in (band.start, band.stop))})
     runs: list[tuple[int, int, dict[int, float]]] = []
     for start, stop in itertools.pairwise(breaks):
@@ -178,7 +178,7 @@ def _as_blocks(bands: Sequence[Band], size: int) -> tuple[Block, ...]:
 def _as_block(start: int, stop: int, weights: dict[int, float]) -> Block:
     if not weights:
         return Block(start, stop, None, (), 0.0)
-    # Weights of one size stand together, so that those of opposite sign cancel exactly on a constant.
+    # Weights of equal magnitude are adjacent, so that opposite signs cancel exactly on a constant.
     (first, factor), *rest = sorted(weights.items(), key=lambda tap: (abs(tap[1]), tap[1] < 0, tap[0]))
     return Block(start, stop, first, tuple((offset, weight / factor) for offset, weight in rest), factor)
 
@@ -196,7 +196,7 @@ def sum_of_stencils(
 def write_sum_of_stencils(
     inputs: Sequence[Tensor], stencils: Sequence[Stencil], axes: Sequence[int], out: Tensor, adjoint: bool = False
 ) -> None:
-    """Write ``sum_k S_k x_k`` into ``out``. All tensors are as from :func:`from_axis` of the foremost of ``axes``."""
+    """Write ``sum_k S_k x_k`` into ``out``. All tensors have the form of :func:`from_axis` for the first axis."""
     scratch = scratch_for(out)
     for slab in slabs(out):
         total = out[slab]
@@ -210,19 +210,19 @@ def write_sum_of_stencils(
 
 
 def from_axis(x: Tensor, axis: int) -> Tensor:
-    """Return contiguous ``x`` with all axes before ``axis`` as one: what slabs are cut from."""
+    """Return contiguous ``x`` with all axes before ``axis`` merged into one, as slabs require."""
     return x.view(math.prod(x.shape[:axis]), *x.shape[axis:])
 
 
 def leads(x: Tensor) -> Iterator[slice]:
-    """Split ``x`` along its first axis into parts that fit the cache, of one item where that is too large."""
+    """Split ``x`` along its first axis into parts of at least one item that fit the cache if possible."""
     step = _slab_sizes(x, 1)[0]
     for start in range(0, x.shape[0], step):
         yield slice(start, min(x.shape[0], start + step))
 
 
 def slabs(x: Tensor, least: int = 1) -> Iterator[Slab]:
-    """Split ``x`` along its first two axes into slabs that fit the cache, of ``least`` rows where it has them."""
+    """Split ``x`` along its first two axes into slabs that fit the cache, with at least ``least`` rows if possible."""
     rows, step = x.shape[1], _slab_sizes(x, least)[1]
     for lead in leads(x):
         for start in range(0, rows, step):
@@ -230,7 +230,7 @@ def slabs(x: Tensor, least: int = 1) -> Iterator[Slab]:
 
 
 def scratch_for(x: Tensor) -> Tensor:
-    """Return memory for one slab of ``x``."""
+    """Return uninitialized memory for one slab of ``x``."""
     lead, rows = _slab_sizes(x, 1)
     return x.new_empty((min(lead, x.shape[0]), rows, *x.shape[2:]))
 
@@ -242,7 +242,7 @@ def _slab_sizes(x: Tensor, least: int) -> tuple[int, int]:
 
 
 class StencilOperator(AccumulatingOperator):
-    """An operator that is one stencil along one axis. Subclasses say which, as ``self._stencil``."""
+    """An operator that applies one stencil along one axis. Subclasses set ``self._stencil``."""
 
     _stencil: Stencil
 
@@ -264,11 +264,11 @@ class StencilOperator(AccumulatingOperator):
 
 
 def as_number(value: Any, what: str) -> float:
-    """Return ``value`` as a Python float. A tensor is refused: its gradient would be lost."""
+    """Return ``value`` as a Python float. Tensors are rejected, because their gradients would be lost."""
     if isinstance(value, Tensor):
         raise TypeError(
-            f"{what} must be a number, got a tensor: give float({what.rpartition(' ')[2]}). For one that learns, "
-            "scale the operator by a tensor, as in `factor * A`."
+            f"{what} must be a number, got a tensor: pass float({what.rpartition(' ')[2]}). For a factor that requires "
+            "gradients, multiply the operator by a tensor, as in `factor * A`."
         )
     try:
         return float(value)
@@ -277,8 +277,8 @@ def as_number(value: Any, what: str) -> float:
 
 
 def as_step(value: Any, what: str) -> float:
-    """Return a sampling step as a Python float other than zero."""
+    """Return a sampling step as a nonzero Python float."""
     step = as_number(value, what)
     if step == 0:
-        raise ValueError(f"{what} must be a step other than 0")
+        raise ValueError(f"{what} must not be 0")
     return step

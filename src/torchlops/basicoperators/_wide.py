@@ -1,8 +1,8 @@
-"""Sums of 16-bit numbers, taken in float32 and rounded once.
+"""Sums of 16-bit numbers, accumulated in float32 and rounded once.
 
-A running sum of bfloat16 numbers stagnates after 256 equal terms, since the next one is less than half a unit in
-the last place of the sum. Matrix products and reductions of torch add in float32 for that reason; sums that an operator
-makes term by term, over the taps of a filter or the samples of a curve, have to as well.
+A running sum of bfloat16 numbers stagnates after 256 equal terms, because the next term is less than half a unit in
+the last place of the sum. For this reason, matrix products and reductions in torch accumulate in float32. Operators
+that sum term by term, over the taps of a filter or the samples of a curve, must do the same.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from torchlops.arrays import HALF_PRECISIONS, complex_dtype, promote, real_dtype
 from torchlops.linearoperator import LinearOperator
 
 WIDE = {torch.bfloat16: torch.float32, torch.float16: torch.float32, torch.complex32: torch.complex64}
-"""The type in which numbers of a 16-bit type are added up."""
+"""The dtype in which numbers of a 16-bit dtype are summed."""
 
 
 class AccumulatingOperator(LinearOperator):
-    """An operator that adds up several terms for a sample of its result.
+    """An operator that sums several terms for each sample of its result.
 
-    In 16-bit precision it runs in float32, tensors of its own included, and its result is rounded once. Other
-    precisions are left alone.
+    In 16-bit precision the operator, including its own tensors, is evaluated in float32 and the result is rounded once.
+    Other precisions are not affected.
     """
 
     _adds_up = (True, True)
-    """Whether the forward, and whether the adjoint, adds up terms."""
+    """Whether the forward, and whether the adjoint, sums several terms."""
 
     def apply_nd(self, x: Tensor, adjoint: bool = False) -> Tensor:
         if x.dtype not in HALF_PRECISIONS or not self._adds_up[adjoint]:
@@ -36,7 +36,7 @@ class AccumulatingOperator(LinearOperator):
 
 
 def _rounded(y: Tensor, precision: torch.dtype) -> Tensor:
-    """Return ``y`` in a real precision; complex numbers of bfloat16, which do not exist, stay in complex64."""
+    """Return ``y`` rounded to a real precision. Complex bfloat16 does not exist, so such results stay in complex64."""
     if y.is_complex():
         return y if precision == torch.bfloat16 else y.to(complex_dtype(precision))
     return y.to(precision)

@@ -18,14 +18,14 @@ class Block(VStack):
     r"""A matrix of operators, :math:`y_i = \sum_j A_{ij} x_j`.
 
     Args:
-        ops: The rows of operators or matrices. None stands for a block of zeros (PyLops needs a ``Zero``).
-        nproc: See :func:`~torchlops.shapes.accept_pylops_options`, as for the two that follow.
-        forceflat: See there.
-        parallel_kind: See there.
-        dtype: Label of the operator; what the parts promote to by default.
+        ops: The rows of operators or matrices. None stands for a block of zeros (PyLops requires a ``Zero``).
+        nproc: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Likewise.
+        parallel_kind: Likewise.
+        dtype: Nominal dtype of the operator. Defaults to the promoted dtype of the parts.
 
     Raises:
-        ValueError: when blocks do not fit each other, or a row or column of Nones leaves a size open.
+        ValueError: If the shapes of the blocks do not match, or a row or column consists of Nones only.
 
     Example:
         >>> import torch, torchlops
@@ -45,7 +45,7 @@ class Block(VStack):
         accept_pylops_options(nproc=nproc, forceflat=forceflat, parallel_kind=parallel_kind)
         if len({len(row) for row in ops}) != 1:
             raise ValueError(
-                f"Block takes rows with the same number of blocks, got rows of {[len(row) for row in ops]}"
+                f"all rows of a Block must have the same number of blocks, got rows of {[len(row) for row in ops]}"
             )
         blocks = [[None if op is None else aslinearoperator(op) for op in row] for row in ops]
         heights = [_size(row, 0, f"row {i}") for i, row in enumerate(blocks)]
@@ -60,6 +60,6 @@ class Block(VStack):
 def _size(blocks: Sequence[LinearOperator | None], side: int, where: str) -> int:
     sizes = {block.shape[side] for block in blocks if block is not None}
     if len(sizes) != 1:
-        what = "only Nones, which leave its size open" if not sizes else f"blocks of different sizes, {sorted(sizes)}"
+        what = "only Nones, so its size is unknown" if not sizes else f"blocks of different sizes, {sorted(sizes)}"
         raise ValueError(f"Block: {where} has {what}")
     return sizes.pop()

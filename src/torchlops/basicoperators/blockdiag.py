@@ -1,4 +1,4 @@
-"""Operators along the diagonal."""
+"""Block-diagonal operator."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torchlops.torchoperator import operators_of
 
 
 class BlockDiag(DiagonalStack):
-    r"""Put operators on a diagonal, :math:`y_i = A_i x_i`.
+    r"""Block-diagonal operator, :math:`y_i = A_i x_i`.
 
     Args:
-        ops: The operators or matrices. The list itself is left alone.
-        nproc: See :func:`~torchlops.shapes.accept_pylops_options`, as for the three that follow.
-        forceflat: See there.
-        inoutengine: See there.
-        parallel_kind: See there.
-        dtype: Label of the operator; what the parts promote to by default.
+        ops: The operators or matrices. The list itself is not modified.
+        nproc: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Likewise.
+        inoutengine: Likewise.
+        parallel_kind: Likewise.
+        dtype: Nominal dtype of the operator. Defaults to the promoted dtype of the parts.
 
-    Where the parts share the shape of their models, the model is ``(len(ops), *dims)``, otherwise flat; so is
-    the data.
+    If all parts have the same model shape ``dims``, the model has the shape ``(len(ops), *dims)``; otherwise it is
+    flat. The same holds for the data.
 
     Example:
         >>> import torch, torchlops

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
 
 ROW_FROM = 512
-"""Elements of a row from which adding it is faster than what torch.cumsum does with it."""
+"""Minimum row length for which adding whole rows is faster than torch.cumsum."""
 
 
 class CausalIntegration(AccumulatingOperator):
@@ -28,20 +29,20 @@ class CausalIntegration(AccumulatingOperator):
     ``"trapezoidal"``   :math:`\Delta t \left(x_0 / 2 + \sum_{j=1}^{i-1} x_j + x_i / 2\right)`
     =================== ==========================================================================
 
-    The trapezoidal :math:`y_0` is :math:`\Delta t \, x_0 / 2`, as in PyLops. The adjoint sums from the last
-    sample back.
+    For the trapezoidal rule :math:`y_0 = \Delta t \, x_0 / 2`, as in PyLops. The adjoint sums backward from the last
+    sample.
 
     Args:
         dims: Shape of the model.
         axis: Axis along which to integrate.
-        sampling: Step :math:`\Delta t`, in the unit of the axis.
+        sampling: Sampling step :math:`\Delta t`.
         kind: ``"full"``, ``"half"`` or ``"trapezoidal"``.
-        removefirst: Whether to leave :math:`y_0` out; the data is then shorter by one.
-        dtype: Label of the operator.
-        name: A name for errors.
+        removefirst: Whether to drop :math:`y_0`; the data is then shorter by one sample.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``kind`` is another, or nothing would be left without the first sample.
+        ValueError: If ``kind`` is unknown, or ``removefirst`` is set for an axis of one sample.
 
     Example:
         >>> CausalIntegration(4, sampling=0.5)(torch.tensor([1.0, 2.0, 3.0, 4.0]))
@@ -53,7 +54,7 @@ class CausalIntegration(AccumulatingOperator):
         dims: Dims,
         axis: int = -1,
         sampling: float = 1.0,
-        kind: str = "full",
+        kind: Literal["full", "half", "trapezoidal"] = "full",
         removefirst: bool = False,
         dtype: DType = "float64",
         name: str = "C",
@@ -70,7 +71,7 @@ class CausalIntegration(AccumulatingOperator):
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.axis, self.sampling, self.kind, self.removefirst = trailing, sampling, kind, removefirst
         self._step = as_number(sampling, "CausalIntegration: sampling")
-        self._is_trapezoidal = kind == "trapezoidal" and n > 1  # of one sample, it is "half"
+        self._is_trapezoidal = kind == "trapezoidal" and n > 1  # for one sample it is the same as "half"
 
     def _forward(self, x: Tensor) -> Tensor:
         axis, n = self.axis, self.dims[self.axis]
@@ -97,7 +98,7 @@ class CausalIntegration(AccumulatingOperator):
         return x if self._step == 1 else x * self._step
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        # torch.cumsum is fast along the last axis and slow along others, where adding row to row is several times
+        # torch.cumsum is fast along the last axis and slow along others. There, adding whole rows is several times
         # faster, unless the rows are short.
         return self.axis != -1 and x.numel() >= ROW_FROM * x.shape[self.axis]
 

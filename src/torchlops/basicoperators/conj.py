@@ -11,12 +11,12 @@ from torchlops.shapes import Dims
 
 
 class Conj(LinearOperator):
-    r"""The complex conjugate, :math:`y = \bar x`: linear over the real numbers, its own adjoint and inverse.
+    r"""The complex conjugate, :math:`y = \bar x`. It is real-linear, and its own adjoint and inverse.
 
     Args:
         dims: Shape of the model.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> Conj(2)(torch.tensor([1 + 2j, 3 - 1j]))

@@ -1,4 +1,4 @@
-"""Multiplication by a diagonal."""
+"""Multiplication by a diagonal matrix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.arrays import DType, conjugate
+from torchlops.arrays import Array, DType, conjugate
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import PER_SAMPLE, Dims, as_trailing_axis
 
@@ -15,14 +15,15 @@ class Diagonal(LinearOperator):
     r"""Element-wise multiplication, :math:`y_i = d_i x_i`, with the adjoint :math:`x_i = \bar d_i y_i`.
 
     Args:
-        diag: The diagonal ``d``, of shape ``dims``; with ``dims`` given, of one axis or broadcastable to ``dims``.
-        dims: Shape of the model; that of ``diag`` by default.
-        axis: Axis of the model along which a one-dimensional ``diag`` lies.
-        dtype: Label of the operator; that of ``diag`` by default.
-        name: A name for errors.
+        diag: The diagonal ``d``, of shape ``dims``. If ``dims`` is given, it may be one-dimensional or broadcastable
+            to ``dims``.
+        dims: Shape of the model. Defaults to the shape of ``diag``.
+        axis: Axis of the model along which a one-dimensional ``diag`` is applied.
+        dtype: Nominal dtype of the operator. Defaults to the dtype of ``diag``.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``diag`` does not fit ``dims``.
+        ValueError: If the shape of ``diag`` does not match ``dims``.
 
     Example:
         >>> import torch
@@ -34,13 +35,13 @@ class Diagonal(LinearOperator):
     diag: Tensor
 
     def __init__(
-        self, diag: Any, dims: Dims | None = None, axis: int = -1, dtype: DType | None = None, name: str = "D"
+        self, diag: Array, dims: Dims | None = None, axis: int = -1, dtype: DType | None = None, name: str = "D"
     ) -> None:
         shape = tuple(getattr(diag, "shape", ())) or (len(diag),)
         super().__init__(shape if dims is None else dims, dtype=dtype, name=name)
         self.axis = as_trailing_axis(axis, self.dims)
         diag = self._register("diag", diag, dtype)
-        # A one-dimensional diagonal lies along one axis; it is shaped in the call, so that a parameter stays one.
+        # A one-dimensional diagonal is reshaped in each call, so that a parameter remains a parameter.
         self._broadcast = shape if len(shape) != 1 else (shape[0],) + (1,) * (-self.axis - 1)
         padded = (1,) * (len(self.dims) - len(self._broadcast)) + self._broadcast
         if len(padded) != len(self.dims) or any(d not in (1, n) for d, n in zip(padded, self.dims, strict=True)):

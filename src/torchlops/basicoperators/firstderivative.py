@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import Band, Stencil, StencilOperator, as_step
 from torchlops.shapes import Dims
@@ -19,23 +21,23 @@ class FirstDerivative(StencilOperator):
     ``"centered"``, ``order=5``  :math:`(x_{i-2} - 8 x_{i-1} + 8 x_{i+1} - x_{i+2}) / (12 \Delta x)`
     ============================ =====================================================================
 
-    Where a stencil reaches over the end of the axis, :math:`y_i = 0`. With ``edge=True`` the centered kinds
-    take there the widest centered stencil that fits, and at the two ends the forward and the backward one.
-    (Of two or three samples with ``order=5`` and ``edge=True``, PyLops raises or has a wrong adjoint.)
+    Where a stencil extends beyond the axis, :math:`y_i = 0`. With ``edge=True`` the centered kinds use the widest
+    centered stencil that fits there, and the forward and backward differences at the two end samples.
+    (For two or three samples with ``order=5`` and ``edge=True``, PyLops raises or has a wrong adjoint.)
 
     Args:
         dims: Shape of the model.
         axis: Axis along which to differentiate.
-        sampling: Step :math:`\Delta x`, in the unit of the axis.
+        sampling: Sampling step :math:`\Delta x`.
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
         edge: Whether the centered kinds have a derivative at the ends too (the others ignore it).
-        order: Points of the centered stencil, 3 or 5 (the other kinds ignore it).
-        dtype: Label of the operator.
-        name: A name for errors.
+        order: Number of points of the centered stencil, 3 or 5 (the other kinds ignore it).
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``kind`` or ``order`` is another, ``sampling`` is 0, or ``edge=True`` meets an axis of
-            one sample, which has no neighbour.
+        ValueError: If ``kind`` or ``order`` is unknown, ``sampling`` is 0, or ``edge=True`` is given for an axis of
+            one sample.
 
     References:
         B. Fornberg, Generation of finite difference formulas on arbitrarily spaced grids, Mathematics of
@@ -52,7 +54,7 @@ class FirstDerivative(StencilOperator):
         dims: Dims,
         axis: int = -1,
         sampling: float = 1.0,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         edge: bool = False,
         order: int = 3,
         dtype: DType = "float64",
@@ -68,7 +70,7 @@ class FirstDerivative(StencilOperator):
 
 
 def first_derivative(n: int, sampling: float, kind: str, edge: bool, order: int, owner: str) -> Stencil:
-    """Return the stencil of a first derivative of ``n`` samples; ``owner`` is who an error names."""
+    """Return the stencil of the first derivative of ``n`` samples; errors name ``owner``."""
     step = as_step(sampling, f"{owner}: sampling")
     if order not in (3, 5):
         raise ValueError(f"{owner}: order must be 3 or 5, got {order!r}")
@@ -79,7 +81,7 @@ def first_derivative(n: int, sampling: float, kind: str, edge: bool, order: int,
     if kind != "centered":
         raise ValueError(f"{owner}: kind must be 'forward', 'centered' or 'backward', got {kind!r}")
     if edge and n == 1:
-        raise ValueError(f"{owner}: edge=True takes two samples at least, and an axis has one: take edge=False")
+        raise ValueError(f"{owner}: edge=True requires at least two samples per axis, got one: use edge=False")
     if order == 3:
         bands, scale, inner, one_sided = _centered(1, n - 1, 1.0), 1 / (2 * step), 0.0, 2.0
     else:

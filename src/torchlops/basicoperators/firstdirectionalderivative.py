@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, conjugate
+from torchlops.arrays import Array, DType, conjugate
 from torchlops.basicoperators._stencils import (
     from_axis,
     leads,
@@ -24,24 +24,24 @@ from torchlops.shapes import PER_SAMPLE, Dims, as_dims, per_axis
 
 
 class FirstDirectionalDerivative(AccumulatingOperator):
-    r"""First derivative along a direction, or along one for each sample.
+    r"""First derivative along one direction, or along one direction per sample.
 
     .. math:: y = \sum_a v_a \, \partial_a x, \qquad A^H y = \sum_a \partial_a^H (\bar v_a y)
 
-    Each :math:`\partial_a` is that of :class:`FirstDerivative`. Gradients reach :math:`v`.
+    Each :math:`\partial_a` is a :class:`FirstDerivative`. The operator is differentiable with respect to :math:`v`.
 
     Args:
-        dims: Shape of the model, of ``d`` axes.
-        v: The direction: a vector ``(d,)`` for all samples, or a field ``(d, *dims)``. It is taken as it is,
-            usually of unit length.
-        sampling: Step of each axis, in its unit, or one for all.
-        edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
+        dims: Shape of the model, with ``d`` axes.
+        v: The direction: a vector ``(d,)`` for all samples, or a field ``(d, *dims)``, usually of unit length. It is
+            not normalized.
+        sampling: Sampling step of each axis, or one step for all axes.
+        edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
-        dtype: Label of the operator, and the type of ``v`` where it is a list.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator, and dtype of ``v`` if it is a list.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``v`` is of another shape, or where :class:`Gradient` raises.
+        ValueError: If ``v`` has the wrong shape, or for the reasons given in :class:`Gradient`.
 
     Example:
         >>> x, y = torch.meshgrid(torch.arange(3.0), torch.arange(3.0), indexing="ij")
@@ -55,10 +55,10 @@ class FirstDirectionalDerivative(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        v: Any,
+        v: Array,
         sampling: float | Sequence[float] = 1.0,
         edge: bool = False,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         dtype: DType = "float64",
         name: str = "F",
     ) -> None:
@@ -70,7 +70,7 @@ class FirstDirectionalDerivative(AccumulatingOperator):
         shape = tuple(self._register("v", v, dtype).shape)
         if shape not in ((len(dims),), (len(dims), *dims)):
             raise ValueError(
-                f"FirstDirectionalDerivative: v must be of shape ({len(dims)},) or {(len(dims), *dims)}, got {shape}. "
+                f"FirstDirectionalDerivative: v must have shape ({len(dims)},) or {(len(dims), *dims)}, got {shape}. "
                 f"{PER_SAMPLE}"
             )
         self._stencils = tuple(
@@ -79,7 +79,7 @@ class FirstDirectionalDerivative(AccumulatingOperator):
         )
 
     def _directions(self, v: Tensor) -> tuple[Tensor, ...]:
-        # A vector gets the axes of the model, so that it takes part in the choice of the dtype as a field does.
+        # A vector gets the axes of the model, so that it takes part in type promotion as a field does.
         return v.unbind() if v.ndim > 1 else v.reshape((len(self.dims), *(1,) * len(self.dims))).unbind()
 
     def _forward(self, x: Tensor) -> Tensor:

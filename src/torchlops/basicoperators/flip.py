@@ -14,9 +14,9 @@ class Flip(LinearOperator):
 
     Args:
         dims: Shape of the model.
-        axis: The axis.
-        dtype: Label of the operator.
-        name: A name for errors.
+        axis: Axis to reverse.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> import torch

@@ -12,22 +12,22 @@ from torchlops.torchoperator import aslinearoperator
 
 
 class FunctionOperator(CompositeOperator):
-    r"""An operator made of a function :math:`f(x) = A x` on flat vectors, and one for the adjoint, if any.
+    r"""An operator defined by a function :math:`f(x) = A x` on flat vectors and, optionally, its adjoint.
 
-    It is called ``FunctionOperator(f, n)``, ``FunctionOperator(f, m, n)``, ``FunctionOperator(f, fc, n)`` or
+    The signatures are ``FunctionOperator(f, n)``, ``FunctionOperator(f, m, n)``, ``FunctionOperator(f, fc, n)`` and
     ``FunctionOperator(f, fc, m, n)``.
 
     Args:
         f: The forward function, from vectors ``(n,)`` to vectors ``(m,)``.
-        *args: The adjoint function ``fc``, where there is one, and the sizes ``m`` (rows) and ``n`` (columns).
-        dtype: Type of the operator's numbers.
-        name: A name for errors.
-        arrays: What the functions take: ``"numpy"``, ``"jax"`` or ``"torch"``; see
+        *args: The adjoint function ``fc``, if any, and the sizes ``m`` (rows) and ``n`` (columns).
+        dtype: Data type of the operator.
+        name: A name for error messages.
+        arrays: Type of the arrays that the functions take: ``"numpy"``, ``"jax"`` or ``"torch"``; see
             :func:`~torchlops.aslinearoperator`.
 
     Raises:
-        TypeError: when the arguments are not as above.
-        NotImplementedError: when the adjoint of a NumPy function is asked for and none was given.
+        TypeError: If the arguments match none of these signatures.
+        NotImplementedError: If the adjoint of a NumPy function is needed but was not given.
 
     Example:
         >>> import torch

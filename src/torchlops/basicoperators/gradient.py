@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,19 +21,20 @@ class Gradient(AccumulatingOperator):
 
     .. math:: y_a = \partial_a x, \qquad A^H y = \sum_a \partial_a^H y_a
 
-    Each :math:`\partial_a` is that of :class:`FirstDerivative`, of three points where it is centered. The
-    negative adjoint is the divergence.
+    Each :math:`\partial_a` is a :class:`FirstDerivative`, with three points if it is centered. The negative adjoint
+    is the divergence.
 
     Args:
-        dims: Shape of the model, of ``d`` axes. The data has the shape ``(d, *dims)``.
-        sampling: Step of each axis, in its unit, or one for all.
-        edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
+        dims: Shape of the model, with ``d`` axes. The data has the shape ``(d, *dims)``.
+        sampling: Sampling step of each axis, or one step for all axes.
+        edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when there is not one ``sampling`` for each axis, or where :class:`FirstDerivative` raises.
+        ValueError: If ``sampling`` does not have one value per axis, or for the reasons given in
+            :class:`FirstDerivative`.
 
     Example:
         >>> import torch
@@ -46,7 +48,7 @@ class Gradient(AccumulatingOperator):
         dims: Dims,
         sampling: float | Sequence[float] = 1.0,
         edge: bool = False,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         dtype: DType = "float64",
         name: str = "G",
     ) -> None:

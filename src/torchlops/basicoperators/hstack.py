@@ -1,4 +1,4 @@
-"""Operators side by side."""
+"""Horizontal stack of operators."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class HStack(HorizontalStack):
     r"""Stack operators horizontally, :math:`y = \sum_i A_i x_i`, with :math:`A^H y = (A_1^H y, A_2^H y, \ldots)`.
 
     Args:
-        ops: The operators, or matrices, with the same number of rows. The list itself is left alone.
-        nproc: See :func:`~torchlops.shapes.accept_pylops_options`, as for the three that follow.
-        forceflat: See there.
-        inoutengine: See there.
-        parallel_kind: See there.
-        dtype: Label of the operator; what the parts promote to by default.
+        ops: Operators or matrices with the same number of rows. The list itself is not modified.
+        nproc: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Likewise.
+        inoutengine: Likewise.
+        parallel_kind: Likewise.
+        dtype: Nominal dtype of the operator. Defaults to the promoted dtype of the parts.
 
-    The data has the shape that the parts share, or is flat where they differ; the model is flat.
+    The data has the common data shape of the parts, or is flat if these differ; the model is flat.
 
     Raises:
-        ValueError: when the numbers of rows differ.
+        ValueError: If the numbers of rows differ.
 
     Example:
         >>> import torch, torchlops

@@ -1,4 +1,4 @@
-"""The identity, also between spaces of different sizes."""
+"""The identity, possibly between spaces of different sizes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
 
 class Identity(LinearOperator):
-    r"""The identity :math:`y_i = x_i`; where the data is larger than the model it is filled up with zeros.
+    r"""The identity :math:`y_i = x_i`. If the data is larger than the model, it is padded with zeros.
 
     Args:
         N: Shape of the data, an integer or a sequence.
-        M: Shape of the model, ``N`` by default, of as many axes as ``N``.
-        inplace: See :func:`~torchlops.shapes.accept_pylops_options`; the output never aliases the input.
-        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        M: Shape of the model, with the same number of axes as ``N``. Defaults to ``N``.
+        inplace: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`. The output never
+            aliases the input.
+        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``N`` and ``M`` differ in their number of axes, or each is larger than the other somewhere.
+        ValueError: If ``N`` and ``M`` have different numbers of axes, or ``N`` is larger than ``M`` along one axis and
+            smaller along another.
 
     Example:
         >>> import torch
@@ -46,7 +48,8 @@ class Identity(LinearOperator):
         smaller = [n < m for n, m in zip(dimsd, dims, strict=False)]
         if len(dims) != len(dimsd) or (any(larger) and any(smaller)):
             raise ValueError(
-                f"Identity takes N and M of as many axes, one of them nowhere larger than the other; got N={N}, M={M}"
+                "Identity takes N and M with the same number of axes, one of them at least as large as the other along "
+                f"every axis, got N={N}, M={M}"
             )
         super().__init__(dims, dimsd, dtype=dtype, name=name)
 

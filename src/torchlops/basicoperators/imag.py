@@ -11,14 +11,14 @@ from torchlops.shapes import Dims
 
 
 class Imag(LinearOperator):
-    r"""The imaginary part, :math:`y = \mathrm{Im}\,x`: linear over the real numbers.
+    r"""The imaginary part, :math:`y = \mathrm{Im}\,x`. It is only real-linear.
 
     The adjoint under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle` is :math:`i\,\mathrm{Re}\,y`.
 
     Args:
         dims: Shape of the model.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> Imag(2)(torch.tensor([1 + 2j, 3 - 1j]))

@@ -13,10 +13,10 @@ class Kronecker(CompositeOperator):
     r"""The Kronecker product, :math:`y = (A_1 \otimes A_2) x`: :math:`Y = A_1 X A_2^T` for ``x = X.ravel()``.
 
     Args:
-        Op1: The operator on the rows of ``X``, of shape ``(N1, N2)``.
-        Op2: The operator on its columns.
-        dtype: Label of the operator; what the two promote to by default.
-        name: A name for errors.
+        Op1: The operator along the first axis of ``X``, which has shape ``(Op1.shape[1], Op2.shape[1])``.
+        Op2: The operator along the second axis of ``X``.
+        dtype: Nominal dtype of the operator. Defaults to the promoted dtype of both.
+        name: A name for error messages.
 
     Example:
         >>> import torch, torchlops
@@ -52,6 +52,6 @@ class Kronecker(CompositeOperator):
 
 
 def _each(part: LinearOperator, x: Tensor, adjoint: bool) -> Tensor:
-    """Apply ``part`` to each vector in the last axis of ``x``."""
+    """Apply ``part`` along the last axis of ``x``."""
     y = apply_reshaped(part, x, (x.shape[-1],), adjoint)
     return reshaped(y, part.dims if adjoint else part.dimsd, (part.shape[1 if adjoint else 0],))

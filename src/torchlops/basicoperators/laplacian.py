@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor
 
@@ -19,21 +20,21 @@ class Laplacian(AccumulatingOperator):
 
     .. math:: y = \sum_a w_a \, \partial_a^2 x
 
-    Each :math:`\partial_a^2` is that of :class:`SecondDerivative`; all are taken in one pass.
+    Each :math:`\partial_a^2` is a :class:`SecondDerivative`; all are computed in one pass.
 
     Args:
         dims: Shape of the model.
-        axes: The axes.
-        weights: Weight :math:`w_a` of each axis, real, or one for all.
-        sampling: Step of each axis, in its unit, or one for all.
-        edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
+        axes: Axes along which to differentiate.
+        weights: Real weight :math:`w_a` of each axis, or one weight for all axes.
+        sampling: Sampling step of each axis, or one step for all axes.
+        edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when there is not one weight and one step for each axis, or where :class:`SecondDerivative`
-            raises.
+        ValueError: If ``weights`` or ``sampling`` does not have one value per axis, or for the reasons given in
+            :class:`SecondDerivative`.
 
     Example:
         >>> import torch
@@ -49,14 +50,14 @@ class Laplacian(AccumulatingOperator):
         weights: float | Sequence[float] = (1.0, 1.0),
         sampling: float | Sequence[float] = (1.0, 1.0),
         edge: bool = False,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         dtype: DType = "float64",
         name: str = "L",
     ) -> None:
         super().__init__(dims, dtype=dtype, name=name)
         self.axes = as_trailing_axes(axes, self.dims)
         if not self.axes:
-            raise ValueError("Laplacian takes one axis at least")
+            raise ValueError(f"Laplacian takes at least one axis, got axes={axes!r}")
         self.weights = per_axis(weights, len(self.axes), "Laplacian: weights")
         self.sampling = per_axis(sampling, len(self.axes), "Laplacian: sampling")
         self.edge, self.kind = edge, kind

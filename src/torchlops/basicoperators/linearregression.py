@@ -1,10 +1,8 @@
-"""Straight lines."""
+"""Linear regression."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators.regression import Regression
 
 
@@ -15,17 +13,17 @@ class LinearRegression(Regression):
 
         y_i = x_0 + x_1 t_i, \qquad A^H y = \left( \sum_i y_i, \; \sum_i \overline{t_i} \, y_i \right)
 
-    It is :class:`Regression` of order 1; the model are intercept and slope.
+    This is a :class:`Regression` of order 1. The model contains the intercept and the slope.
 
     Args:
-        taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and takes part in the dtype of
+        taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and affects the dtype of
             the result; an array does neither.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``taxis`` has not one axis.
-        TypeError: when ``taxis`` holds no numbers.
+        ValueError: If ``taxis`` is not one-dimensional.
+        TypeError: If ``taxis`` is not numeric.
 
     Example:
         >>> import torch
@@ -33,7 +31,7 @@ class LinearRegression(Regression):
         tensor([1.0000, 1.5000, 2.0000])
     """
 
-    def __init__(self, taxis: Any, dtype: DType = "float64", name: str = "L") -> None:
+    def __init__(self, taxis: Array, dtype: DType = "float64", name: str = "L") -> None:
         super().__init__(taxis, 1, dtype=dtype, name=name)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Multiplication by a matrix; it stands in the gateway, which makes one of every matrix."""
+"""Multiplication by a matrix. It is defined beside ``aslinearoperator``, which converts matrices to it."""
 
 from torchlops.torchoperator import MatrixMult
 

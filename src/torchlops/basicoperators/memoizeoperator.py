@@ -1,4 +1,4 @@
-"""An operator that remembers what it has computed."""
+"""An operator that caches its results."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from torchlops.torchoperator import aslinearoperator
 
 
 class MemoizeOperator(CompositeOperator):
-    r"""An operator that remembers its last results, :math:`y = A x` and :math:`A^H y`, and gives them again.
+    r"""An operator that caches its last results, :math:`y = A x` and :math:`A^H y`.
 
-    An input counts as the same where all of its values are equal, its shape and its dtype too. (PyLops takes
-    inputs for the same that ``numpy.allclose`` cannot tell apart, and keeps forward and adjoint in one store, so
-    that its :math:`A^H A x` is ``x``.)
+    A cached result is returned if the input has the same shape, dtype and values. (PyLops compares inputs with
+    ``numpy.allclose``, and keeps forward and adjoint results in one cache, so that its :math:`A^H A x` is ``x``.)
 
-    It remembers only where nothing but values can depend on a result. Where a gradient is tracked, in
-    ``torch.func`` transforms, in forward-mode differentiation and in ``torch.compile`` every call computes, so that
-    all derivatives are exact. When a tensor of the operator is replaced or changed in place, all is forgotten;
-    changes that torch cannot see (of the NumPy array from which it was made, through ``.data``) go unnoticed. On a
-    GPU, a comparison waits for the result.
+    The cache is used only in plain eager execution without gradients. When a gradient is tracked, in ``torch.func``
+    transforms, in forward-mode differentiation and in ``torch.compile``, every call computes its result, so that all
+    derivatives are exact. The cache is cleared when a tensor of the operator is replaced or changed in place. Changes
+    that torch cannot detect (through ``.data``, or of the NumPy array from which a tensor was made) are not noticed.
+    On a GPU, each comparison synchronizes with the device.
 
     Args:
         Op: The operator.
-        max_neval: Number of results to remember of the forward, and of the adjoint; the oldest goes first.
-            ``numpy.inf`` for all.
+        max_neval: Maximum number of cached results, for the forward and for the adjoint each; the oldest is dropped
+            first. Use ``numpy.inf`` for no limit.
 
     Attributes:
-        neval: Number of results computed and remembered so far.
+        neval: Number of results computed and cached so far.
 
     Raises:
-        ValueError: when ``max_neval`` is negative.
+        ValueError: If ``max_neval`` is negative.
 
     Example:
         >>> import torchlops
@@ -54,7 +53,7 @@ class MemoizeOperator(CompositeOperator):
         self.forget()
 
     def forget(self) -> None:
-        """Forget all results."""
+        """Clear the cache."""
         self._store: tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]] = [], []
         self._seen: list[tuple[Tensor, Tensor, int]] = []
 
@@ -83,7 +82,7 @@ class MemoizeOperator(CompositeOperator):
         return y
 
     def _may_remember(self, x: Tensor) -> bool:
-        """Whether a result depends on values alone, which is so in plain eager execution without gradients."""
+        """Return whether the cache may be used, which is so in plain eager execution without gradients."""
         if torch.compiler.is_compiling() or not is_plain_eager():
             return False
         tensors = (x, *self._all_tensors())
@@ -95,7 +94,7 @@ class MemoizeOperator(CompositeOperator):
         )
 
     def _is_unchanged(self) -> bool:
-        """Whether the tensors of the operator are those with which the results were computed."""
+        """Return whether the tensors of the operator are those with which the results were computed."""
         now = self._all_tensors()
         return len(now) == len(self._seen) and all(
             tensor is known and tensor._version == version and tensor.data_ptr() == values.data_ptr()

@@ -1,4 +1,4 @@
-"""Filling up with zeros."""
+"""Zero padding."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torchlops.shapes import Dims, as_dims, as_integer
 
 
 class Pad(LinearOperator):
-    r"""Fill each axis up with zeros before and after; the adjoint cuts them off.
+    r"""Pad each axis with zeros before and after; the adjoint crops them.
 
     Args:
         dims: Shape of the model.
-        pad: ``(before, after)`` for each axis; a single pair for a model of one axis.
-        dtype: Label of the operator.
-        name: A name for errors.
+        pad: One pair ``(before, after)`` per axis; for a model of one axis, also a single pair.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when there is not one pair of numbers, 0 or more, for each axis.
+        ValueError: If ``pad`` is not one pair of nonnegative numbers per axis.
 
     Example:
         >>> import torch
@@ -42,7 +42,9 @@ class Pad(LinearOperator):
         pairs: list[Any] = [pad] if len(dims) == 1 and not hasattr(pad[0], "__len__") else list(pad)
         given = [tuple(as_integer(count, "Pad: pad") for count in pair) for pair in pairs]
         if len(given) != len(dims) or any(len(pair) != 2 or min(pair) < 0 for pair in given):
-            raise ValueError(f"Pad takes one pair (before, after) of 0 or more for each axis of dims={dims}, got {pad}")
+            raise ValueError(
+                f"Pad takes one pair (before, after) of nonnegative integers per axis of dims={dims}, got {pad}"
+            )
         pads = [(before, after) for before, after in given]
         dimsd = tuple(n + before + after for n, (before, after) in zip(dims, pads, strict=True))
         super().__init__(dims, dimsd, dtype=dtype, name=name)

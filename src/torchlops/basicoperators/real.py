@@ -11,14 +11,14 @@ from torchlops.shapes import Dims
 
 
 class Real(LinearOperator):
-    r"""The real part, :math:`y = \mathrm{Re}\,x`: linear over the real numbers.
+    r"""The real part, :math:`y = \mathrm{Re}\,x`. It is only real-linear.
 
-    The adjoint under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle` is the real part too, as a complex model.
+    The adjoint under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle` is also the real part, returned as a complex model.
 
     Args:
         dims: Shape of the model.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> Real(2)(torch.tensor([1 + 2j, 3 - 1j]))

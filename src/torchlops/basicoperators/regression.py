@@ -1,4 +1,4 @@
-"""Polynomials."""
+"""Polynomial regression."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor, complex_dtype, conjugate
+from torchlops.arrays import Array, DType, as_tensor, complex_dtype, conjugate
 from torchlops.basicoperators._positions import precise, register_positions
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import as_integer
@@ -20,19 +20,19 @@ class Regression(AccumulatingOperator):
 
         y_i = \sum_{n=0}^{\mathrm{order}} x_n \, t_i^n, \qquad (A^H y)_n = \sum_i \overline{t_i^n} \, y_i
 
-    The model are the coefficients, from the constant term up. Points may be integers, models complex (in PyLops
-    both raise).
+    The model contains the coefficients, beginning with the constant term. The points may be integers, and the model
+    may be complex (PyLops raises in both cases).
 
     Args:
-        taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and takes part in the dtype of
+        taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and affects the dtype of
             the result; an array does neither.
         order: Degree of the polynomial.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``taxis`` has not one axis, or ``order`` is negative.
-        TypeError: when ``taxis`` holds no numbers, or ``order`` is no whole number.
+        ValueError: If ``taxis`` is not one-dimensional, or ``order`` is negative.
+        TypeError: If ``taxis`` is not numeric, or ``order`` is not an integer.
 
     Example:
         >>> R = Regression([0, 1, 2], order=2)
@@ -42,15 +42,15 @@ class Regression(AccumulatingOperator):
 
     taxis: Tensor
 
-    def __init__(self, taxis: Any, order: int, dtype: DType = "float64", name: str = "R") -> None:
+    def __init__(self, taxis: Array, order: int, dtype: DType = "float64", name: str = "R") -> None:
         kind = type(self).__name__
         shape = tuple(taxis.shape) if hasattr(taxis, "shape") else (len(taxis),)
         if len(shape) != 1:
-            raise ValueError(f"{kind} takes points taxis of one axis, got shape {shape}")
+            raise ValueError(f"{kind}: taxis must be one-dimensional, got shape {shape}")
         order = as_integer(order, f"{kind}: order", least=0)
         super().__init__(order + 1, shape, dtype=dtype, name=name)
         self.order = order
-        if getattr(taxis, "dtype", None) is not None and "complex" in str(taxis.dtype):
+        if "complex" in str(getattr(taxis, "dtype", "")):
             self._register("taxis", taxis)
         else:
             register_positions(self, "taxis", taxis)
@@ -79,19 +79,19 @@ class Regression(AccumulatingOperator):
         return _product(y, conjugate(powers).mT)
 
     def apply(self, t: Any, x: Any = None) -> Any:
-        """Return the values at points ``t`` of the polynomial with coefficients ``x``.
+        """Return the values of the polynomial with coefficients ``x`` at points ``t``.
 
-        Given a function alone, this is ``nn.Module.apply``, which calls it on every submodule.
+        Called with a function as its only argument, this is ``nn.Module.apply``, which calls it on every submodule.
 
         Args:
             t: Points, of any shape.
             x: Coefficients ``(*batch, order + 1)``.
 
         Returns:
-            Values ``(*batch, *t.shape)``, of the kind that ``x`` is.
+            Values ``(*batch, *t.shape)``, as the same type of array as ``x``.
 
         Raises:
-            ValueError: when ``x`` has another number of coefficients.
+            ValueError: If ``x`` has the wrong number of coefficients.
         """
         if x is None:
             return super().apply(t)

@@ -1,4 +1,4 @@
-"""Sampling along one axis, or by a mask."""
+"""Sampling along one axis, or with a mask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, as_indices, counted_from_start
+from torchlops.arrays import Array, DType, as_indices, counted_from_start
 from torchlops.basicoperators._positions import is_readable
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import reshaped
@@ -20,24 +20,24 @@ from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_a
 class Restriction(AccumulatingOperator):
     r"""Take the samples ``iava`` along one axis, :math:`y_j = x_{i_j}`.
 
-    The adjoint puts them back, adding where an index repeats: :math:`x_i = \sum_{j: i_j = i} y_j`.
+    The adjoint adds them back at their positions: :math:`x_i = \sum_{j: i_j = i} y_j`.
 
-    A mask of the shape of the model takes its samples wherever they are, as ``x[mask]`` does, into data of one axis.
+    A mask with the shape of the model selects samples anywhere, as ``x[mask]`` does; the data is then one-dimensional.
 
     Args:
         dims: Shape of the model.
-        iava: Indices of the samples, in any order; they may repeat, and count from the end where negative. Or a
-            boolean mask: of the length of ``axis``, or of shape ``dims`` for the model as a whole.
-        axis: The axis. A mask of shape ``dims`` has none.
-        inplace: See :func:`~torchlops.shapes.accept_pylops_options`.
-        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        iava: Indices of the samples, in any order. They may repeat, and negative indices count from the end.
+            Alternatively, a boolean mask, either of the length of ``axis`` or of shape ``dims``.
+        axis: Axis along which to sample. It does not apply to a mask of shape ``dims``.
+        inplace: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``iava`` is empty, an index is out of range, or a mask has another shape.
-        TypeError: when the indices are not integers, or a mask has values that are not known yet, inside a transform
-            of ``torch.func`` or a compiled function.
+        ValueError: If ``iava`` is empty, an index is out of range, or a mask has the wrong shape.
+        TypeError: If the indices are not integers, or the values of a mask are not known, as inside a ``torch.func``
+            transform or a compiled function.
 
     Example:
         >>> R = Restriction(4, [0, 2])
@@ -54,7 +54,7 @@ class Restriction(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        iava: Sequence[int] | Any,
+        iava: Array,
         axis: int = -1,
         inplace: bool = True,
         forceflat: bool | None = None,
@@ -77,7 +77,7 @@ class Restriction(AccumulatingOperator):
         dimsd = [indices.numel() if i - len(sampled) == trailing else n for i, n in enumerate(sampled)]
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.axis = trailing
-        self._sampled = sampled  # the shape of the model of which ``axis`` is an axis
+        self._sampled = sampled  # the model shape that ``axis`` refers to
         self.register_buffer("iava", indices)
 
     def _index(self, shape: Sequence[int]) -> Tensor:
@@ -97,7 +97,7 @@ class Restriction(AccumulatingOperator):
     def _zeros(self, y: Tensor) -> Tensor:
         return y.new_zeros((*y.shape[: y.ndim - len(self.dimsd)], *self._sampled))
 
-    # Off the last axis whole rows are copied, which index_select does 5 times faster than gather.
+    # Except along the last axis, whole rows are copied, for which index_select is 5 times faster than gather.
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         return self._forward(x) if self.axis == -1 else x.index_select(self.axis, self.iava)
@@ -108,14 +108,14 @@ class Restriction(AccumulatingOperator):
         return self._zeros(y).index_add_(self.axis, self.iava, y)
 
     def mask(self, x: Any) -> np.ma.MaskedArray[Any, Any]:
-        """Return the model ``x`` as a NumPy masked array that shows the taken samples only.
+        """Return the model ``x`` as a NumPy masked array in which only the sampled elements are valid.
 
         Raises:
-            ValueError: when an index repeats.
+            ValueError: If an index repeats.
         """
         indices = self.iava.cpu().numpy()
         if len(np.unique(indices)) != len(indices):
-            raise ValueError("Restriction: iava has repeated indices, of which a mask cannot tell")
+            raise ValueError("Restriction: iava has repeated indices, which a mask cannot represent")
         values = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x).reshape(self.dims)
         hidden = np.ones(self.dims, dtype=bool)
         np.moveaxis(hidden.reshape(self._sampled), self.axis, 0)[indices] = False
@@ -127,7 +127,7 @@ class Restriction(AccumulatingOperator):
 
 
 def _as_mask(iava: Any) -> Tensor | None:
-    """Return a boolean mask as a tensor, and None for anything else."""
+    """Return ``iava`` as a tensor if it is a boolean mask, otherwise None."""
     if isinstance(iava, Tensor):
         return iava if iava.dtype == torch.bool else None
     array = iava if isinstance(iava, np.ndarray) else np.array(iava)
@@ -137,20 +137,23 @@ def _as_mask(iava: Any) -> Tensor | None:
 
 
 def _indices_of(mask: Tensor, dims: tuple[int, ...], axis: int) -> Tensor:
-    """Return the indices of the samples that a mask takes, along ``axis`` or into the flat model."""
+    """Return the indices of the samples that a mask selects, along ``axis`` or into the flat model."""
     shape = tuple(mask.shape)
     if shape != dims and shape != (dims[axis],):
         raise ValueError(
-            f"Restriction: a mask must have the shape dims={dims}, or ({dims[axis]},) for axis {axis}, got {shape}"
+            f"Restriction: a mask must have shape dims={dims}, or ({dims[axis]},) for axis {axis}, got {shape}"
         )
     if len(shape) > 1 and axis != -1:
-        raise ValueError(f"Restriction: a mask of shape dims={dims} takes samples of no single axis, got axis={axis}")
+        raise ValueError(
+            f"Restriction: a mask of shape dims={dims} selects samples along all axes, so axis={axis} has no meaning: "
+            "omit axis"
+        )
     if not is_readable(mask):
         raise TypeError(
-            "Restriction: how many samples a mask takes is not known inside a transform or a compiled function: build "
-            "the operator outside, give indices, or take Diagonal(mask), which sets the others to zero"
+            "Restriction: the number of samples that a mask selects is not known inside a transform or a compiled "
+            "function: build the operator outside, pass indices, or use Diagonal(mask), which sets the others to zero"
         )
     indices = mask.reshape(-1).nonzero().squeeze(1)
     if len(indices) == 0:
-        raise ValueError("Restriction: the mask takes no sample")
+        raise ValueError("Restriction: the mask selects no sample")
     return indices

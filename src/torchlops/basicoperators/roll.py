@@ -12,14 +12,14 @@ from torchlops.shapes import Dims, as_integer, as_trailing_axis
 class Roll(LinearOperator):
     r"""Shift the samples along one axis circularly, :math:`y_i = x_{(i - s) \bmod n}`.
 
-    The adjoint, which is the inverse, shifts back.
+    The adjoint, which is also the inverse, shifts back.
 
     Args:
         dims: Shape of the model.
-        axis: The axis.
-        shift: Number of samples ``s``, positive towards larger indices.
-        dtype: Label of the operator.
-        name: A name for errors.
+        axis: Axis along which to shift.
+        shift: Number of samples ``s``; positive values shift towards larger indices.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> import torch

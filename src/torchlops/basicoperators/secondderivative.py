@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import Band, Stencil, StencilOperator, as_step
 from torchlops.shapes import Dims
 
 
 class SecondDerivative(StencilOperator):
-    r"""Second derivative along one axis by a finite difference of three points.
+    r"""Second derivative along one axis by three-point finite differences.
 
     ============== ===========================================================
     kind           :math:`y_i`
@@ -18,21 +20,21 @@ class SecondDerivative(StencilOperator):
     ``"backward"`` :math:`(x_i - 2 x_{i-1} + x_{i-2}) / \Delta x^2`
     ============== ===========================================================
 
-    Where the stencil reaches over the end of the axis, :math:`y_i = 0`. With ``edge=True`` the centered kind
-    takes the forward and the backward stencil at the two ends.
+    Where the stencil extends beyond the axis, :math:`y_i = 0`. With ``edge=True`` the centered kind uses the forward
+    and the backward stencil at the two ends.
 
     Args:
         dims: Shape of the model.
         axis: Axis along which to differentiate.
-        sampling: Step :math:`\Delta x`, in the unit of the axis.
+        sampling: Sampling step :math:`\Delta x`.
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
-        edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
-        dtype: Label of the operator.
-        name: A name for errors.
+        edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``kind`` is another, ``sampling`` is 0, or ``edge=True`` meets an axis of one or two
-            samples, where no stencil fits.
+        ValueError: If ``kind`` is unknown, ``sampling`` is 0, or ``edge=True`` is given for an axis of fewer than
+            three samples.
 
     Example:
         >>> import torch
@@ -45,7 +47,7 @@ class SecondDerivative(StencilOperator):
         dims: Dims,
         axis: int = -1,
         sampling: float = 1.0,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         edge: bool = False,
         dtype: DType = "float64",
         name: str = "S",
@@ -59,16 +61,16 @@ class SecondDerivative(StencilOperator):
 
 
 def second_derivative(n: int, sampling: float, kind: str, edge: bool, owner: str, weight: float = 1.0) -> Stencil:
-    """Return the stencil of ``weight`` times a second derivative of ``n`` samples; errors name ``owner``."""
+    """Return the stencil of ``weight`` times the second derivative of ``n`` samples; errors name ``owner``."""
     centre = {"forward": 1, "centered": 0, "backward": -1}
     if kind not in centre:
         raise ValueError(f"{owner}: kind must be 'forward', 'centered' or 'backward', got {kind!r}")
     scale = weight / as_step(sampling, f"{owner}: sampling") ** 2
-    # The difference around sample j stands at i = j - 1, j or j + 1.
+    # The difference centered at sample j is stored at i = j - 1, j or j + 1.
     rows = [(1 - centre[kind], n - 1 - centre[kind], centre[kind])]
     if edge and kind == "centered":
         if n < 3:
-            raise ValueError(f"{owner}: edge=True takes three samples at least, and an axis has {n}: take edge=False")
+            raise ValueError(f"{owner}: edge=True requires at least three samples per axis, got {n}: use edge=False")
         rows += [(0, 1, 1), (n - 1, n, -1)]
     bands = [
         Band(start, stop, shift + offset, factor)

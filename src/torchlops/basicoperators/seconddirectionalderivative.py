@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators.firstdirectionalderivative import FirstDirectionalDerivative
 from torchlops.linearoperator import CompositeOperator
 from torchlops.shapes import Dims
 
 
 class SecondDirectionalDerivative(CompositeOperator):
-    r"""Second derivative along a direction, or along one for each sample.
+    r"""Second derivative along one direction, or along one direction per sample.
 
     .. math:: y = -D^H D x
 
-    with :math:`D` the :class:`FirstDirectionalDerivative`. It is its own adjoint. Gradients reach :math:`v`.
+    with :math:`D` the :class:`FirstDirectionalDerivative`. The operator is self-adjoint, and differentiable with
+    respect to :math:`v`.
 
     Args:
-        dims: Shape of the model, of ``d`` axes.
-        v: The direction: a vector ``(d,)`` for all samples, or a field ``(d, *dims)``. It is taken as it is,
-            usually of unit length.
-        sampling: Step of each axis, in its unit, or one for all.
-        edge: Whether the centered kind has a derivative at the ends too (the others ignore it).
+        dims: Shape of the model, with ``d`` axes.
+        v: The direction: a vector ``(d,)`` for all samples, or a field ``(d, *dims)``, usually of unit length. It is
+            not normalized.
+        sampling: Sampling step of each axis, or one step for all axes.
+        edge: Whether the centered kind is also computed at the ends (the other kinds ignore it).
         kind: ``"forward"``, ``"centered"`` or ``"backward"``.
-        dtype: Label of the operator, and the type of ``v`` where it is a list.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator, and dtype of ``v`` if it is a list.
+        name: A name for error messages.
 
     Raises:
-        ValueError: where :class:`FirstDirectionalDerivative` raises.
+        ValueError: For the reasons given in :class:`FirstDirectionalDerivative`.
 
     Example:
         >>> import torch
@@ -43,10 +44,10 @@ class SecondDirectionalDerivative(CompositeOperator):
     def __init__(
         self,
         dims: Dims,
-        v: Any,
+        v: Array,
         sampling: float | Sequence[float] = 1.0,
         edge: bool = False,
-        kind: str = "centered",
+        kind: Literal["forward", "centered", "backward"] = "centered",
         dtype: DType = "float64",
         name: str = "S",
     ) -> None:

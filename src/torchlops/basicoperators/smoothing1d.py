@@ -12,18 +12,18 @@ class Smoothing1D(SmoothingOperator):
 
     .. math:: y_i = \frac{1}{n} \sum_{j=i-(n-1)/2}^{i+(n-1)/2} x_j
 
-    with :math:`x = 0` outside the model, so that averages near the ends are smaller. It is its own adjoint.
-    A window longer than the axis is welcome (there PyLops gives data of another length, or raises).
+    with :math:`x = 0` outside the model, so that averages near the ends are smaller. The operator is self-adjoint.
+    The window may be longer than the axis (PyLops then returns data of a different length, or raises).
 
     Args:
-        nsmooth: Length :math:`n` of the window in samples. An even one is made odd by adding 1, as in PyLops.
+        nsmooth: Length :math:`n` of the window in samples. Even lengths are increased by 1, as in PyLops.
         dims: Shape of the model.
         axis: Axis along which to smooth.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``nsmooth`` is less than 1.
+        ValueError: If ``nsmooth`` is less than 1.
 
     Example:
         >>> import torch

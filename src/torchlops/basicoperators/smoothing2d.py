@@ -10,23 +10,23 @@ from torchlops.shapes import Dims
 
 
 class Smoothing2D(SmoothingOperator):
-    r"""Average over a moving rectangle.
+    r"""Moving average over a rectangle.
 
     .. math:: y_{ij} = \frac{1}{n_1 n_2} \sum_{|k - i| \le (n_1-1)/2} \ \sum_{|l - j| \le (n_2-1)/2} x_{kl}
 
-    with :math:`x = 0` outside the model, so that averages near the ends are smaller. It is its own adjoint.
-    The rectangle is summed along one axis after the other.
+    with :math:`x = 0` outside the model, so that averages near the ends are smaller. The operator is self-adjoint.
+    The sums are computed along one axis after the other.
 
     Args:
-        nsmooth: Lengths :math:`n_1` and :math:`n_2` of the rectangle along the two axes, in samples. Even ones
-            are made odd by adding 1, as in PyLops. One number stands for both.
+        nsmooth: Lengths :math:`n_1` and :math:`n_2` of the rectangle along the two axes, in samples, or one length for
+            both. Even lengths are increased by 1, as in PyLops.
         dims: Shape of the model.
-        axes: The two axes, in the order of ``nsmooth`` (PyLops takes them in ascending order whatever is given).
-        dtype: Label of the operator.
-        name: A name for errors.
+        axes: The two axes, in the order of ``nsmooth`` (PyLops always uses them in ascending order).
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when there are not two axes with one length of 1 or more for each.
+        ValueError: If there are not two axes, or ``nsmooth`` is not one positive length per axis.
 
     Example:
         >>> import torch
@@ -48,7 +48,7 @@ class Smoothing2D(SmoothingOperator):
     ) -> None:
         super().__init__(nsmooth, dims, axes, dtype, name)
         if len(self._axes) != 2:
-            raise ValueError(f"Smoothing2D takes two axes, got {tuple(axes)}: take SmoothingND for other numbers")
+            raise ValueError(f"Smoothing2D takes two axes, got {tuple(axes)}: use SmoothingND for any number of axes")
         self.nsmooth, self.axes = self._widths, self._axes
 
     def extra_repr(self) -> str:

@@ -10,23 +10,23 @@ from torchlops.shapes import Dims
 
 
 class SmoothingND(SmoothingOperator):
-    r"""Average over a moving box.
+    r"""Moving average over a box.
 
     .. math:: y_i = \frac{1}{\prod_a n_a} \sum_{|j_a - i_a| \le (n_a-1)/2} x_j
 
-    with :math:`x = 0` outside the model, so that averages near the ends are smaller. It is its own adjoint.
-    The box is summed along one axis after the other.
+    with :math:`x = 0` outside the model, so that averages near the ends are smaller. The operator is self-adjoint.
+    The sums are computed along one axis after the other.
 
     Args:
-        nsmooth: Length :math:`n_a` of the box along each of the axes, in samples. Even ones are made odd by
-            adding 1, as in PyLops. One number stands for all.
+        nsmooth: Length :math:`n_a` of the box along each axis, in samples, or one length for all axes. Even lengths
+            are increased by 1, as in PyLops.
         dims: Shape of the model.
-        axes: The axes, in the order of ``nsmooth`` (PyLops takes them in ascending order whatever is given).
-        dtype: Label of the operator.
-        name: A name for errors.
+        axes: The axes, in the order of ``nsmooth`` (PyLops always uses them in ascending order).
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when there is not one length of 1 or more for each of the axes.
+        ValueError: If ``nsmooth`` is not one positive length per axis.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Spreading along curves that a table or a function describes."""
+"""Spreading along curves given by a table or a function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torchlops.shapes import PER_SAMPLE, Dims, accept_pylops_options, as_dims
 class Spread(CurveOperator):
     r"""Spread the samples of a model along curves.
 
-    Every sample of the model is added to one sample of each data trace, or shared out between two:
+    Every sample of the model is added to one sample of each data trace, or distributed over two:
 
     .. math::
 
@@ -27,31 +27,33 @@ class Spread(CurveOperator):
 
     with the index :math:`i = \mathrm{table}[ix_0, it_0, ix]` and the weight
     :math:`w = \mathrm{dtable}[ix_0, it_0, ix]`, 0 without a ``dtable``. The adjoint stacks the data along the same
-    curves, :math:`x[ix_0, it_0] = \sum_{ix} (1 - w) \, y[ix, i] + w \, y[ix, i + 1]`. What would come to lie outside
-    the data is skipped, as are entries that are not a number.
+    curves, :math:`x[ix_0, it_0] = \sum_{ix} (1 - w) \, y[ix, i] + w \, y[ix, i + 1]`. Entries outside the data are
+    skipped, as are NaN entries.
 
-    The curves come from a table, or from the function ``fh``, which is called in every call of the operator and of
-    which nothing is kept.
+    The curves are given by a table or by a function ``fh``, which is evaluated in every call of the operator and whose
+    results are not stored.
 
     Args:
         dims: Shape of the model, ``(nx0, nt0)``.
         dimsd: Shape of the data, ``(nx, nt)``.
-        table: Indices ``(nx0, nt0, nx)`` into the data traces, whole numbers or NaN.
-        dtable: Weights ``(nx0, nt0, nx)``. A tensor carries gradients and takes part in the dtype of the result; an
+        table: Indices ``(nx0, nt0, nx)`` into the data traces, integers or NaN.
+        dtable: Weights ``(nx0, nt0, nx)``. A tensor carries gradients and affects the dtype of the result; an
             array does neither.
-        fh: In the place of ``table``, a function of the numbers ``ix0`` and ``it0`` that returns ``nx`` indices, or
-            a pair of indices and weights: arrays or, for weights that carry gradients, tensors.
-        interp: Whether samples are shared out between two. What ``dtable`` or ``fh`` say decides.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        fh: Instead of ``table``, a function of the integers ``ix0`` and ``it0`` that returns ``nx`` indices, or a pair
+            of indices and weights: arrays or, for weights that carry gradients, tensors.
+        interp: Whether samples are distributed over two. It is inferred from ``dtable`` or ``fh``; a different value
+            is not used, with a warning.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Attributes:
         usetable: Whether the curves come from a table.
-        interp: Whether samples are shared out between two.
+        interp: Whether samples are distributed over two.
 
     Raises:
-        ValueError: when both or none of ``table`` and ``fh`` are given, or a shape is wrong.
+        ValueError: If both or neither of ``table`` and ``fh`` are given, or a shape is wrong.
+        TypeError: If indices are fractions.
 
     Example:
         >>> table = [[[0, 1], [1, 2], [2, 3]]]  # one model trace of 3 samples, two data traces of 3
@@ -68,8 +70,8 @@ class Spread(CurveOperator):
         self,
         dims: Dims,
         dimsd: Dims,
-        table: Any = None,
-        dtable: Any = None,
+        table: Tensor | np.ndarray[Any, Any] | None = None,
+        dtable: Tensor | np.ndarray[Any, Any] | None = None,
         fh: Callable[[int, int], Any] | None = None,
         interp: bool | None = None,
         engine: str = "numpy",
@@ -79,21 +81,23 @@ class Spread(CurveOperator):
         accept_pylops_options(engine=engine)
         model, data = as_dims(dims), as_dims(dimsd, "dimsd")
         if len(model) != 2 or len(data) != 2:
-            raise ValueError(f"Spread takes models and data of two axes, got dims={model} and dimsd={data}")
+            raise ValueError(f"Spread takes models and data with two axes, got dims={model} and dimsd={data}")
         if (table is None) == (fh is None):
             given = "neither" if fh is None else "both"
             raise ValueError(f"Spread takes either a table or a function fh, got {given}")
         if table is None and dtable is not None:
-            raise ValueError("Spread takes a dtable with a table only: let fh return the weights, too")
+            raise ValueError("Spread takes a dtable only together with a table: return the weights from fh instead")
         shape = (*model, data[0])
-        for what, given in (("table", table), ("dtable", dtable)):
-            if given is not None and tuple(given.shape) != shape:
+        for what, array in (("table", table), ("dtable", dtable)):
+            if array is not None and tuple(array.shape) != shape:
                 raise ValueError(
-                    f"Spread takes a {what} of shape (nx0, nt0, nx) = {shape}, got {tuple(given.shape)}. {PER_SAMPLE}"
+                    f"Spread takes a {what} of shape (nx0, nt0, nx) = {shape}, got {tuple(array.shape)}. {PER_SAMPLE}"
                 )
         is_pair = dtable is not None if fh is None else _is_pair(fh(0, 0))
         if interp is not None and bool(interp) != is_pair:
-            warnings.warn(f"Spread: the curves say that interp={is_pair}; interp={interp} is not used", stacklevel=2)
+            warnings.warn(
+                f"Spread: interp={is_pair} is inferred from the curves; interp={interp} is not used", stacklevel=2
+            )
         is_constant = table is not None and not isinstance(dtable, Tensor)
         super().__init__((model[0], model[1]), (data[0], data[1]), is_pair, is_constant, dtype, name)
         self.usetable = table is not None
@@ -140,9 +144,9 @@ def _stack(found: list[Any]) -> Tensor:
 
 
 def _as_indices(table: Any) -> Tensor:
-    """Return indices as int32, and -1 for what is none: NaN, and numbers that int32 does not hold."""
+    """Return indices as int32, and -1 for those that are skipped: NaN and numbers out of the range of int32."""
     numbers = table.detach() if isinstance(table, Tensor) else as_tensor(table, "Spread: indices")
     inside = (numbers >= 0) & (numbers < 2**31 - 1)
     if numbers.is_floating_point() and is_readable(numbers) and bool((inside & (numbers != numbers.floor())).any()):
-        raise TypeError("Spread takes whole numbers or NaN as indices, got fractions: give those as weights (dtable)")
+        raise TypeError("Spread takes integers or NaN as indices, got fractions: pass those as weights (dtable)")
     return torch.where(inside, numbers, -1).to(torch.int32)

@@ -11,14 +11,14 @@ from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_a
 
 
 class Sum(LinearOperator):
-    r"""Sum along one axis, :math:`y = \sum_i x_i`; the adjoint spreads :math:`x_i = y`.
+    r"""Sum along one axis, :math:`y = \sum_i x_i`; the adjoint replicates, :math:`x_i = y`.
 
     Args:
-        dims: Shape of the model. A model of one axis, ``(n,)``, is read as ``(n, 1)``, as in PyLops.
-        axis: The axis.
-        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dims: Shape of the model. A one-dimensional shape ``(n,)`` is treated as ``(n, 1)``, as in PyLops.
+        axis: Axis to sum over.
+        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> Sum((2, 3), axis=0)(torch.ones(2, 3))

@@ -11,17 +11,17 @@ from torchlops.shapes import Dims, as_dims, as_trailing_axis
 
 
 class Symmetrize(AccumulatingOperator):
-    r"""Mirror the samples along one axis about the first, from ``n`` to ``2 n - 1`` of them.
+    r"""Mirror the samples along one axis about the first sample, from ``n`` to ``2 n - 1`` samples.
 
     .. math:: y_{n-1+i} = x_i, \quad y_{n-1-i} = x_i, \quad i = 0 \ldots n-1
 
-    The adjoint folds: :math:`x_i = y_{n-1+i} + y_{n-1-i}`, and :math:`x_0 = y_{n-1}`.
+    The adjoint folds: :math:`x_i = y_{n-1+i} + y_{n-1-i}` for :math:`i > 0`, and :math:`x_0 = y_{n-1}`.
 
     Args:
         dims: Shape of the model.
-        axis: The axis.
-        dtype: Label of the operator.
-        name: A name for errors.
+        axis: Axis to mirror.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> Symmetrize(3)(torch.tensor([1.0, 2.0, 3.0]))

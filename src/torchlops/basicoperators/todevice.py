@@ -1,4 +1,4 @@
-"""Moving models to a device, in the middle of a chain of operators."""
+"""Transfer between devices within a chain of operators."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torchlops.shapes import Dims
 class ToDevice(LinearOperator):
     r"""Move the model to a device, :math:`y = x`; the adjoint moves the data back, :math:`x = y`.
 
-    So the operators after it may have their tensors on another device than those before it. Gradients are moved
-    back in the same way.
+    The operators before and after it can thus keep their tensors on different devices. Gradients are moved back in the
+    same way.
 
     Args:
-        dims: Shape of the model, and of the data.
-        device: Where to the forward moves the model.
-        source: Where to the adjoint moves the data.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dims: Shape of the model and of the data.
+        device: Device to which the forward moves the model.
+        source: Device to which the adjoint moves the data.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> A = ToDevice(3, device="cuda" if torch.cuda.is_available() else "cpu")
@@ -51,15 +51,15 @@ class ToDevice(LinearOperator):
 
 
 class ToCupy(ToDevice):
-    """Move the model to the GPU and the data back: :class:`ToDevice` under the name of PyLops's operator.
+    """Move the model to the GPU and the data back: :class:`ToDevice` under PyLops's name.
 
-    Without a GPU it moves nothing, as PyLops's does. Tensors stay tensors, and arrays come back as what they were:
-    only where a chain computes is changed.
+    Without a GPU nothing is moved, as in PyLops. Only the device of the computation changes: tensors remain tensors,
+    and arrays are returned as the same type of array.
 
     Args:
-        dims: Shape of the model, and of the data.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dims: Shape of the model and of the data.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> ToCupy(2)(torch.ones(2)).cpu()
@@ -71,5 +71,5 @@ class ToCupy(ToDevice):
 
 
 def _moved(x: Tensor, device: torch.device) -> Tensor:
-    # a tensor without values has none to move
+    # meta tensors have no values to move
     return x.clone() if x.is_meta else x.to(device, copy=True)

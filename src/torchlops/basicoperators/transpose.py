@@ -13,16 +13,16 @@ from torchlops.shapes import Dims, as_dims, as_trailing_axes
 
 
 class Transpose(LinearOperator):
-    r"""Permute the axes of the model; the adjoint, which is the inverse, permutes them back.
+    r"""Permute the axes of the model; the adjoint, which is also the inverse, permutes them back.
 
     Args:
         dims: Shape of the model.
-        axes: Axis of the model for each axis of the data.
-        dtype: Label of the operator.
-        name: A name for errors.
+        axes: Permutation of the axes, as in ``numpy.transpose``.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``axes`` is no permutation of the axes of ``dims``.
+        ValueError: If ``axes`` is not a permutation of the axes of ``dims``.
 
     Example:
         >>> Transpose((2, 3), axes=(1, 0)).dimsd
@@ -33,7 +33,7 @@ class Transpose(LinearOperator):
         dims = as_dims(dims)
         trailing = as_trailing_axes(axes, dims)
         if len(trailing) != len(dims):
-            raise ValueError(f"Transpose takes each axis of dims={dims} once, got axes={tuple(axes)}")
+            raise ValueError(f"Transpose: axes must contain each axis of dims={dims} once, got {tuple(axes)}")
         super().__init__(dims, [dims[axis] for axis in trailing], dtype=dtype, name=name)
         self.axes = trailing
 

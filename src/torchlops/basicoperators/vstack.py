@@ -1,4 +1,4 @@
-"""Operators on top of each other."""
+"""Vertical stack of operators."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class VStack(VerticalStack):
     r"""Stack operators vertically, :math:`y = (A_1 x, A_2 x, \ldots)`, with :math:`A^H y = \sum_i A_i^H y_i`.
 
     Args:
-        ops: The operators, or matrices, with the same number of columns. The list itself is left alone.
-        nproc: See :func:`~torchlops.shapes.accept_pylops_options`, as for the three that follow.
-        forceflat: See there.
-        inoutengine: See there.
-        parallel_kind: See there.
-        dtype: Label of the operator; what the parts promote to by default.
+        ops: Operators or matrices with the same number of columns. The list itself is not modified.
+        nproc: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Likewise.
+        inoutengine: Likewise.
+        parallel_kind: Likewise.
+        dtype: Nominal dtype of the operator. Defaults to the promoted dtype of the parts.
 
-    The model has the shape that the parts share, or is flat where they differ; the data is flat.
+    The model has the common model shape of the parts, or is flat if these differ; the data is flat.
 
     Raises:
-        ValueError: when the numbers of columns differ.
+        ValueError: If the numbers of columns differ.
 
     Example:
         >>> import torch, torchlops

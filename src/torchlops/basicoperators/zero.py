@@ -1,4 +1,4 @@
-"""The operator that gives zeros."""
+"""The zero operator."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Zero(LinearOperator):
 
     Args:
         N: Shape of the data, an integer or a sequence.
-        M: Shape of the model, ``N`` by default.
-        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        M: Shape of the model. Defaults to ``N``.
+        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Example:
         >>> import torch
@@ -36,7 +36,7 @@ class Zero(LinearOperator):
         accept_pylops_options(forceflat=forceflat)
         super().__init__(as_dims(N if M is None else M, "M"), as_dims(N, "N"), dtype=dtype, name=name)
 
-    # The zeros are made from the input, so that every transform finds the (zero) derivative that it asks for.
+    # The zeros are computed from the input, so that derivatives of every mode exist and are zero.
 
     def _forward(self, x: Tensor) -> Tensor:
         return _zeros(x, self.dims, self.dimsd)

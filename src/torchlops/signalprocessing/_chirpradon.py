@@ -1,9 +1,9 @@
-r"""What the Radon transforms by chirps share.
+r"""Common base of the chirp Radon transforms.
 
 At the frequency :math:`f_k`, a linear Radon transform multiplies by :math:`e^{2 \pi i c_k m n}`, with positions ``m``
-and ``n`` in samples around the middle and a step :math:`c_k` in proportion to the frequency. As
-:math:`2 m n = m^2 + n^2 - (m - n)^2`, that is a product with a chirp, a convolution with another, and a product
-again: three FFTs, and no matrix.
+and ``n`` in samples relative to the middle and a step :math:`c_k` proportional to the frequency. Since
+:math:`2 m n = m^2 + n^2 - (m - n)^2`, this is a product with a chirp, a convolution with another chirp, and again a
+product with the first: three FFTs and no matrix.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, conjugate
+from torchlops.arrays import Array, DType, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, whole_numbers
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
@@ -25,24 +25,24 @@ from torchlops.signalprocessing._realfft import with_fft_errors
 
 
 class ChirpRadon(LinearOperator):
-    """A Radon transform by chirps over one or two spatial axes; see :class:`ChirpRadon2D` for the arguments.
+    """Chirp Radon transform over one or two spatial axes; see :class:`ChirpRadon2D` for the arguments.
 
     Args:
-        sizes: Number of samples of the spatial axes, the slowest first.
+        sizes: Number of samples of each spatial axis, slowest first.
         nt: Number of samples of the time axis.
         pmax: Largest slope along each spatial axis, in samples.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
     """
 
     pmax: Tensor
 
-    def __init__(self, sizes: Sequence[int], nt: int, pmax: Any, dtype: DType, name: str | None) -> None:
+    def __init__(self, sizes: Sequence[int], nt: int, pmax: float | Array, dtype: DType, name: str | None) -> None:
         super().__init__((*sizes, nt), dtype=dtype, name=name)
         self._is_constant = not register_positions(self, "pmax", pmax)
         if self.pmax.numel() != len(sizes):
-            wanted = "one number" if len(sizes) == 1 else f"{len(sizes)} numbers, one for each spatial axis"
-            raise ValueError(f"{type(self).__name__} takes {wanted} as pmax, got shape {tuple(self.pmax.shape)}")
+            wanted = "one number" if len(sizes) == 1 else f"{len(sizes)} numbers, one per spatial axis"
+            raise ValueError(f"{type(self).__name__}: pmax must be {wanted}, got shape {tuple(self.pmax.shape)}")
         if self._is_constant:
             for axis in range(len(sizes)):
                 self._keep_chirps(axis)
@@ -52,18 +52,18 @@ class ChirpRadon(LinearOperator):
             self.register_buffer(f"{name}{axis}", chirp, persistent=False)
 
     def _make_chirps(self, axis: int) -> tuple[Tensor, Tensor]:
-        """Return the chirp to multiply by, ``(n, nf)``, and the spectrum of the one to convolve with, ``(2 n, nf)``."""
+        """Return the chirp to multiply by, ``(n, nf)``, and the spectrum of that to convolve with, ``(2 n, nf)``."""
         n, nt = self.dims[axis], self.dims[-1]
         pmax = precise(self.pmax).reshape(len(self.dims) - 1)[axis]
         k = whole_numbers(0, nt // 2 + 1, pmax)
-        m = torch.cat((whole_numbers(0, n, pmax), whole_numbers(-n, 0, pmax)))  # positions in the order of an FFT
+        m = torch.cat((whole_numbers(0, n, pmax), whole_numbers(-n, 0, pmax)))  # positions in FFT order
         phase = (2 * math.pi / (n * nt)) * pmax * m.unsqueeze(1) ** 2 * k
         chirp = torch.complex(phase.cos(), -phase.sin())
         inner = conjugate(torch.cat((chirp[2 * n - (n - n // 2) :], chirp[: n // 2])))
         return inner, torch.fft.fft(chirp, dim=0)
 
     def _chirps(self, axis: int, x: Tensor, conjugated: bool) -> tuple[Tensor, Tensor]:
-        """Return both chirps in the dtype of ``x``; the conjugated ones are those of the adjoint."""
+        """Return both chirps in the dtype of ``x``, conjugated for the adjoint."""
         if self._is_constant:
             inner, spectrum = getattr(self, f"chirp{axis}"), getattr(self, f"spectrum{axis}")
         else:
@@ -71,7 +71,7 @@ class ChirpRadon(LinearOperator):
         behind = (1,) * (len(self.dims) - 2 - axis)
         shape = (self.dims[axis], *behind, self.dims[-1] // 2 + 1)
         inner, spectrum = inner.to(x.dtype).reshape(shape), spectrum.to(x.dtype).reshape((2 * shape[0], *shape[1:]))
-        # The chirp is even, so that the spectrum of its conjugate is the conjugate of its spectrum.
+        # The chirp is even, so the spectrum of its conjugate is the conjugate of its spectrum.
         return (conjugate(inner), conjugate(spectrum)) if conjugated else (inner, spectrum)
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class ChirpRadon(LinearOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return self._transform(y, True)
 
-    # The same code, of which the backward is then that of the adjoint: half the work of what autograd derives.
+    # The kernels are the same. As fast kernels their backward is the adjoint, half the cost of autograd's backward.
     _fast_forward, _fast_adjoint = _forward, _adjoint
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
@@ -111,17 +111,17 @@ class ChirpRadon(LinearOperator):
                 g = g * (frequencies * slope * (2 / (n * nt)))
         return signals(g, nt, 0)
 
-    def inverse(self, x: Any) -> Any:  # type: ignore[override]  # by weights, and not by a solver
-        """Return the model of the data ``x``, by the adjoint with each frequency scaled by its analytic weight.
+    def inverse(self, x: Any) -> Any:  # type: ignore[override]  # weights instead of a solver
+        """Return the model of the data ``x``: the adjoint, with an analytic weight per frequency.
 
         Args:
             x: Data ``(*batch, *dims)``, or flattened.
 
         Returns:
-            The model, of the shape and the kind of array of ``x``. (PyLops's is always flat.)
+            The model, with the shape and array type of ``x``. (In PyLops it is always flat.)
 
         Raises:
-            ValueError: when ``x`` has another shape.
+            ValueError: If ``x`` has the wrong shape.
         """
         if not isinstance(x, Tensor):
             return self._through_arrays(x, self.inverse)

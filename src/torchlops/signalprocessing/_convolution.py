@@ -1,10 +1,11 @@
 r"""Convolution with a filter along some axes, :math:`y_i = \sum_k h_k x_{i + o - k}`, with ``x`` zero outside.
 
-Here ``i``, ``k`` and the offset ``o`` have one index an axis. The adjoint is the same sum with ``conj(h)`` reversed
-and the offset ``n_h - 1 - o``, so that one set of kernels serves both.
+Here ``i``, ``k`` and the offset ``o`` have one index per axis. The adjoint is the same sum with ``conj(h)`` reversed
+and the offset ``n_h - 1 - o``, so that one set of kernels computes both.
 
-In all kernels ``axes`` count from the end and ascend; ``h`` has the filter along them, along others size 1 or that
-of ``x``, and may lack leading axes of ``x``; ``sizes`` are the numbers of samples of ``y`` along ``axes``.
+In all kernels, ``axes`` count from the end in ascending order. Along ``axes``, ``h`` contains the taps of the filter;
+along other axes its size is 1 or that of ``x``, and leading axes may be missing. ``sizes`` are the numbers of samples
+of ``y`` along ``axes``.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ Sizes = Sequence[int]
 
 
 class Convolution(AccumulatingOperator):
-    """What the convolutions along one and along several axes share.
+    """Common base of the convolutions along one and several axes.
 
     Args:
         dims: Shape of the model.
         dimsd: Shape of the data.
         h: The filter.
-        axes: The axis of the model, counted from the end, along which each axis of the filter runs; the others of
-            an ``h`` that has all axes of the model tell the filter of each trace.
+        axes: The axis of the model, counted from the end, that corresponds to each axis of the filter. If ``h`` has all
+            axes of the model, the remaining axes index the filters of different traces.
         offsets: The index of the center of the filter along each of ``axes``.
-        method: The kernel: "direct", "fft", "overlapadd", or None for the faster one.
-        dtype: Label of the operator, and the type of an ``h`` that has none.
-        name: A name for errors.
+        method: The kernel: "direct", "fft", "overlapadd", or None for the fastest one.
+        dtype: Nominal dtype of the operator, and dtype of ``h`` if it has none.
+        name: A name for error messages.
     """
 
     h: Tensor
@@ -55,7 +56,7 @@ class Convolution(AccumulatingOperator):
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.method = method
         self._register("h", h)
-        # the kernels want the filter's axes in the order of the model's, from the first one that matters on
+        # the kernels require the filter axes in the order of the model axes, beginning with the first convolved axis
         order = sorted(range(len(axes)), key=lambda i: axes[i])
         self._axes = tuple(axes[i] for i in order)
         self._offsets = tuple(offsets[i] for i in order)
@@ -97,7 +98,7 @@ class Convolution(AccumulatingOperator):
         if method == "direct":
             y: Tensor = kernel(x, h, axes, offsets, sizes)
             return y
-        if x.is_complex() and not h.is_complex():  # real and imaginary parts keep apart, to the last bit
+        if x.is_complex() and not h.is_complex():  # keeps the real and imaginary parts exactly separate
             real, imag = kernel(torch.stack((x.real, x.imag)), h, axes, offsets, sizes)
             return torch.complex(real, imag)
         return kernel(x, h.to(dtype), axes, offsets, sizes)  # type: ignore[no-any-return]
@@ -105,8 +106,8 @@ class Convolution(AccumulatingOperator):
     def _fastest(self) -> str:
         """Return the fastest method, as measured on the CPU.
 
-        The gradient of a learning filter costs the direct sum several passes a tap, unless it is compiled. The FFT
-        of a whole axis leaves the cache where that is long; blocks of it do not.
+        The gradient with respect to the filter costs several passes per tap of the direct sum, unless it is compiled.
+        The FFT of a long axis exceeds the cache, while blocks of it do not.
         """
         few = 15 if len(self._axes) == 1 else 25
         if self.h.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
@@ -122,9 +123,9 @@ class Convolution(AccumulatingOperator):
 
 
 def fast_length(n: int) -> int:
-    """Return the next length of which FFTs are fast: a product of 2, 3, 5 and 7, with enough twos.
+    """Return the next length for which FFTs are fast: a product of powers of 2, 3, 5 and 7, with enough factors of 2.
 
-    Odd lengths cost MKL's real FFT three times as much, multiples of 16 the least.
+    In MKL, real FFTs of odd length take three times as long; multiples of 16 are the fastest.
 
     >>> fast_length(514), fast_length(11), fast_length(1)
     (560, 12, 2)
@@ -144,7 +145,7 @@ def _is_smooth(n: int) -> bool:
 
 
 def window(x: Tensor, axis: int, start: int, length: int) -> Tensor:
-    """Return samples ``start`` to ``start + length - 1`` along ``axis``, zero where ``x`` has none.
+    """Return samples ``start`` to ``start + length - 1`` along ``axis``, with zeros outside of ``x``.
 
     >>> window(torch.tensor([1.0, 2.0, 3.0]), -1, -1, 3)
     tensor([0., 1., 2.])
@@ -181,14 +182,14 @@ def convolve_directly(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: 
 
 def convolve_by_fft(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> Tensor:
     """Convolve by a product of spectra."""
-    if x.numel() == 0:  # the FFT of the CPU refuses an empty batch
+    if x.numel() == 0:  # the CPU FFT rejects an empty batch
         return _of_empty(x, h, axes, sizes)
     lengths = _fft_lengths(x, h, axes, offsets, sizes)
     return _through_spectrum(x, _spectrum(h, axes, lengths), axes, offsets, sizes, lengths)
 
 
 def convolve_by_overlap_add(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> Tensor:
-    """Convolve block by block along one axis, by FFTs some times as long as the filter, and add the overlaps."""
+    """Convolve block by block along one axis, by FFTs several times as long as the filter, and add the overlaps."""
     (axis,), (offset,), (size,) = axes, offsets, sizes
     if x.numel() == 0:
         return _of_empty(x, h, axes, sizes)
@@ -208,7 +209,7 @@ def convolve_by_overlap_add(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, s
 
 
 def _split_axis(x: Tensor, axis: int, count: int) -> Tensor:
-    """Return ``x`` with ``axis`` in ``count`` blocks, which become the axis before it."""
+    """Return ``x`` with ``axis`` split into ``count`` blocks, which form a new axis before it."""
     shape = list(x.shape)
     shape[axis] = x.shape[axis] // count
     shape.insert(x.ndim + axis, count)
@@ -216,10 +217,10 @@ def _split_axis(x: Tensor, axis: int, count: int) -> Tensor:
 
 
 def convolve_directly_in_place(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> Tensor:
-    """Convolve by a sum over the taps, as :func:`convolve_directly`, where autograd need not follow."""
+    """Convolve by a sum over the taps, as :func:`convolve_directly`, without autograd support."""
     y = _empty_result(x, axes, sizes)
     lengths = [h.shape[axis] for axis in axes]
-    same = h.numel() == math.prod(lengths)  # one filter for all traces: its taps are numbers
+    same = h.numel() == math.prod(lengths)  # one filter for all traces, so each tap is a number
     values = h.flatten().tolist() if same else []
     for xs, ys, part in blocks(x, y, h.ndim, axes):
         ys.zero_()
@@ -229,7 +230,7 @@ def convolve_directly_in_place(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes
             for axis, k, offset in zip(axes, taps, offsets, strict=True):
                 shift = offset - k
                 first, last = max(-shift, 0), min(ys.shape[axis], xs.shape[axis] - shift)
-                if first >= last:  # this tap sees nothing but the zeros outside
+                if first >= last:  # this tap reads only zeros outside of x
                     break
                 source = source.narrow(axis, first + shift, last - first)
                 target = target.narrow(axis, first, last - first)
@@ -243,7 +244,7 @@ def convolve_directly_in_place(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes
 
 
 def convolve_by_fft_in_place(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> Tensor:
-    """Convolve by a product of spectra, as :func:`convolve_by_fft`, block by block in little memory."""
+    """Convolve by a product of spectra, as :func:`convolve_by_fft`, block by block to save memory."""
     y = _empty_result(x, axes, sizes)
     if x.numel() == 0:
         return y
@@ -256,7 +257,7 @@ def convolve_by_fft_in_place(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, 
 
 
 def _fft_lengths(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> tuple[int, ...]:
-    """Return FFT lengths that keep what wraps around out of the samples that are kept."""
+    """Return FFT lengths for which no wrap-around reaches the samples of the result."""
     lengths = []
     for axis, offset, size in zip(axes, offsets, sizes, strict=True):
         n, taps = x.shape[axis], h.shape[axis]
@@ -281,7 +282,7 @@ def _through_spectrum(
 
 
 def _of_empty(x: Tensor, h: Tensor, axes: Sizes, sizes: Sizes) -> Tensor:
-    """Return an empty result that hangs on ``x`` and ``h``, so that backward works."""
+    """Return an empty result that depends on ``x`` and ``h``, so that backward works."""
     for axis, size in zip(axes, sizes, strict=True):
         x, h = window(x, axis, 0, size), h.narrow(axis, 0, 1)
     return x * h

@@ -1,13 +1,13 @@
-r"""The filters of the dual-tree complex wavelet transform, and how a level applies them.
+r"""The filters of the dual-tree complex wavelet transform, and their application in one level.
 
-The two trees of the transform stand interleaved in one signal. A level takes blocks of it with their surroundings to
-as many coefficients by one small matrix:
+The two trees of the transform are interleaved in one signal. A level multiplies each block of the signal, with its
+neighbourhood, by one small matrix:
 
 .. math::
     y_{k, o} = \sum_w x_{s k + b + w}\, M_{w, o}
 
-with ``step`` :math:`s` and ``start`` :math:`b`. Beyond its ends a signal goes on as its mirror image, which repeats
-the end samples.
+with ``step`` :math:`s` and ``start`` :math:`b`. The signal is extended by half-sample symmetric reflection, which
+repeats the end samples.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Taps = Sequence[float]
 
 
 class Level(NamedTuple):
-    """One filter step: the matrix of a block, the step between blocks, and where the first window starts."""
+    """One filter step: the matrix of a block, the step between blocks, and the start of the first window."""
 
     matrix: list[list[float]]
     step: int
@@ -30,7 +30,7 @@ class Level(NamedTuple):
 
 
 def filtered(x: Tensor, level: Level) -> Tensor:
-    """Return the outputs ``(..., blocks, outputs)`` of a level for signals in the last axis."""
+    """Return the outputs ``(..., blocks, outputs)`` of a level for signals along the last axis."""
     batch, count, around = x.shape[:-1], _blocks(x.shape[-1], level.step), _around(level)
     index = _mirrored(x, level, count)
     blocks = x.gather(-1, index.expand(*batch, -1)).reshape((*batch, count + around - 1, level.step))
@@ -39,7 +39,7 @@ def filtered(x: Tensor, level: Level) -> Tensor:
 
 
 def filtered_adjoint(y: Tensor, level: Level, length: int) -> Tensor:
-    """Return the adjoint of :func:`filtered` for signals of ``length`` samples."""
+    """Apply the adjoint of :func:`filtered` for signals of ``length`` samples."""
     batch, count, around = y.shape[:-2], y.shape[-2], _around(level)
     x = y.new_zeros((*batch, length))
     index = _mirrored(x, level, count)
@@ -67,9 +67,9 @@ def _matrix(level: Level, like: Tensor) -> Tensor:
 
 
 def _mirrored(x: Tensor, level: Level, count: int) -> Tensor:
-    """Return where in ``x`` the samples of all windows are.
+    """Return the indices in ``x`` of the samples of all windows.
 
-    A signal that is no multiple of the step long has its two end samples doubled first, as Kingsbury's toolbox does.
+    If the length is not a multiple of the step, the two end samples are doubled first, as in Kingsbury's toolbox.
     """
     n = x.shape[-1]
     doubled = 1 if n % level.step else 0
@@ -81,7 +81,7 @@ def _mirrored(x: Tensor, level: Level, count: int) -> Tensor:
 
 
 def first_analysis(h0: Taps, h1: Taps) -> Level:
-    """Return the level of two odd filters: two low-pass samples and two high-pass ones of two."""
+    """Return the level of two odd-length filters, from two samples to two low-pass and two high-pass samples."""
     reach = max(len(h0), len(h1)) // 2
     matrix = [[0.0] * 4 for _ in range(2 * reach + 2)]
     for i, taps in enumerate((h0, h1)):
@@ -92,7 +92,7 @@ def first_analysis(h0: Taps, h1: Taps) -> Level:
 
 
 def first_synthesis(g0: Taps, g1: Taps) -> tuple[Level, Level]:
-    """Return the levels by which low-pass and high-pass samples, two at a time, give the signal."""
+    """Return the levels that reconstruct the signal from pairs of low-pass and high-pass samples."""
     levels = []
     for taps in (g0, g1):
         level = first_analysis(taps, ())
@@ -101,10 +101,10 @@ def first_synthesis(g0: Taps, g1: Taps) -> tuple[Level, Level]:
 
 
 def analysis(h0: Taps) -> Level:
-    """Return the level of a quarter-shift filter of tree a: two low-pass samples and two high-pass ones of four.
+    """Return the level of a quarter-shift filter, from four samples to two low-pass and two high-pass samples.
 
-    Tree b has the filter reversed, and the high-pass filters alternate in sign. The trees change places between the
-    low-pass and the high-pass samples.
+    ``h0`` is the filter of tree a. Tree b uses the reversed filter, and the high-pass filters alternate in sign. The
+    order of the trees is swapped between the low-pass and the high-pass samples.
     """
     m, h1 = len(h0), _high_pass(h0)
     matrix = [[0.0] * 4 for _ in range(2 * m)]
@@ -117,7 +117,7 @@ def analysis(h0: Taps) -> Level:
 
 
 def synthesis(h0: Taps) -> tuple[Level, Level]:
-    """Return the levels by which low-pass and high-pass samples, two at a time, give four samples of the signal."""
+    """Return the levels that reconstruct four samples of the signal from pairs of low-pass and high-pass samples."""
     low, high = _interpolating(h0, False), _interpolating(_high_pass(h0), True)
     return low, high
 
@@ -125,7 +125,7 @@ def synthesis(h0: Taps) -> tuple[Level, Level]:
 def _interpolating(taps: Taps, swapped: bool) -> Level:
     m, half = len(taps), len(taps) // 2
     matrix = [[0.0] * 4 for _ in range(m + 2)]
-    for j in range(m):  # tree b has the taps of the analysis of tree a, and so the other way round
+    for j in range(m):  # tree b uses the analysis taps of tree a, and vice versa
         for tree, tap in enumerate((taps[j], taps[m - 1 - j])):
             later = tree != swapped
             if half % 2:
@@ -167,7 +167,7 @@ FIRST: dict[str, tuple[tuple[Taps, float], tuple[Taps, float]]] = {
         ((81, 0, -1539, -2160, 8208, 27360, -63816, -59280, 343786, 641600), 1146880),
     ),
 }
-"""The low-pass filters of the first level up to their middle tap, with what they are to be divided by."""
+"""The low-pass filters of the first level up to their middle tap, with their divisors."""
 
 QUARTER_SHIFT: dict[str, Taps] = {
     "qshift_06": (
@@ -196,4 +196,4 @@ QUARTER_SHIFT: dict[str, Taps] = {
         -0.00257617430660079, 0.001277558653807, 0.00241186945666628,
     ),
 }  # fmt: skip
-"""The low-pass filters of tree a of the levels above the first, orthonormal with their shifts by two."""
+"""The low-pass filters of tree a above the first level, orthonormal to their shifts by two."""

@@ -11,14 +11,14 @@ ENGINE_OPTIONS = frozenset(
 
 
 def accept_engine_options(operator: str, options: Mapping[str, Any]) -> None:
-    """Accept keywords of SciPy's, pyFFTW's and MKL's FFTs, which have no effect here, and refuse others.
+    """Accept the keywords of the SciPy, pyFFTW and MKL FFTs, which have no effect here, and reject all others.
 
     Raises:
-        TypeError: when an option is none of theirs.
+        TypeError: If an option is unknown.
     """
     unknown = sorted(set(options) - ENGINE_OPTIONS)
     if unknown:
         raise TypeError(
-            f"{operator} got the unexpected argument {unknown[0]!r}; beside its own it takes the options of PyLops's "
-            f"FFT engines, which have no effect: {', '.join(sorted(ENGINE_OPTIONS))}"
+            f"{operator} got an unexpected argument {unknown[0]!r}. Besides its own arguments it takes the options of "
+            f"the FFT engines in PyLops, which have no effect: {', '.join(sorted(ENGINE_OPTIONS))}"
         )

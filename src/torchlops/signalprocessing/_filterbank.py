@@ -1,15 +1,15 @@
-r"""Two filters on a periodic signal, every second sample kept: the step of which discrete wavelet transforms are made.
+r"""Two-channel filter bank with downsampling on periodic signals, one step of a discrete wavelet transform.
 
-Along an axis of an even number :math:`n` of samples, with filters :math:`f^0, f^1` of an even number :math:`F` of
-taps, the analysis gives two halves, joined along the axis, and the synthesis is its adjoint:
+Along an axis with an even number :math:`n` of samples, with filters :math:`f^0, f^1` with an even number :math:`F` of
+taps, the analysis returns two halves, concatenated along the axis, and the synthesis is its adjoint:
 
 .. math::
     a^c_k = \sum_j f^c_j\, x_{(F/2 + 2 k - j) \bmod n} \qquad
     x_i = \sum_c \sum_k f^c_{F/2 + 2 k - i}\, a^c_k
 
-These are the places that PyWavelets gives the samples in its mode "periodization". The filters are numbers, ``x`` is
-real, and axes count from the end. A synthesis with the reversed reconstruction filters of a wavelet inverts the
-analysis with its decomposition filters.
+The order of the samples is that of PyWavelets in mode "periodization". The filters are constants, ``x`` is real, and
+axes count from the end. The synthesis with the reversed reconstruction filters of a wavelet inverts the analysis with
+its decomposition filters.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from torchlops.signalprocessing._parts import every_other
 
 Filters: TypeAlias = Sequence[Sequence[float]]
 
-_PAIRS = 8  # coefficients of each filter that one product with a small matrix gives
+_PAIRS = 8  # coefficients per filter computed by one product with a small matrix
 
 
 def analyse(x: Tensor, filters: Filters, axis: int) -> Tensor:
-    """Return both halves, joined along ``axis``, by products of blocks of the signal with one small matrix."""
+    """Return both halves, concatenated along ``axis``, by multiplying blocks of the signal by one small matrix."""
     x = x.movedim(axis, -1)
     batch, n = x.shape[:-1], x.shape[-1]
     size = min(2 * _PAIRS, n)
@@ -58,15 +58,15 @@ def synthesise(y: Tensor, filters: Filters, axis: int) -> Tensor:
 
 
 def _around(matrix: Tensor) -> int:
-    """Return how many blocks on either side of its own one a coefficient depends on."""
+    """Return the number of neighbouring blocks on each side on which a coefficient depends."""
     return (matrix.shape[1] // matrix.shape[0] - 1) // 2
 
 
 def _matrix(filters: Filters, size: int, n: int, like: Tensor) -> Tensor:
-    """Return the matrix from a block of the signal, with blocks around it, to its ``size / 2`` pairs of coefficients.
+    """Return the matrix from a block of the signal and its neighbours to its ``size / 2`` pairs of coefficients.
 
-    Row after row a filter moves on by two samples. That is a repeated row, two elements longer than one of the
-    matrix, read in rows of the matrix's length.
+    From row to row, a filter is shifted by two samples. This is obtained by repeating a row that is two elements
+    longer than those of the matrix, and reading it in rows of the matrix's length.
     """
     taps = len(filters[0])
     reach = taps // 2 - 1
@@ -80,13 +80,13 @@ def _matrix(filters: Filters, size: int, n: int, like: Tensor) -> Tensor:
     )
     repeated = rows[:, None].expand(2, size // 2, width + 2).reshape(2, size // 2 * (width + 2))
     matrix = repeated.narrow(1, 0, size // 2 * width).reshape(size, width)
-    if n == size and around:  # the blocks around are this one again
+    if n == size and around:  # all neighbouring blocks are this block
         matrix = matrix.reshape(size, 2 * around + 1, size).sum(1)
     return matrix
 
 
 def analyse_into(target: Tensor, source: Tensor, filters: Filters, axis: int) -> None:
-    """Write what :func:`analyse` returns into ``target``, which may be ``source``, where autograd need not follow."""
+    """Write what :func:`analyse` returns into ``target``, which may be ``source``, without autograd support."""
     half = source.shape[axis] // 2
     reach = len(filters[0]) // 2 - 1
     phases = []
@@ -125,7 +125,7 @@ def _add(total: Tensor, x: Tensor, factor: float, is_first: bool) -> None:
 
 
 def _periodic(x: Tensor, axis: int, start: int, length: int) -> Tensor:
-    """Return a copy of ``length`` samples from ``start`` on of the periodic signal."""
+    """Return a copy of ``length`` samples of the periodic signal, beginning at ``start``."""
     n = x.shape[axis]
     start %= n
     pieces = []

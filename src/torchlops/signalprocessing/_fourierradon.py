@@ -1,20 +1,19 @@
-r"""What the Radon transforms by frequency share.
+r"""Common base of the Radon transforms in the frequency domain.
 
-A linear or parabolic curve delays a trace by :math:`p h^l`, which at the frequency ``f`` is a factor
-:math:`e^{-2 \pi i f p h^l}`. So a transform is a product with a small matrix at each frequency, one for each spatial
-axis. The matrices are made in the call, some frequencies at a time.
+A linear or parabolic curve delays a trace by :math:`p h^l`, which is a factor :math:`e^{-2 \pi i f p h^l}` at the
+frequency ``f``. The transform is thus a product with one small matrix per frequency and spatial axis. The matrices are
+computed in each call, for several frequencies at a time.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, complex_dtype, conjugate
+from torchlops.arrays import Array, DType, complex_dtype, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
@@ -22,32 +21,32 @@ from torchlops.shapes import as_integer
 from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
 
-_CHUNK = 1 << 20  # elements of the matrices that the differentiable kernel makes at a time
-_BLOCK = 1 << 17  # and the fast one: they stay in the cache until they are used
+_CHUNK = 1 << 20  # matrix elements that the differentiable kernel computes at a time
+_BLOCK = 1 << 17  # the same for the fast kernel, small enough to stay in the cache
 
 
 class FourierRadon(LinearOperator):
-    """A Radon transform by frequency over one or two spatial axes; see :class:`FourierRadon2D` for the arguments.
+    """Frequency-domain Radon transform over one or two spatial axes; see :class:`FourierRadon2D` for the arguments.
 
     Args:
         taxis: Time axis.
-        haxes: Spatial axes, the slowest first.
+        haxes: Spatial axes, slowest first.
         paxes: Their parameters, in the same order.
-        names: The names of ``haxes`` and ``paxes``, for the buffers and errors.
+        names: The names of ``haxes`` and ``paxes``, used for buffers and in error messages.
         nfft: Number of samples of the FFT.
-        flims: First frequency that is used, and the one behind the last.
+        flims: Index of the first frequency used, and that of the last plus one.
         kinds: Kind of curve along each of ``haxes``.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
     """
 
     taxis: Tensor
 
     def __init__(
         self,
-        taxis: Any,
-        haxes: Sequence[Any],
-        paxes: Sequence[Any],
+        taxis: Array,
+        haxes: Sequence[Array],
+        paxes: Sequence[Array],
         names: Sequence[str],
         nfft: int,
         flims: tuple[int, int] | None,
@@ -57,17 +56,19 @@ class FourierRadon(LinearOperator):
     ) -> None:
         owner, nt = type(self).__name__, len(taxis)
         if nt < 2:
-            raise ValueError(f"{owner} takes the step from its time axis: taxis must have two samples at least")
+            raise ValueError(f"{owner}: taxis must have at least two samples, which define the time step, got {nt}")
         nfft = as_integer(nfft, f"{owner}: nfft")
         if nfft < nt:
-            raise ValueError(f"{owner} takes an FFT of at least the {nt} samples of taxis, got nfft={nfft}")
+            raise ValueError(f"{owner}: nfft must be at least {nt}, the number of samples of taxis, got {nfft}")
         for kind in kinds:
             if kind not in ("linear", "parabolic"):
                 raise ValueError(f"{owner}: kind must be 'linear' or 'parabolic', got {kind!r}")
         count = nfft // 2 + 1
         first, last = (0, count) if flims is None else (as_integer(index, f"{owner}: flims") for index in flims)
         if not 0 <= first < last <= count:
-            raise ValueError(f"{owner}: flims must be indices into {count} frequencies, first and last, got {flims}")
+            raise ValueError(
+                f"{owner}: flims must be two indices (first, last) with 0 <= first < last <= {count}, got {flims}"
+            )
         super().__init__((*map(len, paxes), nt), (*map(len, haxes), nt), dtype=dtype, name=name)
         self.nfft, self.flims, self.kinds = nfft, (first, last), tuple(kinds)
         self._names = tuple(zip(names[: len(haxes)], names[len(haxes) :], strict=True))
@@ -138,7 +139,7 @@ class FourierRadon(LinearOperator):
             part = x.narrow(0, start, min(step, x.shape[0] - start))
             some = f.narrow(0, self.flims[0] + start, part.shape[0])
             for axis in range(len(sizes)) if adjoint else reversed(range(len(sizes))):
-                # Axes not yet multiplied have the old size: those behind in the adjoint, those before otherwise.
+                # Axes not yet multiplied have the old size: later axes in the adjoint, earlier axes in the forward.
                 before = math.prod((wanted if adjoint else sizes)[:axis])
                 behind = math.prod((sizes if adjoint else wanted)[axis + 1 :]) * items
                 matrix = _phases(some, delays[axis], in_place).to(x.dtype).unsqueeze(1)
@@ -154,11 +155,11 @@ class FourierRadon(LinearOperator):
 
 
 def _phases(f: Tensor, delay: Tensor, in_place: bool) -> Tensor:
-    r"""Return the factors :math:`e^{-2 \pi i f d}` of regular frequencies, ``(len(f), *delay.shape)``."""
+    r"""Return the factors :math:`e^{-2 \pi i f d}`, ``(len(f), *delay.shape)``, of regularly spaced frequencies."""
     if not in_place or f.dtype != torch.float64:
         angle = (-2 * math.pi) * f.reshape(-1, *(1,) * delay.ndim) * delay
         return torch.complex(angle.cos(), angle.sin())
-    # The factors of the next k frequencies are those of the first k, turned by k steps: one sine for many of them.
+    # The factors of the next k frequencies are those of the first k, rotated by k steps. This saves most of the sines.
     first, step = f[0], f[1] - f[0] if len(f) > 1 else f[0]
     phases = torch.empty((len(f), *delay.shape), dtype=complex_dtype(f.dtype), device=f.device)
     angle = (-2 * math.pi) * first * delay
@@ -173,10 +174,10 @@ def _phases(f: Tensor, delay: Tensor, in_place: bool) -> Tensor:
 
 
 def signals(spectrum: Tensor, nfft: int, first: int, in_place: bool = False) -> Tensor:
-    """Return the real signals of ``nfft`` samples of which a part of the half spectrum is given, from ``first`` on.
+    """Return real signals of ``nfft`` samples, given the part of their half spectrum that begins at ``first``.
 
-    What is imaginary at zero and at Nyquist has no effect. MKL drops it, other FFTs do so for some sizes only; here
-    it is dropped before, but for ``in_place``, which is for the CPU alone.
+    Imaginary parts at zero and at the Nyquist frequency have no effect. MKL ignores them, but other FFTs do so only for
+    some sizes. They are therefore dropped here, except with ``in_place``, which is for the CPU only.
     """
     last = first + spectrum.shape[-1]
     behind = nfft // 2 + 1 - last
@@ -195,6 +196,6 @@ def signals(spectrum: Tensor, nfft: int, first: int, in_place: bool = False) -> 
 
 
 def zeros_of(x: Tensor, ndim: int, dims: Sequence[int]) -> Tensor:
-    """Return the result of shape ``dims`` of an empty batch, which hangs on ``x`` so that backward works."""
+    """Return the result of shape ``dims`` for an empty batch, which depends on ``x`` so that backward works."""
     summed = x.sum(tuple(range(-ndim, 0)), keepdim=True)
     return summed.expand(*x.shape[: x.ndim - ndim], *dims).clone()

@@ -1,4 +1,4 @@
-"""What the Fourier transforms of one, two and more axes share."""
+"""Common base of the Fourier transforms along one, two and more axes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torchlops.shapes import Dims, as_dims, as_trailing_axes, per_axis
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 from torchlops.signalprocessing._realfft import pair_weights, real_fft, real_fft_adjoint, with_fft_errors
 
-_NORMS = {  # the scaling of the FFT and that of the inverse FFT which make adjoints, in torch's words
+_NORMS = {  # values of ``norm`` in torch for the FFT and the inverse FFT, such that one is the adjoint of the other
     "ortho": ("ortho", "ortho"),
     "none": ("backward", "forward"),
     "1/n": ("forward", "backward"),
@@ -28,8 +28,8 @@ _NORMS = {  # the scaling of the FFT and that of the inverse FFT which make adjo
 class FourierTransform(LinearOperator):
     """The discrete Fourier transform along several axes; see :class:`FFTND` for the arguments.
 
-    ``options`` are keywords of the FFT engines of PyLops (SciPy's ``workers``, ``overwrite_x`` and ``plan``,
-    pyFFTW's ``threads``, ``flags`` and others). They choose how, never what, those compute, and have no effect.
+    ``options`` are keywords of the FFT engines in PyLops (``workers``, ``overwrite_x`` and ``plan`` of SciPy,
+    ``threads``, ``flags`` and others of pyFFTW). They never change the result, and have no effect here.
     """
 
     pair_weights: Tensor
@@ -84,12 +84,12 @@ class FourierTransform(LinearOperator):
         self._warn_of_rare_choices()
 
     def _warn_of_rare_choices(self) -> None:
-        level = 4  # the caller of FFT(...): this method, FourierTransform, and FFT stand between
+        level = 4  # the caller of FFT(...), above this method, FourierTransform and FFT
         for axis, size in zip(self.axes, self.nffts, strict=True):
             if size < self.dims[axis]:
                 warnings.warn(
                     f"{self.name_and_type}: nfft={size} is smaller than the {self.dims[axis]} samples of the signal "
-                    f"along axis {axis}, which loses the samples beyond it. This is rarely intended.",
+                    f"along axis {axis}, so the signal is truncated. This is rarely intended.",
                     stacklevel=level,
                 )
         if self.real and self.fftshift_after[-1]:
@@ -109,12 +109,12 @@ class FourierTransform(LinearOperator):
 
     @property
     def cdtype(self) -> np.dtype[Any]:
-        """The complex dtype that labels the data."""
+        """The nominal dtype of the data, which is complex."""
         return self.dtype
 
     @property
     def rdtype(self) -> np.dtype[Any]:
-        """The dtype that labels the model: real where the operator takes real models only."""
+        """The nominal dtype of the model, which is real if the operator takes real models only."""
         label = self._torch_dtype()
         return numpy_dtype(real_dtype(label) if self.real_model else label)
 
@@ -146,17 +146,17 @@ class FourierTransform(LinearOperator):
     def _inverse(self, y: Tensor) -> Tensor:
         if any(size < self.dims[axis] for axis, size in zip(self.axes, self.nffts, strict=True)):
             raise ValueError(
-                f"{self.name_and_type} has no inverse: nfft={self.nffts} leaves out samples of dims={self.dims}. "
-                "Build it with nfft of at least the number of samples."
+                f"{self.name_and_type} has no inverse, because nfft={self.nffts} truncates dims={self.dims}: use nfft "
+                "of at least the number of samples"
             )
-        norm = _NORMS[self._norm][0]  # the same word on both sides makes inverses
+        norm = _NORMS[self._norm][0]  # the same norm in both directions gives the inverse
         return self._guarded(y, lambda y: self._transform_back(y, norm=norm))
 
     def _guarded(self, x: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
         return with_fft_errors(self.name_and_type, "cast its input, for example by x.float()", transform, x)
 
     def _transform(self, x: Tensor, in_place: bool = False) -> Tensor:
-        if x.numel() == 0:  # the FFT of the CPU refuses an empty batch
+        if x.numel() == 0:  # the CPU FFT rejects an empty batch
             return self._of_empty(x, self.dimsd, complex_dtype(x.dtype))
         norm = _NORMS[self._norm][0]
         if self._before:
@@ -186,11 +186,11 @@ class FourierTransform(LinearOperator):
                 shape = [missing if i == x.ndim + axis else n for i, n in enumerate(x.shape)]
                 x = torch.cat((x, x.new_zeros(shape)), axis)
         if self.real_model and not self.real:
-            x = x.real.clone()  # so that the imaginary half of the memory is free
+            x = x.real.clone()  # a copy, which frees the memory of the imaginary part
         return torch.fft.fftshift(x, self._before) if self._before else x
 
     def _of_empty(self, x: Tensor, dims: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Return an empty result that hangs on ``x``, so that backward works."""
+        """Return an empty result that depends on ``x``, so that backward works."""
         ndim = len(dims)
         x = x.sum(tuple(range(-ndim, 0)), keepdim=True)
         if x.is_complex() and not dtype.is_complex:
@@ -216,8 +216,8 @@ def _as_norm(norm: str, kind: str) -> str:
     if lower in _NORMS:
         return lower
     explanations = {
-        "backward": 'for no scaling of the forward transform take "none"; the adjoint is then not scaled by 1/n either',
-        "forward": 'for 1/n scaling of the forward transform take "1/n"; the adjoint is then scaled by 1/n as well',
+        "backward": 'for an unscaled forward transform use "none"; the adjoint is then not scaled by 1/n either',
+        "forward": 'for a forward transform scaled by 1/n use "1/n"; the adjoint is then scaled by 1/n as well',
     }
-    why = explanations.get(lower, "take one of 'ortho', 'none' and '1/n'")
-    raise ValueError(f"{kind}: norm={norm!r} is not known: {why}")
+    why = explanations.get(lower, "use 'ortho', 'none' or '1/n'")
+    raise ValueError(f"{kind}: norm={norm!r} is unknown: {why}")

@@ -1,4 +1,4 @@
-"""What interpolations share: where positions lie between samples, and taking and putting samples along an axis."""
+"""Helpers for interpolation: locating positions between samples, and gathering and scattering along an axis."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from torchlops.shapes import PER_SAMPLE
 
 
 def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least: float | None = 0.0) -> Any:
-    """Return positions on an axis of ``size`` samples as a tensor of the user's, or as a new NumPy array.
+    """Return positions on an axis of ``size`` samples, as the tensor of the user or as a new NumPy array.
 
     Args:
         iava: The positions.
         size: Number of samples.
-        operator: Who an error names.
+        operator: Name of the operator for error messages.
         clips: Whether positions at the last sample and beyond are moved to just before it, as in PyLops, with a
-            warning. (A tensor is left as it is: the kernels do so in the call.)
-        least: The least position that is allowed; any by default.
+            warning. (A tensor is not changed here: the kernels clip it in each call.)
+        least: Smallest position allowed, or None for no limit.
 
     Raises:
-        ValueError: when there are no positions, or not along one axis, or one is too small or not a number.
+        ValueError: If there are no positions, they are not one-dimensional, or one is too small or NaN.
     """
     is_tensor = isinstance(iava, Tensor)
     positions = iava if is_tensor else constants(iava, f"{operator}: iava")
     if positions.ndim != 1 or positions.shape[0] == 0:
         raise ValueError(
-            f"{operator} takes a list of at least one position iava, got shape {tuple(positions.shape)}. {PER_SAMPLE}"
+            f"{operator}: iava must be a list of positions, at least one, got shape {tuple(positions.shape)}. "
+            f"{PER_SAMPLE}"
         )
     last = size - 1
     if is_readable(positions):
@@ -40,12 +41,12 @@ def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least:
         lowest, highest = float(values.min()), float(values.max())
         if np.isnan(lowest) or (least is not None and lowest < least):
             raise ValueError(
-                f"{operator}: iava goes from {lowest} to {highest}, but the axis has positions from 0 to {last}"
+                f"{operator}: iava ranges from {lowest} to {highest}, but positions on the axis are from 0 to {last}"
             )
         if clips and highest >= last:
             warnings.warn(
-                f"{operator}: iava goes up to {highest}; positions at the last sample, {last}, and beyond are moved to "
-                "just before it",
+                f"{operator}: iava ranges up to {highest}; positions at the last sample, {last}, and beyond are moved "
+                "to just before it",
                 stacklevel=4,
             )
     if is_tensor:
@@ -55,9 +56,9 @@ def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least:
 
 
 def between(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return the sample before each position, and the distance from it, from 0 to 1 on an axis of ``size`` samples.
+    """Return the index of the sample before each position, and the distance from it, between 0 and 1.
 
-    Positions beyond an end of the axis are moved to it.
+    Positions beyond an end of the axis of ``size`` samples are moved to that end.
     """
     positions = precise(positions).clamp(0, size - 1)
     left = positions.detach().floor().clamp(0, max(size - 2, 0))
@@ -65,20 +66,20 @@ def between(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def behind(left: Tensor, size: int) -> Tensor:
-    """Return the samples behind ``left``, the last one where there is none."""
+    """Return the index of the sample after each ``left``, or the last sample if there is none."""
     return (left + 1).clamp(max=size - 1)
 
 
 def along(values: Tensor, axis: int) -> Tensor:
-    """Return a tensor of one axis as one that broadcasts along ``axis``, which counts from the end."""
+    """Reshape a one-dimensional tensor to broadcast along ``axis``, counted from the end."""
     return values if axis == -1 else values.reshape((*values.shape, *(1,) * (-axis - 1)))
 
 
 def take(x: Tensor, index: Tensor, axis: int, fast: bool = False) -> Tensor:
     """Return the samples ``index`` along ``axis``, counted from the end.
 
-    Off the last axis whole rows are copied, which index_select does several times faster than gather, but not as
-    safely under a compiler: it is for fast kernels.
+    Except along the last axis, whole rows are copied, for which index_select is several times faster than gather. It is
+    less safe under a compiler, and therefore used by fast kernels only.
     """
     if fast and axis != -1:
         return x.index_select(axis, index)
@@ -86,7 +87,7 @@ def take(x: Tensor, index: Tensor, axis: int, fast: bool = False) -> Tensor:
 
 
 def put(values: Tensor, index: Tensor, axis: int, size: int, into: Tensor | None = None, fast: bool = False) -> Tensor:
-    """Add ``values`` to the samples ``index`` along ``axis`` of zeros, of ``size`` samples, or of ``into``."""
+    """Add ``values`` to the samples ``index`` along ``axis`` of ``into``, or of ``size`` zeros by default."""
     if into is None:
         shape = list(values.shape)
         shape[axis] = size
@@ -106,7 +107,7 @@ def _expanded(index: Tensor, shape: Sequence[int], axis: int) -> Tensor:
 
 
 def positions_of(iava: Tensor, size: int, learns: bool) -> Any:
-    """Return the positions as the user is to see them."""
+    """Return the positions as shown to the user."""
     if not learns:
         return iava.cpu().numpy()
     return iava.clamp(0, float(np.nextafter(size - 1, -np.inf)))

@@ -1,16 +1,16 @@
-r"""Convolution with filters that change from sample to sample.
+r"""Convolution with filters that vary from sample to sample.
 
-The filters are known at some samples, a coarse regular grid, and interpolated linearly along each axis in between;
-outside of the grid, the nearest ones hold. With ``h_i`` the interpolated filter at sample ``i``, ``c`` its middle
-tap, and ``x`` zero outside,
+The filters are given on a coarse regular grid of samples and interpolated linearly along each axis in between; outside
+of the grid, the nearest filter is used. With ``h_i`` the interpolated filter at sample ``i``, ``c`` its middle tap, and
+``x`` zero outside,
 
 .. math::
 
     y_j = \sum_i h_i[j - i + c] \, x_i, \qquad (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
 
-Both are a sum over the taps ``k`` of a filter, of shifted products over the whole grid and batch at once:
+Both are a sum over the taps ``k`` of a filter, where each term is a shifted product over the whole grid and batch:
 :math:`y_j = \sum_k (x \, h[k])_{j + c - k}` and :math:`x_i = \sum_k \overline{h_i[k]} \, y_{i + k - c}`. In both,
-the sample taken from a signal with ``c`` zeros on both sides is ``j`` plus an offset, ``2 c - k`` or ``k``.
+the sample read from the signal, padded with ``c`` zeros on both sides, is ``j`` plus an offset, ``2 c - k`` or ``k``.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor, conjugate, real_dtype
+from torchlops.arrays import Array, DType, as_tensor, conjugate, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import BLOCK, empty
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims
 from torchlops.signalprocessing._convolution import window
 
-_FILTERS = 32  # to interpolate between this many is a product with a small matrix
+_FILTERS = 32  # number of filters that are interpolated by one product with a small matrix
 
 
 class NonStationary(AccumulatingOperator):
-    """What convolutions with changing filters, and the estimation of such filters, share.
+    """Common base of nonstationary convolutions and of the estimation of their filters.
 
-    The kernels work on a grid of two or three axes, the last ones of a signal (a signal of one axis has a first
-    one of a single sample), and on filters ``(*batch, *counts, *hshape)``.
+    The kernels take signals with a grid of two or three trailing axes (one-dimensional signals get a first axis of one
+    sample), and filters ``(*batch, *counts, *hshape)``.
 
     Args:
         dims: Shape of the model.
         dimsd: Shape of the data.
         grid: Shape of the grid.
-        indices: Along each of its axes, the samples where the filters are known.
+        indices: First index, step and number of the given filters along each axis of the grid.
         hshape: Shape of a filter.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
     """
 
     def __init__(
@@ -66,19 +66,19 @@ class NonStationary(AccumulatingOperator):
         self._margins = tuple(length // 2 for length in hshape)
 
     def _ends(self) -> tuple[int, ...]:
-        """Return the last sample along each axis where the filters are known."""
+        """Return the index of the last given filter along each axis."""
         return tuple(first + step * (number - 1) for first, step, number in self._indices)
 
     # -- interpolation -------------------------------------------------------------------------------------------
 
     def _weights(self, axis: int, start: int, count: int, like: Tensor) -> tuple[int, Tensor]:
-        """Return the first filter that matters, and the weights of it and the next ones, at some samples.
+        """Return the index of the first filter needed at some samples, and the weights of this and the next filters.
 
         Args:
             axis: Axis of the grid.
-            start: First sample, from minus the margin on; outside of the grid, weights are zero.
+            start: First sample. It may be in the margin before the grid, where weights are zero.
             count: Number of samples.
-            like: Filters, for their dtype and device.
+            like: Filters, which define the dtype and device.
         """
         first, step, number = self._indices[axis]
         low = max(start, 0)
@@ -87,13 +87,13 @@ class NonStationary(AccumulatingOperator):
         highest = min(max(-((first + 1 - high) // step), lowest), number - 1)
         position = torch.arange(low, high, device=like.device).clamp(first, first + step * (number - 1)) - first
         known = torch.arange(lowest, highest + 1, device=like.device) * step
-        distance = (step - (position[:, None] - known).abs()).clamp(min=0)  # whole numbers: exact in every dtype
+        distance = (step - (position[:, None] - known).abs()).clamp(min=0)  # integers, exact in every dtype
         dtype = real_dtype(like.dtype)
         weights = (distance.to(torch.promote_types(dtype, torch.float32)) / step).to(dtype)
         return lowest, window(weights, 0, start - low, count).to(like.dtype)
 
     def _pieces(self, axis: int, start: int, count: int, like: Tensor) -> list[tuple[int, Tensor]]:
-        """Return the weights of all samples of a possibly long axis, few filters at a time."""
+        """Return the weights of all samples of an axis, in pieces of a few filters each."""
         length = _FILTERS * self._indices[axis][1]
         pieces = range(start, start + count, length)
         return [self._weights(axis, i, min(length, start + count - i), like) for i in pieces]
@@ -101,13 +101,13 @@ class NonStationary(AccumulatingOperator):
     def _taps_at(
         self, hs: Tensor, adjoint: bool, start: int = 0, count: int | None = None
     ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
-        """Yield for each tap its offsets, and its values ``(*batch, count, *grid[1:])`` where they are needed.
+        """Yield the offsets of each tap, and its values ``(*batch, count, *grid[1:])``.
 
         Args:
             hs: The filters.
             adjoint: Whether the taps are those of the adjoint.
             start: First sample of the output along the first axis of the grid.
-            count: Number of samples along that axis; all by default.
+            count: Number of samples along that axis. Defaults to all samples.
         """
         hs = conjugate(hs) if adjoint else hs
         ndim = len(self._grid)
@@ -134,7 +134,7 @@ class NonStationary(AccumulatingOperator):
                 yield (offset, *(shift for shift, _ in places)), value
 
     def _offset(self, axis: int, tap: int, adjoint: bool) -> tuple[int, int]:
-        """Return where the samples that a tap takes begin: in the padded signal, and in its own values."""
+        """Return the offset of the samples used by a tap, in the padded signal and in the tap's own values."""
         return (tap, 0) if adjoint else (self._taps[axis] - 1 - tap,) * 2
 
     def _interpolated(self, hs: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class NonStationary(AccumulatingOperator):
     # -- the kernels ---------------------------------------------------------------------------------------------
 
     def _convolve(self, x: Tensor, hs: Tensor, adjoint: bool) -> Tensor:
-        """Return ``x``, or with ``adjoint`` the data, convolved with ``hs``; either may have batch axes."""
+        """Return the convolution of ``x`` with ``hs``, or its adjoint. Either tensor may have batch axes."""
         dtype = torch.promote_types(x.dtype, hs.dtype)
         x, hs = self._padded(x.to(dtype)), hs.to(dtype)
         y = x.new_zeros(())
@@ -156,7 +156,7 @@ class NonStationary(AccumulatingOperator):
         return y
 
     def _convolve_in_place(self, x: Tensor, hs: Tensor, adjoint: bool) -> Tensor:
-        """Return what :meth:`_convolve` does, block by block in the cache, where autograd need not follow."""
+        """Return what :meth:`_convolve` does, block by block in the cache, without autograd support."""
         dtype = torch.promote_types(x.dtype, hs.dtype)
         ndim = len(self._grid)
         signals, filters = x.shape[: x.ndim - ndim], hs.shape[: hs.ndim - 2 * ndim]
@@ -169,7 +169,7 @@ class NonStationary(AccumulatingOperator):
         hs = hs.to(dtype).reshape(math.prod(filters), *hs.shape[len(filters) :])
         y = empty((math.prod(batch), *self._grid), dtype)
         row = math.prod(self._grid[1:])
-        if filters:  # whose values at all samples, for all taps along the last axes, then fill the cache
+        if filters:  # the values for all samples and all taps along the last axes have to fit the cache
             row *= math.prod(self._taps[1:])
         rows = min(max(BLOCK // (row * (1 if filters else max(len(y), 1))), 1), self._grid[0])
         items = max(BLOCK // (rows * row), 1)
@@ -184,7 +184,7 @@ class NonStationary(AccumulatingOperator):
         return y.reshape((*batch, *self._grid))
 
     def _correlate(self, y: Tensor, inp: Tensor) -> Tensor:
-        """Return the adjoint of :meth:`_convolve` as a function of the filters, for signals of two axes.
+        """Return the adjoint of :meth:`_convolve` as a function of the filters, for grids of two axes.
 
         Args:
             y: Data ``(*batch, *grid)``.
@@ -212,7 +212,7 @@ class NonStationary(AccumulatingOperator):
         return x
 
     def _samples(self, padded: Tensor, offsets: tuple[int, ...], rows: int) -> Tensor:
-        """Return the samples of a padded signal that a tap takes."""
+        """Return the samples of a padded signal that a tap uses."""
         sizes = (rows, *self._grid[1:])
         for axis, offset, size in zip(range(-len(sizes), 0), offsets, sizes, strict=True):
             padded = padded.narrow(axis, offset, size)
@@ -220,23 +220,23 @@ class NonStationary(AccumulatingOperator):
 
 
 class NonStationaryConvolution(NonStationary):
-    """Convolution of signals on a grid of two or three axes with given filters.
+    """Nonstationary convolution on a grid of two or three axes.
 
     Args:
         dims: Shape of the model, which is the grid.
         hs: The filters ``(*counts, *hshape)``.
-        indices: Along each axis, the samples where the filters are known, under the name of the argument.
-        dtype: Label of the operator, and type of ``hs`` that is a list.
-        name: A name for errors.
+        indices: The samples where the filters are given, by the name of the argument for each axis.
+        dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
+        name: A name for error messages.
     """
 
     hs: Tensor
 
-    def __init__(self, dims: Dims, hs: Any, indices: dict[str, Sequence[int]], dtype: DType, name: str) -> None:
+    def __init__(self, dims: Dims, hs: Array, indices: dict[str, Sequence[int]], dtype: DType, name: str) -> None:
         operator = type(self).__name__
         grid = as_dims(dims)
         if len(grid) != len(indices):
-            raise ValueError(f"{operator} takes dims of {len(indices)} axes, got {grid}")
+            raise ValueError(f"{operator}: dims must have {len(indices)} axes, got {grid}")
         hs = as_tensor(hs, f"{operator}: hs", dtype)
         known = {
             key: regular_indices(indices[key], size, operator, key) for key, size in zip(indices, grid, strict=True)
@@ -268,13 +268,13 @@ class NonStationaryConvolution(NonStationary):
 
 
 def _merged(x: Tensor, first: int, last: int) -> Tensor:
-    """Return ``x.flatten(first, last)``, which is no view, since torch cannot map that one in batched gradients."""
+    """Return ``x.flatten(first, last)`` by ``reshape``, because torch has no batching rule for flatten's view."""
     first, last = first % x.ndim, last % x.ndim
     return x.reshape((*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
 
 def _contract(values: Tensor, ndim: int, pieces: list[tuple[int, Tensor]]) -> Tensor:
-    """Interpolate along the first of the last ``ndim`` axes, and move that axis to the end."""
+    """Interpolate along axis ``-ndim``, and move that axis to the end."""
     axis = values.ndim - ndim
     parts = [
         torch.tensordot(values.narrow(axis, first, weights.shape[1]), weights, dims=([axis], [1]))
@@ -284,17 +284,17 @@ def _contract(values: Tensor, ndim: int, pieces: list[tuple[int, Tensor]]) -> Te
 
 
 def _contract_back(values: Tensor, pieces: list[tuple[int, Tensor]], number: int) -> Tensor:
-    """Return the adjoint of the interpolation between ``number`` filters along the last axis."""
+    """Apply the adjoint of the interpolation between ``number`` filters along the last axis."""
     samples = values.split_with_sizes([weights.shape[0] for _, weights in pieces], -1)
     parts = [
-        window(torch.matmul(part, weights.mT.contiguous().mT), -1, -first, number)  # MKL is faster on this layout
+        window(torch.matmul(part, weights.mT.contiguous().mT), -1, -first, number)  # MKL is faster with this layout
         for part, (first, weights) in zip(samples, pieces, strict=True)
     ]
     return sum(parts[1:], start=parts[0])
 
 
 def filters_repr(indices: Sequence[tuple[int, int, int]], hshape: Sequence[int]) -> str:
-    """Return how the filters of an operator are shown.
+    """Return the representation of the filters of an operator.
 
     >>> filters_repr(((2, 5, 3),), (7,))
     '3 filters of 7, at 2:13:5'
@@ -306,25 +306,25 @@ def filters_repr(indices: Sequence[tuple[int, int, int]], hshape: Sequence[int])
 
 
 def regular_indices(indices: Sequence[Any], size: int, operator: str, name: str) -> tuple[int, int, int]:
-    """Return the first of some regularly sampled indices, their step and their number.
+    """Return the first index, the step and the number of regularly sampled indices.
 
     Raises:
-        TypeError: when they are not whole numbers.
-        ValueError: when they are not regular, or not indices of an axis of ``size`` samples.
+        TypeError: If they are not integers.
+        ValueError: If they are not regular, or out of range for an axis of ``size`` samples.
 
     >>> regular_indices((2, 5, 8), 10, "NonStationaryConvolve1D", "ih")
     (2, 3, 3)
     """
     values = [float(index) for index in indices]
     if any(value != int(value) for value in values):
-        raise TypeError(f"{operator} takes whole numbers as {name}, got {tuple(values)}")
+        raise TypeError(f"{operator}: {name} must be integers, got {tuple(values)}")
     whole = [int(value) for value in values]
     steps = {after - before for before, after in pairwise(whole)} or {1}
     if not whole or len(steps) > 1 or min(steps) < 1:
-        raise ValueError(f"{operator} takes regularly sampled, increasing indices as {name}, got {tuple(whole)}")
+        raise ValueError(f"{operator}: {name} must be regularly sampled, increasing indices, got {tuple(whole)}")
     if whole[0] < 0 or whole[-1] >= size:
         raise ValueError(
-            f"{operator}: {name} must be from 0 to {size - 1}, as the axis has {size} samples, got {whole}"
+            f"{operator}: {name} must be between 0 and {size - 1}, because the axis has {size} samples, got {whole}"
         )
     return whole[0], steps.pop(), len(whole)
 
@@ -332,21 +332,23 @@ def regular_indices(indices: Sequence[Any], size: int, operator: str, name: str)
 def check_filters(
     shape: Sequence[int], indices: dict[str, tuple[int, int, int]], operator: str, what: str = "hs"
 ) -> tuple[int, ...]:
-    """Return the shape of a filter, after a check of the shape of all of them.
+    """Check the shape of all filters, and return the shape of one.
 
     Raises:
-        ValueError: when there are not as many filters as indices, or a filter has an even number of samples.
+        ValueError: If the number of filters is not the number of indices, or filters have even lengths.
     """
     ndim = len(indices)
     if len(shape) != 2 * ndim:
-        raise ValueError(f"{operator} takes filters {what} of {2 * ndim} axes, got shape {tuple(shape)}. {PER_SAMPLE}")
+        raise ValueError(
+            f"{operator} takes filters {what} with {2 * ndim} axes, got shape {tuple(shape)}. {PER_SAMPLE}"
+        )
     counts = tuple(number for _, _, number in indices.values())
     if tuple(shape[:ndim]) != counts:
         raise ValueError(
-            f"{operator} takes one filter for each index of {', '.join(indices)}, "
+            f"{operator} takes one filter per index of {', '.join(indices)}, "
             f"so {what} of shape ({', '.join(map(str, counts))}, ...), got {tuple(shape)}"
         )
     hshape = tuple(shape[ndim:])
     if any(length % 2 == 0 for length in hshape):
-        raise ValueError(f"{operator} takes filters of odd length, so that they have a middle; got {hshape}")
+        raise ValueError(f"{operator} takes filters of odd length, so that they have a middle tap, got {hshape}")
     return hshape

@@ -1,4 +1,4 @@
-"""Parts of signals: the real and the imaginary one, and every other sample."""
+"""Parts of signals: real and imaginary parts, and every second sample."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def on_parts(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ``transform(x)`` for a real linear ``transform``: of a complex ``x``, that of each of its parts.
+    """Return ``transform(x)`` for a real linear ``transform``, applied to each part of a complex ``x`` separately.
 
     >>> on_parts(lambda part: 2 * part, torch.tensor([1 + 3j]))
     tensor([2.+6.j])
@@ -19,10 +19,10 @@ def on_parts(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def with_parts_as_batch(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return what :func:`on_parts` does, of both parts at once, in a first axis.
+    """Return the result of :func:`on_parts`, with both parts stacked along a new first axis.
 
-    It suits a ``transform`` that makes matrices or phases in the call, which both parts then share. Otherwise the copy
-    into one tensor costs more than it saves.
+    This pays for a ``transform`` that computes matrices or phases in each call, which both parts then share. Otherwise
+    the copy into one tensor costs more than it saves.
 
     >>> with_parts_as_batch(lambda part: 2 * part, torch.tensor([1 + 3j]))
     tensor([2.+6.j])

@@ -1,10 +1,10 @@
-"""What the Radon transforms over two and three axes share.
+"""Common base of the Radon transforms in two and three dimensions.
 
-All lengths are in samples here: time ``t``, the distance ``h`` of a trace from the middle, and the parameter ``p`` of
-a curve. Linear and parabolic curves are one shape at every time, :math:`t + d` with a delay ``d`` for each pair of a
-curve and a trace. So they need no table: a data trace is the sum of model traces, each seen through a window that the
-whole part of the delay moves, and a sample later, weighted by the fraction. Hyperbolas, and curves of the user, change
-with time. They are spread entry by entry.
+All lengths are in samples: time ``t``, distance ``h`` of a trace from the middle, and parameter ``p`` of a curve.
+Linear and parabolic curves have the same shape at all times, :math:`t + d` with a delay ``d`` for each pair of a curve
+and a trace, so they need no table. A data trace is then a sum of model traces, each shifted by the integer part of the
+delay and by one sample more, with weights given by its fractional part. Hyperbolas and user-defined curves change with
+time, and are spread entry by entry.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, real_dtype
+from torchlops.arrays import Array, DType, real_dtype
 from torchlops.basicoperators._curves import CHUNK, CurveOperator, Curves
 from torchlops.basicoperators._positions import constants, in_result_dtype, precise, register_positions, weight_dtype
 from torchlops.basicoperators._sparse import FAST_DTYPES
@@ -27,30 +27,30 @@ Pairs: TypeAlias = "list[tuple[Any, Any]]"
 
 KINDS = ("linear", "parabolic", "hyperbolic")
 WINDOW_BYTES = 1 << 22
-"""Memory for the windows that a fast kernel copies at a time."""
+"""Size of the windows that a fast kernel copies at a time."""
 
 
 class RadonTransform(CurveOperator):
-    """A Radon transform over one or two spatial axes; see :class:`Radon2D` for the arguments.
+    """Radon transform over one or two spatial axes; see :class:`Radon2D` for the arguments.
 
     Args:
         taxis: Time axis.
-        haxes: Spatial axes, the slowest first.
+        haxes: Spatial axes, slowest first.
         paxes: Their parameters, in the same order.
-        names: The names of ``haxes`` and ``paxes``, for the buffers and errors.
+        names: The names of ``haxes`` and ``paxes``, used for buffers and in error messages.
         kind: Kind of curve.
-        centeredh: Whether the spatial axes are centred.
-        interp: Whether a curve takes two samples of a trace.
-        onthefly: Whether tables are made in the call.
-        dtype: Label of the operator.
-        name: A name for errors.
+        centeredh: Whether the spatial axes are centered.
+        interp: Whether to interpolate linearly between two samples of a trace.
+        onthefly: Whether tables are computed in each call.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
     """
 
     def __init__(
         self,
-        taxis: Any,
-        haxes: Sequence[Any],
-        paxes: Sequence[Any],
+        taxis: Array,
+        haxes: Sequence[Array],
+        paxes: Sequence[Array],
         names: Sequence[str],
         kind: Kind,
         centeredh: bool,
@@ -64,7 +64,7 @@ class RadonTransform(CurveOperator):
             raise ValueError(f"{owner}: kind must be one of {', '.join(map(repr, KINDS))} or a function, got {kind!r}")
         for what, axis in zip(("taxis", *names[: len(haxes)]), (taxis, *haxes), strict=True):
             if len(axis) < 2:
-                raise ValueError(f"{owner} takes the step from its axes: {what} must have two samples at least")
+                raise ValueError(f"{owner}: {what} must have at least two samples, which define its step")
         self_dims = math.prod([len(axis) for axis in paxes]), len(taxis)
         data_dims = math.prod([len(axis) for axis in haxes]), len(taxis)
         axes = dict(zip(("taxis", *names), (taxis, *haxes, *paxes), strict=True))
@@ -84,10 +84,10 @@ class RadonTransform(CurveOperator):
         else:
             self._make_table(given)
 
-    # -- where the curves go -------------------------------------------------------------------------------------
+    # -- curves --------------------------------------------------------------------------------------------------
 
     def _pairs(self, axes: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Return distances ``(1, nx)`` and parameters ``(nx0, 1)`` in samples, of the fastest axis first."""
+        """Return distances ``(1, nx)`` and parameters ``(nx0, 1)`` in samples, fastest axis first."""
         count = len(self._names) // 2
         taxis = precise(axes["taxis"])
         distances, parameters = [], []
@@ -106,7 +106,7 @@ class RadonTransform(CurveOperator):
         return [(h.unsqueeze(0), p.unsqueeze(1)) for h, p in zip(distances[::-1], parameters[::-1], strict=True)]
 
     def _positions(self, axes: dict[str, Tensor], start: int, count: int) -> Tensor:
-        """Return the positions ``(count, nt, nx)`` of some curves in the data traces; NaN where there is none."""
+        """Return the positions ``(count, nt, nx)`` of some curves in the data traces, NaN where there is none."""
         nt, (nx, _) = self.dims[1], self.dimsd
         device = axes["taxis"].device
         pairs = [(h.unsqueeze(1), p.narrow(0, start, count).unsqueeze(2)) for h, p in self._pairs(axes)]
@@ -120,7 +120,7 @@ class RadonTransform(CurveOperator):
         if len(shape) != 3 or any(n not in (1, size) for n, size in zip(shape, (count, nt, nx), strict=True)):
             raise ValueError(
                 f"{self.name_and_type}: the function given as kind returned shape {tuple(positions.shape)} for "
-                f"arguments that broadcast to {(count, nt, nx)}: it has to work element by element"
+                f"arguments that broadcast to {(count, nt, nx)}: it must work elementwise"
             )
         return positions.expand(count, nt, nx)
 
@@ -185,13 +185,13 @@ class RadonTransform(CurveOperator):
             self.register_buffer("odd_weight", weight, persistent=False)
 
     def _split(self, delay: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the whole part of delays and the fraction; beyond the time axis, one delay is as good as another."""
+        """Return the integer and fractional parts of delays. Delays longer than the time axis are clipped."""
         nt = self.dims[1]
         whole = delay.detach().floor()
         return whole.clamp(-nt, nt).nan_to_num(nt), delay - whole
 
     def _delays(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the delays ``(nx0, nx)``, the whole part and the weight, in the call."""
+        """Return the integer part and the weight of the delays ``(nx0, nx)``."""
         if self._has_axes:
             whole, fraction = self._split(_curve(str(self.kind), 0.0, self._pairs(self._axes())))
         else:
@@ -199,15 +199,15 @@ class RadonTransform(CurveOperator):
         return whole.to(torch.int64), fraction.to(weight_dtype(self, x)) if self.interp else None
 
     def _range(self) -> tuple[int, int]:
-        """Return the least and the most whole delay, or what bounds them where they are known in the call only."""
+        """Return the smallest and largest integer delay, or bounds if delays are only known in each call."""
         nt = self.dims[1]
         return (-nt, nt) if self._has_axes else (self._least, self._most)
 
     def _odd_entries(self, pairs: Pairs, whole: Tensor, fraction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what to add where ``floor(t + d)`` is not ``t + floor(d)``, as model index, data index and weight.
+        """Return corrections where ``floor(t + d)`` is not ``t + floor(d)``, as model index, data index and weight.
 
-        That is so where a delay is a whole number but for rounding, and ``t + d`` is rounded. With ``interp`` it
-        matters for the ends of a trace alone, where a sample then lies inside or outside.
+        This occurs where a delay is an integer up to rounding, and ``t + d`` is rounded. With ``interp`` it matters
+        only at the ends of a trace, where it decides whether a sample is inside or outside.
         """
         nt = self.dims[1]
         delay = whole + fraction
@@ -265,7 +265,7 @@ class RadonTransform(CurveOperator):
 
     def _spread(self, x: Tensor, whole: Tensor, fraction: Tensor | None, sums: Callable[..., Tensor]) -> Tensor:
         nt, (least, most) = self.dims[1], self._range()
-        size = nt - int(self.interp)  # with two taps, a curve has to be inside with both
+        size = nt - int(self.interp)  # with two taps, both must be inside
         before, after = max(0, most), max(0, size - nt - least)
         x = _with_zeros(x, before, after)
         length = x.shape[-1]
@@ -309,12 +309,12 @@ class RadonTransform(CurveOperator):
 
 
 def _grid(slow: Tensor, fast: Tensor) -> list[Tensor]:
-    """Return the coordinates of the grid of two axes, flattened."""
+    """Return the flattened coordinates of a grid with two axes."""
     return [axis.reshape(len(slow) * len(fast)) for axis in torch.meshgrid(slow, fast, indexing="ij")]
 
 
 def _curve(kind: str, t: Any, pairs: Pairs) -> Tensor:
-    """Return the time of a curve, added up in the order of PyLops, so that whole numbers are hit alike."""
+    """Return the time of a curve, summed in the same order as in PyLops, so that rounding is the same."""
     if kind == "linear":
         for h, p in pairs:
             t = t + p * h
@@ -325,8 +325,8 @@ def _curve(kind: str, t: Any, pairs: Pairs) -> Tensor:
         return t  # type: ignore[no-any-return]
     square = t**2
     for h, p in pairs:
-        square = square + (h / torch.where(p == 0, torch.nan, p)) ** 2  # infinitely slow: no curve
-    # The root has no derivative at zero, at the tip of a hyperbola, where it does not depend on p.
+        square = square + (h / torch.where(p == 0, torch.nan, p)) ** 2  # infinite slowness: no curve
+    # The square root has no derivative at zero, the apex of a hyperbola, where the curve does not depend on p.
     is_tip = square == 0
     return torch.where(is_tip, 0, torch.where(is_tip, 1, square).sqrt())
 
@@ -346,9 +346,9 @@ def window_sums(x: Tensor, starts: Tensor, weights: Tensor | None, size: int) ->
     """Return weighted sums of windows into some signals; differentiable.
 
     Args:
-        x: The signals ``(*batch, n, length)``, read as one.
+        x: The signals ``(*batch, n, length)``, treated as one concatenated signal.
         starts: First sample of each window, ``(outputs, windows)``.
-        weights: Weights ``(outputs, taps, windows)``; one tap of ones by default.
+        weights: Weights ``(outputs, taps, windows)``. Defaults to one tap of ones.
         size: Length of a window.
 
     Returns:
@@ -374,7 +374,7 @@ def window_sums(x: Tensor, starts: Tensor, weights: Tensor | None, size: int) ->
 
 
 def fast_window_sums(x: Tensor, starts: Tensor, weights: Tensor | None, size: int) -> Tensor:
-    """Return what :func:`window_sums` does, copying whole windows, a few outputs and items of the batch at a time."""
+    """Return the result of :func:`window_sums`, copying whole windows for a few outputs and batch items at a time."""
     batch, (signals, length) = x.shape[:-2], x.shape[-2:]
     items, (outputs, count) = math.prod(batch), starts.shape
     taps = 1 if weights is None else weights.shape[1]

@@ -1,8 +1,8 @@
-r"""The FFT of real signals as an isometry, and the errors that FFTs share.
+r"""The FFT of real signals as an isometry, and common error handling for FFTs.
 
-Of the spectrum of a real signal only the frequencies from zero up are kept. Those that stand for a pair
-:math:`\pm f` as well (all but zero and, for even lengths, Nyquist) are multiplied by :math:`\sqrt 2`, so that
-the norm of the half spectrum is that of the whole one, and the adjoint is the inverse where the FFT is unitary.
+Only the nonnegative frequencies of a real signal are computed. Those that represent a pair :math:`\pm f` (all but zero
+and, for even lengths, the Nyquist frequency) are multiplied by :math:`\sqrt 2`. The half spectrum then has the same
+norm as the full spectrum, and the adjoint is the inverse if the FFT is unitary.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torchlops.arrays import HALF_PRECISIONS, real_dtype
 
 
 def pair_weights(size: int, axis: int) -> Tensor:
-    """Return by what the frequencies of a half spectrum are multiplied, on the axis ``axis``, counted from the end.
+    """Return the factors of the frequencies of a half spectrum along ``axis``, counted from the end.
 
     >>> pair_weights(4, -1)
     tensor([1.0000, 1.4142, 1.0000], dtype=torch.float64)
@@ -37,8 +37,8 @@ def real_fft(
         sizes: Number of samples of the FFT along each of ``axes``.
         axes: Axes, counted from the end.
         norm: Scaling of the forward FFT, as in ``torch.fft``.
-        weights: What :func:`pair_weights` returns.
-        in_place: Write into the fresh spectrum, which autograd cannot follow.
+        weights: The result of :func:`pair_weights`.
+        in_place: Whether to scale the spectrum in place, which does not support autograd.
     """
     y: Tensor = torch.fft.rfftn(x, s=sizes, dim=axes, norm=norm)
     if in_place:
@@ -50,17 +50,17 @@ def real_fft(
 def real_fft_adjoint(y: Tensor, sizes: Sequence[int], axes: Sequence[int], norm: str, in_place: bool = False) -> Tensor:
     r"""Return the adjoint of :func:`real_fft` under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`.
 
-    Each frequency of :math:`y` counts once, as :math:`\mathrm{Re}(y e^{i \omega t})`; the inverse real FFT counts
-    pairs twice, hence the division by :math:`\sqrt 2`. The imaginary parts at zero and Nyquist have no effect.
-    MKL ignores them; cuFFT does so for some sizes only (and makes spectra of several axes symmetric), so here
-    they are dropped, and the other axes transformed by themselves.
+    Each frequency of :math:`y` counts once, as :math:`\mathrm{Re}(y e^{i \omega t})`. The inverse real FFT counts
+    pairs twice, hence the division by :math:`\sqrt 2`. Imaginary parts at zero and at the Nyquist frequency have no
+    effect. MKL ignores them, but cuFFT does so only for some sizes (and makes spectra of several axes symmetric).
+    They are therefore dropped here, and the other axes are transformed separately.
 
     Args:
         y: Half spectra.
         sizes: As in :func:`real_fft`.
         axes: As in :func:`real_fft`.
         norm: Scaling of the inverse FFT, as in ``torch.fft``.
-        in_place: Write into fresh arrays, and leave the imaginary parts to MKL: for the CPU alone.
+        in_place: Whether to scale in place and rely on MKL to ignore the imaginary parts. For the CPU only.
     """
     axis, size = axes[-1], sizes[-1]
     paired = (size - 1) // 2
@@ -82,17 +82,17 @@ def real_fft_adjoint(y: Tensor, sizes: Sequence[int], axes: Sequence[int], norm:
 
 
 def _split(y: Tensor, axis: int, paired: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the zero frequency, the paired ones, and Nyquist (none where the length is odd)."""
+    """Return the zero frequency, the paired frequencies, and the Nyquist frequency (empty for odd lengths)."""
     rest = y.shape[axis] - 1 - paired
     return y.narrow(axis, 0, 1), y.narrow(axis, 1, paired), y.narrow(axis, 1 + paired, rest)
 
 
 def with_fft_errors(name: str, remedy: str, transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ``transform(x)``, saying what to do where torch has no FFT of this precision.
+    """Return ``transform(x)``, with an error that states the remedy if torch has no FFT for this precision.
 
     Raises:
-        TypeError: for bfloat16, which no FFT of torch takes, and for float16 off CUDA or of a size that is no
-            power of two.
+        TypeError: For bfloat16, which torch's FFTs do not support, and for float16 except on CUDA with sizes that are
+            powers of two.
     """
     if x.dtype not in HALF_PRECISIONS:
         return transform(x)

@@ -1,4 +1,4 @@
-"""What the discrete wavelet transforms along one, two and more axes share."""
+"""Common base of the discrete wavelet transforms along one, two and more axes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torchlops.signalprocessing._parts import on_parts
 class WaveletTransform(AccumulatingOperator):
     """The discrete wavelet transform along several axes; see :class:`DWTND` for the arguments.
 
-    Each level analyses the corner that the level before left in the first half of every axis.
+    Each level is applied to the approximations of the previous one, in the first half of every axis.
     """
 
     def __init__(self, dims: Dims, axes: Dims, wavelet: str, level: int, dtype: DType, name: str) -> None:
@@ -40,9 +40,9 @@ class WaveletTransform(AccumulatingOperator):
 
     @property
     def sl(self) -> Any:
-        """The places of the coefficients in the data, as ``pywt.array_to_coeffs`` takes them."""
+        """The slices of the coefficients in the data, as expected by ``pywt.array_to_coeffs``."""
         pywt = import_extra("pywt", type(self).__name__)
-        zeros = np.zeros(self.dimsd)  # of every wavelet the coefficients have these places
+        zeros = np.zeros(self.dimsd)  # the slices are the same for every wavelet
         coefficients = pywt.wavedecn(zeros, "haar", mode="periodization", level=self.level, axes=self.axes)
         return pywt.coeffs_to_array(coefficients, axes=self.axes)[1]
 
@@ -112,7 +112,7 @@ class WaveletTransform(AccumulatingOperator):
 
 
 def _filters_of(wavelet: str, owner: str) -> tuple[Filters, Filters]:
-    """Return the filters of the analysis, and those by which the synthesis inverts it."""
+    """Return the filters of the analysis, and those of the inverse synthesis."""
     pywt = import_extra("pywt", owner)
     known = pywt.wavelist(kind="discrete")
     if wavelet not in known:
@@ -122,10 +122,10 @@ def _filters_of(wavelet: str, owner: str) -> tuple[Filters, Filters]:
 
 
 def _refinements(filters: Filters, inverse_filters: Filters, levels: int) -> int:
-    """Return how often an inverse has to be refined to be exact.
+    """Return the number of refinements that make the inverse exact.
 
-    Of the discrete Meyer wavelet, cut to 62 taps, the synthesis inverts the analysis to one percent only; of the
-    others to the digits in which PyWavelets has them.
+    For the discrete Meyer wavelet, truncated to 62 taps, the synthesis inverts the analysis only to one percent. For
+    the other wavelets it does so to the precision of the filters in PyWavelets.
     """
     n = 1 << (2 * len(filters[0])).bit_length()
     impulses = torch.eye(n, dtype=torch.float64, device="cpu")[n // 2 : n // 2 + 2]
@@ -156,7 +156,7 @@ def _corner(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def _with_corner(x: Tensor, corner: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Return ``x`` with another corner, the first half of each of ``axes``."""
+    """Return ``x`` with its corner, the first half along each of ``axes``, replaced by ``corner``."""
     axis, *others = axes
     half = x.shape[axis] // 2
     first = _with_corner(x.narrow(axis, 0, half), corner, tuple(others)) if others else corner

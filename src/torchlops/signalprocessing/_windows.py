@@ -1,12 +1,12 @@
-r"""An operator applied to overlapping windows, which are tapered and added up.
+r"""An operator applied to overlapping windows, which are tapered and summed.
 
-With ``Z`` the overlap-add of windows, ``W`` their tapers and scalings, and ``A`` the operator of a window,
+With ``Z`` the overlap-add of windows, ``W`` their tapers and scalings, and ``A`` the operator of one window,
 
 .. math::
 
     y = Z W \, \mathrm{diag}(A, \ldots, A) \, x, \qquad A^H y = \mathrm{diag}(A^H, \ldots, A^H) \, \bar W Z^T y
 
-The windows are a batch axis more: ``A`` is applied to all windows of the whole batch in one call.
+The windows are an additional batch axis: ``A`` is applied to all windows of the whole batch in one call.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from torchlops.arrays import conjugate, promote, real_dtype
+from torchlops.arrays import Array, conjugate, promote, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.memory import empty
@@ -36,18 +36,18 @@ Steps = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def sliding_steps(size: int, nwin: int, nover: int) -> Steps:
-    """Return where the windows along an axis of ``size`` samples start, and where they end.
+    """Return the starts and the ends of the windows along an axis of ``size`` samples.
 
     Raises:
-        ValueError: when a window is longer than the axis, or not longer than its overlap.
+        ValueError: If a window is longer than the axis, or not longer than its overlap.
 
     >>> sliding_steps(10, 4, 1)
     (array([0, 3, 6]), array([ 4,  7, 10]))
     """
     if nwin > size:
-        raise ValueError(f"nwin={nwin} is bigger than ntr={size}: take windows that are no longer than their axis")
+        raise ValueError(f"nwin={nwin} is bigger than ntr={size}: use windows that are not longer than their axis")
     if not 0 <= nover < nwin:
-        raise ValueError(f"nover={nover} must be from 0 to {nwin - 1}, less than the {nwin} samples of a window")
+        raise ValueError(f"nover={nover} must be between 0 and {nwin - 1}, less than nwin={nwin}")
     starts = np.arange(0, size - nwin + 1, nwin - nover)
     return starts, starts + nwin
 
@@ -55,14 +55,14 @@ def sliding_steps(size: int, nwin: int, nover: int) -> Steps:
 def design(
     logger: Logger, dimsd: Sequence[int], nwin: Sequence[int], nover: Sequence[int], nop: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[Steps, ...], tuple[Steps, ...]]:
-    """Return the numbers of windows, the shape of the model, and the ends of the windows of model and data.
+    """Return the numbers of windows, the shape of the model, and the starts and ends of the model and data windows.
 
     Args:
-        logger: Where to write all of this, as PyLops does.
-        dimsd: Shape of the data, at least along the axes that have windows, which come first.
-        nwin: Length of a window along each of them.
+        logger: Logger to which the result is written, as in PyLops.
+        dimsd: Shape of the data, at least along the leading axes that are divided into windows.
+        nwin: Length of a window along each of these axes.
         nover: Overlap of the windows.
-        nop: Shape of the model of a window, and of what it has along the axes without windows.
+        nop: Shape of the model of one window, followed by that along the axes without windows.
     """
     data = tuple(sliding_steps(*sizes) for sizes in zip(dimsd, nwin, nover, strict=False))
     nwins = tuple(len(starts) for starts, _ in data)
@@ -79,15 +79,15 @@ class Windowed(CompositeOperator):
 
     Args:
         Op: The operator of one window, or of all windows at once.
-        dims: Shape of the model, all windows along each axis in one.
+        dims: Shape of the model, with all windows along each axis concatenated.
         dimsd: Shape of the data.
         ndim: Number of axes of model and data.
-        nwin: Length of a window along each axis that has windows.
+        nwin: Length of a window along each axis that is divided into windows.
         nover: Overlap of the windows.
-        nop: Shape of the model of a window; None for that which ``dims`` tell.
-        tapertype: Type of the tapers, or a tensor of them, ``(*nwins, *nwin)``.
-        scalings: Factors, one a window.
-        name: A name for errors.
+        nop: Shape of the model of one window. Inferred from ``dims`` if None.
+        tapertype: Type of the tapers, or a tensor of tapers ``(*nwins, *nwin)``.
+        scalings: One factor per window.
+        name: A name for error messages.
     """
 
     taps: Tensor | None
@@ -103,14 +103,14 @@ class Windowed(CompositeOperator):
         nover: Sequence[int],
         nop: Sequence[int] | None,
         tapertype: TaperType | Tensor | None,
-        scalings: Any,
+        scalings: Array | None,
         name: str,
     ) -> None:
         dims, dimsd = as_dims(dims), as_dims(dimsd, "dimsd")
         if len(dims) != ndim or len(dimsd) != ndim or len(nover) != len(nwin) or len(nwin) > ndim:
             raise ValueError(
-                f"{type(self).__name__} takes model and data of {ndim} axes, and nwin and nover for the first of them, "
-                f"got dims={dims}, dimsd={dimsd}, nwin={tuple(nwin)}, nover={tuple(nover)}"
+                f"{type(self).__name__} takes model and data with {ndim} axes, nwin and nover for leading axes, got "
+                f"dims={dims}, dimsd={dimsd}, nwin={tuple(nwin)}, nover={tuple(nover)}"
             )
         part = aslinearoperator(Op)
         ends = tuple(sliding_steps(*sizes) for sizes in zip(dimsd, nwin, nover, strict=False))
@@ -135,7 +135,7 @@ class Windowed(CompositeOperator):
         if scalings is None:
             self.register_buffer("scalings", None)
         elif self._register("scalings", scalings, part._torch_dtype()).numel() != math.prod(nwins):
-            raise ValueError(f"{type(self).__name__} takes one scaling for each of {nwins} windows, got {scalings}")
+            raise ValueError(f"{type(self).__name__} takes one scaling per window, {nwins} windows, got {scalings}")
 
     def _check_sizes(
         self,
@@ -146,29 +146,29 @@ class Windowed(CompositeOperator):
         data: tuple[int, ...],
         nop: Sequence[int] | None,
     ) -> None:
-        """Raise unless the operator fits the shapes of the model and the data of one window, or of all of them."""
+        """Raise unless the operator matches the model and data shapes of one window, or of all windows."""
         kind, every = type(self).__name__, math.prod(nwins)
         fits = part.shape[1] in (math.prod(dims), math.prod(model)) and every * math.prod(model) == math.prod(dims)
         if not fits or (nop is not None and tuple(nop)[: len(nwins)] != model[: len(nwins)]):
             raise ValueError(
-                f"{kind}: the model dims={dims} is not consistent with {nwins} windows and with Op, which takes models "
-                f"of size {part.shape[1]}, of one window or all{'' if nop is None else f', and nop={tuple(nop)}'}: "
-                f"run {kind.lower()}_design to find the right dims"
+                f"{kind}: the model dims={dims} is not consistent with {nwins} windows, with Op, which takes models of "
+                f"size {part.shape[1]} for one or all windows{'' if nop is None else f', and with nop={tuple(nop)}'}: "
+                f"call {kind.lower()}_design to compute the right dims"
             )
         size = math.prod(data) * (every if part.shape[1] == math.prod(dims) else 1)
         if part.shape[0] != size:
             raise ValueError(
-                f"{kind}: Op gives data of size {part.shape[0]} {part.dimsd}, but {size} are those of "
-                f"{'a window' if size == math.prod(data) else f'all {nwins} windows'} of shape {data}"
+                f"{kind}: Op returns data of size {part.shape[0]}, {part.dimsd}, but the size of "
+                f"{'one window' if size == math.prod(data) else f'all {nwins} windows'} of shape {data} is {size}"
             )
 
     @property
     def Op(self) -> LinearOperator:
-        """The operator of one window, or of all."""
+        """The operator of one window, or of all windows at once."""
         return self.operators[0]
 
     def _tapers(self, tapertype: TaperType, dtype: torch.dtype) -> Tensor:
-        """Return the tapers of all windows, which leave the ends of the data alone."""
+        """Return the tapers of all windows, which are 1 at the ends of the data."""
         ndim = len(self._nwin)
         tapers = []
         for axis, (count, nwin, nover) in enumerate(zip(self.dims, self._nwin, self._nover, strict=False)):
@@ -206,7 +206,7 @@ class Windowed(CompositeOperator):
         return () if self.simOp else self.dims[: len(self._nwin)]
 
     def _weights(self, dtype: torch.dtype) -> Tensor | None:
-        """Return the tapers times the scalings. Tapers of the library's own have the precision of the data."""
+        """Return the tapers times the scalings. Built-in tapers are cast to the precision of the data."""
         weights = self.taps
         if weights is not None and "taps" not in self._tensor_names:
             weights = weights.to(real_dtype(dtype))
@@ -225,16 +225,16 @@ class Windowed(CompositeOperator):
 
 
 class OverlapAdd(AccumulatingOperator):
-    """The sum of overlapping windows; its adjoint takes the windows out of the data.
+    """The sum of overlapping windows; its adjoint extracts the windows from the data.
 
-    The windows ``(*nwins, *nwin, *rest)`` are cut into pieces as long as the step between windows. All first
-    pieces lie side by side in the data, then all second ones, and so on: a sum of a few shifted arrays.
+    The windows ``(*nwins, *nwin, *rest)`` are split into pieces as long as the step between windows. All first pieces
+    are contiguous in the data, all second pieces as well, and so on, so the result is a sum of a few shifted arrays.
 
     Args:
-        nwins: Number of windows along each axis that has windows.
-        nwin: Length of a window along each of them.
+        nwins: Number of windows along each axis that is divided into windows.
+        nwin: Length of a window along each of these axes.
         nover: Overlap of the windows.
-        dimsd: Shape of the data, of which these axes come first.
+        dimsd: Shape of the data, beginning with these axes.
     """
 
     def __init__(self, nwins: Sequence[int], nwin: Sequence[int], nover: Sequence[int], dimsd: Sequence[int]) -> None:

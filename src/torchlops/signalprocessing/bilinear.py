@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators._positions import (
     constants,
     in_result_dtype,
@@ -34,18 +33,18 @@ class Bilinear(AccumulatingOperator):
     fractions :math:`v` and :math:`w`. The adjoint adds :math:`y_i`, times these weights, to the four samples.
 
     Args:
-        iava: The positions ``(2, n)``: along the first axis, and along the second. They may repeat (in PyLops they may
-            not), and lie on the last sample. A tensor carries gradients and takes part in the dtype of the result; an
-            array does neither.
-        dims: Shape of the model, of two axes at least.
-        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        iava: The positions ``(2, n)`` along the first and the second axis. They may repeat (unlike in PyLops), and may
+            be at the last sample. A tensor carries gradients and affects the dtype of the result; an array does
+            neither.
+        dims: Shape of the model, with at least two axes.
+        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
-    Data are ``(n, *dims[2:])``.
+    Data have shape ``(n, *dims[2:])``.
 
     Raises:
-        ValueError: when ``iava`` has another shape, or a position lies outside.
+        ValueError: If ``iava`` has the wrong shape, or a position is out of range.
 
     Example:
         >>> B = Bilinear([[0.5, 1.0], [0.5, 0.0]], dims=(2, 2))
@@ -59,7 +58,7 @@ class Bilinear(AccumulatingOperator):
 
     def __init__(
         self,
-        iava: Any,
+        iava: Array,
         dims: Sequence[int],
         forceflat: bool | None = None,
         dtype: DType = "float64",
@@ -71,15 +70,16 @@ class Bilinear(AccumulatingOperator):
         shape = tuple(positions.shape)
         if len(dims) < 2 or len(shape) != 2 or shape[0] != 2 or shape[1] == 0:
             raise ValueError(
-                f"Bilinear takes positions iava of shape (2, n) on dims of two axes, got {shape}, {dims=}. {PER_SAMPLE}"
+                f"Bilinear takes positions iava of shape (2, n) and dims with at least two axes, got iava of shape "
+                f"{shape} and {dims=}. {PER_SAMPLE}"
             )
         if is_readable(positions):
             for axis, size in enumerate(dims[:2]):
                 lowest, highest = float(positions.detach()[axis].min()), float(positions.detach()[axis].max())
                 if not (lowest >= 0 and highest <= size - 1):
                     raise ValueError(
-                        f"Bilinear: iava[{axis}] goes from {lowest} to {highest}, but axis {axis} of {dims=} has "
-                        f"positions from 0 to {size - 1}"
+                        f"Bilinear: iava[{axis}] ranges from {lowest} to {highest}, but positions on axis {axis} of "
+                        f"{dims=} are from 0 to {size - 1}"
                     )
         super().__init__(dims, (shape[1], *dims[2:]), dtype=dtype, name=name)
         self._learns = register_positions(self, "iava", iava)
@@ -89,12 +89,12 @@ class Bilinear(AccumulatingOperator):
             self.register_buffer("weights", weights, persistent=False)
 
     def _locate(self, iava: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sample before each position, and the distance from it, along both axes: ``(2, n)`` each."""
+        """Return the sample before each position and the distance from it along both axes, ``(2, n)`` each."""
         found = [between(positions, size) for positions, size in zip(iava.unbind(), self.dims[:2], strict=True)]
         return torch.stack([left for left, _ in found]), torch.stack([weight for _, weight in found])
 
     def _corners(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return the index into the first two axes, taken as one, of the four samples, and their weights."""
+        """Return the indices of the four samples in the merged first two axes, and their weights."""
         rows, columns = self.dims[:2]
         corner, weights = self._locate(self.iava) if self._learns else (self.corner, self.weights)
         (top, left), (v, w) = corner.unbind(), weights.to(weight_dtype(self, x)).unbind()
@@ -125,7 +125,7 @@ class Bilinear(AccumulatingOperator):
         return x.reshape((*y.shape[: y.ndim - len(self.dimsd)], *self.dims))
 
     def _flat(self, x: Tensor) -> Tensor:
-        """Return ``x`` with its first two axes taken as one."""
+        """Return ``x`` with its first two axes merged."""
         return x.reshape((*x.shape[: x.ndim - len(self.dims)], self.dims[0] * self.dims[1], *self.dims[2:]))
 
     def _interpolate(self, x: Tensor, fast: bool) -> Tensor:

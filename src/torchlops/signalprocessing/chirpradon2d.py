@@ -1,41 +1,39 @@
-"""The Radon transform of time and one spatial axis, by chirps."""
+"""Chirp Radon transform in time and one spatial axis."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.signalprocessing._chirpradon import ChirpRadon
 
 
 class ChirpRadon2D(ChirpRadon):
-    r"""Linear Radon transform in time and space, by FFTs and chirps.
+    r"""Linear Radon transform in time and space, computed by FFTs and chirps.
 
     .. math::
 
         Y(p, f) = \sum_h e^{2 \pi i f p h} X(h, f), \qquad (A^H Y)(h, f) = \sum_p e^{-2 \pi i f p h} Y(p, f)
 
-    between the real FFTs of model and data over the time axis, on which traces wrap round. Position and slope run
-    over ``nh`` samples around the middle, :math:`h = m \, \Delta h` and
+    between the real FFTs of model and data over the time axis, on which traces are periodic. Position and slope have
+    ``nh`` samples around the middle, :math:`h = m \, \Delta h` and
     :math:`p = 2 m \, p_{\max} \Delta t / (n_h \Delta h)` for :math:`m = \lfloor n_h/2 \rfloor - n_h, \ldots,
     \lfloor n_h/2 \rfloor - 1`.
 
-    The operator stacks and its adjoint spreads, so that it is :class:`FourierRadon2D` with the two exchanged. Complex
-    models are transformed by their real and imaginary parts.
+    The operator stacks and its adjoint spreads, unlike :class:`FourierRadon2D`, where the roles are exchanged. The real
+    and imaginary parts of complex models are transformed separately.
 
     Args:
         taxis: Time axis; only its length matters.
         haxis: Spatial axis; only its length matters.
-        pmax: Largest slope :math:`p_{\max}` in samples, the tangent of the largest angle of stacking: a velocity
-            :math:`c` of the smallest slowness gives :math:`c \, \Delta h / \Delta t`. A tensor carries gradients and
-            takes part in the dtype of the result; a number does neither.
-        dtype: Label of the operator.
-        name: A name for errors.
+        pmax: Maximum slope :math:`p_{\max}` in samples, the tangent of the maximum stacking angle: a maximum slowness
+            :math:`1/c` corresponds to :math:`\Delta h / (c \, \Delta t)`. A tensor carries gradients and affects the
+            dtype of the result; a number does neither.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
-    Models and data are ``(nh, nt)``.
+    Models and data have shape ``(nh, nt)``.
 
     Raises:
-        ValueError: when ``pmax`` is not one number.
+        ValueError: If ``pmax`` is not one number.
 
     References:
         F. Andersson, J. Robertsson, Fast τ-p transforms by chirp modulation, Geophysics 84 (2019), A13-A17.
@@ -48,5 +46,7 @@ class ChirpRadon2D(ChirpRadon):
         tensor([0., 2., 0., 0.])
     """
 
-    def __init__(self, taxis: Any, haxis: Any, pmax: Any, dtype: DType = "float64", name: str = "C") -> None:
+    def __init__(
+        self, taxis: Array, haxis: Array, pmax: float | Array, dtype: DType = "float64", name: str = "C"
+    ) -> None:
         super().__init__((len(haxis),), len(taxis), pmax, dtype, name)

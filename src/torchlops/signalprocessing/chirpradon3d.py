@@ -1,43 +1,43 @@
-"""The Radon transform of time and two spatial axes, by chirps."""
+"""Chirp Radon transform in time and two spatial axes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._chirpradon import ChirpRadon
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 
 
 class ChirpRadon3D(ChirpRadon):
-    r"""Linear Radon transform in time and two spatial axes, by FFTs and chirps.
+    r"""Linear Radon transform in time and two spatial axes, computed by FFTs and chirps.
 
     .. math::
 
         Y(p_y, p_x, f) = \sum_{h_y, h_x} e^{2 \pi i f (p_y h_y + p_x h_x)} X(h_y, h_x, f)
 
-    and the adjoint with the opposite sign, on axes as in :class:`ChirpRadon2D`.
+    and the adjoint with the opposite sign. The axes are those of :class:`ChirpRadon2D`.
 
-    (PyLops's NumPy engine takes the two numbers of ``pmax`` in the order opposite to its documentation, which is that
-    of the axes and is kept here.)
+    ``pmax`` is in the order of the axes. (This is also PyLops's documented order, but its NumPy engine uses the
+    opposite one.)
 
     Args:
         taxis: Time axis; only its length matters.
         hyaxis: Slow spatial axis; only its length matters.
         hxaxis: Fast spatial axis; only its length matters.
-        pmax: Largest slopes along the slow and the fast axis, in samples. A tensor carries gradients and takes part
-            in the dtype of the result; other numbers do neither.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
-        **kwargs_fftw: Options of PyLops's FFT engine, such as ``threads``; they have no effect.
+        pmax: Maximum slopes along the slow and the fast axis, in samples. A tensor carries gradients and affects
+            the dtype of the result; other numbers do neither.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
+        **kwargs_fftw: Options of the FFT engine in PyLops, such as ``threads``. They have no effect.
 
-    Models and data are ``(nhy, nhx, nt)``.
+    Models and data have shape ``(nhy, nhx, nt)``.
 
     Raises:
-        ValueError: when ``pmax`` is not two numbers.
-        TypeError: when an option is not known.
+        ValueError: If ``pmax`` does not contain two numbers.
+        TypeError: If an option is unknown.
 
     Example:
         >>> import torch
@@ -49,10 +49,10 @@ class ChirpRadon3D(ChirpRadon):
 
     def __init__(
         self,
-        taxis: Any,
-        hyaxis: Any,
-        hxaxis: Any,
-        pmax: Any,
+        taxis: Array,
+        hyaxis: Array,
+        hxaxis: Array,
+        pmax: float | Array,
         engine: str = "numpy",
         dtype: DType = "float64",
         name: str = "C",

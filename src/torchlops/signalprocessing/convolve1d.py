@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axis
 from torchlops.signalprocessing._convolution import Convolution
 
 
 class Convolve1D(Convolution):
-    r"""Convolution with a filter along one axis, with zeros outside.
+    r"""Convolution with a filter along one axis, with zero boundaries.
 
     .. math::
 
         y_i = \sum_{k=0}^{n_h-1} h_k \, x_{i + o - k}, \qquad
         (A^H y)_j = \sum_{k=0}^{n_h-1} \overline{h_k} \, y_{j - o + k}
 
-    with :math:`o` = ``offset``. The data have as many samples as the model (:math:`n`), or :math:`n_h` where the
-    filter is longer than the model.
+    with :math:`o` = ``offset``. The data has as many samples as the model (:math:`n`), or :math:`n_h` if the filter is
+    longer than the model.
 
-    The filter can learn: gradients reach ``h`` in every mode. Its spectrum is computed in each call.
+    The operator is differentiable with respect to ``h``. The spectrum of the filter is computed in each call.
 
-    Other than in PyLops 2.8, the adjoint of a complex filter has its conjugate, filters of each trace are right on
-    any axis, filters longer than the model take models of several axes, and every method takes any model.
+    Unlike in PyLops 2.8, the adjoint conjugates complex filters, filters per trace work along any axis, filters longer
+    than the model work with several axes, and every method supports every model.
 
     Args:
         dims: Shape of the model.
-        h: The filter: ``(n_h,)``, or with as many axes as the model, of size :math:`n_h` along ``axis`` and of
-            that of the model or 1 along others: a filter for each trace.
-        offset: Index of the center of the filter, that is of the tap that multiplies :math:`x_i` in :math:`y_i`.
-        axis: The axis.
-        method: ``"direct"`` sums over the taps; ``"fft"`` multiplies spectra; ``"overlapadd"`` does so block by
-            block along the axis, for short filters on very long signals. All give the same to rounding. None takes
-            the fastest: "direct" for up to 15 taps (up to 5 for a filter that learns, outside of
-            ``torch.compile``); "overlapadd" from 65536 samples up; "fft" otherwise. In 16-bit precision each
-            computes in float32 and rounds once.
-        dtype: Label of the operator, and the type of an ``h`` that is a list.
-        name: A name for errors.
+        h: The filter ``(n_h,)``, or one filter per trace. The latter has as many axes as the model, size :math:`n_h`
+            along ``axis``, and the size of the model or 1 along the others.
+        offset: Index of the center of the filter, the tap that multiplies :math:`x_i` in :math:`y_i`.
+        axis: Axis along which the operator is applied.
+        method: ``"direct"`` sums over the taps, ``"fft"`` multiplies spectra, and ``"overlapadd"`` does so block by
+            block along the axis, for short filters on very long signals. All methods agree to rounding error. None
+            selects the fastest: "direct" for up to 15 taps (up to 5 if the filter requires gradients, except in
+            ``torch.compile``), "overlapadd" from 65536 samples on, "fft" otherwise. In 16-bit precision all methods
+            compute in float32 and round once.
+        dtype: Nominal dtype of the operator, and dtype of ``h`` if it is a list.
+        name: A name for error messages.
 
     Attributes:
         h: The filter, a tensor of the operator.
-        nh: Number of its samples along ``axis``.
+        nh: Number of samples of the filter along ``axis``.
 
     Raises:
-        ValueError: when the shape of ``h`` does not fit, ``offset`` is not below :math:`n_h` (below :math:`n` for
-            a filter that is longer than the model), or ``method`` is not known.
+        ValueError: If ``h`` has the wrong shape, ``offset`` is not less than :math:`n_h` (than :math:`n` for a filter
+            longer than the model), or ``method`` is unknown.
 
     Example:
         >>> import torch
@@ -57,10 +57,10 @@ class Convolve1D(Convolution):
     def __init__(
         self,
         dims: Dims,
-        h: Any,
+        h: Array,
         offset: int = 0,
         axis: int = -1,
-        method: str | None = None,
+        method: Literal["direct", "fft", "overlapadd"] | None = None,
         dtype: DType = "float64",
         name: str = "C",
     ) -> None:
@@ -76,14 +76,14 @@ class Convolve1D(Convolution):
             wanted = [f"{n} or 1" for n in dims]
             wanted[self_axis] = "nh"
             raise ValueError(
-                f"Convolve1D: h must be a filter (nh,), or a filter for each trace ({', '.join(wanted)}), "
+                f"Convolve1D: h must be a filter (nh,), or one filter per trace ({', '.join(wanted)}), "
                 f"got {tuple(h.shape)} for dims={dims} and axis={axis}. {PER_SAMPLE}"
             )
         nh = h.shape[0] if h.ndim == 1 else h.shape[self_axis]
         offset = as_integer(offset, "Convolve1D: offset")
         if offset >= min(nh, samples):
             raise ValueError(
-                f"Convolve1D: offset must be below {min(nh, samples)}, the length of the filter or of the model, "
+                f"Convolve1D: offset must be less than {min(nh, samples)}, the length of the filter or of the model, "
                 f"got {offset}"
             )
         if method not in (None, "direct", "fft", "overlapadd"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import PER_SAMPLE, Dims
 from torchlops.signalprocessing.convolvend import ConvolveND
 
 
 class Convolve2D(ConvolveND):
-    r"""Convolution with a filter along two axes, with zeros outside.
+    r"""Convolution with a filter along two axes, with zero boundaries.
 
     .. math::
 
@@ -21,15 +22,15 @@ class Convolve2D(ConvolveND):
 
     Args:
         dims: Shape of the model.
-        h: The filter, of two axes. It can learn.
+        h: The filter, with two axes. It may require gradients.
         offset: Indices of the center of the filter.
-        axes: The two axes of the model along which the filter runs.
-        method: ``"direct"``, ``"fft"``, or ``"auto"`` for the faster.
-        dtype: Label of the operator, and the type of an ``h`` that is a list.
-        name: A name for errors.
+        axes: The two axes of the model along which to convolve.
+        method: ``"direct"``, ``"fft"``, or ``"auto"`` for the faster one.
+        dtype: Nominal dtype of the operator, and dtype of ``h`` if it is a list.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``h`` has not two axes, or as ConvolveND.
+        ValueError: If ``h`` does not have two axes, or for the reasons given in ConvolveND.
 
     Example:
         >>> import torch
@@ -41,16 +42,16 @@ class Convolve2D(ConvolveND):
     def __init__(
         self,
         dims: Dims,
-        h: Any,
-        offset: Any = (0, 0),
+        h: Array,
+        offset: int | Sequence[int] = (0, 0),
         axes: Dims = (-2, -1),
-        method: str | None = "fft",
+        method: Literal["auto", "direct", "fft"] | None = "fft",
         dtype: DType = "float64",
         name: str = "C",
     ) -> None:
         h = as_tensor(h, "Convolve2D: h", dtype)
         if h.ndim != 2:
             raise ValueError(
-                f"Convolve2D: h must have two axes, got the shape {tuple(h.shape)}: see ConvolveND. {PER_SAMPLE}"
+                f"Convolve2D: h must have two axes, got shape {tuple(h.shape)}: use ConvolveND. {PER_SAMPLE}"
             )
         super().__init__(dims, h, offset, axes, method, dtype, name)

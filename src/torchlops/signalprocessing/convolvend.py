@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axes, per_axis
 from torchlops.signalprocessing._convolution import Convolution
 
 
 class ConvolveND(Convolution):
-    r"""Convolution with a filter along several axes, with zeros outside.
+    r"""Convolution with a filter along several axes, with zero boundaries.
 
     .. math::
 
         y_i = \sum_k h_k \, x_{i + o - k}, \qquad (A^H y)_j = \sum_k \overline{h_k} \, y_{j - o + k}
 
-    where :math:`i`, :math:`j`, :math:`k` and :math:`o` = ``offset`` have one index for each of ``axes``. The data
-    have the shape of the model.
+    where :math:`i`, :math:`j`, :math:`k` and :math:`o` = ``offset`` have one index for each of ``axes``. The data has
+    the shape of the model.
 
-    The filter can learn: gradients reach ``h`` in every mode. Its spectrum is computed in each call.
+    The operator is differentiable with respect to ``h``. The spectrum of the filter is computed in each call.
 
     Args:
         dims: Shape of the model.
-        h: The filter, with an axis for each of ``axes`` in their order, or for each axis of the model, whatever
-            ``axes`` say.
-        offset: Indices of the center of the filter, that is of the tap that multiplies :math:`x_i` in :math:`y_i`;
-            zeros by default.
-        axes: Axes of the model along which the filter runs; None for all.
-        method: ``"direct"`` sums over the taps; ``"fft"`` multiplies spectra. Both give the same to rounding.
-            ``"auto"`` or None take the fastest: "direct" for up to 25 taps (15 along one axis; up to 5 for a filter
-            that learns, outside of ``torch.compile``); "fft" otherwise, in blocks along a single axis of 65536
-            samples or more. In 16-bit precision both compute in float32 and round once.
-        dtype: Label of the operator, and the type of an ``h`` that is a list.
-        name: A name for errors.
+        h: The filter, with one axis for each of ``axes``, in their order. A filter with as many axes as the model is
+            applied along all of them, whatever ``axes`` is.
+        offset: Indices of the center of the filter, the tap that multiplies :math:`x_i` in :math:`y_i`. Defaults to
+            zeros.
+        axes: Axes of the model along which to convolve, or None for all.
+        method: ``"direct"`` sums over the taps, ``"fft"`` multiplies spectra. Both agree to rounding error. ``"auto"``
+            or None select the fastest: "direct" for up to 25 taps (15 along one axis; 5 if the filter requires
+            gradients, except in ``torch.compile``), "fft" otherwise, in blocks along a single axis of 65536 samples or
+            more. In 16-bit precision both compute in float32 and round once.
+        dtype: Nominal dtype of the operator, and dtype of ``h`` if it is a list.
+        name: A name for error messages.
 
     Attributes:
         h: The filter, a tensor of the operator.
-        nh: Numbers of its samples.
+        nh: Shape of the filter.
 
     Raises:
-        ValueError: when ``h`` has another number of axes, ``offset`` not one index for each of them, or ``method``
-            is not known.
+        ValueError: If ``h`` has the wrong number of axes, ``offset`` does not have one index per axis of ``h``, or
+            ``method`` is unknown.
 
     Example:
         >>> import torch
@@ -55,10 +56,10 @@ class ConvolveND(Convolution):
     def __init__(
         self,
         dims: Dims,
-        h: Any,
-        offset: Any = None,
+        h: Array,
+        offset: int | Sequence[int] | None = None,
         axes: Dims | None = (-2, -1),
-        method: str | None = "fft",
+        method: Literal["auto", "direct", "fft"] | None = "fft",
         dtype: DType = "float64",
         name: str = "C",
     ) -> None:
@@ -71,8 +72,8 @@ class ConvolveND(Convolution):
             trailing = every
         if h.ndim != len(trailing) or h.numel() == 0:
             raise ValueError(
-                f"{kind}: h must have an axis for each of axes={trailing}, or for each of dims={dims}, "
-                f"got the shape {tuple(h.shape)}. {PER_SAMPLE}"
+                f"{kind}: h must have one axis for each of axes={trailing}, or for each of dims={dims}, "
+                f"got shape {tuple(h.shape)}. {PER_SAMPLE}"
             )
         offsets = (0,) * h.ndim if offset is None else per_axis(offset, h.ndim, f"{kind}: offset")
         if method not in (None, "auto", "direct", "fft"):

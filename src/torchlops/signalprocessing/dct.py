@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,11 +16,11 @@ from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axes
 from torchlops.signalprocessing._parts import every_other, on_parts
 
-_BY_MATRIX_TO = 64  # samples up to which a product with the matrix is faster than an FFT
+_BY_MATRIX_TO = 64  # maximum number of samples for which a matrix product is faster than an FFT
 
 
 class DCT(AccumulatingOperator):
-    r"""Discrete cosine transform along several axes, an orthogonal matrix for each.
+    r"""Orthogonal discrete cosine transform along several axes.
 
     With :math:`n` samples along an axis, :math:`s_0 = \sqrt{1/2}` and :math:`s_k = 1` otherwise:
 
@@ -33,18 +34,18 @@ class DCT(AccumulatingOperator):
     4        :math:`\sqrt{2/n}\, \sum_i x_i \cos(\pi (2 i + 1) (2 k + 1) / 4 n)`
     ======== ==============================================================================================
 
-    The adjoint is the inverse: type 3 for type 2 and the other way round, types 1 and 4 for themselves.
+    The adjoint is the inverse: types 2 and 3 are inverses of each other, types 1 and 4 of themselves.
 
     Args:
         dims: Shape of the model.
         type: 1, 2, 3 or 4.
-        axes: The axes, one or several; all of them where it is left out.
-        dtype: Label of the operator.
-        workers: Accepted for PyLops's sake, where it counts threads; torch threads by itself.
-        name: A name for errors.
+        axes: One or several axes. Defaults to all axes.
+        dtype: Nominal dtype of the operator.
+        workers: Accepted for compatibility; it has no effect, because torch manages its own threads.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``type`` is another, or type 1 meets an axis of one sample.
+        ValueError: If ``type`` is unknown, or type 1 is used along an axis of one sample.
 
     References:
         G. Strang, The discrete cosine transform, SIAM Review 41 (1999), 135-147. J. Makhoul, A fast cosine
@@ -61,7 +62,7 @@ class DCT(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        type: int = 2,
+        type: Literal[1, 2, 3, 4] = 2,
         axes: Dims | None = None,
         dtype: DType = "float64",
         workers: int | None = None,
@@ -76,8 +77,8 @@ class DCT(AccumulatingOperator):
         self.axes = as_trailing_axes(range(len(dims)) if axes is None else axes, dims)
         if type == 1 and any(dims[axis] < 2 for axis in self.axes):
             raise ValueError(
-                f"{self.name_and_type}: type 1 takes at least two samples along each of axes={self.axes}, and "
-                f"dims={dims}: leave that axis out, or take another type"
+                f"{self.name_and_type}: type 1 requires at least two samples along each of axes={self.axes}, got "
+                f"dims={dims}: omit that axis, or use another type"
             )
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -107,7 +108,7 @@ class DCT(AccumulatingOperator):
 def _transform_axis(x: Tensor, type: int, axis: int) -> Tensor:
     """Return the transform of a real ``x`` along ``axis``."""
     n = x.shape[axis]
-    if x.numel() == 0:  # the FFT of the CPU refuses an empty batch
+    if x.numel() == 0:  # the CPU FFT rejects an empty batch
         return x.clone()
     if n <= _BY_MATRIX_TO:
         return _times_matrix(x, _matrix(type, n, x), axis)
@@ -140,7 +141,7 @@ def _with_half_power(where: Tensor, like: Tensor) -> Tensor:
 
 
 def _type_1(x: Tensor, axis: int) -> Tensor:
-    """Transform by the FFT of the signal mirrored at both ends, which has ``2 n - 2`` samples."""
+    """Transform by the FFT of the signal mirrored at both ends, with ``2 n - 2`` samples."""
     n = x.shape[axis]
     inner = x.narrow(axis, 1, n - 2)
     root = math.sqrt(2)
@@ -151,7 +152,7 @@ def _type_1(x: Tensor, axis: int) -> Tensor:
 
 
 def _type_2(x: Tensor, axis: int) -> Tensor:
-    r"""Transform by one FFT of ``n`` real samples, in Makhoul's order: the even ones, then the odd ones reversed.
+    r"""Transform by one FFT of ``n`` real samples in Makhoul's order: even samples, then reversed odd samples.
 
     With :math:`V` the spectrum and :math:`z_k = e^{-i \pi k / 2 n} V_k`, :math:`y_k = 2 \mathrm{Re} z_k` and
     :math:`y_{n-k} = -2 \mathrm{Im} z_k`, for unscaled :math:`y`.
@@ -173,7 +174,7 @@ def _type_3(x: Tensor, axis: int) -> Tensor:
     sine = torch.cat((torch.zeros_like(zero), sine, *([torch.zeros_like(zero)] if n % 2 == 0 else [])), axis)
     z = torch.complex(torch.cat((zero * math.sqrt(2), x.narrow(axis, 1, n // 2)), axis), sine)
     z = z * _turn(z, n, axis, 0.5 / n, math.sqrt(0.5))
-    if n % 2 == 0:  # at Nyquist, turned by 45 degrees, the real part alone has what both had
+    if n % 2 == 0:  # at Nyquist, which was rotated by 45 degrees, the real part carries everything
         nyquist = x.narrow(axis, n // 2, 1).to(z.dtype)
         z = torch.cat((z.narrow(axis, 0, n // 2), nyquist), axis)
     ordered = torch.fft.irfft(z, n=n, dim=axis, norm="ortho")
@@ -182,7 +183,7 @@ def _type_3(x: Tensor, axis: int) -> Tensor:
 
 
 def _type_4(x: Tensor, axis: int) -> Tensor:
-    """Transform by one FFT of ``n / 2`` complex samples, or by one of ``2 n`` where ``n`` is odd."""
+    """Transform by one FFT of ``n / 2`` complex samples, or of ``2 n`` samples if ``n`` is odd."""
     n = x.shape[axis]
     if n % 2:
         i = _counted(n, x)

@@ -35,34 +35,35 @@ class Pyramid(NamedTuple):
 class DTCWT(AccumulatingOperator):
     r"""Dual-tree complex wavelet transform along one axis.
 
-    Two real wavelet transforms, whose wavelets are nearly Hilbert transforms of each other, give the real and the
-    imaginary parts of complex coefficients, of which the magnitude hardly changes when the signal moves. The first
-    level has symmetric biorthogonal filters, and both trees the samples of both parities; each level above it
-    halves the samples of each tree with orthonormal filters that delay by a quarter of a sample, one way in one
-    tree and the other way in the other. Beyond its ends a signal goes on as its mirror image. Where the samples of
-    a level are no multiple of four, its two end samples are doubled.
+    Two real wavelet transforms, whose wavelets are approximate Hilbert transforms of each other, compute the real and
+    imaginary parts of complex coefficients. Their magnitude is nearly invariant to shifts of the signal. The first
+    level uses symmetric biorthogonal filters, whose outputs at even and odd samples form the two trees. Each further
+    level halves the samples of each tree with orthonormal quarter-sample-shift filters, which are
+    time-reversed between the trees. The signal is extended by symmetric reflection. If the number of samples of a level
+    is not a multiple of four, its two end samples are doubled.
 
-    The data have the real parts and the imaginary parts in a new first axis: along ``axis`` the complex
-    coefficients of the levels, the first level first, and after them the real low-pass samples. The transform is a
-    real matrix; complex models have it applied to both parts, which gives complex data.
+    The data has the real and imaginary parts along a new first axis. Along ``axis`` are the complex coefficients,
+    beginning with the first level, followed by the real low-pass samples. The transform is a real matrix. It is applied
+    to both parts of complex models, which results in complex data.
 
-    The adjoint is the exact one. The transform is redundant and nearly, not quite, a tight frame, and PyLops gives
-    its inverse for the adjoint: here that is ``A / y``.
+    The adjoint is exact. The transform is redundant, and only approximately a tight frame. (PyLops returns the inverse
+    in place of the adjoint.) The inverse is ``A / y``.
 
     Args:
         dims: Shape of the model.
         biort: Filters of the first level: ``"antonini"`` (9 and 7 taps), ``"legall"`` (5, 3), ``"near_sym_a"``
             (5, 7) or ``"near_sym_b"`` (13, 19).
-        qshift: Filters of the levels above: ``"qshift_06"`` (10 taps, 6 of them not zero), ``"qshift_a"`` (10),
+        qshift: Filters of the further levels: ``"qshift_06"`` (10 taps, 6 of them nonzero), ``"qshift_a"`` (10),
             ``"qshift_b"`` (14), ``"qshift_c"`` (16) or ``"qshift_d"`` (18).
         level: Number of levels, at least 1.
-        include_scale: Accepted for PyLops's sake, which leaves the scales out of the data too.
-        axis: The axis, of an even number of samples.
-        dtype: Label of the operator.
-        name: A name for errors.
+        include_scale: Accepted for compatibility; it has no effect. In PyLops the data does not contain the scales
+            either.
+        axis: Axis along which to transform, with an even number of samples.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``biort`` or ``qshift`` is another, ``level`` is below 1, or the number of samples is odd.
+        ValueError: If ``biort`` or ``qshift`` is unknown, ``level`` is less than 1, or the number of samples is odd.
 
     References:
         N. Kingsbury, Complex wavelets for shift invariant analysis and filtering of signals, Applied and
@@ -100,7 +101,7 @@ class DTCWT(AccumulatingOperator):
             raise ValueError(
                 f"{owner}: axis {axis} of dims={dims} must have an even number of samples: pad the model (see Pad)"
             )
-        # samples that enter each level, and those that the last one leaves
+        # numbers of input samples of each level, and of output samples of the last level
         self._lengths = [n, n]
         for _ in range(level - 1):
             self._lengths.append(-(-self._lengths[-1] // 4) * 2)
@@ -115,7 +116,7 @@ class DTCWT(AccumulatingOperator):
         self._syntheses = [first_synthesis(g0, g1)] + [synthesis(QUARTER_SHIFT[qshift])] * (self.level - 1)
 
     def get_pyramid(self, y: Any) -> Pyramid:
-        """Return the low-pass samples and the complex coefficients of each level, out of data ``(*batch, *dimsd)``."""
+        """Return the low-pass samples and the complex coefficients of each level from data ``(*batch, *dimsd)``."""
         every = (slice(None),) * len(self.dims)
         real, imaginary = y[(..., 0, *every)], y[(..., 1, *every)]
         places: list[Any] = []
@@ -136,7 +137,7 @@ class DTCWT(AccumulatingOperator):
         return on_parts(self._synthesise, y)
 
     def _fast_forward(self, x: Tensor) -> Tensor:
-        first = -len(self.dimsd)  # a model has one axis less than its data
+        first = -len(self.dimsd)  # the model has one axis fewer than the data
         axes = (first, self.axis)
         return in_blocks(x.unsqueeze(first), self.dimsd, x.dtype, axes, lambda part: self._forward(part.squeeze(first)))
 
@@ -175,7 +176,7 @@ class DTCWT(AccumulatingOperator):
         return low.movedim(-1, self.axis)
 
     def _parted(self, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the low-pass samples, and the real and imaginary parts of each level in a last axis."""
+        """Return the low-pass samples, and the real and imaginary parts of each level along a new last axis."""
         y = y.movedim(self.axis, -1)
         real, imaginary = y.select(-1 - len(self.dims), 0), y.select(-1 - len(self.dims), 1)
         highs, start = [], 0

@@ -10,31 +10,31 @@ from torchlops.signalprocessing._wavelettransform import WaveletTransform
 class DWT(WaveletTransform):
     r"""Discrete wavelet transform of periodic signals along one axis.
 
-    One level takes :math:`n` samples to :math:`n/2` approximations :math:`a` and as many details :math:`d` by the
-    decomposition filters :math:`f, g` of the wavelet, which have :math:`F` taps each:
+    One level transforms :math:`n` samples to :math:`n/2` approximation coefficients :math:`a` and :math:`n/2` detail
+    coefficients :math:`d`, with the decomposition filters :math:`f, g` of the wavelet, which have :math:`F` taps each:
 
     .. math::
         a_k = \sum_{j=0}^{F-1} f_j\, x_{(F/2 + 2k - j) \bmod n} \qquad
         d_k = \sum_{j=0}^{F-1} g_j\, x_{(F/2 + 2k - j) \bmod n}
 
-    The next level does so with the approximations. The data are those of the last level, then its details, and so
-    on to the details of the first, :math:`y = [a_L, d_L, d_{L-1}, \ldots, d_1]`. Before, the axis is lengthened
-    by zeros to the next power of two, and to :math:`2^L` at least.
+    The next level is applied to the approximations. The data contains the approximations of the last level, followed by
+    the details from the last to the first level, :math:`y = [a_L, d_L, d_{L-1}, \ldots, d_1]`. Beforehand, the axis is
+    padded with zeros to the next power of two, and to at least :math:`2^L`.
 
-    The adjoint is the exact one for every wavelet; for orthogonal ones it undoes the transform. For biorthogonal
-    ones :meth:`inverse`, or ``A / y``, does, with the reconstruction filters.
+    The adjoint is exact for every wavelet, and for orthogonal wavelets it is also the inverse. For biorthogonal
+    wavelets :meth:`inverse`, or ``A / y``, inverts the transform with the reconstruction filters.
 
     Args:
         dims: Shape of the model.
-        axis: The axis.
+        axis: Axis along which the operator is applied.
         wavelet: Name of the wavelet, one of ``pywt.wavelist(kind="discrete")``.
         level: Number of levels, at least 0.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ImportError: when PyWavelets is missing, from which the filters are taken.
-        ValueError: when ``wavelet`` is no discrete wavelet of PyWavelets, or ``level`` is below 0.
+        ImportError: If PyWavelets, which provides the filters, is not installed.
+        ValueError: If ``wavelet`` is not a discrete wavelet of PyWavelets, or ``level`` is negative.
 
     References:
         S. Mallat, A Wavelet Tour of Signal Processing, third edition, Academic Press, 2009, chapter 7.

@@ -10,26 +10,26 @@ from torchlops.signalprocessing._wavelettransform import WaveletTransform
 class DWT2D(WaveletTransform):
     r"""Discrete wavelet transform of periodic signals along two axes.
 
-    One level is that of :class:`DWT` along each of the axes in turn; the next takes the corner that holds the
-    approximations along all of them. So a level leaves its details in the three quarters of its block
-    that begin beyond the middle of some axis, and the last one its approximations in the first corner. Before, each
-    of the axes is lengthened by zeros to the next power of two, and to :math:`2^L` at least for ``level`` L.
+    One level applies that of :class:`DWT` along each of the axes in turn; the next level is applied to the corner
+    with the approximations along all axes. The details of a level are stored in the three quarters of its block that
+    begin beyond the middle of some axis, and the last approximations in the first corner. Beforehand, each of the axes
+    is padded with zeros to the next power of two, and to at least :math:`2^L` for ``level`` :math:`L`.
 
-    The adjoint is the exact one for every wavelet; for orthogonal ones it undoes the transform. For biorthogonal
-    ones :meth:`inverse`, or ``A / y``, does, with the reconstruction filters.
+    The adjoint is exact for every wavelet, and for orthogonal wavelets it is also the inverse. For biorthogonal
+    wavelets :meth:`inverse`, or ``A / y``, inverts the transform with the reconstruction filters.
 
     Args:
         dims: Shape of the model.
         axes: The two axes.
         wavelet: Name of the wavelet, one of ``pywt.wavelist(kind="discrete")``.
         level: Number of levels, at least 0.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ImportError: when PyWavelets is missing, from which the filters are taken.
-        ValueError: when ``wavelet`` is no discrete wavelet of PyWavelets, ``level`` is below 0, or ``axes``
-            are not two.
+        ImportError: If PyWavelets, which provides the filters, is not installed.
+        ValueError: If ``wavelet`` is not a discrete wavelet of PyWavelets, ``level`` is negative, or
+            there are not two ``axes``.
 
     References:
         S. Mallat, A Wavelet Tour of Signal Processing, third edition, Academic Press, 2009, chapter 7.
@@ -53,4 +53,6 @@ class DWT2D(WaveletTransform):
     ) -> None:
         super().__init__(dims, axes, wavelet, level, dtype, name)
         if len(self.axes) != 2:
-            raise ValueError(f"{self.name_and_type}: axes must be two, got {axes!r}; DWT takes one, DWTND any number")
+            raise ValueError(
+                f"{self.name_and_type} takes two axes, got {axes!r}: use DWT for one axis, DWTND for any number of axes"
+            )

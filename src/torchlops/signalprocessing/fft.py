@@ -1,4 +1,4 @@
-"""The Fourier transform along one axis."""
+"""Fourier transform along one axis."""
 
 from __future__ import annotations
 
@@ -20,45 +20,45 @@ class FFT(FourierTransform):
         y_k = s \sum_{j=0}^{n-1} x_j \, e^{-2 \pi i j k / n_F}, \qquad
         (A^H y)_j = s \sum_{k=0}^{n_F-1} y_k \, e^{2 \pi i j k / n_F}
 
-    with :math:`n_F` = ``nfft`` and :math:`s = 1/\sqrt{n_F}`, :math:`1` or :math:`1/n_F` by ``norm``. The operator
-    ``"ortho"`` is unitary; for every norm ``A / y`` is the exact inverse, or the least-squares solution where
-    ``nfft`` pads.
+    with :math:`n_F` = ``nfft`` and :math:`s = 1/\sqrt{n_F}`, :math:`1` or :math:`1/n_F`, depending on ``norm``. With
+    ``norm="ortho"`` the operator is unitary. For every norm, ``A / y`` is the exact inverse, or the least-squares
+    solution if ``nfft`` pads.
 
-    With ``real=True`` the model is real and only the :math:`\lfloor n_F/2 \rfloor + 1` frequencies from zero up are
-    computed. Those that stand for a pair :math:`\pm f` (all but zero, and Nyquist for even ``nfft``) are multiplied
-    by :math:`\sqrt 2`, so that ``"ortho"`` is an isometry still: :math:`\|A x\| = \|x\|`, and :math:`A^H A x = x` for
-    real :math:`x`. The operator is then linear over the real numbers only, and its adjoint, which is real, is the
-    one under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`. A real ``dtype`` does the same for the whole spectrum.
+    With ``real=True`` the model is real, and only the :math:`\lfloor n_F/2 \rfloor + 1` nonnegative frequencies are
+    computed. Those that represent a pair :math:`\pm f` (all but zero, and Nyquist for even ``nfft``) are multiplied by
+    :math:`\sqrt 2`, so that ``"ortho"`` remains an isometry: :math:`\|A x\| = \|x\|`, and :math:`A^H A x = x` for real
+    :math:`x`. The operator is then only real-linear, and its real-valued adjoint is that under
+    :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`. With a real ``dtype`` the same holds for the full spectrum.
 
-    Precision follows the tensors (float32 gives complex64), whatever ``dtype`` says. bfloat16 and, off CUDA,
-    float16 have no FFT in torch.
+    The precision follows the input (float32 results in complex64), whatever ``dtype`` is. torch has no FFT for
+    bfloat16, and none for float16 except on CUDA.
 
     Args:
         dims: Shape of the model.
-        axis: The axis.
-        nfft: Number of samples of the FFT, by default that of the model along ``axis``. More pad it with zeros;
-            fewer cut it off, with a warning.
-        sampling: Step between samples, the inverse unit of :attr:`f`.
-        norm: ``"ortho"``, ``"none"`` or ``"1/n"``: the scale, of the forward and the adjoint alike.
-        real: Take real models only, and give the frequencies from zero up.
-        ifftshift_before: Move the sample in the middle of the axis to its beginning before the FFT: for signals
-            whose zero stands in the middle.
+        axis: Axis along which the operator is applied.
+        nfft: Number of samples of the FFT. Defaults to the number of samples along ``axis``. Larger values pad with
+            zeros; smaller values truncate, with a warning.
+        sampling: Sampling step, in the inverse unit of :attr:`f`.
+        norm: ``"ortho"``, ``"none"`` or ``"1/n"``: the scaling, of both the forward and the adjoint.
+        real: Whether the model is real and only the nonnegative frequencies are computed.
+        ifftshift_before: Move the sample in the middle of the axis to its beginning before the FFT, for signals whose
+            origin is in the middle.
         fftshift_after: Move the zero frequency to the middle of the axis.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator, which is of the complex type that belongs to it. A real type makes an
-            operator that takes real models only.
-        name: A name for errors.
-        **kwargs_fft: Options of PyLops's FFT engines, such as ``workers``; they have no effect.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator, converted to the complex dtype of the same precision. With a real dtype
+            the operator takes real models only.
+        name: A name for error messages.
+        **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
 
     Attributes:
-        f: The frequencies of the data, in cycles per unit of ``sampling``: a NumPy array.
+        f: The frequencies of the data, in cycles per unit of ``sampling``, as a NumPy array.
         nfft: Number of samples of the FFT.
         axis: The axis, counted from the end.
 
     Raises:
-        ValueError: when ``axis`` is out of range, ``nfft`` is not positive, or ``norm`` is not known (NumPy's
-            "backward" and "forward" would not scale the adjoint as the forward).
-        TypeError: when an option is not known.
+        ValueError: If ``axis`` is out of range, ``nfft`` is not positive, or ``norm`` is unknown (NumPy's "backward"
+            and "forward" would scale the forward and the adjoint differently).
+        TypeError: If an option is unknown.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""The Fourier transform along two axes."""
+"""Fourier transform along two axes."""
 
 from __future__ import annotations
 
@@ -21,37 +21,38 @@ class FFT2D(FourierTransform):
         y_{kl} = s \sum_{i,j} x_{ij} \, e^{-2 \pi i (i k / n_1 + j l / n_2)}, \qquad
         (A^H y)_{ij} = s \sum_{k,l} y_{kl} \, e^{2 \pi i (i k / n_1 + j l / n_2)}
 
-    with :math:`n_1, n_2` = ``nffts`` and :math:`s = 1/\sqrt{n_1 n_2}`, :math:`1` or :math:`1/(n_1 n_2)` by ``norm``.
-    ``A / y`` is the exact inverse for every norm (PyLops's is not for its SciPy engine), or the least-squares
-    solution where ``nffts`` pad. With ``real=True`` the last of ``axes`` has the frequencies from zero up only,
-    the paired ones times :math:`\sqrt 2`; see :class:`~torchlops.signalprocessing.fft.FFT`.
+    with :math:`n_1, n_2` = ``nffts`` and :math:`s = 1/\sqrt{n_1 n_2}`, :math:`1` or :math:`1/(n_1 n_2)`, depending on
+    ``norm``. For every norm, ``A / y`` is the exact inverse (unlike in PyLops with its SciPy engine), or the
+    least-squares solution if ``nffts`` pad. With ``real=True`` only the nonnegative frequencies are computed along the
+    last of ``axes``, where paired ones are multiplied by :math:`\sqrt 2`; see
+    :class:`~torchlops.signalprocessing.fft.FFT`.
 
     Args:
-        dims: Shape of the model, of two axes at least.
+        dims: Shape of the model, with at least two axes.
         axes: The two axes.
-        nffts: Number of samples of the FFT along each axis, or one for both; None for that of the model. More pad
-            with zeros; fewer cut off, with a warning.
-        sampling: Step between samples along each axis, or one for both.
-        norm: ``"ortho"``, ``"none"`` or ``"1/n"``: the scale, of the forward and the adjoint alike.
-        real: Take real models only, and give the frequencies from zero up along the last of ``axes``.
-        ifftshift_before: Move the sample in the middle of an axis to its beginning before the FFT; one for both
-            axes, or one for each.
-        fftshift_after: Move the zero frequency to the middle of its axis; one for both axes, or one for each.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator, as in FFT.
-        name: A name for errors.
-        **kwargs_fft: Options of PyLops's FFT engines, such as ``workers``; they have no effect.
+        nffts: Number of samples of the FFT along each axis, or one number for both. None stands for the number of
+            samples of the model. Larger values pad with zeros; smaller values truncate, with a warning.
+        sampling: Sampling step along each axis, or one step for both.
+        norm: ``"ortho"``, ``"none"`` or ``"1/n"``: the scaling, of both the forward and the adjoint.
+        real: Whether the model is real and only the nonnegative frequencies along the last of ``axes`` are computed.
+        ifftshift_before: Move the sample in the middle of an axis to its beginning before the FFT. One value for both
+            axes, or one per axis.
+        fftshift_after: Move the zero frequency to the middle of its axis. One value for both axes, or one per axis.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator, as in FFT.
+        name: A name for error messages.
+        **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
 
     Attributes:
-        f1: The frequencies along ``axes[0]``, in cycles per unit of ``sampling``: a NumPy array.
+        f1: The frequencies along ``axes[0]``, in cycles per unit of ``sampling``, as a NumPy array.
         f2: The frequencies along ``axes[1]``.
         nffts: Numbers of samples of the FFT.
         axes: The axes, counted from the end.
 
     Raises:
-        ValueError: when ``axes`` are not two different axes of ``dims``, another argument has neither one value
-            nor two, or ``norm`` is not known.
-        TypeError: when an option is not known.
+        ValueError: If ``axes`` are not two different axes of ``dims``, another argument does not have one or two
+            values, or ``norm`` is unknown.
+        TypeError: If an option is unknown.
 
     Example:
         >>> import torch
@@ -79,9 +80,9 @@ class FFT2D(FourierTransform):
         accept_pylops_options(engine=engine)
         dims = as_dims(dims)
         if len(dims) < 2:
-            raise ValueError(f"FFT2D takes dims of two axes at least, got {dims}: for one axis take FFT")
+            raise ValueError(f"FFT2D takes dims with at least two axes, got {dims}: use FFT for one axis")
         if not hasattr(axes, "__len__") or len(axes) != 2:
-            raise ValueError(f"FFT2D takes exactly two axes, got axes={axes!r}: for others take FFT or FFTND")
+            raise ValueError(f"FFT2D takes exactly two axes, got axes={axes!r}: use FFT or FFTND instead")
         super().__init__(
             dims, axes, nffts, sampling, norm, real, ifftshift_before, fftshift_after, dtype, name, kwargs_fft
         )

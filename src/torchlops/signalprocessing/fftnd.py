@@ -1,4 +1,4 @@
-"""The Fourier transform along several axes."""
+"""Fourier transform along several axes."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ class FFTND(FourierTransform):
         y_k = s \sum_j x_j \, e^{-2 \pi i \sum_a j_a k_a / n_a}, \qquad
         (A^H y)_j = s \sum_k y_k \, e^{2 \pi i \sum_a j_a k_a / n_a}
 
-    where :math:`j` and :math:`k` have one index an axis :math:`a`, :math:`n_a` are ``nffts``, :math:`n_F` is their
-    product, and :math:`s = 1/\sqrt{n_F}`, :math:`1` or :math:`1/n_F` by ``norm``. ``A / y`` is the exact inverse for
-    every norm, or the least-squares solution where ``nffts`` pad. With ``real=True`` the last of ``axes`` has the
-    frequencies from zero up only, the paired ones times :math:`\sqrt 2`; see
+    where :math:`j` and :math:`k` have one index per axis :math:`a`, :math:`n_a` are ``nffts``, :math:`n_F` is their
+    product, and :math:`s = 1/\sqrt{n_F}`, :math:`1` or :math:`1/n_F`, depending on ``norm``. For every norm, ``A / y``
+    is the exact inverse, or the least-squares solution if ``nffts`` pad. With ``real=True`` only the nonnegative
+    frequencies are computed along the last of ``axes``, where paired ones are multiplied by :math:`\sqrt 2`; see
     :class:`~torchlops.signalprocessing.fft.FFT`.
 
     Args:
         dims: Shape of the model.
-        axes: The axes, all different (PyLops warns and goes on where one repeats).
-        nffts: Number of samples of the FFT along each axis, or one for all; None for that of the model. More pad
-            with zeros; fewer cut off, with a warning.
-        sampling: Step between samples along each axis, or one for all.
-        norm: ``"ortho"``, ``"none"`` or ``"1/n"``: the scale, of the forward and the adjoint alike.
-        real: Take real models only, and give the frequencies from zero up along the last of ``axes``.
-        ifftshift_before: Move the sample in the middle of an axis to its beginning before the FFT; one for all
-            axes, or one for each.
-        fftshift_after: Move the zero frequency to the middle of its axis; one for all axes, or one for each.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator, as in FFT.
-        name: A name for errors.
-        **kwargs_fft: Options of PyLops's FFT engines, such as ``workers``; they have no effect.
+        axes: The axes, which must be different (PyLops only warns if one repeats).
+        nffts: Number of samples of the FFT along each axis, or one number for all. None stands for the number of
+            samples of the model. Larger values pad with zeros; smaller values truncate, with a warning.
+        sampling: Sampling step along each axis, or one step for all.
+        norm: ``"ortho"``, ``"none"`` or ``"1/n"``: the scaling, of both the forward and the adjoint.
+        real: Whether the model is real and only the nonnegative frequencies along the last of ``axes`` are computed.
+        ifftshift_before: Move the sample in the middle of an axis to its beginning before the FFT. One value for all
+            axes, or one per axis.
+        fftshift_after: Move the zero frequency to the middle of its axis. One value for all axes, or one per axis.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator, as in FFT.
+        name: A name for error messages.
+        **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
 
     Attributes:
-        fs: The frequencies along each axis, in cycles per unit of ``sampling``: a tuple of NumPy arrays.
+        fs: The frequencies along each axis, in cycles per unit of ``sampling``, as a tuple of NumPy arrays.
         nffts: Numbers of samples of the FFT.
         axes: The axes, counted from the end.
 
     Raises:
-        ValueError: when an axis is out of range or repeats, another argument has neither one value nor one an
-            axis, or ``norm`` is not known.
-        TypeError: when an option is not known.
+        ValueError: If an axis is out of range or repeats, another argument has neither one value nor one value per
+            axis, or ``norm`` is unknown.
+        TypeError: If an option is unknown.
 
     Example:
         >>> import torch

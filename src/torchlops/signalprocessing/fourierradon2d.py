@@ -1,47 +1,47 @@
-"""The Radon transform of time and one spatial axis, by frequency."""
+"""Frequency-domain Radon transform in time and one spatial axis."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._fourierradon import FourierRadon
 
 
 class FourierRadon2D(FourierRadon):
-    r"""Linear or parabolic Radon transform in time and space, as a product at each frequency.
+    r"""Linear or parabolic Radon transform in time and space, computed in the frequency domain.
 
     .. math::
 
         Y(h, f) = \sum_p e^{-2 \pi i f p h^l} X(p, f), \qquad (A^H Y)(p, f) = \sum_h e^{2 \pi i f p h^l} Y(h, f)
 
     between the real FFTs over ``nfft`` samples of model and data; :math:`l` is 1 for linear and 2 for parabolic
-    curves. Traces are delayed by :math:`p h^l` without interpolation, and wrap round after ``nfft`` samples.
+    curves. Traces are delayed by :math:`p h^l` without interpolation, and are periodic with ``nfft`` samples.
 
-    Complex models are transformed by their real and imaginary parts (PyLops's raises). The product costs ``nh * npx``
-    at each frequency; its matrix is never stored.
+    The real and imaginary parts of complex models are transformed separately (PyLops raises). The cost is ``nh * npx``
+    operations per frequency; the matrix is not stored.
 
     Args:
-        taxis: Time axis, of two regular samples at least.
-        haxis: Spatial axis; it need not be regular.
-        pxaxis: Parameters of the curves, in units of ``taxis`` by units of ``haxis`` (squared, if parabolic).
-        nfft: Number of samples of the FFT, ``len(taxis)`` at least.
-        flims: Indices of the first frequency that is used and of the one behind the last; all by default.
+        taxis: Time axis, with at least two regularly spaced samples.
+        haxis: Spatial axis; it may be irregular.
+        pxaxis: Parameters of the curves, in units of ``taxis`` per unit of ``haxis`` (squared, if parabolic).
+        nfft: Number of samples of the FFT, at least ``len(taxis)``.
+        flims: Indices of the frequencies to use, ``(first, last)`` with ``last`` excluded. Defaults to all.
         kind: ``"linear"`` or ``"parabolic"``.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        num_threads_per_blocks: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        num_threads_per_blocks: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
-    Models are ``(npx, nt)``, data ``(nh, nt)``. An axis that is a tensor carries gradients and takes part in the
+    Models have shape ``(npx, nt)``, data ``(nh, nt)``. An axis that is a tensor carries gradients and affects the
     dtype of the result; an array does neither.
 
     Attributes:
         f: The frequencies.
 
     Raises:
-        ValueError: when ``kind`` is another, or ``nfft`` or ``flims`` do not fit.
+        ValueError: If ``kind`` is unknown, ``nfft`` is too small, or ``flims`` is out of range.
 
     References:
         M. D. Sacchi, Statistical and Transform Methods in Geophysical Signal Processing, University of Alberta, 2007.
@@ -57,12 +57,12 @@ class FourierRadon2D(FourierRadon):
 
     def __init__(
         self,
-        taxis: Any,
-        haxis: Any,
-        pxaxis: Any,
+        taxis: Array,
+        haxis: Array,
+        pxaxis: Array,
         nfft: int,
         flims: tuple[int, int] | None = None,
-        kind: str = "linear",
+        kind: Literal["linear", "parabolic"] = "linear",
         engine: str = "numpy",
         num_threads_per_blocks: tuple[int, int] = (32, 32),
         dtype: DType = "float64",

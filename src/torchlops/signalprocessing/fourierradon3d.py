@@ -1,48 +1,47 @@
-"""The Radon transform of time and two spatial axes, by frequency."""
+"""Frequency-domain Radon transform in time and two spatial axes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._fourierradon import FourierRadon
 
 
 class FourierRadon3D(FourierRadon):
-    r"""Linear or parabolic Radon transform in time and two spatial axes, as products at each frequency.
+    r"""Linear or parabolic Radon transform in time and two spatial axes, computed in the frequency domain.
 
     .. math::
 
         Y(h_y, h_x, f) = \sum_{p_y} e^{-2 \pi i f p_y h_y^{l_y}} \sum_{p_x} e^{-2 \pi i f p_x h_x^{l_x}} X(p_y, p_x, f)
 
-    and the adjoint with the conjugate factors. One axis is summed up after the other, which costs
-    ``npy * npx * nhx + npy * nhy * nhx`` at each frequency, the product of all four sizes in PyLops. The rest is as in
-    :class:`FourierRadon2D`.
+    and the adjoint with the conjugate factors. The axes are summed one after the other, at a cost of
+    ``npy * npx * nhx + npy * nhy * nhx`` operations per frequency (in PyLops, the product of all four sizes). Otherwise
+    the operator is the same as :class:`FourierRadon2D`.
 
     Args:
-        taxis: Time axis, of two regular samples at least.
-        hyaxis: Slow spatial axis; it need not be regular.
-        hxaxis: Fast spatial axis; it need not be regular.
-        pyaxis: Parameters along the slow axis, in units of ``taxis`` by units of ``hyaxis`` (squared, if parabolic).
+        taxis: Time axis, with at least two regularly spaced samples.
+        hyaxis: Slow spatial axis; it may be irregular.
+        hxaxis: Fast spatial axis; it may be irregular.
+        pyaxis: Parameters along the slow axis, in units of ``taxis`` per unit of ``hyaxis`` (squared, if parabolic).
         pxaxis: Parameters along the fast axis.
-        nfft: Number of samples of the FFT, ``len(taxis)`` at least.
-        flims: Indices of the first frequency that is used and of the one behind the last; all by default.
-        kind: ``"linear"`` or ``"parabolic"``, along the slow and the fast axis.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        num_threads_per_blocks: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        nfft: Number of samples of the FFT, at least ``len(taxis)``.
+        flims: Indices of the frequencies to use, ``(first, last)`` with ``last`` excluded. Defaults to all.
+        kind: ``"linear"`` or ``"parabolic"``, one for the slow and one for the fast axis.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        num_threads_per_blocks: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
-    Models are ``(npy, npx, nt)``, data ``(nhy, nhx, nt)``. An axis that is a tensor carries gradients and takes part
-    in the dtype of the result; an array does neither.
+    Models have shape ``(npy, npx, nt)``, data ``(nhy, nhx, nt)``. An axis that is a tensor carries gradients and
+    affects the dtype of the result; an array does neither.
 
     Attributes:
         f: The frequencies.
 
     Raises:
-        ValueError: when ``kind`` is another, or ``nfft`` or ``flims`` do not fit.
+        ValueError: If ``kind`` is unknown, ``nfft`` is too small, or ``flims`` is out of range.
 
     Example:
         >>> import torch
@@ -56,11 +55,11 @@ class FourierRadon3D(FourierRadon):
 
     def __init__(
         self,
-        taxis: Any,
-        hyaxis: Any,
-        hxaxis: Any,
-        pyaxis: Any,
-        pxaxis: Any,
+        taxis: Array,
+        hyaxis: Array,
+        hxaxis: Array,
+        pyaxis: Array,
+        pxaxis: Array,
         nfft: int,
         flims: tuple[int, int] | None = None,
         kind: Sequence[str] = ("linear", "linear"),

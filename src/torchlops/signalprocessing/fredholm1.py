@@ -1,22 +1,21 @@
-"""The Fredholm integral of the first kind, one for each slice."""
+"""Fredholm integral of the first kind."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor, conjugate
+from torchlops.arrays import Array, DType, as_tensor, conjugate
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import empty
 from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims
 
 
 class Fredholm1(LinearOperator):
-    r"""Fredholm integral of the first kind: a matrix product for each slice, for example each frequency.
+    r"""Fredholm integral of the first kind: one matrix product per slice, for example per frequency.
 
     .. math::
 
@@ -25,20 +24,22 @@ class Fredholm1(LinearOperator):
     Args:
         G: The kernel ``(n_slice, n_x, n_y)``.
         nz: Number of samples of the third axis of the model.
-        saveGt: See :func:`~torchlops.shapes.accept_pylops_options`: the adjoint needs no second kernel here.
-        usematmul: See there.
-        dtype: Label of the operator, and type of ``G`` that is a list.
-        name: A name for errors.
+        saveGt: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`: the adjoint needs no
+            second kernel here.
+        usematmul: Likewise.
+        dtype: Nominal dtype of the operator, and dtype of ``G`` if it is a list.
+        name: A name for error messages.
 
-    Models are ``(n_slice, n_y, nz)``, data ``(n_slice, n_x, nz)``. (PyLops raises for ``n_y = 1`` with ``nz > 1``.)
+    Models have shape ``(n_slice, n_y, nz)``, data ``(n_slice, n_x, nz)``. (PyLops raises for ``n_y = 1`` with ``nz >
+    1``.)
 
     Attributes:
         nsl: Number of slices.
         nx: Number of rows of the kernel of a slice.
-        ny: Number of its columns.
+        ny: Number of columns of the kernel of a slice.
 
     Raises:
-        ValueError: when ``G`` has not three axes.
+        ValueError: If ``G`` does not have three axes.
 
     Example:
         >>> F = Fredholm1(torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]]))
@@ -50,7 +51,7 @@ class Fredholm1(LinearOperator):
 
     def __init__(
         self,
-        G: Any,
+        G: Array,
         nz: int = 1,
         saveGt: bool = True,
         usematmul: bool = True,
@@ -61,7 +62,7 @@ class Fredholm1(LinearOperator):
         G = as_tensor(G, "Fredholm1: G", dtype)
         if G.ndim != 3:
             raise ValueError(
-                f"Fredholm1 takes a kernel G (slices, rows, columns), got shape {tuple(G.shape)}. {PER_SAMPLE}"
+                f"Fredholm1: G must have three axes (slices, rows, columns), got shape {tuple(G.shape)}. {PER_SAMPLE}"
             )
         (nz,) = as_dims(nz, "nz")
         super().__init__((G.shape[0], G.shape[2], nz), (G.shape[0], G.shape[1], nz), dtype=dtype, name=name)
@@ -82,13 +83,13 @@ class Fredholm1(LinearOperator):
         return self._multiply_adjoint(self._multiply_items, y)
 
     def _multiply_adjoint(self, multiply: Callable[[Tensor, Tensor], Tensor], y: Tensor) -> Tensor:
-        """Return ``G^H y``, as ``conj(G^T conj(y))`` where to conjugate the data takes less than the kernel."""
+        """Return ``G^H y``, computed as ``conj(G^T conj(y))`` if conjugating the data is cheaper than the kernel."""
         if self.nz * (self.nx + self.ny) < self.nx * self.ny:
             return conjugate(multiply(self.G.mT, conjugate(y)))
         return multiply(conjugate(self.G).mT, y)
 
     def _multiply(self, kernel: Tensor, x: Tensor) -> Tensor:
-        """Return the product in each slice, with the whole batch in the rows or columns of one matrix a slice."""
+        """Return the product in each slice, with the whole batch in the rows or columns of one matrix per slice."""
         dtype = torch.promote_types(x.dtype, kernel.dtype)
         kernel, x = kernel.to(dtype), x.to(dtype)
         batch = x.shape[: x.ndim - 3]
@@ -102,7 +103,7 @@ class Fredholm1(LinearOperator):
         return y.reshape((*batch, slices, nx, nz)).contiguous()
 
     def _multiply_items(self, kernel: Tensor, x: Tensor) -> Tensor:
-        """Return the same, without copies where the items are large and matrices enough by themselves."""
+        """Return the result of :meth:`_multiply`, without copies if the items of the batch are large."""
         if self.nz < 64 or math.prod(x.shape[-3:]) < 1 << 14:
             return self._multiply(kernel, x)
         dtype = torch.promote_types(x.dtype, kernel.dtype)

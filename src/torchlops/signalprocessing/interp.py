@@ -1,4 +1,4 @@
-"""Interpolation at positions between samples."""
+"""Interpolation at fractional positions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, real_dtype
+from torchlops.arrays import Array, DType, real_dtype
 from torchlops.basicoperators._positions import (
     constants,
     in_result_dtype,
@@ -29,7 +29,7 @@ from torchlops.signalprocessing.interpcubicspline import InterpCubicSpline
 
 def Interp(
     dims: Dims,
-    iava: Any,
+    iava: Array,
     axis: int = -1,
     kind: str = "linear",
     tol: float | None = None,
@@ -41,33 +41,33 @@ def Interp(
     ================== ======================================================================================
     kind               operator
     ================== ======================================================================================
-    ``"nearest"``      :class:`Restriction` to the nearest samples (a half goes to the even one)
+    ``"nearest"``      :class:`Restriction` to the nearest samples (ties are rounded to even)
     ``"linear"``       :class:`LinearInterpolation` between the two samples around a position
     ``"sinc"``         :class:`SincInterpolation` of all samples
     ``"cubic_spline"`` :class:`InterpCubicSpline`
     ================== ======================================================================================
 
-    Positions may repeat, where PyLops raises: all four operators, and their adjoints, are well defined then. Linear
-    interpolation refuses negative positions, for which PyLops wraps round to the end of the axis; so do ``"nearest"``
-    and ``"cubic_spline"``. The sinc function is defined everywhere: the signal is zero outside.
+    Positions may repeat (PyLops raises), since all four operators and their adjoints are then well defined. Negative
+    positions raise an error, except for ``"sinc"``, where the signal is zero outside of the axis. (In PyLops,
+    linear interpolation wraps around to the end of the axis.)
 
     Args:
         dims: Shape of the model.
-        iava: The positions, in samples. A tensor carries gradients (but for ``"nearest"``) and takes part in the
+        iava: The positions, in samples. A tensor carries gradients (except for ``"nearest"``) and affects the
             dtype of the result; an array does neither.
-        axis: The axis.
+        axis: Axis along which the operator is applied.
         kind: Kind of interpolation.
-        tol: With ``"sinc"``, weights of less than this size are left out.
-        dtype: Label of the operator.
-        name: A name for errors.
+        tol: For ``"sinc"``, weights with a magnitude below this value are omitted.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Returns:
-        The operator, and the positions that it takes: rounded for ``"nearest"``; for ``"linear"`` and
-        ``"cubic_spline"`` those at the last sample or beyond are moved to just before it, with a warning.
+        The operator, and the positions that it uses. They are rounded for ``"nearest"``. For ``"linear"`` and
+        ``"cubic_spline"``, those at the last sample or beyond are moved to just before it, with a warning.
 
     Raises:
-        ValueError: when ``kind`` is not known, or a position lies before the first sample, or, for ``"nearest"``,
-            rounds to one behind the last.
+        ValueError: If ``kind`` is unknown, a position is before the first sample, or, for ``"nearest"``, a position is
+            rounded to one after the last sample.
 
     Example:
         >>> A, positions = Interp(4, [0.5, 2.25, 0.5])
@@ -88,18 +88,17 @@ def Interp(
     raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
 
 
-def _nearest(dims: tuple[int, ...], iava: Any, axis: int, dtype: DType, name: str) -> tuple[LinearOperator, Any]:
-    is_tensor = isinstance(iava, Tensor)
-    positions = iava.detach() if is_tensor else constants(iava, "Interp: iava")
+def _nearest(dims: tuple[int, ...], iava: Array, axis: int, dtype: DType, name: str) -> tuple[LinearOperator, Any]:
+    positions = iava.detach() if isinstance(iava, Tensor) else constants(iava, "Interp: iava")
     whole = positions.round().to(torch.int64)
     last = dims[as_trailing_axis(axis, dims)] - 1
     if is_readable(whole) and whole.numel() and not 0 <= int(whole.min()) <= int(whole.max()) <= last:
         raise ValueError(
-            f"Interp: iava goes from {float(positions.min())} to {float(positions.max())}, but the axis has positions "
-            f"from 0 to {last}"
+            f"Interp: iava ranges from {float(positions.min())} to {float(positions.max())}, but positions on the axis "
+            f"are from 0 to {last}"
         )
     taken = Restriction(dims, whole, axis=axis, dtype=dtype, name=name)
-    return taken, whole if is_tensor else whole.numpy()
+    return taken, whole if isinstance(iava, Tensor) else whole.numpy()
 
 
 class LinearInterpolation(AccumulatingOperator):
@@ -110,17 +109,17 @@ class LinearInterpolation(AccumulatingOperator):
         y_i = (1 - w_i) \, x_{l_i} + w_i \, x_{l_i + 1}, \qquad l_i = \lfloor t_i \rfloor, \; w_i = t_i - l_i
 
     The adjoint adds :math:`(1 - w_i) \, y_i` and :math:`w_i \, y_i` to the two samples. The derivative with respect to
-    a position is the slope :math:`x_{l + 1} - x_l`, at a sample that towards the next one.
+    a position is the slope :math:`x_{l + 1} - x_l`. At a sample, it is the slope towards the next sample.
 
     Args:
         dims: Shape of the model.
-        iava: The positions, from 0 on; they may repeat. Those at the last sample or beyond are moved to it.
-        axis: The axis.
-        dtype: Label of the operator.
-        name: A name for errors.
+        iava: The positions, which must not be negative and may repeat. Those beyond the last sample are moved to it.
+        axis: Axis along which the operator is applied.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when a position is negative.
+        ValueError: If a position is negative.
 
     Example:
         >>> LinearInterpolation(3, [0.25, 1.5])(torch.tensor([0.0, 4.0, 2.0]))
@@ -131,7 +130,7 @@ class LinearInterpolation(AccumulatingOperator):
     left: Tensor
     weight: Tensor
 
-    def __init__(self, dims: Dims, iava: Any, axis: int = -1, dtype: DType = "float64", name: str = "I") -> None:
+    def __init__(self, dims: Dims, iava: Array, axis: int = -1, dtype: DType = "float64", name: str = "I") -> None:
         dims = as_dims(dims)
         trailing = as_trailing_axis(axis, dims)
         size = dims[trailing]
@@ -148,11 +147,11 @@ class LinearInterpolation(AccumulatingOperator):
 
     @property
     def positions(self) -> Any:
-        """The positions, an array or a tensor, of which none is beyond the last sample."""
+        """The positions, an array or a tensor, clipped to the last sample."""
         return positions_of(self.iava, self._size, self._learns)
 
     def _around(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the samples before and behind each position, and the weight of those behind."""
+        """Return the samples before and after each position, and the weight of the latter."""
         left, weight = between(self.iava, self._size) if self._learns else (self.left, self.weight)
         return left, behind(left, self._size), along(weight.to(weight_dtype(self, x)), self.axis)
 
@@ -187,7 +186,7 @@ class LinearInterpolation(AccumulatingOperator):
 
 
 class SincInterpolation(AccumulatingOperator):
-    r"""Interpolation by the sinc function, exact for signals without frequencies above Nyquist.
+    r"""Interpolation by the sinc function, exact for band-limited signals.
 
     .. math::
 
@@ -195,15 +194,16 @@ class SincInterpolation(AccumulatingOperator):
 
     Args:
         dims: Shape of the model.
-        iava: The positions :math:`t_i`; they may repeat, and lie outside.
-        axis: The axis.
-        tol: Weights of less than this size are left out. For positions that are no tensor, the others alone are
-            stored then; otherwise the matrix is, or is computed in the call.
-        dtype: Label of the operator.
-        name: A name for errors.
+        iava: The positions :math:`t_i`. They may repeat, and may be outside of the axis.
+        axis: Axis along which the operator is applied.
+        tol: Weights with a magnitude below this value are omitted. If the positions are not a tensor, only the other
+            weights are then stored. The full matrix is stored otherwise, or computed in each call if the positions are
+            a tensor.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``iava`` has not one axis.
+        ValueError: If ``iava`` is not one-dimensional.
 
     Example:
         >>> SincInterpolation(3, [1.0, 0.5])(torch.tensor([1.0, 2.0, 1.0]))
@@ -219,7 +219,7 @@ class SincInterpolation(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        iava: Any,
+        iava: Array,
         axis: int = -1,
         tol: float | None = None,
         dtype: DType = "float64",
@@ -315,7 +315,7 @@ class SincInterpolation(AccumulatingOperator):
 
 
 def sinc(t: Tensor) -> Tensor:
-    """Return ``sin(pi t) / (pi t)``, with exact derivatives of every low order at zero, too."""
+    """Return ``sin(pi t) / (pi t)``, whose derivatives of low order are exact at zero, too."""
     square = (math.pi * t) ** 2
     near = square < 0.1
     series = torch.ones_like(t)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators._positions import in_result_dtype, register_positions, weight_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
@@ -16,14 +16,14 @@ from torchlops.shapes import Dims, as_dims, as_trailing_axis
 from torchlops.signalprocessing._interpolation import along, as_positions, behind, between, positions_of, put, take
 
 _POLE = math.sqrt(3) - 2
-"""Root between -1 and 0 of 1 + 4 r + r^2: how the influence of a sample on a spline fades with the distance."""
+"""Root of 1 + 4 r + r^2 between -1 and 0, the rate at which the influence of a sample on the spline decays."""
 
 _REACH = 32
-"""Samples after which it has faded below rounding."""
+"""Number of samples after which this influence is below rounding error."""
 
 
 class InterpCubicSpline(AccumulatingOperator):
-    r"""Interpolation by a natural cubic spline, the curve through the samples with the least bending.
+    r"""Interpolation by a natural cubic spline, the interpolant with minimum bending energy.
 
     .. math::
 
@@ -31,39 +31,39 @@ class InterpCubicSpline(AccumulatingOperator):
             + \frac{(1 - w)^3 - (1 - w)}{6} \, m_l + \frac{w^3 - w}{6} \, m_{l + 1}
 
     with :math:`l = \lfloor t_i \rfloor`, :math:`w = t_i - l`, and the second derivatives :math:`m` of the spline at the
-    samples, which are zero at both ends and solve
+    samples. These are zero at both ends and satisfy
 
     .. math::
 
         \tfrac{1}{6} (m_{j - 1} + 4 m_j + m_{j + 1}) = x_{j - 1} - 2 x_j + x_{j + 1}
 
-    Away from the ends the solution is :math:`m_j = \sqrt 3 \sum_k r^{|k|} z_{j - k}` of the right side :math:`z`, with
-    :math:`r = \sqrt 3 - 2`. The sum is built from itself, shifted by 1, 2, 4, 8 and 16 samples (:math:`r^{32} <
-    10^{-18}`), and two multiples of :math:`r^j` correct the ends. So all samples are computed at once, and every
-    derivative, with respect to ``x`` and to the positions, is that of the spline.
+    Away from the ends the solution is :math:`m_j = \sqrt 3 \sum_k r^{|k|} z_{j - k}` for the right-hand side :math:`z`,
+    with :math:`r = \sqrt 3 - 2`. The sum is built recursively from copies of itself shifted by 1, 2, 4, 8 and 16
+    samples (:math:`r^{32} < 10^{-18}`), and two multiples of :math:`r^j` correct the ends. All samples are thus
+    computed at once, and all derivatives, with respect to ``x`` and to the positions, are exact.
 
-    All floating and complex types work (PyLops takes double precision only).
+    All floating-point and complex dtypes are supported (PyLops supports double precision only).
 
     Args:
         dims: Shape of the model.
-        iava: The positions :math:`t_i`, in samples; they may repeat (in PyLops they may not). Those at the last sample
-            or beyond are moved to just before it, with a warning. A tensor carries gradients and takes part in the
-            dtype of the result; an array does neither. One that learns its way beyond an end is taken at that end.
-        bc_type: What holds at the ends: ``"natural"``, no curvature.
-        axis: The axis.
-        dtype: Label of the operator.
-        name: A name for errors.
+        iava: The positions :math:`t_i`, in samples. They may repeat (unlike in PyLops). Those at the last sample or
+            beyond are moved to just before it, with a warning. A tensor carries gradients and affects the dtype of the
+            result; an array does neither. Positions of a tensor that later move beyond an end are clipped to that end.
+        bc_type: Boundary condition: ``"natural"``, with zero curvature at the ends.
+        axis: Axis along which the operator is applied.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Attributes:
         iava: The positions.
 
     Raises:
-        ValueError: when there is one sample only, a position is negative, or ``bc_type`` is another. (PyLops
-            extrapolates before the first sample, and only there.)
+        ValueError: If the axis has fewer than two samples, a position is negative (PyLops extrapolates there, but not
+            after the last sample), or ``bc_type`` is unknown.
 
     References:
         C. de Boor, A Practical Guide to Splines, Springer, 1978, chapter IV; M. Unser, A. Aldroubi, M. Eden, B-spline
-        signal processing, IEEE Transactions on Signal Processing 41 (1993), 821-848, for the sums.
+        signal processing, IEEE Transactions on Signal Processing 41 (1993), 821-848.
 
     Example:
         >>> S = InterpCubicSpline(3, [0.5, 1.0])
@@ -79,7 +79,7 @@ class InterpCubicSpline(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        iava: Any,
+        iava: Array,
         bc_type: str = "natural",
         axis: int = -1,
         dtype: DType = "float64",
@@ -89,7 +89,7 @@ class InterpCubicSpline(AccumulatingOperator):
         trailing = as_trailing_axis(axis, dims)
         size = dims[trailing]
         if size < 2:
-            raise ValueError(f"InterpCubicSpline takes two samples at least along its axis, got dims={dims}, {axis=}")
+            raise ValueError(f"InterpCubicSpline requires at least two samples along its axis, got {dims=}, {axis=}")
         if str(bc_type).lower() != "natural":
             raise ValueError(f"InterpCubicSpline: bc_type must be 'natural', got {bc_type!r}")
         positions = as_positions(iava, size, "InterpCubicSpline")
@@ -107,11 +107,11 @@ class InterpCubicSpline(AccumulatingOperator):
 
     @property
     def positions(self) -> Any:
-        """The positions, an array or a tensor, of which none is beyond the last sample."""
+        """The positions, an array or a tensor, clipped to the last sample."""
         return positions_of(self.iava, self._size, self._learns)
 
     def _cubics(self, x: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Return the samples before and behind each position, and the weights of both, and of their curvatures."""
+        """Return the samples before and after each position, and the weights of both and of their curvatures."""
         left, weight = between(self.iava, self._size) if self._learns else (self.left, self.weight)
         other = 1 - weight
         weights = [other, weight, (other**3 - other) / 6, (weight**3 - weight) / 6]
@@ -155,7 +155,7 @@ class InterpCubicSpline(AccumulatingOperator):
         return parts[0] + _second_difference(torch.cat((zero, curvature, zero), self.axis), self.axis)
 
     def _solve(self, z: Tensor) -> Tensor:
-        """Return ``m`` of ``(m[j - 1] + 4 m[j] + m[j + 1]) / 6 = z[j]``; ``m`` and ``z`` are zero at both ends."""
+        """Solve ``(m[j - 1] + 4 m[j] + m[j + 1]) / 6 = z[j]`` for ``m``; ``m`` and ``z`` are zero at both ends."""
         axis, n = self.axis, self._size
         causal = anticausal = z
         shift = 1
@@ -167,7 +167,7 @@ class InterpCubicSpline(AccumulatingOperator):
             anticausal = torch.add(anticausal, later, alpha=factor)
             shift *= 2
         m = causal + anticausal - z
-        # r^j and r^(n - 1 - j) solve the equation for z = 0. What has to be taken of them makes both ends zero.
+        # r^j and r^(n - 1 - j) solve the homogeneous equation. Multiples of them are subtracted to make both ends zero.
         first, last = m.narrow(axis, 0, 1), m.narrow(axis, n - 1, 1)
         far = _POLE ** (n - 1)
         scale = math.sqrt(3) / (1 - far**2)
@@ -193,6 +193,6 @@ def _second_difference(x: Tensor, axis: int) -> Tensor:
 
 
 def _ends(first: Tensor, last: Tensor, n: int, axis: int) -> Tensor:
-    """Return the sum of what holds at the first samples and what holds at the last ones."""
+    """Return the sum of ``first`` at the first samples and ``last`` at the last samples of ``n``."""
     zeros = _zeros(first, axis, n - first.shape[axis])
     return torch.cat((first, zeros), axis) + torch.cat((zeros, last), axis)

@@ -1,4 +1,4 @@
-"""Convolution along one axis with filters that change from sample to sample."""
+"""Convolution along one axis with filters that vary from sample to sample."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axis
 from torchlops.signalprocessing._nonstationary import NonStationary, check_filters, filters_repr, regular_indices
 
 
 class NonStationaryConvolve1D(NonStationary):
-    r"""Convolution along one axis with a filter that changes from sample to sample.
+    r"""Convolution along one axis with a filter that varies from sample to sample.
 
     .. math::
 
         y_j = \sum_i h_i[j - i + c] \, x_i, \qquad (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
 
-    Sample :math:`x_i` is spread by the filter :math:`h_i`, with its middle tap ``c`` in place. The filters ``hs``
-    are those of the samples ``ih``; in between they are interpolated linearly, and before the first and behind the
-    last of ``ih`` that one holds. (PyLops's adjoint lacks the conjugate of complex filters.)
+    Sample :math:`x_i` is spread by the filter :math:`h_i`, whose middle tap ``c`` is at ``i``. The filters ``hs`` are
+    given at the samples ``ih``. In between they are interpolated linearly; before the first and after the last of
+    ``ih`` the nearest filter is used. (In PyLops, the adjoint lacks the conjugate of complex filters.)
 
     Args:
-        dims: Shape of the model, and of the data.
-        hs: The filters ``(len(ih), n_h)``, of an odd number of taps.
-        ih: Indices of the samples where the filters are known, regularly sampled.
-        axis: The axis along which to convolve.
-        dtype: Label of the operator, and type of ``hs`` that is a list.
-        name: A name for errors.
+        dims: Shape of the model and of the data.
+        hs: The filters ``(len(ih), n_h)``, with an odd number of taps.
+        ih: Regularly sampled indices where the filters are given.
+        axis: Axis along which to convolve.
+        dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
+        name: A name for error messages.
 
     Attributes:
         hsize: Number of taps of a filter.
@@ -39,9 +39,9 @@ class NonStationaryConvolve1D(NonStationary):
         eh: Last of ``ih``.
 
     Raises:
-        ValueError: when there is not one filter for each of ``ih``, their length is even, or ``ih`` is not
-            regularly sampled or goes beyond the axis.
-        TypeError: when ``ih`` holds fractions.
+        ValueError: If there is not one filter per index in ``ih``, their length is even, or ``ih`` is not
+            regularly sampled or exceeds the axis.
+        TypeError: If ``ih`` contains fractions.
 
     Example:
         >>> import torch
@@ -53,7 +53,7 @@ class NonStationaryConvolve1D(NonStationary):
     hs: Tensor
 
     def __init__(
-        self, dims: Dims, hs: Any, ih: Sequence[int], axis: int = -1, dtype: DType = "float64", name: str = "C"
+        self, dims: Dims, hs: Array, ih: Sequence[int], axis: int = -1, dtype: DType = "float64", name: str = "C"
     ) -> None:
         dims = as_dims(dims)
         trailing = as_trailing_axis(axis, dims)
@@ -97,30 +97,30 @@ class NonStationaryConvolve1D(NonStationary):
 
 
 class NonStationaryFilters1D(NonStationary):
-    r"""The data of a signal, as a function of the filters that change from sample to sample.
+    r"""Nonstationary convolution of a given signal, as a linear operator on the filters.
 
     .. math::
 
         y_j = \sum_i h_i[j - i + c] \, \mathrm{inp}_i
 
-    The model are the filters of the samples ``ih``, from which the ``h_i`` of all samples are interpolated linearly
-    as in :class:`NonStationaryConvolve1D`. The adjoint correlates the data with the signal,
-    :math:`\overline{\mathrm{inp}_i} \, y_{i + k - c}`, and gives each filter its share of every tap ``k``. (Complex
-    signals, filters and data work here; PyLops's raise.)
+    The model contains the filters at the samples ``ih``, from which the ``h_i`` of all samples are interpolated
+    linearly as in :class:`NonStationaryConvolve1D`. The adjoint correlates the data with the signal,
+    :math:`\overline{\mathrm{inp}_i} \, y_{i + k - c}`, and assigns each filter its share of every tap ``k``. Complex
+    signals, filters and data are supported (PyLops raises).
 
     Args:
         inp: The signal ``(n,)``.
-        hsize: Number of taps of a filter, odd.
-        ih: Indices of the samples where the filters are to be known, regularly sampled.
-        dtype: Label of the operator, and type of ``inp`` that is a list.
-        name: A name for errors.
+        hsize: Number of taps of a filter, which must be odd.
+        ih: Regularly sampled indices where the filters are defined.
+        dtype: Nominal dtype of the operator, and dtype of ``inp`` if it is a list.
+        name: A name for error messages.
 
-    Models are ``(len(ih), hsize)``, data ``(n,)``.
+    Models have shape ``(len(ih), hsize)``, data ``(n,)``.
 
     Raises:
-        ValueError: when ``inp`` is no signal of one axis, ``hsize`` is even, or ``ih`` is not regularly sampled or
-            goes beyond the signal.
-        TypeError: when ``ih`` holds fractions.
+        ValueError: If ``inp`` is not one-dimensional, ``hsize`` is even, or ``ih`` is not regularly sampled or exceeds
+            the signal.
+        TypeError: If ``ih`` contains fractions.
 
     Example:
         >>> import torch
@@ -131,10 +131,10 @@ class NonStationaryFilters1D(NonStationary):
 
     inp: Tensor
 
-    def __init__(self, inp: Any, hsize: int, ih: Sequence[int], dtype: DType = "float64", name: str = "C") -> None:
+    def __init__(self, inp: Array, hsize: int, ih: Sequence[int], dtype: DType = "float64", name: str = "C") -> None:
         inp = as_tensor(inp, f"{type(self).__name__}: inp", dtype)
         if inp.ndim != 1:
-            raise ValueError(f"{type(self).__name__} takes a signal inp of one axis, got shape {tuple(inp.shape)}")
+            raise ValueError(f"{type(self).__name__}: inp must be one-dimensional, got shape {tuple(inp.shape)}")
         (size,) = inp.shape
         indices = regular_indices(ih, size, type(self).__name__, "ih")
         hsize = as_integer(hsize, f"{type(self).__name__}: hsize", least=1)

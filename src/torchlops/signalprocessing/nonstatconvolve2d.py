@@ -1,13 +1,12 @@
-"""Convolution along two axes with filters that change from sample to sample."""
+"""Convolution along two axes with filters that vary from sample to sample."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
-from torchlops.arrays import DType, as_tensor
+from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
 from torchlops.signalprocessing._nonstationary import (
     NonStationary,
@@ -19,25 +18,25 @@ from torchlops.signalprocessing._nonstationary import (
 
 
 class NonStationaryConvolve2D(NonStationaryConvolution):
-    r"""Convolution along two axes with a filter that changes from sample to sample.
+    r"""Convolution along two axes with a filter that varies from sample to sample.
 
     .. math::
 
         y_j = \sum_i h_i[j - i + c] \, x_i, \qquad (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
 
-    where ``i``, ``j`` and the middle tap ``c`` have an index for either axis. The filters ``hs`` are those of the
-    samples at ``ihx`` and ``ihz``; in between they are interpolated bilinearly, and outside the nearest holds.
-    (PyLops's adjoint lacks the conjugate of complex filters.)
+    where ``i``, ``j`` and the middle tap ``c`` have one index per axis. The filters ``hs`` are given at the samples
+    ``ihx`` and ``ihz``. In between they are interpolated bilinearly; outside, the nearest filter is used.
+    (In PyLops, the adjoint lacks the conjugate of complex filters.)
 
     Args:
-        dims: Shape ``(nx, nz)`` of the model, and of the data.
-        hs: The filters ``(len(ihx), len(ihz), n_hx, n_hz)``, of odd numbers of taps.
-        ihx: Indices along the first axis where the filters are known, regularly sampled.
+        dims: Shape ``(nx, nz)`` of the model and of the data.
+        hs: The filters ``(len(ihx), len(ihz), n_hx, n_hz)``, with odd numbers of taps.
+        ihx: Regularly sampled indices along the first axis where the filters are given.
         ihz: Indices along the second axis.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        num_threads_per_blocks: See there.
-        dtype: Label of the operator, and type of ``hs`` that is a list.
-        name: A name for errors.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        num_threads_per_blocks: Likewise.
+        dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
+        name: A name for error messages.
 
     Attributes:
         hshape: Shape of a filter.
@@ -48,9 +47,9 @@ class NonStationaryConvolve2D(NonStationaryConvolution):
         ohz: First of ``ihz``, and so on.
 
     Raises:
-        ValueError: when there is not one filter for each pair of indices, a length is even, or the indices are not
-            regularly sampled or go beyond an axis.
-        TypeError: when an index is a fraction.
+        ValueError: If there is not one filter per pair of indices, a length is even, or the indices are not
+            regularly sampled or exceed an axis.
+        TypeError: If an index is a fraction.
 
     Example:
         >>> import torch
@@ -62,7 +61,7 @@ class NonStationaryConvolve2D(NonStationaryConvolution):
     def __init__(
         self,
         dims: Dims,
-        hs: Any,
+        hs: Array,
         ihx: Sequence[int],
         ihz: Sequence[int],
         engine: str = "numpy",
@@ -77,33 +76,33 @@ class NonStationaryConvolve2D(NonStationaryConvolution):
 
 
 class NonStationaryFilters2D(NonStationary):
-    r"""The data of a signal on two axes, as a function of the filters that change from sample to sample.
+    r"""Nonstationary convolution of a given two-dimensional signal, as a linear operator on the filters.
 
     .. math::
 
         y_j = \sum_i h_i[j - i + c] \, \mathrm{inp}_i
 
-    The model are the filters at ``ihx`` and ``ihz``, from which the ``h_i`` of all samples are interpolated
+    The model contains the filters at ``ihx`` and ``ihz``, from which the ``h_i`` of all samples are interpolated
     bilinearly as in :class:`NonStationaryConvolve2D`. The adjoint correlates the data with the signal,
-    :math:`\overline{\mathrm{inp}_i} \, y_{i + k - c}`, and gives each filter its share of every tap ``k``. (Complex
-    signals, filters and data work here; PyLops's raise.)
+    :math:`\overline{\mathrm{inp}_i} \, y_{i + k - c}`, and assigns each filter its share of every tap ``k``. Complex
+    signals, filters and data are supported (PyLops raises).
 
     Args:
         inp: The signal ``(nx, nz)``.
-        hshape: Shape ``(n_hx, n_hz)`` of a filter, of odd lengths.
-        ihx: Indices along the first axis where the filters are to be known, regularly sampled.
+        hshape: Shape ``(n_hx, n_hz)`` of a filter; both lengths must be odd.
+        ihx: Regularly sampled indices along the first axis where the filters are defined.
         ihz: Indices along the second axis.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        num_threads_per_blocks: See there.
-        dtype: Label of the operator, and type of ``inp`` that is a list.
-        name: A name for errors.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        num_threads_per_blocks: Likewise.
+        dtype: Nominal dtype of the operator, and dtype of ``inp`` if it is a list.
+        name: A name for error messages.
 
-    Models are ``(len(ihx), len(ihz), n_hx, n_hz)``, data ``(nx, nz)``.
+    Models have shape ``(len(ihx), len(ihz), n_hx, n_hz)``, data ``(nx, nz)``.
 
     Raises:
-        ValueError: when ``inp`` is no signal of two axes, a length is even, or the indices are not regularly sampled
-            or go beyond an axis.
-        TypeError: when an index is a fraction.
+        ValueError: If ``inp`` is not two-dimensional, a length is even, or the indices are not regularly sampled
+            or exceed an axis.
+        TypeError: If an index is a fraction.
 
     Example:
         >>> import torch
@@ -116,7 +115,7 @@ class NonStationaryFilters2D(NonStationary):
 
     def __init__(
         self,
-        inp: Any,
+        inp: Array,
         hshape: Sequence[int],
         ihx: Sequence[int],
         ihz: Sequence[int],
@@ -129,7 +128,7 @@ class NonStationaryFilters2D(NonStationary):
         operator = type(self).__name__
         inp = as_tensor(inp, f"{operator}: inp", dtype)
         if inp.ndim != 2:
-            raise ValueError(f"{operator} takes a signal inp of two axes, got shape {tuple(inp.shape)}")
+            raise ValueError(f"{operator}: inp must be two-dimensional, got shape {tuple(inp.shape)}")
         known = {
             "ihx": regular_indices(ihx, inp.shape[0], operator, "ihx"),
             "ihz": regular_indices(ihz, inp.shape[1], operator, "ihz"),

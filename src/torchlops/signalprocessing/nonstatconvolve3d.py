@@ -1,36 +1,35 @@
-"""Convolution along three axes with filters that change from sample to sample."""
+"""Convolution along three axes with filters that vary from sample to sample."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import Dims, accept_pylops_options
 from torchlops.signalprocessing._nonstationary import NonStationaryConvolution
 
 
 class NonStationaryConvolve3D(NonStationaryConvolution):
-    r"""Convolution along three axes with a filter that changes from sample to sample.
+    r"""Convolution along three axes with a filter that varies from sample to sample.
 
     .. math::
 
         y_j = \sum_i h_i[j - i + c] \, x_i, \qquad (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
 
-    where ``i``, ``j`` and the middle tap ``c`` have an index for each axis. The filters ``hs`` are those of the
-    samples at ``ihx``, ``ihy`` and ``ihz``; in between they are interpolated trilinearly, and outside the nearest
-    holds. (PyLops's adjoint lacks the conjugate of complex filters.)
+    where ``i``, ``j`` and the middle tap ``c`` have one index per axis. The filters ``hs`` are given at the samples
+    ``ihx``, ``ihy`` and ``ihz``. In between they are interpolated trilinearly; outside, the nearest filter is used. (In
+    PyLops, the adjoint lacks the conjugate of complex filters.)
 
     Args:
-        dims: Shape ``(nx, ny, nz)`` of the model, and of the data.
-        hs: The filters ``(len(ihx), len(ihy), len(ihz), n_hx, n_hy, n_hz)``, of odd numbers of taps.
-        ihx: Indices along the first axis where the filters are known, regularly sampled.
+        dims: Shape ``(nx, ny, nz)`` of the model and of the data.
+        hs: The filters ``(len(ihx), len(ihy), len(ihz), n_hx, n_hy, n_hz)``, with odd numbers of taps.
+        ihx: Regularly sampled indices along the first axis where the filters are given.
         ihy: Indices along the second axis.
         ihz: Indices along the third axis.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        num_threads_per_blocks: See there.
-        dtype: Label of the operator, and type of ``hs`` that is a list.
-        name: A name for errors.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        num_threads_per_blocks: Likewise.
+        dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
+        name: A name for error messages.
 
     Attributes:
         hshape: Shape of a filter.
@@ -41,9 +40,9 @@ class NonStationaryConvolve3D(NonStationaryConvolution):
         ohy: First of ``ihy``, and so on.
 
     Raises:
-        ValueError: when there is not one filter for each triple of indices, a length is even, or the indices are not
-            regularly sampled or go beyond an axis.
-        TypeError: when an index is a fraction.
+        ValueError: If there is not one filter per triple of indices, a length is even, or the indices are not
+            regularly sampled or exceed an axis.
+        TypeError: If an index is a fraction.
 
     Example:
         >>> import torch
@@ -56,7 +55,7 @@ class NonStationaryConvolve3D(NonStationaryConvolution):
     def __init__(
         self,
         dims: Dims,
-        hs: Any,
+        hs: Array,
         ihx: Sequence[int],
         ihy: Sequence[int],
         ihz: Sequence[int],

@@ -1,4 +1,4 @@
-"""An operator on overlapping patches of data of two axes."""
+"""An operator on overlapping patches of two-dimensional data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from torchlops.arrays import Array
 from torchlops.shapes import Dims, accept_pylops_options
 from torchlops.signalprocessing._windows import Steps, Windowed, design
 from torchlops.utils.tapers import TaperType
@@ -25,7 +26,7 @@ def patch2d_design(
         nwin: Number of samples of a patch along each axis.
         nover: Number of samples by which patches overlap along each axis.
         nop: Shape of the model of a patch.
-        verb: No effect, as in PyLops.
+        verb: Accepted for compatibility; it has no effect, as in PyLops.
 
     Returns:
         Number of patches along each axis, shape of the model, and the starts and ends of the patches of the
@@ -41,44 +42,44 @@ def patch2d_design(
 
 
 class Patch2D(Windowed):
-    r"""An operator on overlapping patches along both axes of data of two axes.
+    r"""An operator on overlapping patches along both axes of two-dimensional data.
 
-    Patch ``w`` of the data, of shape ``(nwin[0], nwin[1])``, is ``Op`` of the model of
-    that patch, times a taper :math:`t_w` and a factor :math:`s_w`; where patches overlap, they are added up:
+    Patch ``w`` of the data, of shape ``(nwin[0], nwin[1])``, is ``Op`` applied to the model of
+    that patch, times a taper :math:`t_w` and a factor :math:`s_w`; overlapping patches are summed:
 
     .. math::
 
         y_{[w]} \mathrel{+}= s_w t_w \odot \mathrm{Op} \, x_w, \qquad
         (A^H y)_w = \mathrm{Op}^H (\bar s_w t_w \odot y_{[w]})
 
-    with :math:`y_{[w]}` the samples of the data in patch ``w``. Patches at the ends of the data have no taper there.
-    Samples behind the last patch are zero; :func:`patch2d_design` tells where it ends. ``Op`` is applied to the
-    patches of the whole batch at once, and the operator is complex-linear where ``Op`` is (PyLops's never is, by its
-    flag). ``scalings`` take effect (PyLops 2.8 ignores them).
+    with :math:`y_{[w]}` the samples of the data in patch ``w``. Patches are not tapered at the ends of the data.
+    Samples after the last patch are zero; :func:`patch2d_design` returns where it ends. ``Op`` is applied to the
+    patches of the whole batch at once, and the operator is complex-linear if ``Op`` is (PyLops always sets
+    ``clinear=False``). ``scalings`` are applied (PyLops 2.8 ignores them).
 
     Args:
         Op: The operator of one patch, or of all patches at once if it takes models of the size of ``dims``.
-        dims: Shape of the model, all patches along each axis in one.
+        dims: Shape of the model, with all patches along each axis concatenated.
         dimsd: Shape of the data.
         nwin: Number of samples of a patch along each axis.
         nover: Number of samples by which patches overlap along each axis.
         nop: Shape of the model of a patch.
-        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None; or
-            the tapers themselves, a tensor ``(*nwins, *nwin)``, which may learn.
-        savetaper: See :func:`~torchlops.shapes.accept_pylops_options`.
-        scalings: One factor for each patch, flat or of shape ``nwins``; none by default.
-        name: A name for errors.
+        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None, or
+            a tensor of tapers ``(*nwins, *nwin)``, which may require gradients.
+        savetaper: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        scalings: One factor per patch, flat or of shape ``nwins``. No scaling by default.
+        name: A name for error messages.
 
-    Models are ``(nwins[0], nwins[1], dims[0] // nwins[0], dims[1] // nwins[1])``.
+    Models have shape ``(nwins[0], nwins[1], dims[0] // nwins[0], dims[1] // nwins[1])``.
 
     Attributes:
-        taps: The tapers of all patches, or None: a buffer, which may be replaced by a parameter to learn them.
+        taps: The tapers of all patches, or None: a buffer, which may be replaced by a parameter.
         simOp: Whether ``Op`` takes all patches at once.
         dwins_inends: Starts and ends of the patches along each axis.
 
     Raises:
-        ValueError: when the sizes of ``Op``, of the model and of the patches do not fit, or tapers do not fit into a
-            patch, or there is not one scaling for each patch.
+        ValueError: If the sizes of ``Op``, the model and the patches are inconsistent, tapers do not fit into a
+            patch, or ``scalings`` does not have one value per patch.
 
     Example:
         >>> import torch, torchlops
@@ -97,7 +98,7 @@ class Patch2D(Windowed):
         nop: Sequence[int],
         tapertype: TaperType | Tensor | None = "hanning",
         savetaper: bool = True,
-        scalings: Any = None,
+        scalings: Array | None = None,
         name: str = "P",
     ) -> None:
         accept_pylops_options(savetaper=savetaper)

@@ -10,19 +10,20 @@ from torchlops.signalprocessing.pwsprayer2d import PWSprayer2D
 class PWSmoother2D(PWSprayer2D):
     r"""Smooth a section along the local slopes, :math:`y = P^H P x` with :math:`P` a :class:`PWSprayer2D`.
 
-    Each sample is sprayed along the slopes, and what lies along them is gathered again. The operator is its own
-    adjoint, and positive semi-definite: a regulariser or preconditioner that keeps to the structure.
+    Each sample is sprayed along the slopes, and the result is gathered along them. The operator is self-adjoint and
+    positive semidefinite. It serves as a structure-oriented regularization or preconditioner.
 
     Args:
         dims: Shape ``(nz, nx)`` of a section.
-        sigma: Slopes of that shape, in samples per trace. They may carry gradients.
-        radius: Number of traces on either side, 0 or more.
-        alpha: Factor from trace to trace; with 1 nothing decays.
-        dtype: Label of the operator.
-        name: A name for errors.
+        sigma: Slopes of shape ``dims``, in samples per trace. They may carry gradients.
+        radius: Number of traces on each side, nonnegative.
+        alpha: Decay factor from trace to trace; 1 means no decay.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``dims`` are not two, ``sigma`` is complex or of another shape, or ``radius`` is below 0.
+        ValueError: If ``dims`` does not have two axes, ``sigma`` is complex or has the wrong shape, or ``radius`` is
+            negative.
 
     Example:
         >>> import torch

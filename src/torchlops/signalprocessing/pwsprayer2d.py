@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.basicoperators._stencils import as_number
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import blocks, empty
@@ -16,30 +16,32 @@ from torchlops.shapes import PER_SAMPLE, Dims, as_integer
 
 
 class PWSprayer2D(AccumulatingOperator):
-    r"""Spray each sample of a section along the local slopes, to ``radius`` traces on either side.
+    r"""Spray each sample of a section along the local slopes, to ``radius`` traces on each side.
 
     .. math::
         y = x + \sum_{k=1}^{R} \alpha^k (S_k + S_{-k}) x
 
-    where :math:`S_k` moves the sample at :math:`(z, x)` to trace :math:`x + k`, if there is one, and down by
-    :math:`\sum_{j=0}^{k-1} \sigma_{z, x + j}` samples (:math:`S_{-k}` to trace :math:`x - k`, and up by
-    :math:`\sum_{j=1}^{k} \sigma_{z, x - j}`), shared linearly between the two samples around that depth. What falls
-    beyond the first or the last sample of a trace is added to that one. A ray keeps to the slopes at the depth at
-    which it starts.
+    where :math:`S_k` moves the sample at :math:`(z, x)` to trace :math:`x + k`, if it exists, and down by
+    :math:`\sum_{j=0}^{k-1} \sigma_{z, x + j}` samples (:math:`S_{-k}` moves it to trace :math:`x - k`, and up by
+    :math:`\sum_{j=1}^{k} \sigma_{z, x - j}`), distributed linearly over the two samples around that depth. Samples
+    beyond the first or the last sample of a trace are added to that sample. Along a ray, the slopes are those at the
+    depth where the ray starts.
 
-    The adjoint gathers along the same rays. In the slopes the operator is continuous, and differentiable but where
-    a ray meets a sample exactly, as all do for slopes of zero; there the gradient is that of rays a little deeper.
+    The adjoint gathers along the same rays. The operator is continuous in the slopes, and differentiable except where a
+    ray hits a sample exactly, as all rays do for zero slopes. There the gradient is the one-sided derivative towards
+    greater depth.
 
     Args:
         dims: Shape ``(nz, nx)`` of a section.
-        sigma: Slopes :math:`\sigma` of that shape, in samples per trace. They may carry gradients.
-        radius: Number of traces :math:`R` on either side, 0 or more.
-        alpha: Factor :math:`\alpha` from trace to trace; with 1 nothing decays.
-        dtype: Label of the operator.
-        name: A name for errors.
+        sigma: Slopes :math:`\sigma` of shape ``dims``, in samples per trace. They may carry gradients.
+        radius: Number of traces :math:`R` on each side, nonnegative.
+        alpha: Decay factor :math:`\alpha` from trace to trace; 1 means no decay.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``dims`` are not two, ``sigma`` is complex or of another shape, or ``radius`` is below 0.
+        ValueError: If ``dims`` does not have two axes, ``sigma`` is complex or has the wrong shape, or ``radius`` is
+            negative.
 
     Example:
         >>> A = PWSprayer2D((3, 3), torch.ones(3, 3), radius=1, alpha=0.5)
@@ -56,7 +58,7 @@ class PWSprayer2D(AccumulatingOperator):
     def __init__(
         self,
         dims: Dims,
-        sigma: Any,
+        sigma: Array,
         radius: int = 8,
         alpha: float = 0.9,
         dtype: DType = "float64",
@@ -64,11 +66,11 @@ class PWSprayer2D(AccumulatingOperator):
     ) -> None:
         super().__init__(dims, dtype=dtype, name=name)
         if len(self.dims) != 2:
-            raise ValueError(f"{self.name_and_type}: dims must be two, (nz, nx), got {dims!r}")
+            raise ValueError(f"{self.name_and_type}: dims must have two axes (nz, nx), got {dims!r}")
         sigma = self._register("sigma", sigma, dtype)
         if tuple(sigma.shape) != self.dims or sigma.is_complex():
             raise ValueError(
-                f"{self.name_and_type}: sigma must be real slopes of the shape dims={self.dims}, one per sample, got "
+                f"{self.name_and_type}: sigma must be real slopes of shape dims={self.dims}, one per sample, got "
                 f"{sigma.dtype} of shape {tuple(sigma.shape)}. {PER_SAMPLE}"
             )
         self.radius = as_integer(radius, f"{self.name_and_type}: radius", least=0)
@@ -133,9 +135,9 @@ class PWSprayer2D(AccumulatingOperator):
         return x
 
     def _steps(self) -> Iterator[_Step]:
-        """Yield where each sample goes, trace by trace to the right, and then to the left."""
+        """Yield the steps of all rays, trace by trace, first to the right and then to the left."""
         sigma, (nz, nx) = self.sigma, self.dims
-        # whole numbers up to 2**24 are exact in single precision, which is the faster one to count in
+        # integers up to 2**24 are exact in single precision, which is faster
         counting = torch.float64 if sigma.dtype == torch.float64 or nz * nx > 1 << 24 else torch.float32
         rows = torch.arange(nz, device=sigma.device, dtype=counting)[:, None]
         columns = torch.arange(nx, device=sigma.device, dtype=counting)
@@ -169,7 +171,7 @@ class _Step(NamedTuple):
     width: int
     upper: Tensor
     lower: Tensor
-    rest: Tensor  # how far below the upper sample a ray arrives, in samples
+    rest: Tensor  # distance of the ray below the upper sample, in samples
     factor: float
 
     def shares(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -181,7 +183,7 @@ def _flat(x: Tensor) -> Tensor:
 
 
 def _placed(x: Tensor, start: int, width: int) -> Tensor:
-    """Return ``x`` as traces from ``start`` on of a section of zeros."""
+    """Return a section of ``width`` zero traces with ``x`` inserted at trace ``start``."""
     before = x.new_zeros((*x.shape[:-1], start))
     after = x.new_zeros((*x.shape[:-1], width - start - x.shape[-1]))
     return torch.cat((before, x, after), -1)

@@ -1,16 +1,14 @@
-"""The Radon transform of time and one spatial axis."""
+"""Radon transform in time and one spatial axis."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._radon import Kind, RadonTransform
 
 
 class Radon2D(RadonTransform):
-    r"""Radon transform in time and space: samples are spread along curves, the adjoint stacks along them.
+    r"""Radon transform in time and space: the forward spreads samples along curves, the adjoint stacks along them.
 
     .. math::
 
@@ -27,33 +25,32 @@ class Radon2D(RadonTransform):
     ================ ============================================
 
     in samples: :math:`h` is divided by its step :math:`\Delta h`, :math:`t` by its step :math:`\Delta t`, and
-    ``pxaxis`` is multiplied by :math:`\Delta h / \Delta t`. So a linear ``pxaxis`` is in time per length. For the
-    other kinds multiply it beforehand, by :math:`\Delta h` for parabolas and by :math:`(\Delta t / \Delta h)^2` for
-    hyperbolas. Where a curve leaves the data, nothing is spread.
+    ``pxaxis`` is multiplied by :math:`\Delta h / \Delta t`. A linear ``pxaxis`` is thus in time per length. For the
+    other kinds, multiply it beforehand by :math:`\Delta h` for parabolas and by :math:`(\Delta t / \Delta h)^2` for
+    hyperbolas. Parts of a curve outside of the data are skipped.
 
-    Linear and parabolic curves need a delay for each pair of a curve and a trace, and no table. The others have a
-    table of indices (and weights) ``(npx, nt, nh)``, or, with ``onthefly=True`` or an axis that is a tensor, compute
-    it in the call.
+    Linear and parabolic curves need only one delay for each pair of a curve and a trace. The others use a table of
+    indices (and weights) ``(npx, nt, nh)``, which is computed in each call if ``onthefly=True`` or an axis is a tensor.
 
     Args:
-        taxis: Time axis, of two regular samples at least.
-        haxis: Spatial axis, of two samples at least.
+        taxis: Time axis, with at least two regularly spaced samples.
+        haxis: Spatial axis, with at least two samples.
         pxaxis: Parameters of the curves.
-        kind: Kind of curve; or a function ``f(h, t, p)`` that works element by element on arrays that broadcast, in
-            samples (on tensors, where curves are computed in the call).
-        centeredh: Whether :math:`h` is counted from the middle of the axis, whatever ``haxis`` says.
-        interp: Whether a sample is shared out between the two samples of the trace that the curve passes between, or
-            given to the first of them.
-        onthefly: Whether curves that need a table are computed in every call, to save its memory.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        kind: Kind of curve, or an elementwise function ``f(h, t, p)`` of broadcastable arrays in samples (of tensors,
+            if curves are computed in each call).
+        centeredh: Whether :math:`h` is measured from the middle of the axis, regardless of the values of ``haxis``.
+        interp: Whether to interpolate linearly between the two samples of a trace around the curve, instead of using
+            the first of them.
+        onthefly: Whether curves that need a table are computed in each call, which saves memory.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
-    Models are ``(npx, nt)``, data ``(nh, nt)``. An axis that is a tensor carries gradients (with ``interp=True``,
-    where the result is continuous in it) and takes part in the dtype of the result; an array does neither.
+    Models have shape ``(npx, nt)``, data ``(nh, nt)``. An axis that is a tensor carries gradients (with
+    ``interp=True``, where the result is continuous in it) and affects the dtype of the result; an array does neither.
 
     Raises:
-        ValueError: when ``kind`` is not known or returns a wrong shape, or an axis is too short.
+        ValueError: If ``kind`` is unknown or returns the wrong shape, or an axis is too short.
 
     References:
         J. R. Thorson, J. F. Claerbout, Velocity-stack and slant-stack stochastic inversion, Geophysics 50 (1985),
@@ -70,9 +67,9 @@ class Radon2D(RadonTransform):
 
     def __init__(
         self,
-        taxis: Any,
-        haxis: Any,
-        pxaxis: Any,
+        taxis: Array,
+        haxis: Array,
+        pxaxis: Array,
         kind: Kind = "linear",
         centeredh: bool = True,
         interp: bool = True,

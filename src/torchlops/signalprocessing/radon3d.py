@@ -1,10 +1,8 @@
-"""The Radon transform of time and two spatial axes."""
+"""Radon transform in time and two spatial axes."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from torchlops.arrays import DType
+from torchlops.arrays import Array, DType
 from torchlops.shapes import accept_pylops_options
 from torchlops.signalprocessing._radon import Kind, RadonTransform
 
@@ -27,29 +25,29 @@ class Radon3D(RadonTransform):
     ``"hyperbolic"`` :math:`\sqrt{t^2 + (h_x / p_x)^2 + (h_y / p_y)^2}`
     ================ ================================================================
 
-    in samples. The rest is as in :class:`Radon2D`.
+    in samples. Otherwise the operator is the same as :class:`Radon2D`.
 
     Args:
-        taxis: Time axis, of two regular samples at least.
-        hyaxis: Slow spatial axis, of two samples at least.
-        hxaxis: Fast spatial axis, of two samples at least.
+        taxis: Time axis, with at least two regularly spaced samples.
+        hyaxis: Slow spatial axis, with at least two samples.
+        hxaxis: Fast spatial axis, with at least two samples.
         pyaxis: Parameters along the slow axis.
         pxaxis: Parameters along the fast axis.
-        kind: Kind of surface; or a function ``f(hy, hx, t, py, px)`` that works element by element on arrays that
-            broadcast, in samples (on tensors, where surfaces are computed in the call).
-        centeredh: Whether :math:`h_y` and :math:`h_x` are counted from the middle of their axes.
-        interp: Whether a sample is shared out between the two samples of the trace that the surface passes between,
-            or given to the first of them.
-        onthefly: Whether surfaces that need a table are computed in every call, to save its memory.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
+        kind: Kind of surface, or an elementwise function ``f(hy, hx, t, py, px)`` of broadcastable arrays in samples
+            (of tensors, if surfaces are computed in each call).
+        centeredh: Whether :math:`h_y` and :math:`h_x` are measured from the middle of their axes.
+        interp: Whether to interpolate linearly between the two samples of a trace around the surface, instead of using
+            the first of them.
+        onthefly: Whether surfaces that need a table are computed in each call, which saves memory.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
-    Models are ``(npy * npx, nt)``, data ``(nhy * nhx, nt)``, as in PyLops. An axis that is a tensor carries gradients
-    (with ``interp=True``) and takes part in the dtype of the result; an array does neither.
+    Models have shape ``(npy * npx, nt)``, data ``(nhy * nhx, nt)``, as in PyLops. An axis that is a tensor carries
+    gradients (with ``interp=True``) and affects the dtype of the result; an array does neither.
 
     Raises:
-        ValueError: when ``kind`` is not known or returns a wrong shape, or an axis is too short.
+        ValueError: If ``kind`` is unknown or returns the wrong shape, or an axis is too short.
 
     Example:
         >>> import torch
@@ -63,11 +61,11 @@ class Radon3D(RadonTransform):
 
     def __init__(
         self,
-        taxis: Any,
-        hyaxis: Any,
-        hxaxis: Any,
-        pyaxis: Any,
-        pxaxis: Any,
+        taxis: Array,
+        hyaxis: Array,
+        hxaxis: Array,
+        pyaxis: Array,
+        pxaxis: Array,
         kind: Kind = "linear",
         centeredh: bool = True,
         interp: bool = True,

@@ -4,52 +4,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import HALF_PRECISIONS, DType, as_tensor
+from torchlops.arrays import HALF_PRECISIONS, Array, DType, as_tensor
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, as_integer
 from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing.interp import sinc
 
-_TRACES_OF = 1 << 22  # elements of the sinc matrices that are made at a time
+_TRACES_OF = 1 << 22  # elements of the sinc matrices that are computed at a time
 
 
 class Seislet(AccumulatingOperator):
     r"""Seislet transform: a wavelet transform over the traces of a section that follows the slopes of its events.
 
-    Each level parts the traces into even ones :math:`e` and odd ones :math:`o`, predicts the odd ones from their
-    neighbours along the slopes, keeps what is left, :math:`r = o - P e`, and updates the even ones,
-    :math:`c = e + U r / 2`, which are the traces of the next level. The data are the residuals of the first level,
-    those of the second and so on, and last the remaining traces.
+    Each level splits the traces into even traces :math:`e` and odd traces :math:`o`, predicts the odd traces from their
+    neighbours along the slopes, stores the residual :math:`r = o - P e`, and updates the even traces,
+    :math:`c = e + U r / 2`, which are passed to the next level. The data contains the residuals, beginning with those
+    of the first level, followed by the remaining traces.
 
-    A prediction from a trace to the next one takes its samples at :math:`t - \Delta x\, \sigma(x, t)`, by sinc
-    interpolation; one over several traces goes from trace to trace. ``P`` of kind ``"haar"`` predicts a trace from
-    the one on its left, and ``U`` from the one on its right. Of kind ``"linear"`` they take the mean with the
-    prediction from the other side, where there is one; as in PyLops, ``P`` gives the last trace the whole weight
-    of its one neighbour, and ``U`` the whole weight of the nearer one.
+    A prediction from one trace to the next evaluates it at :math:`t - \Delta x\, \sigma(x, t)` by sinc interpolation. A
+    prediction over several traces proceeds from trace to trace. For ``kind="haar"``, ``P`` predicts a trace from its
+    left neighbour, and ``U`` from its right neighbour. For ``kind="linear"``, both average the predictions from both
+    sides. Where one neighbour is missing, as in PyLops, ``P`` gives the last trace the full weight of its only
+    neighbour, and ``U`` uses the full weight of the nearer one.
 
-    The transform is no orthogonal one: its inverse, :meth:`inverse` or ``A / y``, is exact and not the adjoint. The
-    section is lengthened by empty traces to a power of two.
+    The transform is not orthogonal: its inverse, :meth:`inverse` or ``A / y``, is exact but differs from the adjoint.
+    The section is padded with zero traces to a power of two.
 
     Args:
-        slopes: Slopes :math:`\sigma` of shape ``(nx, nt)``, in units of time per units of length, positive where
-            events come later to the right. They may carry gradients.
-        sampling: Steps :math:`(\Delta x, \Delta t)` between traces and between samples.
-        level: Number of levels, from 0 to the binary logarithm of the number of traces; the default leaves two
-            traces.
+        slopes: Slopes :math:`\sigma` of shape ``(nx, nt)``, in units of time per unit of length, positive for events
+            that arrive later to the right. They may carry gradients.
+        sampling: Sampling steps :math:`(\Delta x, \Delta t)` between traces and between samples.
+        level: Number of levels, from 0 to the binary logarithm of the number of traces. By default, two traces remain.
         kind: ``"haar"`` or ``"linear"``.
-        inv: Give the inverse where the adjoint is asked for. Such an operator fails the dot test, and is of use
-            where a solver shall work with the inverse in the adjoint's place. Derivatives are exact still.
-        dtype: Label of the operator.
-        name: A name for errors.
+        inv: Whether to use the inverse in place of the adjoint. Such an operator fails the dot test, but is useful
+            for solvers that require the inverse instead. Derivatives are still exact.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ValueError: when the slopes are complex or not two-dimensional, ``sampling`` is not two steps that are not 0,
-            ``level`` is out of its range, or ``kind`` is another.
+        ValueError: If the slopes are complex or not two-dimensional, ``sampling`` is not two nonzero steps, ``level``
+            is out of range, or ``kind`` is unknown.
 
     References:
         S. Fomel and Y. Liu, Seislet transform and seislet frame, Geophysics 75 (2010), V25-V38.
@@ -67,10 +66,10 @@ class Seislet(AccumulatingOperator):
 
     def __init__(
         self,
-        slopes: Any,
+        slopes: Array,
         sampling: Sequence[float] = (1.0, 1.0),
         level: int | None = None,
-        kind: str = "haar",
+        kind: Literal["haar", "linear"] = "haar",
         inv: bool = False,
         dtype: DType = "float64",
         name: str = "S",
@@ -79,15 +78,13 @@ class Seislet(AccumulatingOperator):
         slopes = as_tensor(slopes, f"{owner}: slopes", dtype)
         shape = tuple(slopes.shape)
         if len(shape) != 2:
-            raise ValueError(f"{owner}: slopes must have the axes (nx, nt), got the shape {shape}. {PER_SAMPLE}")
+            raise ValueError(f"{owner}: slopes must have two axes (nx, nt), got shape {shape}. {PER_SAMPLE}")
         levels = (shape[0] - 1).bit_length()
         super().__init__(shape, (1 << levels, shape[1]), dtype=dtype, name=name)
         if self._register("slopes", slopes).is_complex():
             raise ValueError(f"{self.name_and_type}: slopes must be real, got {self.slopes.dtype}")
         if len(sampling) != 2 or not all(sampling):
-            raise ValueError(
-                f"{self.name_and_type}: sampling must be two steps (dx, dt) that are not 0, got {sampling!r}"
-            )
+            raise ValueError(f"{self.name_and_type}: sampling must be two nonzero steps (dx, dt), got {sampling!r}")
         if kind not in ("haar", "linear"):
             raise ValueError(f"{self.name_and_type}: kind must be 'haar' or 'linear', got {kind!r}")
         level = max(levels - 1, 0) if level is None else as_integer(level, f"{self.name_and_type}: level", least=0)
@@ -108,7 +105,7 @@ class Seislet(AccumulatingOperator):
 
     @property
     def levels_cum(self) -> tuple[int, ...]:
-        """The trace of the data at which each level begins, and last that at which the remaining ones do."""
+        """The first trace of each level in the data, followed by that of the remaining traces."""
         return tuple(self.nx - (self.nx >> i) for i in range(self.level + 1))
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -121,18 +118,18 @@ class Seislet(AccumulatingOperator):
         return self._on_traces(self._compose, y, self.dimsd)
 
     def inverse(self, y: Any) -> Any:  # type: ignore[override]  # PyLops's name
-        """Return the inverse transform of the data ``y``, which is exact: ``A / y``."""
+        """Return the exact inverse transform of the data ``y``, the same as ``A / y``."""
         return self.div(y)
 
-    # The kernels are the same. As fast ones the backward makes the sinc matrices again; autograd would keep them.
+    # The kernels are the same. As fast kernels, their backward recomputes the sinc matrices instead of storing them.
     _fast_forward = _forward
     _fast_adjoint = _adjoint
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        return not self.inv  # or the backward would be the inverse
+        return not self.inv  # otherwise the backward would be the inverse
 
     def _on_traces(self, transform: Any, x: Tensor, dims: tuple[int, ...]) -> Tensor:
-        """Apply ``transform`` to real traces, with their axis in front: ``(traces, everything else, samples)``."""
+        """Apply ``transform`` to real traces of shape ``(traces, batch, samples)``."""
 
         def of_real(x: Tensor) -> Tensor:
             batch = x.shape[: x.ndim - 2]
@@ -171,13 +168,13 @@ class Seislet(AccumulatingOperator):
         return traces.narrow(0, 0, self.dims[0])
 
     def _predict(self, traces: Tensor, slopes: Tensor, level: int, way: int, adjoint: bool) -> Tensor:
-        """Predict the other half of the traces of a level: the odd ones by ``way=1``, the even ones by ``way=-1``."""
+        """Predict the other half of the traces of a level: odd traces for ``way=1``, even traces for ``way=-1``."""
         distance = 1 << level
         first = 0 if way == 1 else distance
         if self.kind == "haar":
             return self._carry(traces, slopes, first, distance, way, adjoint)
         n = traces.shape[0]
-        skipped = 1 if way == 1 else 0  # from which trace on there is one on the other side to go to
+        skipped = 1 if way == 1 else 0  # first trace with a neighbour on the other side
         if adjoint:
             near = self._carry(_weighed(traces), slopes, first, distance, way, True)
             far, place = traces.narrow(0, 1 - skipped, n - 1), skipped
@@ -191,9 +188,9 @@ class Seislet(AccumulatingOperator):
         return near + torch.cat((none, far) if place else (far, none))
 
     def _carry(self, traces: Tensor, slopes: Tensor, first: int, distance: int, way: int, adjoint: bool) -> Tensor:
-        """Carry traces over a ``distance``, from trace to trace along the slopes.
+        """Predict traces over a ``distance``, from trace to trace along the slopes.
 
-        They stand ``2 * distance`` apart in the section, from ``first`` on.
+        The traces are ``2 * distance`` apart in the section, beginning with trace ``first``.
         """
         steps = range(distance)
         for i in reversed(steps) if adjoint else steps:
@@ -221,7 +218,7 @@ def _weighed(traces: Tensor) -> Tensor:
 
 
 def _interpolated(traces: Tensor, delays: Tensor, adjoint: bool) -> Tensor:
-    """Return ``traces`` of shape ``(traces, K, samples)`` at their samples less ``delays`` ``(traces, samples)``."""
+    """Return ``traces`` of shape ``(traces, K, samples)`` delayed by ``delays`` of shape ``(traces, samples)``."""
     count, samples = delays.shape
     at_once = max(_TRACES_OF // samples**2, 1)
     pieces = []
@@ -235,23 +232,23 @@ def _interpolated(traces: Tensor, delays: Tensor, adjoint: bool) -> Tensor:
 def _sinc_matrices(delays: Tensor) -> Tensor:
     r"""Return :math:`S_{kij} = \mathrm{sinc}(j - d_{kj} - i)` for delays in samples.
 
-    With :math:`r` the delay rounded and :math:`\delta = r - d` the rest, :math:`j - r - i` is a whole number
-    :math:`m`, and :math:`\sin \pi (\delta + m) = (-1)^m \sin \pi \delta`: one sine a sample is enough. Where
-    :math:`m = 0`, :func:`sinc` takes the place of the quotient: its derivatives are right at 0, where slopes often are.
+    With :math:`r` the rounded delay and :math:`\delta = r - d` the remainder, :math:`m = j - r - i` is an integer, and
+    :math:`\sin \pi (\delta + m) = (-1)^m \sin \pi \delta`, so one sine per sample is enough. For :math:`m = 0` the
+    quotient is replaced by :func:`sinc`, whose derivatives are exact at 0, a common value of the delays.
     """
-    if delays.dtype in HALF_PRECISIONS:  # which have no whole numbers beyond a few hundred
+    if delays.dtype in HALF_PRECISIONS:  # these represent integers only up to a few hundred
         delays = delays.float()
     whole = delays.detach().round()
     rest = whole - delays
     index = torch.arange(delays.shape[-1], dtype=delays.dtype, device=delays.device)
     m = (index - whole)[:, None, :] - index[:, None]
     middle = m == 0
-    # (-1)^m has a factor for each sample and one for each place, so that nothing of the size of the matrix is needed.
+    # (-1)^m is a product of one factor per row and one per column, so no tensor of the size of the matrix is needed.
     sine = torch.sin(math.pi * rest) / math.pi * _alternating(index - whole)
     quotient = sine[:, None, :] / (rest[:, None, :] + m).masked_fill(middle, 1) * _alternating(index)[:, None]
     return torch.where(middle, sinc(rest)[:, None, :], quotient)
 
 
 def _alternating(m: Tensor) -> Tensor:
-    """Return ``(-1)^m`` of whole numbers."""
+    """Return ``(-1)^m`` for integers ``m``."""
     return 1 - 2 * torch.remainder(m, 2)

@@ -1,4 +1,4 @@
-"""Shifts by fractions of a sample."""
+"""Shift by a fractional number of samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, complex_dtype, conjugate, torch_dtype
+from torchlops.arrays import Array, DType, complex_dtype, conjugate, torch_dtype
 from torchlops.basicoperators._positions import (
     in_result_dtype,
     precise,
@@ -28,37 +28,37 @@ from torchlops.signalprocessing._realfft import with_fft_errors
 
 
 class Shift(LinearOperator):
-    r"""Shift along one axis by any time, a multiple of the step or not.
+    r"""Shift along one axis by an arbitrary, possibly fractional, number of samples.
 
     .. math::
 
         y = F^H \, \mathrm{diag}(e^{-2 \pi i f s}) \, F x
 
-    with the unitary FFT :math:`F` over ``nfft`` samples, on which the signal wraps round, and the frequencies
+    with the unitary FFT :math:`F` over ``nfft`` samples, with which the signal is periodic, and the frequencies
     :math:`f`. The adjoint shifts by :math:`-s`.
 
-    With ``real=True``, or a real ``dtype``, the shift of a real signal is real; a complex one is shifted by its real
-    and imaginary parts. Otherwise the result is complex. (They differ at Nyquist, in even ``nfft``, where half a sample
-    of a real signal is no real signal.)
+    With ``real=True``, or a real ``dtype``, shifted real signals are real, and the real and imaginary parts of complex
+    signals are shifted separately. Otherwise the result is complex. (The two differ at the Nyquist frequency of an even
+    ``nfft``, where fractional shifts of a real signal are not real.)
 
     Args:
         dims: Shape of the model.
-        shift: The shift :math:`s` in the unit of ``sampling``: one, or one for each trace, of the shape of ``dims``
-            without ``axis``, or broadcastable to it. A tensor carries gradients and takes part in the dtype of the
+        shift: The shift :math:`s` in the unit of ``sampling``: one number, or one per trace with a shape that
+            broadcasts to ``dims`` without ``axis``. A tensor carries gradients and affects the dtype of the
             result; other numbers do neither.
-        axis: The axis.
-        nfft: Number of samples of the FFT, by default that of the model along ``axis``. More pad it with zeros; fewer
-            cut it off, with a warning.
-        sampling: Step between samples.
-        real: Give real signals for real ones, by FFTs of half the size.
-        engine: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator.
-        name: A name for errors.
-        **kwargs_fft: Options of PyLops's FFT engines, such as ``workers``; they have no effect.
+        axis: Axis along which the operator is applied.
+        nfft: Number of samples of the FFT. Defaults to the number of samples along ``axis``. Larger values pad with
+            zeros; smaller values truncate, with a warning.
+        sampling: Sampling step.
+        real: Whether shifted real signals are real, computed by FFTs of half the size.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
+        **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
 
     Raises:
-        ValueError: when ``shift`` does not fit ``dims``, or ``nfft`` is not positive.
-        TypeError: when an option is not known.
+        ValueError: If the shape of ``shift`` does not match ``dims``, or ``nfft`` is not positive.
+        TypeError: If an option is unknown.
 
     Example:
         >>> Shift(4, 1.0, real=True)(torch.tensor([1.0, 2.0, 3.0, 4.0])).round(decimals=4)
@@ -71,7 +71,7 @@ class Shift(LinearOperator):
     def __init__(
         self,
         dims: Dims,
-        shift: Any,
+        shift: float | Array,
         axis: int = -1,
         nfft: int | None = None,
         sampling: float = 1.0,
@@ -92,8 +92,8 @@ class Shift(LinearOperator):
         size = dims[self.axis]
         if self.nfft < size:
             warnings.warn(
-                f"Shift: nfft={self.nfft} is smaller than the {size} samples of the signal along axis {axis}, which "
-                "loses the samples beyond it. This is rarely intended.",
+                f"Shift: nfft={self.nfft} is smaller than the {size} samples of the signal along axis {axis}, so the "
+                "signal is truncated. This is rarely intended.",
                 stacklevel=2,
             )
         self._learns = register_positions(self, "shift", shift)
@@ -109,12 +109,12 @@ class Shift(LinearOperator):
         traces, shape = self.dims[:axis] + self.dims[axis + 1 :], tuple(self.shift.shape)
         if len(shape) != len(traces) or any(n not in (1, size) for n, size in zip(shape, traces, strict=True)):
             raise ValueError(
-                f"Shift: shift of shape {shape} does not fit dims={self.dims}: give one number, or one for each trace "
+                f"Shift: shift of shape {shape} does not match dims={self.dims}: pass one number, or one per trace "
                 f"along axis {self.axis}, of shape {traces}. {PER_SAMPLE}"
             )
 
     def _phases(self) -> Tensor:
-        """Return the factors of the frequencies, which broadcast with the spectrum."""
+        """Return the factor of each frequency, broadcastable to the spectrum."""
         shift = precise(self.shift)
         if self.real:
             f = whole_numbers(0, self.nfft // 2 + 1, shift)
@@ -182,6 +182,6 @@ class Shift(LinearOperator):
         return y.narrow(self.axis, 0, x.shape[self.axis]).contiguous()
 
     def extra_repr(self) -> str:
-        many = "one shift" if self._has_one else "a shift for each trace"
+        many = "one shift" if self._has_one else "one shift per trace"
         nfft = "" if self.nfft == self.dims[self.axis] else f", nfft={self.nfft}"
         return f"{many}, axis={self.axis}{nfft}, sampling={self.sampling}{', real=True' if self.real else ''}"

@@ -22,7 +22,7 @@ def sliding1d_design(dimd: int, nwin: int, nover: int, nop: int, verb: bool = Tr
         nwin: Number of samples of a window.
         nover: Number of samples by which windows overlap.
         nop: Number of samples of the model of a window.
-        verb: No effect, as in PyLops.
+        verb: Accepted for compatibility; it has no effect, as in PyLops.
 
     Returns:
         Number of windows, size of the model, and the starts and ends of the windows of the model and of the data.
@@ -40,39 +40,39 @@ def sliding1d_design(dimd: int, nwin: int, nover: int, nop: int, verb: bool = Tr
 class Sliding1D(Windowed):
     r"""An operator on overlapping windows of a signal.
 
-    Window ``w`` of the data, of ``nwin`` samples, is ``Op`` of the model of that window, times a taper
-    :math:`t_w`; where windows overlap, they are added up:
+    Window ``w`` of the data, of ``nwin`` samples, is ``Op`` applied to the model of that window, times a taper
+    :math:`t_w`; overlapping windows are summed:
 
     .. math::
 
         y_{w s + k} \mathrel{+}= t_{w,k} \, (\mathrm{Op} \, x_w)_k, \qquad
         (A^H y)_w = \mathrm{Op}^H (t_w \odot y_{w s : w s + n})
 
-    with :math:`n` = ``nwin`` and the step :math:`s` = ``nwin - nover``.     The first and the last window have
-    no taper at the ends of the data. Samples behind the last window are zero; :func:`sliding1d_design` tells where
-    it ends. ``Op`` is applied to the windows of the whole batch at once, and the operator is complex-linear where
-    ``Op`` is (PyLops's never is, by its flag).
+    with :math:`n` = ``nwin`` and the step :math:`s` = ``nwin - nover``. The first and the last window are not tapered
+    at the ends of the data. Samples after the last window are zero; :func:`sliding1d_design` returns where
+    it ends. ``Op`` is applied to the windows of the whole batch at once, and the operator is complex-linear if
+    ``Op`` is (PyLops always sets ``clinear=False``).
 
     Args:
         Op: The operator of one window, or of all windows at once if it takes models of size ``dim``.
-        dim: Size of the model, all windows in one.
+        dim: Size of the model, with all windows concatenated.
         dimd: Size of the data.
         nwin: Number of samples of a window.
         nover: Number of samples by which windows overlap.
-        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None; or
-            the tapers themselves, a tensor ``(*nwins, *nwin)``, which may learn.
-        savetaper: See :func:`~torchlops.shapes.accept_pylops_options`.
-        name: A name for errors.
+        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None, or
+            a tensor of tapers ``(*nwins, *nwin)``, which may require gradients.
+        savetaper: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        name: A name for error messages.
 
-    Models are ``(nwins, dim // nwins)``.
+    Models have shape ``(nwins, dim // nwins)``.
 
     Attributes:
-        taps: The tapers of all windows, or None: a buffer, which may be replaced by a parameter to learn them.
+        taps: The tapers of all windows, or None: a buffer, which may be replaced by a parameter.
         simOp: Whether ``Op`` takes all windows at once.
         dwin_inends: Starts and ends of the windows.
 
     Raises:
-        ValueError: when the sizes of ``Op``, of the model and of the windows do not fit, or tapers do not fit into a
+        ValueError: If the sizes of ``Op``, the model and the windows are inconsistent, or tapers do not fit into a
             window.
 
     Example:

@@ -1,4 +1,4 @@
-"""An operator on overlapping windows of data of three axes."""
+"""An operator on overlapping windows of three-dimensional data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sliding3d_design(
         nwin: Number of samples of a window along each axis.
         nover: Number of samples by which windows overlap along each axis.
         nop: Shape of the model of a window.
-        verb: No effect, as in PyLops.
+        verb: Accepted for compatibility; it has no effect, as in PyLops.
 
     Returns:
         Number of windows along each axis, shape of the model, and the starts and ends of the windows of the
@@ -41,43 +41,43 @@ def sliding3d_design(
 
 
 class Sliding3D(Windowed):
-    r"""An operator on overlapping windows along the first two axes of data of three axes.
+    r"""An operator on overlapping windows along the first two axes of three-dimensional data.
 
-    Window ``w`` of the data, of shape ``(nwin[0], nwin[1], dimsd[2])``, is ``Op`` of the model of
-    that window, times a taper :math:`t_w`; where windows overlap, they are added up:
+    Window ``w`` of the data, of shape ``(nwin[0], nwin[1], dimsd[2])``, is ``Op`` applied to the model of
+    that window, times a taper :math:`t_w`; overlapping windows are summed:
 
     .. math::
 
         y_{[w]} \mathrel{+}= t_w \odot \mathrm{Op} \, x_w, \qquad
         (A^H y)_w = \mathrm{Op}^H (t_w \odot y_{[w]})
 
-    with :math:`y_{[w]}` the samples of the data in window ``w``. Windows at the ends of the data have no taper there.
-    Samples behind the last window are zero; :func:`sliding3d_design` tells where it ends. ``Op`` is applied to the
-    windows of the whole batch at once, and the operator is complex-linear where ``Op`` is (PyLops's never is, by its
-    flag).
+    with :math:`y_{[w]}` the samples of the data in window ``w``. Windows are not tapered at the ends of the data.
+    Samples after the last window are zero; :func:`sliding3d_design` returns where it ends. ``Op`` is applied to the
+    windows of the whole batch at once, and the operator is complex-linear if ``Op`` is (PyLops always sets
+    ``clinear=False``).
 
     Args:
         Op: The operator of one window, or of all windows at once if it takes models of the size of ``dims``.
-        dims: Shape of the model, all windows along each axis in one.
+        dims: Shape of the model, with all windows along each axis concatenated.
         dimsd: Shape of the data.
         nwin: Number of samples of a window along each axis.
         nover: Number of samples by which windows overlap along each axis.
         nop: Shape of the model of a window.
-        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None; or
-            the tapers themselves, a tensor ``(*nwins, *nwin)``, which may learn.
-        savetaper: See :func:`~torchlops.shapes.accept_pylops_options`.
-        nproc: See there.
-        name: A name for errors.
+        tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None, or
+            a tensor of tapers ``(*nwins, *nwin)``, which may require gradients.
+        savetaper: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        nproc: Likewise.
+        name: A name for error messages.
 
-    Models are ``(nwins[0], nwins[1], dims[0] // nwins[0], dims[1] // nwins[1], dims[2])``.
+    Models have shape ``(nwins[0], nwins[1], dims[0] // nwins[0], dims[1] // nwins[1], dims[2])``.
 
     Attributes:
-        taps: The tapers of all windows, or None: a buffer, which may be replaced by a parameter to learn them.
+        taps: The tapers of all windows, or None: a buffer, which may be replaced by a parameter.
         simOp: Whether ``Op`` takes all windows at once.
         dwins_inends: Starts and ends of the windows along each axis.
 
     Raises:
-        ValueError: when the sizes of ``Op``, of the model and of the windows do not fit, or tapers do not fit into a
+        ValueError: If the sizes of ``Op``, the model and the windows are inconsistent, or tapers do not fit into a
             window.
 
     Example:

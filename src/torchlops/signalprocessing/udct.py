@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,45 +21,44 @@ from torchlops.signalprocessing._realfft import with_fft_errors
 
 
 class UDCT(LinearOperator):
-    r"""Uniform discrete curvelet transform, of all axes of a model.
+    r"""Uniform discrete curvelet transform along all axes of a model.
 
     .. math::
         c_w = F^{-1}\, D_w\, (\sqrt 2\, W_w \cdot F x)
 
-    for each window :math:`W_w` of the frequency plane, a wedge of one scale and direction: :math:`F` is the unitary
-    FFT, and :math:`D_w` folds the wedge into a smaller plane, which keeps one sample of :math:`c_w` in some. The
-    coarsest scale, a low-pass, goes without the :math:`\sqrt 2`. The data are the coefficients of all windows, scale
-    by scale, flattened into one axis.
+    for each window :math:`W_w` of the frequency plane, a wedge of one scale and direction. :math:`F` is the unitary
+    FFT, and :math:`D_w` folds the wedge into a smaller plane, which decimates :math:`c_w`. The coarsest scale, a
+    low-pass, has no factor :math:`\sqrt 2`. The data contains the coefficients of all windows, scale by scale,
+    flattened into one axis.
 
-    A real transform has windows on one side of the frequency plane and takes real models only, to complex
-    coefficients. A complex one has the mirrored windows too, without the factor.
+    A real transform has windows on one side of the frequency plane, takes real models only and returns complex
+    coefficients. A complex transform also has the mirrored windows, without the factor.
 
     With the adjoint, :math:`x = \mathrm{Re}\, F^{-1} \sum_w \sqrt 2\, W_w \cdot D_w^T F c_w`, the transform is a
-    tight frame: the adjoint undoes it. With ``high_frequency_mode="wavelet"`` the finest scale stands there twice
-    (PyLops gives its inverse for the adjoint then). :meth:`inverse`, or ``A / y``, is the inverse in all modes, the
-    one of least squares.
+    tight frame: the adjoint inverts it. With ``high_frequency_mode="wavelet"`` it is not, because the finest scale is
+    counted twice (PyLops then returns the inverse in place of the adjoint). :meth:`inverse`, or ``A / y``, is the
+    least-squares inverse in all modes.
 
-    The windows come from the package curvelets.
+    The windows are computed by the package curvelets.
 
     Args:
-        dims: Shape of the model, two axes at least.
-        num_scales: Number of scales, 2 or more with the low-pass; 3 by default.
-        wedges_per_direction: Wedges of each direction at the coarsest scale, a multiple of 3; 3 by default. It
-            doubles from scale to scale.
-        window_overlap: How far neighbouring windows overlap; by default as the number of wedges asks for.
-        radial_frequency_params: Four radial frequencies, in radians a sample, between which the scales change; by
-            default :math:`(\pi/3, 2\pi/3, 2\pi/3, 4\pi/3)`.
-        window_threshold: Values below which windows are taken to be zero.
-        high_frequency_mode: ``"curvelet"``, or ``"wavelet"`` for one window that is not directional at the finest
-            scale.
+        dims: Shape of the model, with at least two axes.
+        num_scales: Number of scales including the low-pass, at least 2. Defaults to 3.
+        wedges_per_direction: Number of wedges per direction at the coarsest scale, a multiple of 3, which doubles from
+            scale to scale. Defaults to 3.
+        window_overlap: Overlap of neighbouring windows. By default, it is chosen for the number of wedges.
+        radial_frequency_params: Four radial frequencies, in radians per sample, that define the transitions between
+            scales. Defaults to :math:`(\pi/3, 2\pi/3, 2\pi/3, 4\pi/3)`.
+        window_threshold: Values of windows below this threshold are set to zero.
+        high_frequency_mode: ``"curvelet"``, or ``"wavelet"`` for a single non-directional window at the finest scale.
         transform_kind: ``"real"`` or ``"complex"``.
-        dtype: Label of the operator.
-        name: A name for errors.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
 
     Raises:
-        ImportError: when the package curvelets is missing.
-        ValueError: when ``dims`` are fewer than two or not divisible as the windows ask for, or another argument is
-            out of its range.
+        ImportError: If the package curvelets is not installed.
+        ValueError: If ``dims`` has fewer than two axes or is not divisible as required by the windows, or another
+            argument is out of range.
 
     References:
         T. T. Nguyen and H. Chauris, Uniform discrete curvelet transform, IEEE Transactions on Signal Processing 58
@@ -84,14 +83,14 @@ class UDCT(LinearOperator):
         window_overlap: float | None = None,
         radial_frequency_params: tuple[float, float, float, float] | None = None,
         window_threshold: float = 1e-5,
-        high_frequency_mode: str = "curvelet",
-        transform_kind: str = "real",
+        high_frequency_mode: Literal["curvelet", "wavelet"] = "curvelet",
+        transform_kind: Literal["real", "complex"] = "real",
         dtype: DType = "complex128",
         name: str = "C",
     ) -> None:
         owner, dims = type(self).__name__, as_dims(dims)
         if len(dims) < 2:
-            raise ValueError(f"{owner}: dims must be two at least, got {dims}")
+            raise ValueError(f"{owner}: dims must have at least two axes, got {dims}")
         for what, value, known in (
             ("high_frequency_mode", high_frequency_mode, ("curvelet", "wavelet")),
             ("transform_kind", transform_kind, ("real", "complex")),
@@ -110,7 +109,7 @@ class UDCT(LinearOperator):
         if any(size % step for size in dims):
             raise ValueError(
                 f"{owner}: with num_scales={num_scales} and wedges_per_direction={wedges} each of dims={dims} must be "
-                f"a multiple of {step}, or the windows are no tight frame: pad the model (see Pad)"
+                f"a multiple of {step}, otherwise the windows are not a tight frame: pad the model (see Pad)"
             )
         self.transform = import_extra("curvelets.numpy", owner).UDCT(
             dims,
@@ -161,7 +160,7 @@ class UDCT(LinearOperator):
         return self._of_kind(torch.fft.ifftn(torch.fft.fftn(x, dim=axes) / self._power(real_dtype(x.dtype)), dim=axes))
 
     def _power(self, dtype: torch.dtype) -> Tensor:
-        """Return the factor of each frequency in ``A^H A``; real models have a frequency with its mirror image."""
+        """Return the factor of each frequency in ``A^H A``, averaged with the mirrored frequency for real models."""
         squares = self.windows.to(dtype).square()
         power = squares.new_zeros(math.prod(self.dims)).scatter_add(0, self.sources, squares).reshape(self.dims)
         if not self.real_model:
@@ -178,7 +177,7 @@ class UDCT(LinearOperator):
     def _analyse(self, x: Tensor) -> Tensor:
         ndim = len(self.dims)
         batch, axes = x.shape[: x.ndim - ndim], tuple(range(-ndim, 0))
-        if x.numel() == 0:  # the FFT of the CPU refuses an empty batch
+        if x.numel() == 0:  # the CPU FFT rejects an empty batch
             return _of_empty(x, ndim, self.dimsd).to(complex_dtype(x.dtype))
         spectrum = torch.fft.fftn(x, dim=axes, norm="ortho").reshape((*batch, math.prod(self.dims)))
         wedges = spectrum.gather(-1, self.sources.expand(*batch, -1)) * self.windows.to(real_dtype(x.dtype))
@@ -200,7 +199,7 @@ class UDCT(LinearOperator):
         return self._of_kind(x)
 
     def _on_planes(self, transform: Any, coefficients: Tensor) -> Tensor:
-        """Apply an FFT to the plane of each window, to those of one shape that follow each other at once."""
+        """Apply an FFT to the plane of each window; consecutive planes of the same shape are transformed at once."""
         start, pieces = 0, []
         for count, shape in self._planes:
             length = count * math.prod(shape)
@@ -218,7 +217,7 @@ class UDCT(LinearOperator):
 
 
 class _Block(NamedTuple):
-    """Where one window takes its frequencies from in the flat spectrum, and where it puts them in the data."""
+    """The indices of one window in the flat spectrum (``sources``) and in the data (``targets``), and its values."""
 
     shape: tuple[int, ...]
     sources: NDArray[np.int64]
@@ -249,7 +248,7 @@ def _blocks(transform: Any, dims: tuple[int, ...]) -> Iterator[_Block]:
 
 
 def _joined(shapes: list[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:
-    """Return how often each shape follows itself.
+    """Return consecutive equal shapes as pairs of count and shape.
 
     >>> _joined([(2, 2), (1, 4), (1, 4)])
     [(1, (2, 2)), (2, (1, 4))]
@@ -258,6 +257,6 @@ def _joined(shapes: list[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:
 
 
 def _of_empty(x: Tensor, ndim: int, dims: tuple[int, ...]) -> Tensor:
-    """Return an empty result that hangs on ``x``, so that backward works."""
+    """Return an empty result that depends on ``x``, so that backward works."""
     batch = x.shape[: x.ndim - ndim]
     return x.sum(tuple(range(-ndim, 0))).reshape((*batch, *(1,) * len(dims))).expand(*batch, *dims).clone()
