@@ -209,7 +209,7 @@ def test_a_complex_result_of_a_real_declaration_raises():
 
 def test_a_result_of_another_shape_raises():
     A = aslinearoperator((lambda x: x[1:], lambda y: y), dims=3)
-    with pytest.raises(ValueError, match=r"returned shape \(2,\), where \(3,\) was declared"):
+    with pytest.raises(ValueError, match=r"returned shape \(2,\), but \(3,\) was declared"):
         A(torch.ones(3))
 
 
@@ -535,7 +535,7 @@ def test_sparse_matrices_are_native_and_learn():
 
 
 def test_wrong_things_say_what_is_taken():
-    with pytest.raises(TypeError, match="is no linear operator"):
+    with pytest.raises(TypeError, match="is not a linear operator"):
         aslinearoperator("matrix")
     with pytest.raises(ValueError, match="give dims"):
         aslinearoperator(_double)
