@@ -1,4 +1,4 @@
-"""Measures of the distance between two arrays; NumPy arrays and tensors alike."""
+"""Measures of the distance between two arrays or tensors."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def psnr(xref: Any, xcmp: Any, xmax: float | None = None, xmin: float | None = 0
     """Return the peak signal-to-noise ratio in dB, ``10 log10((xmax - xmin)^2 / mse)``.
 
     Args:
-        xref: The reference.
-        xcmp: What is compared with it.
-        xmax: Largest value; that of the reference by default.
-        xmin: Smallest value; None takes that of the reference.
+        xref: Reference.
+        xcmp: Array to compare with the reference.
+        xmax: Maximum value; by default that of the reference.
+        xmin: Minimum value; that of the reference if None.
 
     >>> import numpy as np
     >>> round(float(psnr(np.ones(3), 0.9 * np.ones(3))), 6)

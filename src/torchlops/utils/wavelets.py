@@ -1,4 +1,4 @@
-"""Wavelets of seismic sources: each returns its samples, its time axis and the index of its centre."""
+"""Seismic wavelets. Each function returns the samples, the time axis and the index of the centre."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def ricker(t: Any, f0: float = 10, taper: Taper = None) -> tuple[Array, Array, i
     r"""Return a Ricker wavelet, :math:`w(t) = (1 - 2 \pi^2 f_0^2 t^2)\, e^{-\pi^2 f_0^2 t^2}`.
 
     Args:
-        t: Time axis from 0 on, in seconds. An even number of samples loses the last, with a warning.
+        t: Time axis from 0 on, in seconds. If the number of samples is even, the last is dropped, with a warning.
         f0: Peak frequency in Hz.
-        taper: Function that gives a window of as many samples as it is told.
+        taper: Function that returns a window of a given number of samples.
 
     Returns:
         The wavelet on the mirrored time axis, that axis, and the index of the centre.
@@ -52,8 +52,8 @@ def klauder(t: Any, f: Sequence[float] = (5.0, 20.0), taper: Taper = None) -> tu
 
     Args:
         t: Time axis from 0 on, in seconds.
-        f: Lowest and highest frequency of the sweep in Hz.
-        taper: Function that gives a window of as many samples as it is told.
+        f: Minimum and maximum frequency of the sweep in Hz.
+        taper: Function that returns a window of a given number of samples.
 
     >>> w, t, center = klauder(np.arange(51) * 0.004, (10.0, 60.0))
     >>> center, float(w[center])
@@ -73,8 +73,8 @@ def ormsby(t: Any, f: Sequence[float] = (5.0, 10.0, 45.0, 50.0), taper: Taper = 
 
     Args:
         t: Time axis from 0 on, in seconds.
-        f: The four corner frequencies of the trapezoid in Hz, rising.
-        taper: Function that gives a window of as many samples as it is told.
+        f: The four corner frequencies of the trapezoid in Hz, in ascending order.
+        taper: Function that returns a window of a given number of samples.
 
     >>> w, t, center = ormsby(np.arange(51) * 0.004)
     >>> center, float(w[center])
