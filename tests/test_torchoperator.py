@@ -646,14 +646,14 @@ def test_dims_shape_every_kind_of_operator(make):
     [
         (SHAPED["ours"], {"key": "a"}, "key='a' would have no effect on MatrixMult 'M'"),
         (SHAPED["ours"], {"name": "a"}, "no effect"),
-        (SHAPED["ours"], {"dtype": "float32"}, "is of torch.float64, where torch.float32 was asked for"),
+        (SHAPED["ours"], {"dtype": "float32"}, "is of torch.float64, but torch.float32 was requested"),
         (SHAPED["matrix"], {"dtype": "complex128"}, "cast it first"),
         (SHAPED["matrix"], {"device": "cuda", "arrays": "jax"}, "arrays='jax' and device='cuda' would have no effect"),
         (SHAPED["sparse"], {"key": "a"}, "no effect on a matrix"),
         (SHAPED["scipy"], {"arrays": "torch"}, "takes NumPy arrays"),
         (lambda: _double, {"dims": 3, "arrays": "torch", "key": "a"}, "no effect on a function of tensors"),
-        (lambda: (_double, _double), {"dims": 3, "arrays": "jax"}, "give the forward alone"),
-        (lambda: _double, {"dims": 3, "dimsd": 4, "arrays": "jax"}, r"gives data of shape \(3,\)"),
+        (lambda: (_double, _double), {"dims": 3, "arrays": "jax"}, "pass only the forward function"),
+        (lambda: _double, {"dims": 3, "dimsd": 4, "arrays": "jax"}, r"returns data of shape \(3,\)"),
     ],
 )
 def test_no_argument_is_ignored(make, options, says):
