@@ -69,8 +69,7 @@ def eigs(
         else:
             values = lanczos(A, count, niter=rounds).eigenvalues
         order = torch.argsort(values.abs() if values.is_complex() else values, descending=True, stable=True)
-    array: NDArray[Any] = to_numpy(values[order][:count])
-    return array
+    return to_numpy(values[order][:count])
 
 
 def _by_scipy(

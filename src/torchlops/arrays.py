@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
@@ -222,10 +223,11 @@ def zeros_from(x: Tensor) -> Tensor:
     return x.masked_fill(x.new_ones((), dtype=torch.bool), 0)
 
 
-def to_numpy(tensor: Tensor) -> Any:
+def to_numpy(tensor: Tensor) -> NDArray[Any]:
     """Return the values of a tensor as a NumPy array; bfloat16, which NumPy lacks, becomes float32."""
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    return tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+    array: NDArray[Any] = tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+    return array
 
 
 def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], Any]]:

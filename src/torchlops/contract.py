@@ -6,10 +6,11 @@ import math
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchlops import autograd
@@ -288,7 +289,13 @@ class Contract(nn.Module):
             return self.apply_nd(x.reshape(dims), adjoint).reshape(size_out)
         return self.apply_nd(x.mT.reshape(x.shape[1], *dims), adjoint).reshape(x.shape[1], size_out).mT.contiguous()
 
-    def todense(self, backend: str = "numpy") -> Any:
+    @overload
+    def todense(self, backend: Literal["numpy"] = "numpy") -> NDArray[Any]: ...
+
+    @overload
+    def todense(self, backend: Literal["torch"]) -> Tensor: ...
+
+    def todense(self, backend: Literal["numpy", "torch"] = "numpy") -> NDArray[Any] | Tensor:
         """Return the matrix of the operator: a NumPy array or, with ``backend="torch"``, a differentiable tensor."""
         if backend not in ("numpy", "torch"):
             raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")

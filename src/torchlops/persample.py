@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
@@ -21,7 +22,7 @@ class PerSampleOperator(LinearOperator):
         tensors: The tensors to build the operators from, each ``(samples, ...)``.
     """
 
-    def __init__(self, build: Callable[..., LinearOperator], tensors: tuple[Any, ...]) -> None:
+    def __init__(self, build: Callable[..., LinearOperator], tensors: tuple[Tensor | NDArray[Any], ...]) -> None:
         values = [tensor if isinstance(tensor, Tensor) else torch.from_numpy(tensor) for tensor in tensors]
         shapes = [tuple(value.shape) for value in values]
         counts = {shape[0] if shape else 0 for shape in shapes}
@@ -76,7 +77,7 @@ class PerSampleOperator(LinearOperator):
         return f"per_sample({self._expression}, {self.dims[0]} samples)"
 
 
-def per_sample(build: Callable[..., LinearOperator], *tensors: Any) -> PerSampleOperator:
+def per_sample(build: Callable[..., LinearOperator], *tensors: Tensor | NDArray[Any]) -> PerSampleOperator:
     r"""Return an operator on a batch in which each sample has its own operator: a mask, a filter or coil maps.
 
     .. math:: y_s = A(\theta_s) \, x_s, \qquad x_s = A(\theta_s)^H \, y_s

@@ -224,7 +224,7 @@ def eigh(
     return Eigenpairs(found.eigenvalues[part], found.eigenvectors[:, part], found.converged[part])
 
 
-def _lanczos(A: LinearOperator, k: int | None, which: str, niter: int) -> Eigenpairs:
+def _lanczos(A: LinearOperator, k: int | None, which: Literal["LA", "SA"], niter: int) -> Eigenpairs:
     assert k is not None
     found = lanczos(A, k, which, niter)
     if which == "SA":

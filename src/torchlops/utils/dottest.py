@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,10 +13,10 @@ def dottest(
     nc: int | None = None,
     rtol: float = 1e-6,
     atol: float = 1e-21,
-    complexflag: int = 0,
+    complexflag: Literal[0, 1, 2, 3] = 0,
     raiseerror: bool = True,
     verb: bool = False,
-    backend: str = "numpy",
+    backend: Literal["numpy", "torch"] = "numpy",
 ) -> bool:
     r"""Test :math:`\langle A u, v \rangle = \langle u, A^H v \rangle` for one pair of random vectors.
 

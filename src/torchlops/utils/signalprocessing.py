@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.polynomial import polynomial
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from torchlops.arrays import from_array
 from torchlops.extras import import_extra
 
+Array = TypeVar("Array", Tensor, NDArray[Any])
 
-def convmtx(h: Any, n: int, offset: int = 0, sparse: bool = False) -> Any:
+
+def convmtx(h: ArrayLike, n: int, offset: int = 0, sparse: bool = False) -> Any:
     """Return the matrix ``C`` of the full convolution with ``h``: ``C @ x`` is ``np.convolve(h, x)`` for ``n`` samples.
 
     Args:
@@ -34,7 +37,9 @@ def convmtx(h: Any, n: int, offset: int = 0, sparse: bool = False) -> Any:
     return _as_asked(np.where(inside, h[np.clip(rows, 0, len(h) - 1)], 0), sparse)
 
 
-def nonstationary_convmtx(H: Any, n: int, hc: int = 0, pad: tuple[int, int] = (0, 0), sparse: bool = False) -> Any:
+def nonstationary_convmtx(
+    H: ArrayLike, n: int, hc: int = 0, pad: tuple[int, int] = (0, 0), sparse: bool = False
+) -> Any:
     """Return the matrix of a non-stationary convolution: column ``i`` holds the filter ``H[i]`` from row ``i - hc`` on.
 
     Args:
@@ -57,8 +62,8 @@ def nonstationary_convmtx(H: Any, n: int, hc: int = 0, pad: tuple[int, int] = (0
 
 
 def slope_estimate(
-    d: Any, dz: float = 1.0, dx: float = 1.0, smooth: float = 5.0, eps: float = 0.0, dips: bool = False
-) -> tuple[Any, Any]:
+    d: Array, dz: float = 1.0, dx: float = 1.0, smooth: float = 5.0, eps: float = 0.0, dips: bool = False
+) -> tuple[Array, Array]:
     r"""Estimate local slopes from the smoothed structure tensor.
 
     Let :math:`g_z, g_x` be the gradients, and :math:`g_{zz}, g_{zx}, g_{xx}` the Gaussian means of their products. The
@@ -107,21 +112,23 @@ def slope_estimate(
     return torch.where(sloped, (first - gzz) / torch.where(sloped, gzx, 1), zero), linearity
 
 
-def dip_estimate(d: Any, dz: float = 1.0, dx: float = 1.0, smooth: int = 5, eps: float = 0.0) -> tuple[Any, Any]:
+def dip_estimate(
+    d: Array, dz: float = 1.0, dx: float = 1.0, smooth: float = 5, eps: float = 0.0
+) -> tuple[Array, Array]:
     """Estimate local dip angles in radians, by :func:`slope_estimate` with ``dips=True``."""
     return slope_estimate(d, dz=dz, dx=dx, smooth=smooth, eps=eps, dips=True)
 
 
 def pwd_slope_estimate(
-    d: Any,
+    d: ArrayLike,
     niter: int = 5,
     liter: int = 20,
-    order: int = 2,
-    smoothing: str = "triangle",
+    order: Literal[1, 2] = 2,
+    smoothing: Literal["triangle", "boxcar"] = "triangle",
     nsmooth: int | Sequence[int] = 10,
     damp: float = 0.0,
     axis: int = -1,
-) -> Any:
+) -> NDArray[Any]:
     r"""Estimate local slopes by plane-wave destruction.
 
     Gauss-Newton iterations on the filter :math:`C(\sigma)\,d`, which predicts each trace from its neighbour: each

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -131,7 +132,7 @@ def triplets(
 def golub_kahan(
     Op: LinearOperator,
     k: int = 6,
-    which: str = "LM",
+    which: Literal["LM", "SM"] = "LM",
     niter: int = 300,
     tol: float | None = None,
     *,

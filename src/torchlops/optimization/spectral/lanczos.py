@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -117,7 +118,7 @@ class Lanczos:
 def lanczos(
     Op: LinearOperator,
     neigs: int = 6,
-    which: str = "LA",
+    which: Literal["LA", "SA", "LM"] = "LA",
     niter: int = 300,
     tol: float | None = None,
     *,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ from torchlops.torchoperator import aslinearoperator
 def lobpcg(
     Op: LinearOperator,
     neigs: int = 6,
-    which: str = "LA",
+    which: Literal["LA", "SA"] = "LA",
     niter: int = 300,
     tol: float | None = None,
     *,

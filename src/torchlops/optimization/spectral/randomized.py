@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -76,7 +76,7 @@ def power_iteration(
     niter: int = 10,
     tol: float = 1e-5,
     dtype: DType = "float32",
-    backend: str = "numpy",
+    backend: Literal["numpy", "torch"] = "numpy",
     *,
     generator: torch.Generator | None = None,
 ) -> tuple[Any, Any, int]:

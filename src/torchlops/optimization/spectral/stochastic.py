@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from torchlops.optimization.spectral.lanczos import Lanczos
 from torchlops.optimization.spectral.matrices import must_be_hermitian, random, signs, source, square
 from torchlops.optimization.spectral.restarts import unit
 from torchlops.optimization.spectral.results import Estimate, LogDeterminant, warn_not_converged
+
+Backend: TypeAlias = Literal["numpy", "torch"]
+Sampler: TypeAlias = Literal["gaussian", "rayleigh", "rademacher"]
 
 _FIRST_CHECK = 10
 _SHARE = 0.1
@@ -45,9 +48,9 @@ def trace_hutchinson(
     Op: LinearOperator,
     neval: int | None = None,
     batch_size: int | None = None,
-    sampler: str = "rademacher",
-    backend: str = "numpy",
-) -> Any:
+    sampler: Literal[Sampler, "unitvector"] = "rademacher",
+    backend: Backend = "numpy",
+) -> float | complex | Tensor:
     r"""Hutchinson's estimator, :math:`\mathrm{tr}(A) \approx \frac1q \sum_i z_i^T A z_i` with random ``z_i``.
 
     Args:
@@ -80,8 +83,8 @@ def trace_hutchinson(
 
 
 def trace_hutchpp(
-    Op: LinearOperator, neval: int | None = None, sampler: str = "rademacher", backend: str = "numpy"
-) -> Any:
+    Op: LinearOperator, neval: int | None = None, sampler: Sampler = "rademacher", backend: Backend = "numpy"
+) -> float | complex | Tensor:
     r"""Hutch++: the exact trace on an approximate range of ``A``, plus an estimate of the rest.
 
     :math:`\mathrm{tr}(Q^H A Q) + \frac3q \mathrm{tr}(G^H (I - Q Q^H) A (I - Q Q^H) G)`, with ``Q`` an orthonormal
@@ -136,11 +139,11 @@ def _hutchpp(Op: LinearOperator, neval: int, sampler: str, options: _Options) ->
 def trace_nahutchpp(
     Op: LinearOperator,
     neval: int | None = None,
-    sampler: str = "rademacher",
+    sampler: Sampler = "rademacher",
     c1: float = 1.0 / 6.0,
     c2: float = 1.0 / 3.0,
-    backend: str = "numpy",
-) -> Any:
+    backend: Backend = "numpy",
+) -> float | complex | Tensor:
     r"""Non-adaptive Hutch++: one pass over the operator, with a low-rank part :math:`Z (S^H Z)^+ W^H` of ``A``.
 
     ``Z = A R`` and ``W = A^H S``. (PyLops uses ``A S`` for ``W``, which is correct only for symmetric operators.)
@@ -222,7 +225,7 @@ def _at_least_one(neval: int, *counts: int) -> None:
         raise ValueError(f"neval={neval} random vectors are too few for this estimator: increase neval")
 
 
-def _give(trace: Tensor, backend: str) -> Any:
+def _give(trace: Tensor, backend: str) -> float | complex | Tensor:
     return trace if backend == "torch" else trace.item()
 
 
