@@ -1,4 +1,4 @@
-"""Run the benchmark, ``python -m benchmarks``, or redraw its report, ``python -m benchmarks --report``."""
+"""Run the benchmark, ``python -m benchmarks``, or rewrite its report, ``python -m benchmarks --report``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.results import load, save
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
-# Each in a process of its own: reusing memory is a switch that cannot be taken back, and a peak of memory never falls.
+# Each in its own process: reusing memory cannot be undone, and the peak memory of a process never decreases.
 PROCESSES = {
     "default": ["overheads", "units", "ratios"],
     "catalogue": ["catalogue"],
@@ -39,7 +39,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "solvers": lambda results: solverreport.section(solverreport.gathered(results)),
 }
 
-# A quick run says nothing about speed: it takes what needs one process each from two.
+# A quick run does not measure speed, so it uses two processes only.
 QUICK_PROCESSES = {
     "default": ["overheads", "units", "ratios", "memory", "catalogue", "solvers"],
     "reused": ["units", "large", "memory", "images", "--library", "pylops", "--reuse-memory"],
@@ -49,7 +49,7 @@ QUICK_PROCESSES = {
 def measure(
     quick: bool, operators: Sequence[str] | None, threads: int, only: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Return the figures of all processes (or of ``only`` some), which run one after the other."""
+    """Return the measurements of all processes, or of those in ``only``, which run one after the other."""
     common = ["--threads", str(threads), *["--quick"] * quick, *(["--operators", *operators] if operators else [])]
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +71,7 @@ def _processes(quick: bool, only: Sequence[str] | None) -> dict[str, list[str]]:
 
 
 def write_report(results: dict[str, Any], folder: Path) -> None:
-    """Write the tables and the picture; those of the repository's own results go into its README, too."""
+    """Write the tables and the plot. Those of the repository's own results are also written to its README."""
     (folder / "RESULTS.md").write_text(render(results), encoding="utf-8")
     if folder.resolve() != HERE:
         draw(results, folder / "benchmark.png")
@@ -82,25 +82,25 @@ def write_report(results: dict[str, Any], folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure our operators against PyLops's and plain torch; write results.json, RESULTS.md and the README's part."""
+    """Measure our operators against PyLops's and plain torch; write results.json, RESULTS.md and the README summary."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few operators at small sizes: does it run?")
-    parser.add_argument("--operators", nargs="+", metavar="NAME", help="only those whose names begin so")
-    parser.add_argument("--output", type=Path, default=HERE, help="the folder of the results (default: benchmarks)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch where ratios are taken (default: 2)")
+    parser.add_argument("--quick", action="store_true", help="a few operators at small sizes, to check that it runs")
+    parser.add_argument("--operators", nargs="+", metavar="NAME", help="only operators whose names begin with NAME")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the results (default: benchmarks)")
+    parser.add_argument("--threads", type=int, default=2, help="number of torch threads for ratios (default: 2)")
     parser.add_argument(
-        "--only", choices=list(SECTIONS), help="this section alone, to a file of its name in the output folder"
+        "--only", choices=list(SECTIONS), help="only this section, to a file with its name in the output folder"
     )
     parser.add_argument(
-        "--report", action="store_true", help="measure nothing: write tables and picture from results.json again"
+        "--report", action="store_true", help="measure nothing; rewrite the tables and the plot from results.json"
     )
     options = parser.parse_args(arguments)
     own = options.output.resolve() == HERE
     threads = options.threads != parser.get_default("threads")
     if options.report and (options.quick or options.operators or options.only or threads):
-        parser.error("--report measures nothing: it takes no option but --output")
+        parser.error("--report measures nothing: the only option it takes is --output")
     if own and not options.only and (options.quick or options.operators):
-        parser.error("--quick and --operators measure a part only: name another folder by --output")
+        parser.error("--quick and --operators measure only a part: choose another folder with --output")
     stored = options.output / "results.json"
     if options.report:
         write_report(load(stored), options.output)
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{path} written after {time.perf_counter() - start:.0f} s")
         return 0
     save(results, stored)
-    results = load(stored)  # what is reported is what is stored
+    results = load(stored)  # report exactly what is stored
     write_report(results, options.output)
     print(summary(results))
     print(f"\n{options.output / 'RESULTS.md'} and {stored.name} written after {time.perf_counter() - start:.0f} s")

@@ -1,4 +1,4 @@
-"""The rest of the catalogue at one typical size each: against PyLops's layer, and against its fastest engine."""
+"""The rest of the catalogue, at one typical size each, against PyLops's layer and against its engines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.timing import Effort, median_times, seconds_of
 
 BATCH = 32
 TOLERANCE = {"float32": 2e-3, "float64": 1e-6}  # PyLops keeps tables in float32
-TIME_LIMIT = 4.0  # seconds that PyLops's layer may take on a batch, by estimate
+TIME_LIMIT = 4.0  # estimated seconds that PyLops's layer may take for a batch
 HAS_NUMBA = find_spec("numba") is not None
 
 
@@ -30,13 +30,13 @@ class Entry:
     """One operator at its size.
 
     Attributes:
-        name: The class, then what is special.
-        build: Builds it from a library, the name of a real dtype, and PyLops's engine.
+        name: The class, followed by its variant.
+        build: Builds the operator from a library, the name of a real dtype, and PyLops's engine.
         engines: PyLops's engines on a CPU.
         loops: Whether PyLops's NumPy engine loops over samples, traces or windows in Python.
-        rival: Whether we are to be as fast as PyLops's numba engine on one model.
-        theirs: False where PyLops's operator does not run.
-        why_slower: Why PyLops may be faster, shown where it is.
+        rival: Whether the target is the speed of PyLops's numba engine on one model.
+        theirs: False if PyLops's operator does not run.
+        why_slower: Why PyLops may be faster; shown if it is.
     """
 
     name: str
@@ -53,7 +53,7 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def _of(name: str, *args: Any, typed: bool = True, **options: Any) -> Callable[[ModuleType, str, str], Any]:
-    """Return a builder of an operator of signal processing whose arrays take the dtype of the run."""
+    """Return a builder of an operator of ``signalprocessing``, whose arrays have the dtype of the run."""
 
     def build(lops: ModuleType, dtype: str, engine: str) -> Any:
         given = [a.astype(dtype) if isinstance(a, np.ndarray) and typed else a for a in args]
@@ -260,7 +260,7 @@ QUICK_ENTRIES = ("Regression", "Shift", "DTCWT")
 
 
 def catalogue(names: Sequence[str] | None, precisions: Sequence[str], effort: Effort) -> Iterator[dict[str, Any]]:
-    """Yield the figures of the operators whose names begin with one of ``names``, at each precision."""
+    """Yield the measurements of the operators whose names begin with one of ``names``, at each precision."""
     if HAS_NUMBA:
         import numba
 
@@ -294,15 +294,15 @@ def _figures(entry: Entry, precision: str, effort: Effort) -> dict[str, Any]:
             theirs = _built(record, engine, functools.partial(entry.build, pylops, precision, engine))
             flat, back = x.numpy().ravel(), y.numpy().ravel()
             forward, adjoint = functools.partial(theirs.matvec, flat), functools.partial(theirs.rmatvec, back)
-            answers = forward(), adjoint()  # compiles, too
+            answers = forward(), adjoint()  # also compiles
             errors = [
                 np.abs(here.numpy().ravel() - there).max() / np.abs(there).max()
                 for here, there in zip((built(x), built.H(y)), answers, strict=True)
             ]
-            if not max(errors) <= TOLERANCE[precision]:  # another operator: there is nothing to compare
+            if not max(errors) <= TOLERANCE[precision]:  # a different operator: not comparable
                 record["notes"][engine] = "differs from ours by {:.1g} (A x) and {:.1g} (A^H y)".format(*errors)
                 continue
-        except Exception as error:  # PyLops raises what it likes
+        except Exception as error:  # PyLops may raise anything
             record["notes"][engine] = f"raises {type(error).__name__}: {str(error).strip().splitlines()[0][:90]}"
             continue
         record["engines"].append(engine)
@@ -324,18 +324,18 @@ def _figures(entry: Entry, precision: str, effort: Effort) -> dict[str, Any]:
 
 
 def _layer(theirs: Any, x: Tensor, y: Tensor, notes: dict[str, str]) -> Callable[[int], Callable[[], Any]] | None:
-    """Return a maker of PyLops's pass of a batch: by its layer as it takes it, or else sample by sample."""
+    """Return a function that makes PyLops's pass over a batch: by its layer if that takes it, or sample by sample."""
     single = pylops.TorchOperator(theirs, flatten=True)
 
     def one_by_one(batch: Tensor) -> Tensor:
-        return torch.stack([single(sample) for sample in batch])  # each of its own shape
+        return torch.stack([single(sample) for sample in batch])  # each in its own shape
 
     for flatten in (len(theirs.dims) != len(theirs.dimsd), True, None):
         apply = one_by_one if flatten is None else pylops.TorchOperator(theirs, batch=True, flatten=flatten)
         given = (x, y) if flatten in (False, None) else (x.reshape(-1), y.reshape(-1))
         try:
             _both(apply, *given, 2)()
-        except Exception as error:  # PyLops raises what it likes
+        except Exception as error:  # PyLops may raise anything
             notes["batch"] = f"its layer raises {type(error).__name__}: {str(error).strip().splitlines()[0][:90]}"
             continue
         if flatten is None:
@@ -351,7 +351,7 @@ def _engineless(entry: Entry, precision: str) -> Any:
 
 
 def _built(record: dict[str, Any], who: str, build: Callable[[], Any]) -> Any:
-    """Return what ``build`` makes, and keep how long that takes the second time: the first may compile."""
+    """Return the result of ``build``, and record the time of the second call, since the first may compile."""
     build()
     start = time.perf_counter()
     made = build()
@@ -360,14 +360,14 @@ def _built(record: dict[str, Any], who: str, build: Callable[[], Any]) -> Any:
 
 
 def _both(apply: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, batch: int = BATCH) -> Callable[[], Any]:
-    """Return a forward and backward pass of a batch."""
+    """Return a function that runs the forward and backward pass of a batch."""
     leaf = x.expand((batch, *x.shape)).clone().requires_grad_()
     grad = y.expand((batch, *y.shape)).clone()
     return lambda: torch.autograd.grad(apply(leaf), leaf, grad)
 
 
 def bytes_of(operator: Any) -> int:
-    """Return the bytes of the arrays and tensors that an operator of either library keeps."""
+    """Return the size in bytes of the arrays and tensors that an operator of either library holds."""
     found: dict[int, int] = {}
     seen: set[int] = set()
 

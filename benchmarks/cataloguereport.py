@@ -1,4 +1,4 @@
-"""The figures of the rest of the catalogue as Markdown: a section of ``RESULTS.md``."""
+"""The measurements of the rest of the catalogue as Markdown, a section of ``RESULTS.md``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LEAST_BATCH, LEAST_LOOPS = 8.0, 3.0
 
 
 def means(records: Sequence[Record]) -> dict[str, float | None]:
-    """Return the geometric means for which there are targets."""
+    """Return the geometric means that have targets."""
     looping = [record for record in records if record["loops"]]
     rivals = [record for record in records if record["rival"]]
 
@@ -26,7 +26,7 @@ def means(records: Sequence[Record]) -> dict[str, float | None]:
 
 
 def slower_than_numba(records: Sequence[Record]) -> list[str]:
-    """Return the rivals that numba is faster than, with the ratios."""
+    """Return the operators for which numba is faster, although the target is its speed, with the ratios."""
     found = []
     for record in records:
         ratios = [ratio(record, mode, "numba") for mode in ("forward", "adjoint")]
@@ -37,7 +37,7 @@ def slower_than_numba(records: Sequence[Record]) -> list[str]:
 
 
 def line(records: Sequence[Record]) -> str:
-    """Return the geometric means beside the targets, as a sentence."""
+    """Return the geometric means and their targets, as a sentence."""
     found = means(records)
     count = len({record["operator"] for record in records})
     return (

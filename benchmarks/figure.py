@@ -1,4 +1,4 @@
-"""The picture of the README: how fast every operator is relative to PyLops's, by size and batch."""
+"""The plot of the README: the speed of every operator relative to PyLops's, by size and batch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from benchmarks.report import MODES, cells_of
 from benchmarks.tabulating import Record, geometric_mean, ratio, times
 
-# Blue and vermilion of Okabe and Ito, which people with any kind of colour vision tell apart; the markers differ too.
+# Blue and vermilion of Okabe and Ito, which are distinguishable with any colour vision. The markers differ as well.
 STYLES = {"forward": ("#0072b2", "o", -0.2), "both": ("#d55e00", "D", 0.2)}
 TICKS = {0.1: "0.1", 0.3: "0.3", 1: "1", 3: "3", 10: "10", 30: "30", 100: "100", 300: "300"}
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw the ratios of all operators in float32 and their geometric means, and write them to ``path``."""
+    """Draw the ratios of all operators in float32 and their geometric means, and write the plot to ``path``."""
     default = results["default"]
     cells = cells_of([record for record in default["ratios"] if record["dtype"] == "float32"])
     figure = Figure(figsize=(8, 1.4 + 0.42 * len(cells)), layout="constrained")

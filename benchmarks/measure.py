@@ -1,4 +1,4 @@
-"""The measurements. Each process takes some of them and writes the figures as JSON; see ``__main__.py``."""
+"""The measurements. Each process runs some of them and writes the results as JSON; see ``__main__.py``."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from benchmarks.catalogue import QUICK_ENTRIES, catalogue
 from benchmarks.operators import OPERATORS, Dims, Operator, chain_of_five, kept
 from benchmarks.timing import QUICK, Effort, median_times, seconds_of
 
-MEMORY_LIMIT = 3 * 2**30  # bytes that one combination may take, by estimate
-TIME_LIMIT = 5.0  # seconds that one call may take, by estimate
+MEMORY_LIMIT = 3 * 2**30  # estimated bytes that one combination may take
+TIME_LIMIT = 5.0  # estimated seconds that one call may take
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 
 
 @dataclass(frozen=True)
 class Size:
-    """A size of model, for operators along one axis and for those that need two."""
+    """A model size, for operators along one axis and for operators that need two axes."""
 
     label: str
     one: Dims
@@ -62,7 +62,7 @@ def random(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 
 
 class Contest:
-    """One operator on models of one shape and dtype: ours, PyLops's and the function by hand, on the same data."""
+    """One operator on models of one shape and dtype: ours, PyLops's and the hand-written one, on the same data."""
 
     def __init__(self, operator: Operator, dims: Dims, precision: str) -> None:
         dtype = operator.dtype(precision)
@@ -74,16 +74,16 @@ class Contest:
         self.dtype_out = self.ours(torch.zeros(self.dims, dtype=self.dtype)).dtype
 
     def bytes_of(self, batch: int) -> int:
-        """Return an estimate of the memory that a forward and backward pass of the most wasteful takes."""
+        """Return an upper estimate of the memory that a forward and backward pass takes."""
         rows, columns = self.ours.shape
         return 5 * batch * (columns * self.dtype.itemsize + rows * self.dtype_out.itemsize)
 
     def functions(self, batch: int, x: Tensor | None = None) -> dict[str, Callable[[], Any]]:
-        """Return what is to be timed, by name: contestant and mode."""
+        """Return the functions to time, by mode and contestant."""
         leading = (batch,) if batch > 1 else ()
         x = random((*leading, *self.dims), self.dtype) if x is None else x
         grad = random((*x.shape[: len(leading)], *self.ours.dimsd), self.dtype_out)
-        # PyLops's layer takes batches of arrays only where the data has as many axes as the model.
+        # PyLops's layer takes N-D batches only if the data have the same number of axes as the model.
         flatten = len(self.theirs.dims) != len(self.theirs.dimsd)
         layer = pylops.TorchOperator(self.theirs, batch=batch > 1, flatten=flatten)
         flat = x.reshape(*x.shape[: len(leading)], -1) if flatten else x
@@ -101,7 +101,7 @@ class Contest:
         return result
 
     def disagreements(self, batch: int) -> dict[str, str]:
-        """Return what is wrong with the answers and the gradients of PyLops and of the function by hand, by name."""
+        """Return the errors in the results and gradients of PyLops and of the hand-written function, by name."""
         leading = (min(batch, 2 if math.prod(self.dims) > 4096 else batch),) if batch > 1 else ()
         functions = self.functions(batch, random((*leading, *self.dims), self.dtype))
         wrong = {}
@@ -109,7 +109,7 @@ class Contest:
             mode = name.split()[0]
             try:
                 there = functions[name]()
-            except Exception as error:  # PyLops raises what it likes
+            except Exception as error:  # PyLops may raise anything
                 wrong[name] = f"raises {type(error).__name__}: {str(error).strip().splitlines()[0]}"
                 continue
             here = functions[f"{mode} ours"]()
@@ -132,7 +132,7 @@ def ratios(
     for number, operator in enumerate(operators, 1):
         start = time.perf_counter()
         for precision in precisions:
-            pace: dict[str, float] = {}  # seconds an element, as last seen
+            pace: dict[str, float] = {}  # last measured seconds per element
             for size in sizes:
                 dims = size.two if operator.axes == 2 else size.one
                 contest = Contest(operator, dims, precision)
@@ -167,7 +167,7 @@ def _compare(contest: Contest, batch: int, pace: dict[str, float], effort: Effor
 
 
 def overheads(operators: Sequence[Operator], effort: Effort) -> Iterator[dict[str, Any]]:
-    """Yield microseconds of one call on 64 samples in float64, and of the torch expression alone."""
+    """Yield the microseconds of one call on 64 samples in float64, and of the torch expression alone."""
     for operator in operators:
         contest = Contest(operator, (8, 8) if operator.axes == 2 else (64,), "float64")
         x = random(contest.dims, contest.dtype)
@@ -187,7 +187,7 @@ def _call(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Any]:
 
 @dataclass(frozen=True)
 class Unit:
-    """An operator whose time is to be at most ``target`` copies (``y.copy_(x)``)."""
+    """An operator whose time should be at most ``target`` copies (``y.copy_(x)``)."""
 
     name: str
     target: float
@@ -214,7 +214,7 @@ UNITS = (
 
 
 def units(quick: bool, effort: Effort) -> Iterator[dict[str, Any]]:
-    """Yield the times of forward passes in copies, on one thread, along each axis of images and volumes."""
+    """Yield the times of forward passes in units of a copy, on one thread, along each axis of images and volumes."""
     shapes = ((2, 64, 64),) if quick else ((32, 512, 512), (8, 128, 128, 128))
     for shape in shapes:
         dims = shape[1:]
@@ -243,13 +243,13 @@ def units(quick: bool, effort: Effort) -> Iterator[dict[str, Any]]:
 
 
 def memory(library: str, quick: bool) -> dict[str, Any]:
-    """Return the peak memory, above what stood before, of a chain of five on (32, 512, 512) float32, and its time."""
+    """Return the additional peak memory of a chain of five operators on (32, 512, 512) float32, and its time."""
     batch, dims = (2, (64, 64)) if quick else (32, (512, 512))
     if library == "ours":
         layers = chain_of_five(torchlops, dims)
     else:
         layers = [pylops.TorchOperator(A, batch=True, flatten=False) for A in chain_of_five(pylops, dims)]
-        # PyLops's layer returns a complex gradient to a real input, which torch refuses: cast before the FFT.
+        # PyLops's layer returns a complex gradient for a real input, which torch refuses: cast before the FFT.
         layers.insert(2, lambda x: x.to(torch.complex64))
 
     def run(x: Tensor, grad: Tensor) -> None:
@@ -261,7 +261,7 @@ def memory(library: str, quick: bool) -> dict[str, Any]:
 
     x = random((batch, *dims), torch.float32).requires_grad_()
     grad = random((batch, *dims[:-1], dims[-1] // 2), torch.complex64)
-    run(x[:1].detach().requires_grad_(), grad[:1])  # plans and thread pools stand before
+    run(x[:1].detach().requires_grad_(), grad[:1])  # creates plans and thread pools
     gc.collect()
     before = resident_bytes()
     seconds_of(lambda: run(x, grad))
@@ -271,17 +271,17 @@ def memory(library: str, quick: bool) -> dict[str, Any]:
 
 
 def resident_bytes() -> int:
-    """Return the memory of this process now."""
+    """Return the current memory of this process."""
     return _status("VmRSS") or _most_resident()
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process ever had."""
+    """Return the peak memory of this process."""
     return _status("VmHWM") or _most_resident()
 
 
 def _status(key: str) -> int:
-    """Read Linux's own figure; that of ``getrusage`` also holds the peak of the process that started this one."""
+    """Read the value from Linux's ``/proc``; ``getrusage`` includes the peak of the parent process."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -298,7 +298,7 @@ def _most_resident() -> int:
 
 
 def facts(threads: int) -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Return the facts about the machine and the software that the measurements depend on."""
     versions = {name: version(name) for name in ("torch", "numpy", "scipy", "pylops", "torchlops")}
     return {
         "cores": os.cpu_count(),
@@ -323,11 +323,11 @@ PARTS = ("overheads", "ratios", "large", "units", "memory", "catalogue", "solver
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Take the measurements that are asked for and write them to a file."""
+    """Run the requested measurements and write them to a file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measure", description=main.__doc__)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--json", type=Path, required=True, help="the file to write")
-    parser.add_argument("--library", choices=("ours", "pylops"), default="ours", help="whose chain (memory)")
+    parser.add_argument("--library", choices=("ours", "pylops"), default="ours", help="library of the chain (memory)")
     parser.add_argument("--reuse-memory", action="store_true", help="call torchlops.utils.reuse_memory() first")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
@@ -373,7 +373,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def selected(names: Sequence[str] | None, quick: bool) -> list[Operator]:
-    """Return the operators whose name starts with one of ``names``; all by default, a few of them when quick."""
+    """Return the operators whose name starts with one of ``names``; by default all, or a few of them if ``quick``."""
     wanted = names or (QUICK_OPERATORS if quick else None)
     return [o for o in OPERATORS if wanted is None or any(o.name.lower().startswith(w.lower()) for w in wanted)]
 

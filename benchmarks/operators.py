@@ -1,6 +1,6 @@
-"""What is measured: each operator, how it is built, and the torch code that one would write by hand for it.
+"""The measured operators: how each is built, and the torch code that one would write by hand instead.
 
-Names and arguments are PyLops's, so that one ``build`` serves both libraries.
+Names and arguments are those of PyLops, so one ``build`` works for both libraries.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Operator:
     """One row of the tables.
 
     Attributes:
-        name: The class, then what is special.
+        name: The class, followed by its variant.
         build: Builds the operator from a library (ours or PyLops), dims, and the name of its dtype.
-        by_hand: Returns, for dims and a dtype, the torch function that one would write instead; it takes
-            ``(*batch, *dims)``. None for foreign functions, for which there is none.
-        axes: The fewest axes that the operator needs.
+        by_hand: Returns the hand-written torch function for dims and a dtype; it takes ``(*batch, *dims)``. None for
+            foreign functions, which have no such counterpart.
+        axes: Minimum number of axes that the operator needs.
         is_complex: Whether its models are complex.
-        why_slower: Why PyLops may be faster, shown where it is.
+        why_slower: Why PyLops may be faster; shown if it is.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Operator:
 
 
 def numbers(*shape: int, dtype: str = "float64", seed: int = 0) -> np.ndarray:
-    """Return fixed random numbers."""
+    """Return reproducible random numbers."""
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
@@ -74,7 +74,7 @@ def factors(dims: Dims, dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def always(function: Function) -> Callable[[Dims, str], Function]:
-    """Return a maker of ``function``, whatever the dims."""
+    """Return a builder that returns ``function`` for all dims."""
     return lambda _dims, _dtype: function
 
 
@@ -184,7 +184,7 @@ def convolve_2d_by_hand(size: int) -> Callable[[Dims, str], Function]:
 
 
 def real_fft_by_hand(count: int) -> Callable[[Dims, str], Function]:
-    """Return the FFT of a real signal; a frequency that stands for two has the weight sqrt(2)."""
+    """Return the FFT of a real signal, with the weight sqrt(2) for frequencies that represent two."""
 
     def make(dims: Dims, dtype: str) -> Function:
         n = dims[-1]
@@ -246,7 +246,7 @@ def numpy_function(lops: Any, dims: Dims, dtype: str) -> Any:
 
 
 def torch_function(lops: Any, dims: Dims, dtype: str) -> Any:
-    if lops.__name__ == "pylops":  # which takes NumPy functions
+    if lops.__name__ == "pylops":  # PyLops takes NumPy functions
         return numpy_function(lops, dims, dtype)
     n = math.prod(dims)
     d = torch.from_numpy(numbers(n, dtype=dtype))
@@ -262,7 +262,7 @@ def derivative(kind: str, order: int = 3, axis: int = -1) -> Callable[[Any, Dims
 
 
 def fourier(name: str, count: int | None, real: bool) -> Callable[[Any, Dims, str], Any]:
-    """Return a maker of the transform ``name`` over the last ``count`` axes (over all of them by default)."""
+    """Return a builder of the transform ``name`` over the last ``count`` axes; over all axes by default."""
 
     def make(lops: Any, dims: Dims, dtype: str) -> Any:
         axes = {} if name != "FFTND" else {"axes": tuple(range(-(count or len(dims)), 0))}
@@ -486,7 +486,7 @@ OPERATORS = (
 
 
 def chain_of_five(lops: Any, dims: Dims) -> list[Any]:
-    """Return smoothing, derivative, Fourier transform, restriction and weights: the chain whose memory is measured."""
+    """Return the chain whose memory is measured: smoothing, derivative, Fourier transform, restriction, weights."""
     smaller = (*dims[:-1], dims[-1] // 2)
     return [
         lops.Smoothing1D(5, dims, dtype="float32"),

@@ -26,7 +26,7 @@ Results = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """A goal, what was measured, and whether the goal is reached."""
+    """A target, the measured value, and whether the target is reached."""
 
     goal: str
     found: str
@@ -41,14 +41,14 @@ def times_faster(records: Sequence[Record], mode: str, other: str = "pylops") ->
 
 
 def slower_cases(records: Sequence[Record]) -> list[tuple[float, Record, str]]:
-    """Return (ratio, record, mode) of every case in which PyLops is faster, the worst first."""
+    """Return (ratio, record, mode) for every case in which PyLops is faster, the worst first."""
     cases = [(ratio(record, mode, "pylops"), record, mode) for record in records for mode in MODES]
     slower = [(value, record, mode) for value, record, mode in cases if value is not None and value < 1]
     return sorted(slower, key=lambda case: case[0])
 
 
 def overheads_above(overheads: Sequence[Record], other: str) -> dict[str, float]:
-    """Return the microseconds of a call beyond the ``other``, of each operator that has a hand-written twin."""
+    """Return the microseconds of a call beyond the ``other``, for each operator with a hand-written counterpart."""
     return {r["operator"]: r["ours"] - r[other] for r in overheads if "hand" in r}
 
 
@@ -72,7 +72,7 @@ def records_of_large_images(results: Results) -> list[Record]:
 
 
 def wrong_answers(results: Results) -> list[str]:
-    """Return the operators (of all but PyLops's own defects) whose answers differ from ours."""
+    """Return the operators whose results differ from ours, except for known defects of PyLops."""
     return sorted(
         {
             f"{record['operator']} ({name})"
@@ -88,7 +88,7 @@ def wrong_answers(results: Results) -> list[str]:
 
 
 def targets(results: Results) -> list[Target]:
-    """Return every target with what was found."""
+    """Return every target with the measured value."""
     default, reused = results["default"], results["reused"]
     small, large = records_of_small_models(default), records_of_large_images(results)
     return [
@@ -167,7 +167,7 @@ def target_table(results: Results) -> str:
 
 
 def mean_table(records: Sequence[Record]) -> str:
-    """Return the geometric means over the operators, a row for each size, batch and dtype."""
+    """Return the geometric means over the operators, one row per size, batch and dtype."""
     rows = []
     for size, batch, dtype, cell in cells_of(records):
         means = [times_faster(cell, mode, other) for other in ("pylops", "hand") for mode in MODES]
@@ -280,7 +280,7 @@ def memory_table(results: Results) -> str:
 
 
 def notes(records: Sequence[Record]) -> str:
-    """Return what was not timed, with the reasons."""
+    """Return the cases that were not timed, with the reasons."""
     found: dict[str, list[str]] = {}
     for record in records:
         for name, note in record["notes"].items():
@@ -367,7 +367,7 @@ def render(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """Return what goes into the README: five lines, and what they rest on."""
+    """Return the summary for the README: five lines, and the conditions of the measurement."""
     default, reused = results["default"], results["reused"]
     small, large = records_of_small_models(default), records_of_large_images(results)
     solved = gathered(results)
@@ -407,7 +407,7 @@ def summary(results: Results) -> str:
 
 
 def solver_sentence(found: Record) -> str:
-    """Return how many times as fast a batch is as a loop, by problem."""
+    """Return the speed of a batch relative to a loop, by problem."""
     problems: dict[str, list[float]] = {}
     for record in found["batches"]:
         problems.setdefault(record["problem"], []).append(faster_than_loop(record))
@@ -416,7 +416,7 @@ def solver_sentence(found: Record) -> str:
 
 
 def insert(readme: str, text: str) -> str:
-    """Return ``readme`` with ``text`` between the markers, or as it is where it has none.
+    """Return ``readme`` with ``text`` between the markers, or unchanged if it has no markers.
 
     >>> insert("a <!-- benchmark --> old <!-- /benchmark --> b", "new").split()
     ['a', '<!--', 'benchmark', '-->', 'new', '<!--', '/benchmark', '-->', 'b']

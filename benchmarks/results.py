@@ -1,4 +1,4 @@
-"""The file of the measurements, ``results.json``, from which every table and picture is made."""
+"""The file of the measurements, ``results.json``, from which all tables and plots are made."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ DIGITS = 4
 
 
 def save(results: dict[str, Any], path: Path) -> None:
-    """Write the results as JSON, numbers to four digits, one record per line."""
+    """Write the results as JSON, with four significant digits and one record per line."""
     path.write_text(_dumps(_rounded(results)) + "\n", encoding="utf-8")
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read what ``save`` has written."""
+    """Read a file written by :func:`save`."""
     try:
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The figures of the solvers as Markdown: a section of ``RESULTS.md`` and rows of the table of targets."""
+"""The measurements of the solvers as Markdown: a section of ``RESULTS.md`` and rows of the table of targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LIBRARIES = {"pylops": "PyLops", "scipy": "SciPy"}
 
 
 def gathered(results: dict[str, Any]) -> Record:
-    """Return the figures of all processes."""
+    """Return the measurements of all processes."""
     found: Record = results["solvers"]["solvers"]
     return {**found, "batches": [*found["batches"], *results["solvers reused"]["images"]]}
 
@@ -24,13 +24,13 @@ def faster(record: Record) -> float:
 
 
 def above(record: Record) -> float:
-    """Return the microseconds of an iteration beyond operator and vector work."""
+    """Return the microseconds of an iteration in excess of operator and vector work."""
     microseconds: float = 1e6 * (record["iteration"] - record["vectors"])
     return microseconds
 
 
 def targets(found: Record) -> list[tuple[str, str, bool]]:
-    """Return every target, what was measured, and whether the target is reached."""
+    """Return every target, the measured value, and whether the target is reached."""
     rows = []
     for problem in dict.fromkeys(record["problem"] for record in found["batches"]):
         here = [record for record in found["batches"] if record["problem"] == problem]
@@ -73,7 +73,7 @@ def _named(record: Record) -> str:
 
 
 def wrong(found: Record) -> list[str]:
-    """Return the solvers whose solutions differ from those of the other library by more than both may."""
+    """Return the solvers whose solutions differ from those of the other library by more than is allowed."""
     return [f"{r['solver']} ({r['problem']}, {r['dtype']})" for r in (*found["batches"], *found["large"]) if r["wrong"]]
 
 

@@ -1,4 +1,4 @@
-"""The solvers: batches against loops over PyLops's and SciPy's, one large problem, overheads, derivatives."""
+"""The solvers: batches against loops over PyLops's and SciPy's solvers, one large problem, overheads, derivatives."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from torchlops.utils.wavelets import gaussian, ricker
 
 BATCH = 64
 NITER, GTOL = 150, 1e-4
-"""Most iterations, and the norm of the gradient, relative to the first, at which both sides stop."""
+"""Maximum number of iterations, and the norm of the gradient, relative to the first, at which both sides stop."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A batch of problems with one operator, whose solution is known.
+    """A batch of problems with one operator and known solutions.
 
     Attributes:
-        name: What it is.
+        name: Name of the problem.
         dims: Shape of a model.
-        target: How many times faster than a loop over PyLops a batch is to be.
-        looped: Of how many samples the loops are timed; their time grows with the samples.
+        target: Target for the speed of a batch relative to a loop over PyLops.
+        looped: Number of samples for which loops are timed; their time is proportional to it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Problem:
     looped: int
 
     def operators(self, dtype: str) -> tuple[Any, Any]:
-        """Return ours and PyLops's."""
+        """Return our operator and PyLops's."""
         if len(self.dims) == 1:
             wavelet = np.asarray(ricker(np.arange(21) * 0.004, f0=20)[0], dtype)
             arguments: dict[str, Any] = {"h": wavelet, "offset": 20}
@@ -64,7 +64,7 @@ class Problem:
         return ours, theirs
 
     def model(self, count: int) -> np.ndarray:
-        """Return sparse traces, or images of blocks."""
+        """Return sparse traces, or images made of blocks."""
         generator = np.random.default_rng(0)
         shape = (count, *self.dims)
         if len(self.dims) == 1:
@@ -84,15 +84,15 @@ DAMP = 0.1
 
 @dataclass(frozen=True)
 class Method:
-    """One solver of ours and of another library, told to do the same.
+    """A solver of ours and one of another library, with equivalent options.
 
     Attributes:
-        name: The solver.
-        other: Whose it is compared with, ``"pylops"`` or ``"scipy"``.
-        ours: Solves for the data of a batch, flattened, and returns the solutions.
-        theirs: Solves for those of one sample.
-        close: How far the solutions may differ, relative to their norm.
-        share: Which part of the samples is looped over.
+        name: Name of the solver.
+        other: The other library, ``"pylops"`` or ``"scipy"``.
+        ours: Solves for the flattened data of a batch, and returns the solutions.
+        theirs: Solves for the data of one sample.
+        close: Allowed difference of the solutions, relative to their norm.
+        share: Fraction of the samples that is looped over.
     """
 
     name: str
@@ -108,7 +108,7 @@ def _normal(A: Any) -> Any:
 
 
 def _gradient_tolerance(A: Any, y: np.ndarray) -> float:
-    """Return PyLops's absolute tolerance on the squared norm of the gradient that is ``GTOL`` of this sample."""
+    """Return PyLops's absolute tolerance for the squared norm of the gradient that corresponds to ``GTOL``."""
     return float((GTOL * np.linalg.norm(A.rmatvec(y))) ** 2)
 
 
@@ -130,7 +130,7 @@ def _fista(library: Any, A: Any, y: Any, **more: Any) -> Any:
 
 
 LARGEST = 40.0
-"""At least the largest eigenvalue of the normal operators of the problems."""
+"""An upper bound of the largest eigenvalue of the normal operators of the problems."""
 
 
 def _cg_of_pylops(A: Any, y: np.ndarray) -> np.ndarray:
@@ -183,7 +183,7 @@ def _lsmr_of_scipy(A: Any, y: np.ndarray) -> np.ndarray:
 
 
 FIXED = 40
-"""Iterations of LSQR where PyLops is compared: its ``atol`` means another thing (see ``lsqr``)."""
+"""Number of LSQR iterations in the comparison with PyLops, whose ``atol`` has another meaning (see ``lsqr``)."""
 
 
 def _lsqr_by_count(library: Any, A: Any, y: Any, **more: Any) -> Any:
@@ -224,7 +224,7 @@ METHODS = (
 
 
 def batches(quick: bool, problems: Sequence[Problem] = PROBLEMS, note: str = "") -> Iterator[dict[str, Any]]:
-    """Yield, of each problem, dtype and method, the seconds of a batch and of a loop over its samples."""
+    """Yield the seconds of a batch and of a loop over its samples, for each problem, dtype and method."""
     for problem in QUICK_PROBLEMS if quick else problems:
         for dtype in ("float64",) if quick else ("float32", "float64"):
             A, theirs = problem.operators(dtype)
@@ -302,7 +302,7 @@ def large(quick: bool) -> Iterator[dict[str, Any]]:
 
 
 class Free(LinearOperator):
-    """An operator that costs nothing: it returns what it has."""
+    """An operator without cost: it returns a stored result."""
 
     def __init__(self, dims: tuple[int, ...], out: Tensor, back: Tensor) -> None:
         super().__init__(dims, dims, out.dtype, name="Free")
@@ -316,11 +316,11 @@ VECTOR_WORK: dict[type[Solver[Any]], tuple[int, int, int, int]] = {
     CG: (3, 0, 1, 1), CGLS: (3, 0, 3, 0), LSQR: (4, 3, 4, 0), LSMR: (5, 2, 3, 0), MINRES: (5, 3, 1, 1),
     BiCGSTAB: (6, 0, 4, 3), GMRES: (0, 1, 1, 0),
 }  # fmt: skip
-"""Of each iteration: sums of two vectors, scalings, norms, inner products (of GMRES, those with the basis besides)."""
+"""Per iteration: sums of two vectors, scalings, norms, inner products (for GMRES, without those with the basis)."""
 
 
 def overheads(quick: bool) -> Iterator[dict[str, Any]]:
-    """Yield the microseconds of an iteration without the operator, and of its vector work written out by hand."""
+    """Yield the microseconds of an iteration without the operator, and of its vector work written by hand."""
     rounds, count = (1, 5) if quick else (15, 60)
     for batch in ((), (BATCH,)):
         for kind, work in VECTOR_WORK.items():
@@ -351,7 +351,7 @@ def _vector_work(samples: Tensor, work: tuple[int, int, int, int], with_basis: b
     sums, scalings, norms, products = work
     p, q = samples.clone(), samples.clone()
     number = samples.new_ones((*samples.shape[:-1], 1))
-    basis = samples.unsqueeze(-2).repeat(*(1,) * (samples.ndim - 1), 15, 1)  # half of a cycle, on average
+    basis = samples.unsqueeze(-2).repeat(*(1,) * (samples.ndim - 1), 15, 1)  # on average, half of a cycle
 
     def run() -> None:
         for _ in range(sums):
@@ -374,7 +374,7 @@ def _vector_work(samples: Tensor, work: tuple[int, int, int, int], with_basis: b
 
 
 def derivatives(quick: bool) -> Iterator[dict[str, Any]]:
-    """Yield the seconds of a solution and of its implicit derivative, and what each way keeps for the derivative."""
+    """Yield the seconds of a solution and of its implicit derivative, and the memory kept for either derivative."""
     problem = QUICK_PROBLEMS[0] if quick else PROBLEMS[1]
     A, _ = problem.operators("float64")
     data = A(torch.from_numpy(problem.model(BATCH)))
@@ -405,7 +405,7 @@ def derivatives(quick: bool) -> Iterator[dict[str, Any]]:
 
 
 def _kept(function: Any, A: Any, y: Tensor, niter: int) -> dict[str, int]:
-    """Return the bytes that autograd keeps for the derivative of so many iterations, by way."""
+    """Return the bytes that autograd keeps for the derivative of ``niter`` iterations, by kind of derivative."""
     found = {}
     never = {"tol": 0.0} if function is not torchlops.lsqr else {"atol": 0.0, "btol": 0.0, "conlim": 0.0}
     for way in ("implicit", "unroll"):
@@ -424,12 +424,12 @@ def _kept(function: Any, A: Any, y: Tensor, niter: int) -> dict[str, int]:
 
 
 def images(quick: bool) -> list[dict[str, Any]]:
-    """Return the figures of the batch of images, for a process that reuses its memory."""
+    """Return the measurements of the batch of images, for a process that reuses its memory."""
     return list(batches(quick, PROBLEMS[-1:], ", memory reused"))
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    """Return all figures of the solvers."""
+    """Return all measurements of the solvers."""
     return {
         "batches": list(batches(quick)),
         "large": list(large(quick)),

@@ -10,13 +10,13 @@ Record = dict[str, Any]
 
 
 def ratio(record: Record, mode: str, other: str) -> float | None:
-    """Return how many times longer the ``other`` takes, or None where one of the two was not timed."""
+    """Return how many times longer the ``other`` takes, or None if one of the two was not timed."""
     there, here = (record["times"].get(f"{mode} {name}") for name in (other, "ours"))
     return there / here if there and here else None
 
 
 def geometric_mean(values: Iterable[float | None]) -> float | None:
-    """Return the geometric mean of the values that are there."""
+    """Return the geometric mean of the available values."""
     logs = [math.log(value) for value in values if value]
     return math.exp(sum(logs) / len(logs)) if logs else None
 
@@ -42,6 +42,6 @@ def mebibytes(count: float, digits: int = 0) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], side: str = "---:") -> str:
-    """Return a Markdown table, the first column left, the others right (or on another ``side``)."""
+    """Return a Markdown table with the first column left-aligned and the others right-aligned (or as in ``side``)."""
     lines = [f"| {' | '.join(header)} |", f"| --- |{f' {side} |' * (len(header) - 1)}"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

@@ -1,4 +1,4 @@
-"""Median times of several functions that take turns, by ``torch.utils.benchmark``."""
+"""Median times of several functions, measured in turn by ``torch.utils.benchmark``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.utils.benchmark import Measurement, TaskSpec, Timer
 
-SHORT = 0.02  # seconds: below it, blocks of many calls are timed; above it, single calls
+SHORT = 0.02  # seconds below which blocks of many calls are timed, instead of single calls
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How many turns each function takes, how many seconds a fast one gets in each, and on how many threads."""
+    """The number of turns, the seconds that a fast function gets in each turn, and the number of threads."""
 
     rounds: int
     block: float
@@ -23,7 +23,7 @@ class Effort:
 
     @property
     def clock(self) -> Callable[[], float]:
-        """On one thread the time of the CPU, which other work on the machine touches least."""
+        """The clock: on one thread, the CPU time, which other work on the machine affects least."""
         return time.process_time if self.threads == 1 else time.perf_counter
 
 
@@ -35,13 +35,13 @@ def median_times(
 ) -> dict[str, float]:
     """Return the median seconds of one call of each function.
 
-    The functions take turns, so that a machine that slows down slows all of them. A function that takes long is
-    called once or twice: its time varies little, and the whole benchmark shall end within a quarter of an hour.
+    The functions take turns, so that a slowdown of the machine affects all of them. A slow function is called once or
+    twice only: its time varies little, and the whole benchmark should not take too long.
 
     Args:
-        functions: What to call, by name.
+        functions: The functions to call, by name.
         effort: How long to measure, and on how many threads.
-        expected: Seconds to expect, for functions that are too slow for a call just to find out.
+        expected: Expected seconds, for functions that are too slow for a trial call.
     """
     threads, clock = effort.threads, effort.clock
     torch.set_num_threads(threads)
@@ -62,12 +62,12 @@ def median_times(
 
 
 def seconds_of(function: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Return the seconds that one call takes."""
+    """Return the time of one call in seconds."""
     start = clock()
     function()
     return clock() - start
 
 
 def runs_for(seconds: float) -> int:
-    """Return how often a function that takes ``seconds`` is run."""
+    """Return the number of runs of a function that takes ``seconds``."""
     return 1 if seconds > 0.15 else 2 if seconds > 0.06 else 3

@@ -1,14 +1,14 @@
-"""The weight of a regulariser and the blur of a shaken camera, learned through the solution that they lead to.
+"""Learning the weight of a regulariser and the blur of a shaken camera, through the resulting solution.
 
 ``x = argmin ||A x - y||^2 + eps^2 ||L x||^2``, with a blur ``A`` and the Laplacian ``L``, restores photographs. Its
-error on training photographs is differentiated through the solve, at the cost of one more solve for each gradient:
+error on training photographs is differentiated through the solve, at the cost of one additional solve per gradient:
 
-* with respect to the weight ``eps``. One weight for all photographs is found in a few steps, as good as the best of a
-  grid. A weight that depends on the noise that the data show, ``log eps = a + b log noise``, is found as fast, and
-  does nearly as well as the best weight of each photograph by itself, for which one would have to know the truth.
-  All solves of a grid are one batch, with a weight for each sample.
-* with respect to the blur. Length, direction and width of a motion blur are learned from sharp and blurred
-  photographs, together with the weight, and sharpen a photograph that was not seen as well as the true blur does.
+* with respect to the weight ``eps``. A single weight for all photographs is found in a few steps, and is as good as the
+  best of a grid. A weight that depends on the noise estimated from the data, ``log eps = a + b log noise``, is found
+  equally fast. It is nearly as good as the best weight of each photograph, which requires the truth. All solves on a
+  grid are one batch, with one weight per sample.
+* with respect to the blur. The length, direction and width of a motion blur are learned from pairs of sharp and blurred
+  photographs, together with the weight. They sharpen an unseen photograph as well as the true blur does.
 """
 
 from __future__ import annotations
@@ -42,32 +42,32 @@ TRUE = torch.tensor([math.log(5.0), 0.6, math.log(0.7)])
 
 
 def crops(names: Sequence[str]) -> Tensor:
-    """Return the middle of photographs at a third of their resolution."""
+    """Return the central parts of photographs at a third of their resolution."""
     small = [torch.nn.functional.avg_pool2d(photograph(name)[None], 3)[0] for name in names]
     return torch.stack([central_crop(image, (SIZE, SIZE)) for image in small])
 
 
 def restore(A: LinearOperator, y: Tensor, logeps: Tensor) -> Tensor:
-    """Return the solutions for data ``(*batch, *A.dimsd)``, with one weight or one for each sample."""
+    """Return the solutions for data ``(*batch, *A.dimsd)``, with one weight or one per sample."""
     options = {"engine": "pylops", "niter": 500, "tol": 0, "gtol": 1e-4, "grad": Implicit(rtol=1e-2)}
     x: Tensor = regularized_inversion(A, y, [L], epsRs=[logeps.exp()], **options).x
     return x
 
 
 def psnr(x: Tensor, truth: Tensor) -> Tensor:
-    """Return the PSNR in dB of each sample, where the data show it."""
+    """Return the PSNR in dB of each sample, in the region that the data cover."""
     inside = (x - truth)[..., HALF:-HALF, HALF:-HALF]
     return -10 * inside.square().mean((-2, -1)).log10()
 
 
 def on_grid(A: LinearOperator, y: Tensor, truth: Tensor) -> Tensor:
-    """Return the PSNR for each weight of the grid and each sample, ``(len(GRID), len(y))``, by one solve."""
+    """Return the PSNR for each weight of the grid and each sample, ``(len(GRID), len(y))``, with one solve."""
     x = restore(A, y.expand(len(GRID), *y.shape), GRID[:, None].expand(len(GRID), len(y)))
     return psnr(x, truth)
 
 
 def learn(score: Callable[[], Tensor], parameters: list[Tensor], niter: int) -> list[float]:
-    """Maximise the mean score by BFGS steps, and return its history."""
+    """Maximise the mean score by L-BFGS, and return its history."""
     history = []
     optimizer = torch.optim.LBFGS(parameters, max_iter=niter, max_eval=niter + 1, line_search_fn="strong_wolfe")
 
@@ -83,7 +83,7 @@ def learn(score: Callable[[], Tensor], parameters: list[Tensor], niter: int) -> 
 
 
 def motion(p: Tensor) -> Tensor:
-    """Return the blur of a motion along a straight line, as wide as a Gaussian."""
+    """Return the blur of a motion along a straight line, with a Gaussian profile across it."""
     length, direction, width = p[0].exp(), p[1], p[2].exp()
     i = torch.arange(-HALF, HALF + 1.0)
     along = i[:, None] * direction.sin() + i * direction.cos()
@@ -94,7 +94,7 @@ def motion(p: Tensor) -> Tensor:
 
 
 def apparent_noise(y: Tensor) -> Tensor:
-    """Return the logarithm of the size of the mixed differences of the data, which are noise for the most part."""
+    """Return the logarithm of the mean absolute mixed difference of the data, which consists mostly of noise."""
     return y.diff(dim=-1).diff(dim=-2).abs().mean((-2, -1)).log()
 
 
@@ -108,7 +108,7 @@ def main(output: Path) -> None:
 
 
 def weights(axes: Sequence[plt.Axes]) -> None:
-    """Learn the weight, first one for all, then one that depends on the data."""
+    """Learn the weight: first one for all data, then one that depends on the data."""
     A = blur((SIZE, SIZE), defocus_psf(half=HALF))
     data, truths = [], []
     for names in (TRAINING, TEST):  # each photograph with several levels of noise
@@ -174,7 +174,7 @@ def weights(axes: Sequence[plt.Axes]) -> None:
 
 
 def kernel(axes: Sequence[plt.Axes]) -> None:
-    """Learn the blur of sharp photographs from their blurred twins, and deblur another one."""
+    """Learn the blur from pairs of sharp and blurred photographs, and deblur another one."""
     true = motion(TRUE)
     A = blur((SIZE, SIZE), true)
     sharp, unseen = crops(("astronaut", "chelsea", "motorcycle_left", "rocket")), crops(("coins",))
@@ -193,7 +193,7 @@ def kernel(axes: Sequence[plt.Axes]) -> None:
     with torch.no_grad():
         filters = {"first guess": motion(START), "learned": motion(p), "true": true}
         restored, scores = {}, {}
-        for name, h in filters.items():  # each with the weight that suits it best
+        for name, h in filters.items():  # each with its best weight
             x = restore(blur((SIZE, SIZE), h), seen.expand(len(GRID), -1, -1), GRID)
             quality = psnr(x, unseen[0])
             restored[name], scores[name] = x[quality.argmax()], quality.max().item()
@@ -225,7 +225,7 @@ def show(axis: plt.Axes, image: Tensor, title: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

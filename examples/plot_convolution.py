@@ -1,9 +1,9 @@
-"""The blur of a lens, learned from one pair of photographs, sharpens another photograph.
+"""Learning the blur of a lens from one pair of photographs, to sharpen another photograph.
 
-The filter of ``Convolve2D`` is a parameter. From a photograph and its picture through a defocused lens, with noise,
-gradient descent finds the 225 values of the point-spread function. The learned filter, in the same operator, then
-deblurs a photograph that it has not seen nearly as well as the true one, and better by decibels than the Gaussian that
-one might have guessed. PyLops has no gradient with respect to the filter.
+The filter of ``Convolve2D`` is a parameter. Given a photograph and a noisy image of it through a defocused lens,
+gradient descent finds the 225 values of the point-spread function. With the learned filter, the same operator deblurs
+an unseen photograph nearly as well as with the true filter, and several decibels better than with a Gaussian as a
+guess. PyLops has no gradient with respect to the filter.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOISE = 0.005
 
 
 def learn(sharp: Tensor, blurred: Tensor, size: int, niter: int = 60) -> tuple[Tensor, list[float]]:
-    """Return the filter that blurs ``sharp`` into ``blurred``, and the misfit of each iteration."""
+    """Return the filter that maps ``sharp`` to ``blurred``, and the misfit of each iteration."""
     h = torch.nn.Parameter(torch.full((size, size), 1 / size**2))
     A = blur(tuple(sharp.shape), h)
     optimizer = torch.optim.LBFGS(
@@ -43,7 +43,7 @@ def learn(sharp: Tensor, blurred: Tensor, size: int, niter: int = 60) -> tuple[T
     def closure() -> Tensor:
         optimizer.zero_grad()
         misfit = (A(sharp) - blurred).square().mean()
-        misfit.backward()  # A is linear in its filter too
+        misfit.backward()  # A is also linear in its filter
         return misfit
 
     for _ in range(niter):
@@ -62,7 +62,7 @@ def main(output: Path) -> None:
     learned, misfits = learn(sharp, blurred, size)
 
     radius = (torch.arange(size) - size // 2).square()
-    variance = (truth.sum(0) * radius).sum()  # a Gaussian of the width of the true filter
+    variance = (truth.sum(0) * radius).sum()  # a Gaussian as wide as the true filter
     gaussian = torch.exp(-(radius[:, None] + radius) / (2 * variance))
     filters = {"true filter": truth, "learned filter": learned, "Gaussian of its width": gaussian / gaussian.sum()}
 
@@ -108,7 +108,7 @@ def draw(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

@@ -1,14 +1,15 @@
-"""Sixty-four traces deconvolved at once, each with its own damping, and each until it has converged itself.
+"""Deconvolving 64 traces at once, each with its own damping and its own stopping.
 
-Reflectivities of random layers, whose coefficients are blue and of heavy tails as in wells (Walden and Hosken,
-Geophysical Prospecting 33, 400, 1985, and 34, 1038, 1986), are convolved with a Ricker wavelet, and white noise of
-eight levels is added. Damped least squares with the damping ``noise / reflectivity``, the ratio of standard deviations,
-is the best linear estimate of a white reflectivity. So the noise decides how well a trace is conditioned: clean ones
-take ten times the iterations of the noisy. One call of ``cgls`` stops each where the gradient of its cost has fallen to
-``gtol``, and gives what a call for each trace gives; those that have stopped are frozen, and dropped from the batch.
+The reflectivities of random layers have a blue spectrum and heavy tails, as in wells (Walden and Hosken, Geophysical
+Prospecting 33, 400, 1985, and 34, 1038, 1986). They are convolved with a Ricker wavelet, and white noise with eight
+levels is added. Damped least squares with the damping ``noise / reflectivity``, the ratio of the standard deviations,
+is the best linear estimate of a white reflectivity. So the noise determines the conditioning of a trace: clean traces
+take ten times as many iterations as noisy ones. One call of ``cgls`` stops each trace when the gradient of its cost has
+decreased to ``gtol``. The result is the same as with one call per trace; traces that have stopped are frozen, and
+dropped from the batch.
 
-The last panel has every trace with thirteen dampings, 832 problems in one call: the best damping follows the noise, and
-no single one serves all.
+The last panel shows every trace with thirteen dampings, 832 problems in one call. The best damping follows the noise,
+and no single damping is best for all traces.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from torchlops import LinearOperator, cgls, ricker
 from torchlops.signalprocessing import Convolve1D
 
 NT, DT, FREQUENCY, EACH, TOLERANCE, MOST = 250, 0.004, 25.0, 8, 1e-4, 500
-"""Samples of a trace, their step in s, peak frequency in Hz, traces of each noise level, ``gtol``, ``niter``."""
+"""Samples per trace, sampling in s, peak frequency in Hz, traces per noise level, ``gtol``, ``niter``."""
 
 SNR = torch.tensor([30.0, 25.0, 20.0, 15.0, 10.0, 5.0, 0.0, -5.0], dtype=torch.float64)
 """Signal-to-noise ratios of the data in dB."""
@@ -39,8 +40,8 @@ SNR = torch.tensor([30.0, 25.0, 20.0, 15.0, 10.0, 5.0, 0.0, -5.0], dtype=torch.f
 def reflectivity(count: int) -> Tensor:
     """Return reflection coefficients ``(Z' - Z) / (Z' + Z)`` of random layers, ``(count, NT)``.
 
-    The thicknesses are geometric, with a mean of three samples; the logarithm of an impedance is independent of those
-    of its neighbours and of a Laplace distribution.
+    The thicknesses have a geometric distribution with a mean of three samples. The logarithms of the impedances are
+    independent and have a Laplace distribution.
     """
     tops = torch.rand(count, NT + 1) < 1 / 3
     layer = torch.where(tops, torch.arange(NT + 1), 0).cummax(-1).values
@@ -165,7 +166,7 @@ def draw(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

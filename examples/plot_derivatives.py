@@ -1,12 +1,12 @@
-"""The weights of two derivative operators, learned through the minimum that they lead to.
+"""Learning the weights of two derivative operators through the resulting minimum.
 
-A photograph with noise is restored by minimising ``J(x) = 1/2 ||x - y||^2 + w1 sum |G x| + w2 sum |D x|``, with the
-gradient ``G`` and the second derivatives ``D``, and rounded corners of the absolute values. How large shall ``w1`` and
-``w2`` be? The error of the minimiser on training photographs is differentiated with respect to both, by the implicit
-function theorem: ``dx/dw = -H^-1 d^2J/dx dw``. Hessian ``H`` and mixed derivative are products of ``torch.func``
-through the operators, and no iteration of the solver is stored. The learned weights then restore photographs that they
-have not seen. Through PyLops's TorchOperator reverse over reverse mode gives a Hessian of zero without an error, and
-forward over reverse mode raises.
+A noisy photograph is restored by minimising ``J(x) = 1/2 ||x - y||^2 + w1 sum |G x| + w2 sum |D x|``, with the gradient
+``G``, the second derivatives ``D``, and smoothed absolute values. To find the best ``w1`` and ``w2``, the error of the
+minimiser on training photographs is differentiated with respect to both, by the implicit function theorem:
+``dx/dw = -H^-1 d^2J/dx dw``. Products with the Hessian ``H`` and with the mixed derivative are computed by
+``torch.func`` through the operators. No iterations of the solver are stored. The learned weights then restore unseen
+photographs. With PyLops's TorchOperator, reverse over reverse mode silently gives a Hessian of zero, and forward over
+reverse mode raises.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def hessian_times(x: Tensor, y: Tensor, logw: Tensor, v: Tensor) -> Tensor:
 
 
 def minimise(x: Tensor, y: Tensor, logw: Tensor, niter: int) -> Tensor:
-    """Return the minimiser by Newton's method from ``x``, halving steps that do not pay for a photograph."""
+    """Return the minimiser by Newton's method from ``x``, halving the step of a photograph if its cost increases."""
     each = torch.func.vmap(cost, in_dims=(0, 0, None))
     for _ in range(niter):
         gradient = torch.func.grad(cost)(x, y, logw)
@@ -118,7 +118,7 @@ def main(output: Path, steps: int = 10) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

@@ -1,9 +1,9 @@
-"""A photograph from the magnitudes of Fourier transforms: phase retrieval by gradient descent.
+"""Phase retrieval by gradient descent: a photograph from the magnitudes of Fourier transforms.
 
-A detector in the far field counts photons: it sees ``|F (m * x)|``, and the phase is lost. Of a photograph seen
-through six known random phase masks ``m``, all of which go through one ``FFT2D`` as a batch, L-BFGS finds the
-photograph again. The chain, a complex operator between a product and a magnitude, is differentiated as it stands, from
-a real image to real data. PyLops's TorchOperator takes the masks one by one, in a Python loop.
+A detector in the far field counts photons: it measures ``|F (m * x)|``, and the phase is lost. A photograph is observed
+through six known random phase masks ``m``, which pass through one ``FFT2D`` as a batch, and L-BFGS recovers it. The
+chain from a real image to real data, with a complex operator between a product and a magnitude, is differentiated
+without further code. PyLops's TorchOperator loops over the masks in Python.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(output: Path) -> None:
     masks = torch.polar(torch.ones(6, *truth.shape).double(), 2 * torch.pi * torch.rand(6, *truth.shape).double())
 
     def magnitudes(x: Tensor) -> Tensor:
-        return (F(masks * x).abs().square() + 1e-12).sqrt()  # smooth where a magnitude is zero
+        return (F(masks * x).abs().square() + 1e-12).sqrt()  # smooth at zero
 
     photons = 4000 * magnitudes(truth).square()
     data = (torch.poisson(photons) / 4000).sqrt()
@@ -65,7 +65,7 @@ def main(output: Path) -> None:
         misfits.append(float((magnitudes(image) - data).norm() / data.norm()))
         optimizer.step(closure)
 
-    # The phases of the transform itself, that no detector saw.
+    # The phases of the transform, which were not measured.
     phases = torch.polar(torch.ones_like(truth), F(truth).angle())
     agreement = float((F(image) * phases.conj()).real.sum() / F(image).abs().sum())
     noise = float((magnitudes(truth) - data).norm() / data.norm())
@@ -97,7 +97,7 @@ def main(output: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

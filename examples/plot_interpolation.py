@@ -1,9 +1,9 @@
-"""Two photographs registered by gradient descent on the positions of an interpolation.
+"""Registering two photographs by gradients with respect to the positions of an interpolation.
 
-A photograph is turned, enlarged, sheared and moved, by cubic splines, made darker, and given noise. Which affine map
-brings it back? ``Bilinear`` samples the photograph at positions that depend on the six numbers of the map; its
-gradient with respect to the positions, and forward mode for the Jacobian, give Gauss-Newton steps, on smoothed
-photographs first and sharp ones at last. In PyLops positions are fixed when the operator is built.
+A photograph is rotated, enlarged, sheared and shifted with cubic splines, darkened, and noise is added. The task is to
+find the affine map. ``Bilinear`` samples the photograph at positions that depend on the six parameters of the map. Its
+gradient with respect to the positions, with forward mode for the Jacobian, gives Gauss-Newton steps, first on smoothed
+photographs, finally on sharp ones. In PyLops, positions are fixed when the operator is built.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(output: Path) -> None:
     rows, columns = torch.meshgrid(*(torch.arange(MARGIN, size - MARGIN).double(),) * 2, indexing="ij")
     grid = torch.stack((torch.ones_like(rows), (rows - half) / half, (columns - half) / half)).flatten(1)
 
-    # The map of rows and columns around the centre; skimage takes that of (column, row).
+    # The map acts on (row, column) relative to the centre; skimage expects (column, row).
     truth = torch.tensor([[7.3, half * 1.05, -half * 0.08], [-5.6, half * 0.11, half * 1.03]]).double()
     linear = truth[:, 1:] / half
     offset = truth[:, 0] + half - linear @ torch.full((2,), half).double()
@@ -51,7 +51,7 @@ def main(output: Path) -> None:
     start = a.clone()
 
     def corners(a: Tensor) -> float:
-        """Return the largest error of a position, in pixels."""
+        """Return the largest position error in pixels."""
         return float(((a - truth) @ grid).square().sum(0).sqrt().max())
 
     errors, residuals = [corners(a)], {}
@@ -61,7 +61,7 @@ def main(output: Path) -> None:
 
         def residual(unknowns: Tensor, m: Tensor = m, target: Tensor = target) -> Tensor:
             seen = Bilinear(positions(unknowns[:6].reshape(2, 3)), m.shape)(m)
-            return unknowns[6] * seen + unknowns[7] - target  # contrast and brightness are unknown too
+            return unknowns[6] * seen + unknowns[7] - target  # contrast and brightness are also unknown
 
         unknowns = torch.cat((a.flatten(), torch.tensor([1.25, -0.06]).double()))
         for _ in range(6):
@@ -100,7 +100,7 @@ def main(output: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

@@ -1,15 +1,15 @@
 """Two linear preconditioners in a nonlinear problem: the transmissivity of an aquifer from pumping tests.
 
 The drawdown ``u`` in a leaky aquifer solves ``(D^H diag(exp(m)) D + l I) u = q``, with the gradient ``D``, the
-logarithm ``m`` of the transmissivity, the leakance ``l`` and what a well pumps, ``q``. It is nonlinear in ``m``. The
-modelling is a composition of operators and a call of ``cg``, for all pumping tests at once, and its gradient is
-implicit: one more solve. (Hydraulic tomography: Yeh and Liu, Water Resources Research 36, 2095, 2000.)
+logarithm ``m`` of the transmissivity, the leakance ``l`` and the pumping rate ``q``. It is nonlinear in ``m``. The
+forward model is a composition of operators and a call of ``cg``, for all pumping tests at once. Its gradient is
+implicit and takes one additional solve. (Hydraulic tomography: Yeh and Liu, Water Resources Research 36, 2095, 2000.)
 
-- The solves take, as ``M`` of ``cg``, the inverse of the operator of a uniform aquifer, which cosine transforms make
-  diagonal, between two scalings by ``exp(-m / 2)`` (Concus and Golub, SIAM J. Numer. Anal. 10, 1103, 1973).
+- The preconditioner ``M`` of ``cg`` is the inverse of the operator of a uniform aquifer, which is diagonal under cosine
+  transforms, between two scalings by ``exp(-m / 2)`` (Concus and Golub, SIAM J. Numer. Anal. 10, 1103, 1973).
 - The inversion minimises ``|(drawdown at the wells - data) / noise|^2 / 2 + |P^-1 m|^2 / 2`` by L-BFGS: once for
-  ``m``, and once for ``p`` with ``m = P p``. ``P`` is a square root of the covariance of ``m``, a linear operator.
-  Both minimise the same function of ``m``, but the second gets there. (The true field is a sample of that covariance.)
+  ``m``, and once for ``p`` with ``m = P p``. ``P`` is a linear operator, a square root of the covariance of ``m``. Both
+  minimise the same function of ``m``, but only the second converges. (The true field is drawn from that covariance.)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torchlops import Diagonal, Gradient, Identity, LinearOperator, Restriction,
 from torchlops.signalprocessing import DCT
 
 N, LEAKANCE, LENGTH, NOISE, STEPS = 32, 1e-3, 6.0, 0.05, 30
-"""Cells along an axis; leakance over transmissivity, in 1/cell^2; correlation length in cells; noise; iterations."""
+"""Cells per axis; leakance divided by transmissivity, in 1/cell^2; correlation length in cells; noise; iterations."""
 
 DIMS = (N, N)
 D, C = Gradient(DIMS, kind="forward"), DCT(DIMS)
@@ -42,7 +42,7 @@ AT_WELLS = Restriction(N * N, WELLS)
 
 
 def of_laplacian(function: Callable[[Tensor], Tensor]) -> LinearOperator:
-    """Return a function of ``D^H D``, whose eigenvectors are the cosines."""
+    """Return a function of the operator ``D^H D``, whose eigenvectors are cosines."""
     values = 2 - 2 * torch.cos(math.pi * torch.arange(N, dtype=torch.float64) / N)
     F: LinearOperator = C.H @ Diagonal(function(values[:, None] + values)) @ C
     return F
@@ -61,11 +61,11 @@ def drawdowns(m: Tensor, preconditioned: bool = True) -> Any:
 def minimise(
     cost: Callable[[Tensor], Tensor], model_of: Callable[[Tensor], Tensor], truth: Tensor
 ) -> tuple[Tensor, list[float], list[float]]:
-    """Return the model, and the cost and the relative error of the model before and after each iteration."""
+    """Return the model, and its cost and relative error at the start and after each iteration."""
     unknown = torch.zeros_like(truth, requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [unknown],
-        max_iter=1,  # so that the history shows each iteration; its line search may take several evaluations
+        max_iter=1,  # to record each iteration; its line search may take several evaluations
         max_eval=25,
         history_size=20,
         tolerance_grad=0,
@@ -93,13 +93,13 @@ def minimise(
 
 def main(output: Path) -> None:
     torch.manual_seed(0)
-    # A Matérn covariance of smoothness 2 and a standard deviation of about 1, by its spectrum.
+    # A Matérn covariance with smoothness 2 and a standard deviation of about 1, by its spectrum.
     amplitude = math.sqrt(8 * math.pi) * LENGTH
     P = of_laplacian(lambda values: amplitude * (1 + LENGTH**2 * values) ** -1.5)
     P_inverse = of_laplacian(lambda values: (1 + LENGTH**2 * values) ** 1.5 / amplitude)
     truth = P(torch.randn(DIMS, dtype=torch.float64))
     exact = drawdowns(truth)
-    elsewhere = PUMPED[:, None] != WELLS  # the drawdown in a pumped well is that of the well, not of the aquifer
+    elsewhere = PUMPED[:, None] != WELLS  # the drawdown in a pumped well reflects the well, not the aquifer
     clean = AT_WELLS(exact.x.flatten(1))
     deviation = NOISE * clean[elsewhere].std()
     data = clean + deviation * torch.randn_like(clean)
@@ -127,7 +127,7 @@ def main(output: Path) -> None:
     print(f"the preconditioned cost is below all {STEPS} iterations of the other after {overtaken}")
     draw(output / "nonlinear.png", truth, exact, without, runs)
 
-    assert float((P_inverse(P(truth)) - truth).norm()) < 1e-10 * float(truth.norm())  # it is one cost, in two variables
+    assert float((P_inverse(P(truth)) - truth).norm()) < 1e-10 * float(truth.norm())  # the same cost in two variables
     assert float((without.x - exact.x).norm()) < 1e-4 * float(exact.x.norm())
     assert 8 * inner[0] < inner[1]
     assert overtaken <= STEPS // 3
@@ -142,7 +142,7 @@ def draw(
     without: Any,
     runs: dict[str, tuple[Tensor, list[float], list[float]]],
 ) -> None:
-    """Draw the fields, and how both kinds of iterations converge."""
+    """Draw the fields, and the convergence of both kinds of iterations."""
     figure, axes = plt.subplots(2, 3, figsize=(14, 8.4), layout="constrained")
     limit = float(truth.abs().max())
     fields = {
@@ -180,7 +180,7 @@ def draw(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

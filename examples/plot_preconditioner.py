@@ -1,14 +1,14 @@
-"""A preconditioner, learned through the iterations that it is to shorten.
+"""Learning a preconditioner through the iterations that it accelerates.
 
-Edges of a photograph ``y`` stay where they are when ``(I + G^H diag(c) G) x = y`` smooths it, with the gradient ``G``
-and a conductivity ``c`` that is small at edges. Each photograph has its own equation, and conjugate gradients need
-many iterations. The preconditioner ``M = C^H diag(m) C``, with the cosine transform ``C``, has a spectrum ``m`` that
-is interpolated between twelve learned numbers. They start with ``M = I``, and descend on the residual after twelve
-iterations, differentiated through these with ``grad="unroll"``. (The solution itself does not depend on ``M``, so that
+Edge-preserving smoothing of a photograph ``y`` solves ``(I + G^H diag(c) G) x = y``, with the gradient ``G`` and a
+conductivity ``c`` that is small at edges. Each photograph has its own equation, and conjugate gradients need many
+iterations. The preconditioner ``M = C^H diag(m) C``, with the cosine transform ``C``, has a spectrum ``m`` that is
+interpolated between twelve learned numbers. Starting from ``M = I``, they minimise the residual after twelve
+iterations, by gradients through these iterations (``grad="unroll"``). (The solution itself does not depend on ``M``, so
 its implicit derivative is zero.)
 
-On photographs that were not seen, of twice as many rows and columns, a third of the iterations or less remains. That is
-as few as with the spectrum of the mean conductivity, which theory suggests for this equation.
+On unseen photographs with twice as many rows and columns, the number of iterations falls to a third or less. That is as
+few as with the spectrum of the mean conductivity, which theory suggests for this equation.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from torchlops.signalprocessing import DCT
 TRAINING = ("astronaut", "chelsea", "motorcycle_left", "brick", "text", "gravel", "rocket", "grass")
 UNSEEN = ("camera", "coffee", "coins")
 SMOOTHING, EDGE = 100.0, 0.05
-"""Largest conductivity, and the step of grey values at which it has half its size."""
+"""Maximum conductivity, and the step of grey values at which it has decreased by half."""
 
 NITER, KNOTS, RTOL = 12, 12, 1e-4
 
 
 class Weights(LinearOperator):
-    """Multiplication by weights of the shape ``(*batch, *dims)``, others for each sample."""
+    """Multiplication by weights of shape ``(*batch, *dims)``, different for each sample."""
 
     def __init__(self, weights: Tensor, dims: tuple[int, ...]) -> None:
         super().__init__(dims, dtype=weights.dtype)
@@ -59,10 +59,10 @@ def crops(names: Sequence[str], size: int) -> Tensor:
 
 
 def conductivity(y: Tensor) -> Tensor:
-    """Return the conductivity between neighbours, ``(batch, 2, size, size)``, of photographs."""
+    """Return the conductivities between neighbouring pixels of photographs, ``(batch, 2, size, size)``."""
     G = Gradient(tuple(y.shape[-2:]), kind="forward", dtype="float32")
     c = SMOOTHING / (1 + (G(y) / EDGE).square())
-    c[:, 0, -1], c[:, 1, :, -1] = 0, 0  # nothing flows out
+    c[:, 0, -1], c[:, 1, :, -1] = 0, 0  # no flow through the boundary
     return c
 
 
@@ -75,13 +75,13 @@ def smoothing(c: Tensor) -> LinearOperator:
 
 
 def jacobi(c: Tensor) -> LinearOperator:
-    """Return the inverse of the diagonal of the smoothing."""
+    """Return the inverse of the diagonal of the smoothing operator."""
     diagonal = 1 + c.sum(1) + pad(c[:, 0], (0, 0, 1, -1)) + pad(c[:, 1], (1, -1))
     return Weights(1 / diagonal, tuple(c.shape[-2:]))
 
 
 def eigenvalues(size: int) -> Tensor:
-    """Return the eigenvalues of ``G^H G``, whose eigenvectors are the cosines; at most 8."""
+    """Return the eigenvalues of ``G^H G``, whose eigenvectors are cosines. They are at most 8."""
     one = 4 * (torch.pi * torch.arange(size) / (2 * size)).sin().square()
     return one[:, None] + one
 
@@ -94,14 +94,14 @@ def of_spectrum(m: Tensor) -> LinearOperator:
 
 
 def spectrum(log_m: Tensor, size: int) -> Tensor:
-    """Interpolate the logarithms of a spectrum at ``KNOTS`` frequencies, the roots of the eigenvalues."""
+    """Interpolate the logarithm of a spectrum from ``KNOTS`` frequencies, the square roots of the eigenvalues."""
     at = (eigenvalues(size) / 8).sqrt() * (KNOTS - 1)
     left = at.floor().long().clamp(max=KNOTS - 2)
     return torch.lerp(log_m[left], log_m[left + 1], at - left).exp()
 
 
 def learn(y: Tensor, steps: int) -> tuple[Tensor, list[float]]:
-    """Return the logarithms of the learned spectrum, and the mean residuals that led to it."""
+    """Return the logarithm of the learned spectrum, and the mean residual of each step."""
     N = smoothing(conductivity(y))
     log_m = torch.zeros(KNOTS, requires_grad=True)
     optimizer = torch.optim.Adam([log_m], lr=0.15)
@@ -177,7 +177,7 @@ def main(output: Path, steps: int = 40) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

@@ -1,10 +1,10 @@
-"""The curvatures of the events of eight gathers, learned through one Radon transform.
+"""Learning the curvatures of the events of eight gathers through one Radon transform.
 
-After normal-moveout correction primaries are flat, and two families of multiples are parabolas. Their curvatures are
-not known, only guessed within 30 %: with the guesses, a Radon transform of three curves cannot explain the gathers. Its
-``pxaxis`` is a parameter here, so that the curvatures are refined by gradient descent together with the Radon panels
-of all eight gathers, which go through the operator as a batch. What the curve of the primaries models is then the
-gathers without multiples. In PyLops the curves are fixed when the operator is built, and gathers come one at a time.
+After normal-moveout correction, primaries are flat, and two families of multiples are parabolic. Their curvatures are
+known only to within 30 %. With these guesses, a Radon transform with three curves cannot explain the gathers. Here, its
+``pxaxis`` is a parameter, so gradient descent refines the curvatures together with the Radon panels of all eight
+gathers, which pass through the operator as a batch. The part modelled by the flat curve is then free of multiples. In
+PyLops, the curves are fixed when the operator is built, and gathers are processed one at a time.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from torchlops.utils import seismicevents
 from torchlops.utils.wavelets import ricker
 
 DT, NT = 0.004, 150
-OFFSETS = np.arange(40) * 25.0  # in m, from the source on
+OFFSETS = np.arange(40) * 25.0  # distances from the source in m
 
 
 def main(output: Path, steps: int = 250) -> None:
     generator = np.random.default_rng(0)
     t = np.arange(NT) * DT
     wavelet = ricker(t[:11], f0=25)[0]
-    moveouts = np.array([0.0, 0.05, 0.12])  # in s at the farthest offset
+    moveouts = np.array([0.0, 0.05, 0.12])  # in s at the largest offset
     curvatures = moveouts / OFFSETS[-1] ** 2
 
     families = []
     for curvature, number in zip(curvatures, (4, 3, 3), strict=True):
         gathers = []
-        for _ in range(8):  # each gather has times and amplitudes of its own
+        for _ in range(8):  # each gather has its own times and amplitudes
             t0, amp = generator.uniform(0.06, 0.45, number), generator.uniform(0.5, 1, number)
             amp *= generator.choice([-1, 1], number)
             zero = np.zeros(number)
@@ -50,7 +50,7 @@ def main(output: Path, steps: int = 250) -> None:
     clean = sum(families)
     data = clean + 0.1 * clean.std() * torch.from_numpy(generator.standard_normal(clean.shape))
 
-    dh = OFFSETS[1] - OFFSETS[0]  # a parabolic axis takes seconds a metre squared, times this step
+    dh = OFFSETS[1] - OFFSETS[0]  # a parabolic axis is in s / m^2, times this step
     guess = torch.tensor([0.004, 0.035, 0.156], dtype=torch.float64)  # moveouts in s
     learned = guess.clone().requires_grad_()
     panels = torch.zeros(8, 3, NT, dtype=torch.float64, requires_grad=True)
@@ -68,7 +68,7 @@ def main(output: Path, steps: int = 250) -> None:
         optimizer.step()
 
     def separate(moveout: torch.Tensor) -> tuple[torch.Tensor, float, float]:
-        """Return the primaries by least squares for these curves, their error, and the misfit."""
+        """Return the least-squares estimate of the primaries for these curves, its error, and the misfit."""
         R = radon(moveout)
         m, r = torch.zeros_like(panels), R.H(data)
         p, rr = r, r.square().sum((-2, -1), keepdim=True)
@@ -114,7 +114,7 @@ def main(output: Path, steps: int = 250) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

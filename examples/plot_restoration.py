@@ -1,13 +1,13 @@
-"""Photographs restored from motion blur and noise: Tikhonov, wavelets by FISTA, total variation by split Bregman.
+"""Restoring photographs from motion blur and noise: Tikhonov, wavelets by FISTA, total variation by split Bregman.
 
 - Tikhonov: ``regularized_inversion`` with a ``Laplacian``.
-- Wavelets: ``fista`` with the adjoint of a Haar ``DWT2D`` as synthesis operator; the mean over four shifts of the basis
+- Wavelets: ``fista`` with the adjoint of a Haar ``DWT2D`` as synthesis operator, averaged over four shifts of the basis
   (cycle spinning: Coifman and Donoho, Lecture Notes in Statistics 103, 125, 1995).
-- Total variation: ``splitbregman`` with the ``Gradient`` under the L1 norm.
+- Total variation: ``splitbregman`` with the ``Gradient`` in the L1 norm.
 
-Each sample of a batch can have a weight of its own. So one call with copies of the astronaut finds, for each method,
-the weight of a grid that has the highest PSNR; and one more restores three other photographs, which that choice has
-not seen, with it. The blurred frames show only pixels that no light from outside the scene reaches.
+Each sample of a batch can have its own weight. So one call per method, with copies of the astronaut, finds the weight
+of a grid with the highest PSNR. A second call restores three unseen photographs with that weight. The blurred frames
+contain only pixels that receive no light from outside the scene.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from torchlops.demo.photographs import blur, central_crops
 from torchlops.signalprocessing import DWT2D
 
 SIZE, HALF, SIGMA = 160, 7, 0.01
-"""Pixels along an axis, pixels from the centre of the blur to its ends, standard deviation of the noise."""
+"""Pixels per axis, pixels from the centre of the blur to its ends, standard deviation of the noise."""
 
 DIMS = (SIZE, SIZE)
 TUNED_ON, RESTORED = "astronaut", ("camera", "coffee", "coins")
@@ -39,7 +39,7 @@ Method = Callable[[Tensor, Tensor], Tensor]
 
 
 def motion(angle: float) -> Tensor:
-    """Return the point-spread function of a camera that moves by ``2 HALF`` pixels during the exposure."""
+    """Return the point-spread function of a camera that moves by ``2 * HALF`` pixels during the exposure."""
     path = HALF * torch.linspace(-1, 1, 401)
     pixels = torch.arange(-HALF, HALF + 1)
     rows, columns = (
@@ -71,7 +71,7 @@ def wavelets(y: Tensor, weights: Tensor) -> Tensor:
 def total_variation(y: Tensor, weights: Tensor) -> Tensor:
     """Minimise ``|A x - y|^2 / 2 + w |G x|_1``, as ``mu |A x - y|^2 / 2 + eps^2 |G x|_1``."""
     G = Gradient(DIMS, kind="forward", dtype="float32")
-    eps = 0.03  # the threshold of a difference: it sets the pace, and not the solution
+    eps = 0.03  # the threshold of a difference affects the convergence, not the solution
     x: Tensor = splitbregman(
         A, y, [G], mu=eps**2 / weights, epsRL1s=[eps], niter_outer=40, niter_inner=1, niter=8, tol=0
     ).x
@@ -83,11 +83,11 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "wavelets": (wavelets, tuple(SIGMA**2 * factor for factor in (16, 24, 32, 48, 64))),
     "total variation": (total_variation, tuple(SIGMA**2 * factor for factor in (2, 4, 6, 9, 13))),
 }
-"""The methods, each with the grid of weights from which one is chosen."""
+"""The methods, each with its grid of weights."""
 
 
 def psnr(x: Tensor, truth: Tensor) -> Tensor:
-    """Return the ratio of the range of 1 to the root mean square error, in dB, of each image where there are data."""
+    """Return the PSNR in dB of each image, for a range of 1, in the region that the data cover."""
     return -10 * (x - truth)[..., HALF:-HALF, HALF:-HALF].square().mean((-2, -1)).log10()
 
 
@@ -102,7 +102,7 @@ def main(output: Path) -> None:
         grid = torch.tensor(weights)
         scores = psnr(method(data[0].expand(len(grid), -1, -1), grid), truth[0])
         best = int(scores.argmax())
-        assert 0 < best < len(grid) - 1  # else the grid would have chosen, not the photograph
+        assert 0 < best < len(grid) - 1  # the best weight must be inside the grid
         images[name] = method(data[1:], grid[best].expand(len(RESTORED)))
         print(f"{name}: weight {weights[best]:.3g}, chosen on the {TUNED_ON}, of", end=" ")
         print(
@@ -129,7 +129,7 @@ def main(output: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

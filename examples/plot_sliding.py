@@ -1,10 +1,10 @@
-"""A transform of small patches that learns: better than the cosine transform it begins as.
+"""Learning a transform of small patches, which improves on the cosine transform it starts from.
 
-``Patch2D`` applies an operator to all overlapping patches of all photographs of a batch at once; its adjoint cuts a
-photograph into patches and analyses each. Between the two, coefficients are shrunk: the classical denoising in a
-sliding cosine transform. Here the matrix of the inner operator and the threshold of each of its 64 coefficients are
-parameters, trained through ``Patch2D`` on eight photographs. On photographs that it has not seen, the learned transform
-beats the cosine transform with its best threshold.
+``Patch2D`` applies an operator to all overlapping patches of all photographs of a batch at once. Its adjoint cuts
+photographs into patches and analyses each. With shrinkage of the coefficients between the two, this is classical
+denoising in a sliding cosine transform. Here, the matrix of the inner operator and the thresholds of its 64
+coefficients are parameters, trained through ``Patch2D`` on eight photographs. On unseen photographs, the learned
+transform is better than the cosine transform with its best threshold.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOISE, WIN, OVER = 0.1, 8, 4
 
 
 class PatchDenoiser(nn.Module):
-    """Analyse patches, shrink their coefficients, synthesise and average."""
+    """Analyse patches, shrink their coefficients, synthesise, and average the patches."""
 
     def __init__(self, matrix: Tensor, thresholds: Tensor) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def main(output: Path, steps: int = 300) -> None:
 
     def denoiser(threshold: float) -> PatchDenoiser:
         levels = torch.full((WIN**2,), threshold)
-        levels[0] = 1e-3  # means of patches stay
+        levels[0] = 1e-3  # keep the means of the patches
         return PatchDenoiser(start.clone(), levels)
 
     y = training + NOISE * torch.randn_like(training)
@@ -83,7 +83,7 @@ def main(output: Path, steps: int = 300) -> None:
     assert means["learned transform"] > means["cosine transform"] + 0.15
     gains = [a - b for a, b in zip(scores["learned transform"], scores["cosine transform"], strict=True)]
     print("gains:", ", ".join(f"{name} {gain:+.2f} dB" for name, gain in zip(TEST, gains, strict=True)))
-    assert min(gains) > -0.1  # none is made worse by more than can be seen
+    assert min(gains) > -0.1  # no photograph becomes visibly worse
 
 
 def random_crop(image: Tensor, size: int) -> Tensor:
@@ -110,7 +110,7 @@ def draw(start: Tensor, learned: Tensor, images: dict[str, Tensor], scores: dict
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

@@ -1,10 +1,11 @@
-"""The slopes of a seismic gather, estimated by gradient descent through the seislet transform.
+"""Estimating the slopes of a seismic gather by gradient descent through the seislet transform.
 
-A seislet transform predicts traces from their neighbours along local slopes; right slopes leave small residuals. So
-the slopes of a noisy gather of hyperbolic events are those of the smallest residuals: they start from zero and
-descend through ``Seislet``, which is differentiable in its slopes, smoothed by ``Smoothing2D``. They come closer to the
-true slopes ``x / (v^2 t)`` than the structure tensor at its best smoothing, and a few coefficients of the seislets
-built on them hold the gather. In PyLops slopes are fixed when the operator is built.
+A seislet transform predicts traces from their neighbours along local slopes; correct slopes leave small residuals. So
+the slopes of a noisy gather of hyperbolic events are found by minimising the residuals. They start from zero, are
+smoothed by ``Smoothing2D``, and follow the gradient through ``Seislet``, which is differentiable in its slopes. The
+result is closer to the true slopes ``x / (v^2 t)`` than that of the structure tensor with its best smoothing. A few
+coefficients of the seislets with these slopes represent the gather. In PyLops, slopes are fixed when the operator is
+built.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from torchlops.utils.wavelets import ricker
 
 NX, NT, DX, DT, VELOCITY = 64, 160, 12.5, 0.004, 2000.0
 SHARES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
-"""Shares of the seislet coefficients that are kept."""
+"""Fractions of the seislet coefficients that are kept."""
 
 
 def estimate(data: Tensor, steps: int) -> Tensor:
-    """Return the slopes in s/m whose seislets leave the smallest residuals."""
-    unit = DT / DX  # slopes are learned in samples a trace
+    """Return the slopes in s/m with the smallest seislet residuals."""
+    unit = DT / DX  # slopes are learned in samples per trace
     S = Smoothing2D((13, 25), (NX, NT))
     S = S @ S
-    weight = S(torch.ones_like(data))  # zeros outside; divided by this, a mean
+    weight = S(torch.ones_like(data))  # smoothing pads with zeros; dividing by this gives a mean
     raw = torch.zeros_like(data, requires_grad=True)
     optimizer = torch.optim.Adam([raw], lr=0.2, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -53,12 +54,12 @@ def estimate(data: Tensor, steps: int) -> Tensor:
 
 
 def compressed(clean: Tensor, slopes: Tensor) -> list[float]:
-    """Return the relative errors of the gather from its largest seislet coefficients, for each of ``SHARES``."""
+    """Return the relative error of the gather from its largest seislet coefficients, for each of ``SHARES``."""
     A = Seislet(slopes, sampling=(DX, DT), kind="linear")
     c = A(clean)
     ordered = c.abs().flatten().sort(descending=True).values
     least = torch.stack([ordered[int(share * c.numel())] for share in SHARES])[:, None, None]
-    kept = A.inverse(torch.where(c.abs() > least, c, 0))  # a batch, a share each
+    kept = A.inverse(torch.where(c.abs() > least, c, 0))  # a batch, one sample per fraction
     return ((kept - clean).norm(dim=(-2, -1)) / clean.norm()).tolist()
 
 
@@ -72,7 +73,7 @@ def main(output: Path, steps: int = 80) -> None:
     true = torch.from_numpy(x[:, None] / VELOCITY**2 / np.maximum(t, x[:, None] / VELOCITY + DT))
 
     def error(slopes: Tensor) -> float:
-        """Return the relative error of slopes where there are events."""
+        """Return the relative error of slopes, weighted by the energy of the events."""
         weight = clean.square()
         return float(((slopes - true).square() * weight).sum().div((true.square() * weight).sum()).sqrt())
 
@@ -113,7 +114,7 @@ def main(output: Path, steps: int = 80) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

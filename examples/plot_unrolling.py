@@ -1,17 +1,17 @@
-"""A network that ends in a solve, trained through its iterations and through its solution.
+"""Training a network that ends in a solve, through its iterations and through its solution.
 
-A small CNN looks at a blurred photograph and says, for each pixel, how strongly each of four learned filters ``f`` is
-to be damped there: ``x = argmin ||A x - y||^2 + sum_f ||w_f(y) (f * x)||^2``, by CGLS. The loss on ``x`` trains CNN and
-filters. Its gradient can be taken
+A small CNN maps a blurred photograph to weights ``w_f`` that say, for each pixel, how strongly the response of each of
+four learned filters ``f`` is penalised: ``x = argmin ||A x - y||^2 + sum_f ||w_f(y) (f * x)||^2``, solved by CGLS. The
+loss of ``x`` trains the CNN and the filters. Its gradient can be computed
 
-* through the iterations as they run (``grad="unroll"``): all of them are stored, or with
-  ``grad=Unroll(checkpoint_every=5)`` some of them, and the rest is repeated;
-* through the solution (``grad="implicit"``, the default): one more solve, and nothing is stored.
+* through the iterations (``grad="unroll"``): all iterations are stored or, with ``grad=Unroll(checkpoint_every=5)``,
+  some of them, and the rest are recomputed;
+* through the solution (``grad="implicit"``, the default): one additional solve, and no iterations are stored.
 
-Against the number of iterations are shown the error of both gradients, how much is kept for the backward pass, which
-grows with the iterations that are unrolled and does not depend on them otherwise, and the time. A network that was
-trained through few iterations stays behind, however many it is run for later. Through enough of them it learns as much
-as through its solution.
+The figure shows, against the number of iterations, the error of both gradients, the memory kept for the backward pass,
+and the time. The memory grows with the number of unrolled iterations; the implicit derivative does not depend on it. A
+network trained through few iterations stays worse, however many are run later. Trained through enough of them, it is as
+good as one trained through its solution.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ COUNTS = (4, 8, 16, 32, 64)
 """Numbers of iterations."""
 
 TRAINED = (6, 24)
-"""Iterations through which networks are trained."""
+"""Numbers of iterations through which networks are trained."""
 
 WAYS: dict[str, Any] = {
     "unrolled": lambda _: Unroll(),
     "unrolled, with checkpoints": lambda _: Unroll(checkpoint_every=5),
     "implicit": lambda niter: Implicit(rtol=0.0, niter=niter),
 }
-"""How the gradient is taken, with so many iterations of its own solve."""
+"""How the gradient is computed, given the number of iterations of its own solve."""
 
 COLORS = {"unrolled": "C3", "unrolled, with checkpoints": "C1", "implicit": "C0"}
 A = blur((SIZE, SIZE), defocus_psf(half=HALF))
 
 
 class Restoration(nn.Module):
-    """Least squares with filters and weights that are learned."""
+    """Least squares with learned filters and weights."""
 
     def __init__(self, filters: int = 4, channels: int = 16) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Restoration(nn.Module):
             last.bias.fill_(-2.5)
 
     def forward(self, y: Tensor, **how: Any) -> Tensor:
-        """Return the restored photographs, ``(batch, SIZE, SIZE)``; ``how`` goes to the solver."""
+        """Return the restored photographs, ``(batch, SIZE, SIZE)``; ``how`` is passed to the solver."""
         weights = self.cnn(pad(y[:, None] - 0.5, (HALF,) * 4, mode="replicate")).exp()
         R = VStack([Convolve2D((SIZE, SIZE), f, offset=(1, 1)) for f in self.filters])
         K = RegularizedOperator(A, [R], [weights.flatten(1)])
@@ -87,21 +87,21 @@ def loss(x: Tensor, truth: Tensor) -> Tensor:
 
 
 def psnr(x: Tensor, truth: Tensor) -> Tensor:
-    """Return the PSNR in dB of each photograph, where the data show it."""
+    """Return the PSNR in dB of each photograph, in the region that the data cover."""
     return -10 * (x - truth)[:, HALF:-HALF, HALF:-HALF].square().mean((1, 2)).log10()
 
 
 def gradient(network: Restoration, value: Tensor) -> Tensor:
-    """Return the gradient of a loss to all parameters, as one vector."""
+    """Return the gradient of a loss with respect to all parameters, as one vector."""
     return torch.cat([grad.flatten() for grad in torch.autograd.grad(value, list(network.parameters()))])
 
 
 def kept(run: Callable[[], Tensor]) -> tuple[Tensor, int]:
-    """Return a result, and the bytes that its graph keeps for the backward pass."""
+    """Return a result, and the number of bytes that its graph keeps for the backward pass."""
     tensors: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        tensors[tensor.untyped_storage().data_ptr()] = tensor  # alive, so that no address comes twice
+        tensors[tensor.untyped_storage().data_ptr()] = tensor  # kept alive, so that addresses are unique
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -112,7 +112,7 @@ def kept(run: Callable[[], Tensor]) -> tuple[Tensor, int]:
 def train(
     photographs: list[Tensor], steps: int, unseen: tuple[Tensor, Tensor], **how: Any
 ) -> tuple[Restoration, dict[int, float]]:
-    """Train on random patches; return the network, and now and then its mean PSNR on unseen data."""
+    """Train on random patches; return the network, and its mean PSNR on unseen data every few steps."""
     torch.manual_seed(0)
     network = Restoration()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
@@ -227,7 +227,7 @@ def compare_networks(axes: Any, y: Tensor, truth: Tensor, training: list[Tensor]
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

@@ -1,11 +1,11 @@
-"""Thresholds of wavelets and curvelets, learned from the noisy data alone.
+"""Learning thresholds for wavelets and curvelets from noisy data alone.
 
-Denoising by thresholds in a wavelet or curvelet domain needs a threshold for each scale. Stein's unbiased risk
-estimate tells the error of a denoiser ``f`` without the clean data, ``|f(y) - y|^2 + 2 s^2 div f(y)``, but for a
-constant. Its divergence is a forward-mode derivative through the transform and its adjoint, and the thresholds follow
-by reverse mode over it: derivatives of derivatives, through ``DWT2D`` and ``UDCT``, that PyLops cannot take. What is
-learned matches the thresholds that the clean data, which nobody has, would give. Curvelets, which are redundant and
-follow edges, win most on the curved events of a seismic gather.
+Denoising by thresholding in a wavelet or curvelet domain needs one threshold per scale. Stein's unbiased risk estimate
+gives the error of a denoiser ``f`` without the clean data, up to a constant: ``|f(y) - y|^2 + 2 s^2 div f(y)``. Its
+divergence is a forward-mode derivative through the transform and its adjoint, and reverse mode over it gives the
+gradient for the thresholds. These are second derivatives through ``DWT2D`` and ``UDCT``, which PyLops cannot compute.
+The learned thresholds match those learned from the clean data, which are not available in practice. Curvelets, which
+are redundant and follow edges, gain most on the curved events of a seismic gather.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ SIZE, SIGMA, STEPS = 192, 0.1, 40
 
 
 def shrink(c: Tensor, threshold: Tensor) -> Tensor:
-    """Keep real or complex coefficients above the threshold and take away those below, smoothly."""
+    """Keep real or complex coefficients above the threshold and remove those below, with a smooth transition."""
     energy = c.real.square() + (c.imag.square() if c.is_complex() else 0)
     return c * energy**2 / (energy**2 + threshold**4)
 
 
 def scales(A: LinearOperator) -> Tensor:
-    """Return the scale of each coefficient, the finest 0, found by what white noise looks like in frequency."""
+    """Return the scale of each coefficient, where the finest is 0."""
     if isinstance(A, DWT2D):
         index = torch.arange(A.dimsd[0])
         block = torch.maximum(index[:, None], index)
         edges = torch.tensor([A.dimsd[0] >> k for k in range(A.level, 0, -1)])
         return A.level - torch.bucketize(block, edges, right=True)
-    # Of curvelets: the finest window has the most of the energy of high frequencies.
+    # For curvelets, the scale is that of the frequency band in which white noise gives the largest coefficient.
     f = torch.fft.fftfreq(SIZE, dtype=torch.float64)
     ring = torch.maximum(f[:, None].abs(), f.abs())
     bands = [(ring > 1 / 6), (ring <= 1 / 6) & (ring > 1 / 12), ring <= 1 / 12]
@@ -54,9 +54,9 @@ def scales(A: LinearOperator) -> Tensor:
 
 
 def learn(A: LinearOperator, y: Tensor, truth: Tensor | None = None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Return the thresholds of the least estimated risk, or of the least error if the truth is known."""
+    """Return the thresholds with the smallest estimated risk, or with the smallest error if the truth is known."""
     scale = scales(A)
-    number = int(scale.max())  # the coarsest keeps all it has
+    number = int(scale.max())  # the coarsest scale is not thresholded
     logs = torch.full((number,), SIGMA, dtype=torch.float64).log().requires_grad_()
     optimizer = torch.optim.Adam([logs], lr=0.1)
     probes = torch.randn_like(y).sign()
@@ -78,7 +78,7 @@ def learn(A: LinearOperator, y: Tensor, truth: Tensor | None = None) -> tuple[Te
 
 
 def section() -> Tensor:
-    """Return a gather of hyperbolic events, of a largest amplitude of 1."""
+    """Return a gather of hyperbolic events, with a maximum amplitude of 1."""
     t, x = np.arange(SIZE) * 0.004, (np.arange(SIZE) - SIZE / 2) * 12.5
     wavelet = np.asarray(ricker(t[:21], f0=20)[0])
     events = (0.08, 0.2, 0.3, 0.42, 0.55), (1500, 1700, 1800, 2000, 2300), (1.0, -0.7, 0.8, -0.6, 0.7)
@@ -126,13 +126,13 @@ def main(output: Path) -> None:
 
 
 def decibels(x: Tensor, truth: Tensor) -> float:
-    """Return the ratio of the range of 1 to the root mean square error, in dB."""
+    """Return the PSNR in dB, for a range of 1."""
     return -10 * float((x - truth).square().mean().log10())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder of the figure")
+    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     main(arguments.output)

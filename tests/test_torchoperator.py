@@ -209,7 +209,7 @@ def test_a_complex_result_of_a_real_declaration_raises():
 
 def test_a_result_of_another_shape_raises():
     A = aslinearoperator((lambda x: x[1:], lambda y: y), dims=3)
-    with pytest.raises(ValueError, match=r"returned shape \(2,\), where \(3,\) was declared"):
+    with pytest.raises(ValueError, match=r"returned shape \(2,\), but \(3,\) was declared"):
         A(torch.ones(3))
 
 
@@ -535,7 +535,7 @@ def test_sparse_matrices_are_native_and_learn():
 
 
 def test_wrong_things_say_what_is_taken():
-    with pytest.raises(TypeError, match="is no linear operator"):
+    with pytest.raises(TypeError, match="is not a linear operator"):
         aslinearoperator("matrix")
     with pytest.raises(ValueError, match="give dims"):
         aslinearoperator(_double)
@@ -646,14 +646,14 @@ def test_dims_shape_every_kind_of_operator(make):
     [
         (SHAPED["ours"], {"key": "a"}, "key='a' would have no effect on MatrixMult 'M'"),
         (SHAPED["ours"], {"name": "a"}, "no effect"),
-        (SHAPED["ours"], {"dtype": "float32"}, "is of torch.float64, where torch.float32 was asked for"),
+        (SHAPED["ours"], {"dtype": "float32"}, "is of torch.float64, but torch.float32 was requested"),
         (SHAPED["matrix"], {"dtype": "complex128"}, "cast it first"),
         (SHAPED["matrix"], {"device": "cuda", "arrays": "jax"}, "arrays='jax' and device='cuda' would have no effect"),
         (SHAPED["sparse"], {"key": "a"}, "no effect on a matrix"),
         (SHAPED["scipy"], {"arrays": "torch"}, "takes NumPy arrays"),
         (lambda: _double, {"dims": 3, "arrays": "torch", "key": "a"}, "no effect on a function of tensors"),
-        (lambda: (_double, _double), {"dims": 3, "arrays": "jax"}, "give the forward alone"),
-        (lambda: _double, {"dims": 3, "dimsd": 4, "arrays": "jax"}, r"gives data of shape \(3,\)"),
+        (lambda: (_double, _double), {"dims": 3, "arrays": "jax"}, "pass only the forward function"),
+        (lambda: _double, {"dims": 3, "dimsd": 4, "arrays": "jax"}, r"returns data of shape \(3,\)"),
     ],
 )
 def test_no_argument_is_ignored(make, options, says):

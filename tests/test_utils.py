@@ -68,9 +68,9 @@ def test_tapers_without_ramps_are_ones():
 
 
 def test_tapers_that_do_not_fit_raise():
-    with pytest.raises(ValueError, match="ntap=4 must be smaller"):
+    with pytest.raises(ValueError, match="ntap=4 must be at most"):
         tapers.hanningtaper(7, 4)
-    with pytest.raises(ValueError, match="ntap=4 must be smaller"):
+    with pytest.raises(ValueError, match="ntap=4 must be at most"):
         tapers.cosinetaper(7, 4)
     with pytest.raises(ValueError, match="tapertype must be"):
         tapers.taper(7, 2, "triangle")

@@ -1,7 +1,7 @@
 """Linear operators for inverse problems that PyTorch differentiates exactly."""
 
 from torchlops import (
-    _methods,  # noqa: F401  (last: it gives operators the methods that need solvers)
+    _methods,  # noqa: F401  (imported last: adds the methods that need solvers)
     basicoperators,
     linalg,
     optimization,

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 DEMO_PACKAGES = ("matplotlib", "skimage", "scipy", "tqdm")
-"""What the extra ``demo`` brings, as it is imported."""
+"""The packages of the extra ``demo``, by import name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="torchlops", description="Linear operators that PyTorch differentiates.")
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="the main job on real photographs, in under 3 minutes on 2 cores")
-    demo.add_argument("--output", type=Path, default=Path("demo-output"), help="folder of the figures")
-    demo.add_argument("--seed", type=int, default=0, help="seed of the noise and of the training")
-    demo.add_argument("--steps", type=int, default=1500, help="training steps of the network")
+    demo = commands.add_parser("demo", help="deblur real photographs, in under 3 minutes on 2 cores")
+    demo.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for the figures")
+    demo.add_argument("--seed", type=int, default=0, help="seed for the noise and the training")
+    demo.add_argument("--steps", type=int, default=1500, help="number of training steps of the network")
     demo.add_argument("--no-progress", action="store_true", help="show no progress bar")
     options = parser.parse_args(arguments)
 

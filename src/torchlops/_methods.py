@@ -1,8 +1,8 @@
-"""The methods of operators that solve or decompose, given to :class:`LinearOperator` from above.
+"""Methods that solve or decompose, attached to :class:`LinearOperator` here.
 
-Solvers are written on operators, so that operators know no solver. ``torchlops/__init__.py`` imports this module
-last. PyLops's methods give numbers and arrays, as PyLops's do; the functions of :mod:`torchlops.linalg` give tensors
-with derivatives.
+Solvers depend on operators, so the operator modules must not import solvers. ``torchlops/__init__.py`` therefore
+imports this module last. As in PyLops, these methods return numbers and arrays; the functions of
+:mod:`torchlops.linalg` return differentiable tensors.
 """
 
 from __future__ import annotations
@@ -34,27 +34,28 @@ def eigs(
     uselobpcg: bool = False,
     **kwargs_eig: Any,
 ) -> NDArray[Any]:
-    """Return eigenvalues, largest (in modulus, where complex) first; singular values of a rectangular operator.
+    """Return the eigenvalues in descending order (by modulus if complex), or the singular values if not square.
 
-    As a NumPy array, so without derivatives: those are in :func:`torchlops.linalg.eigvalsh`, ``eigvals`` and
-    ``svdvals``. The eigenvalues of a large operator that is not Hermitian come from SciPy's ARPACK.
+    The result is a NumPy array, without derivatives. For differentiable results, use
+    :func:`torchlops.linalg.eigvalsh`, ``eigvals`` or ``svdvals``. The eigenvalues of a large non-Hermitian operator
+    are computed by SciPy's ARPACK.
 
     Args:
         A: The operator.
-        neigs: How many; all by default.
-        symmetric: Whether the operator is Hermitian; its eigenvalues are then real.
-        niter: Maximum number of iterations (of Lanczos, rounds) where the operator is large.
-        uselobpcg: Use LOBPCG, for Hermitian operators.
-        **kwargs_eig: Arguments of SciPy's ``eigs``, ``eigsh`` or ``lobpcg``, which then does it.
+        neigs: Number of eigenvalues; all by default.
+        symmetric: Whether the operator is Hermitian, so that its eigenvalues are real.
+        niter: Maximum number of iterations (rounds for Lanczos) for a large operator.
+        uselobpcg: Use LOBPCG. Requires a Hermitian operator.
+        **kwargs_eig: Arguments of SciPy's ``eigs``, ``eigsh`` or ``lobpcg``. If any is given, SciPy is used.
 
     Raises:
-        TypeError: for an operator that is linear over the real numbers only.
-        ValueError: for one that is not Hermitian where it shall be symmetric.
+        TypeError: If the operator is only real-linear.
+        ValueError: If ``symmetric`` is set and the operator is not Hermitian.
     """
     clinear(A, "eigs")
     rows, size = A.shape
     if uselobpcg and not symmetric:
-        raise ValueError("uselobpcg is for symmetric operators: give symmetric=True, if it is one")
+        raise ValueError("uselobpcg requires a symmetric operator: pass symmetric=True if the operator is symmetric")
     count = min(A.shape) if neigs is None else min(neigs, *A.shape)
     rounds = 300 if niter is None else niter
     dense = is_dense(A, None, "values" if symmetric or rows != size else "vectors") or count >= min(A.shape) - 1
@@ -70,8 +71,7 @@ def eigs(
         else:
             values = lanczos(A, count, niter=rounds).eigenvalues
         order = torch.argsort(values.abs() if values.is_complex() else values, descending=True, stable=True)
-    array: NDArray[Any] = to_numpy(values[order][:count])
-    return array
+    return to_numpy(values[order][:count])
 
 
 def _by_scipy(
@@ -80,7 +80,9 @@ def _by_scipy(
     try:
         import scipy.sparse.linalg
     except ImportError:
-        raise ImportError("these eigenvalues come from SciPy, which is not installed: pip install scipy") from None
+        raise ImportError(
+            "computing these eigenvalues requires SciPy, which is not installed: pip install scipy"
+        ) from None
     found: NDArray[Any]
     if uselobpcg:
         start = np.random.default_rng(0).standard_normal((A.shape[0], count)).astype(A.dtype)
@@ -92,10 +94,10 @@ def _by_scipy(
 
 
 def cond(A: LinearOperator) -> float:
-    """Return the condition number: the ratio of the largest to the smallest singular value.
+    """Return the condition number, the ratio of the largest to the smallest singular value.
 
-    (PyLops gives a ratio of eigenvalues.) A singular operator has the condition number infinity. As a tensor with
-    derivatives, it is :func:`torchlops.linalg.cond`.
+    It is infinite for a singular operator. (PyLops returns a ratio of eigenvalues.) For a differentiable result, use
+    :func:`torchlops.linalg.cond`.
     """
     with torch.no_grad():
         return float(linalg.cond(A))
@@ -107,16 +109,16 @@ def norm(A: LinearOperator, ord: Order = 2) -> Tensor:
 
 
 def trace(A: LinearOperator, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any:
-    """Return the trace: exact while that is cheap, otherwise, or where asked for, by a stochastic estimator.
+    """Return the trace as a number: exact for a small operator, a stochastic estimate for a large one or on request.
 
-    As a number; as a tensor with derivatives, the exact one is :func:`torchlops.linalg.trace`, and an estimate with its
-    standard error is :func:`torchlops.linalg.estimate_trace`.
+    For differentiable results, use :func:`torchlops.linalg.trace`, which is exact, or
+    :func:`torchlops.linalg.estimate_trace`, which also returns the standard error.
 
     Args:
         A: The operator.
         neval: Number of random vectors.
-        method: ``hutchinson``, ``hutch++`` or ``na-hutch++``; see ``torchlops.utils.estimators``. (PyLops
-            estimates by default.)
+        method: The estimator: ``hutchinson``, ``hutch++`` or ``na-hutch++``; see ``torchlops.utils.estimators``.
+            (PyLops always uses an estimator by default.)
         **kwargs: Further arguments of the estimator.
     """
     if method is None and neval is None and not kwargs and is_dense(A, None, "solve"):
@@ -134,16 +136,16 @@ def trace(A: LinearOperator, neval: int | None = None, method: str | None = None
 
 
 def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | None = None) -> Any:  # noqa: ARG001
-    """Return the solution of ``A x = y``: exact where the operator knows its inverse, else by least squares.
+    """Return the solution of ``A x = y``: exact if the operator implements its inverse, otherwise by least squares.
 
-    A warning says so where LSQR stops before it has converged. (PyLops stops after 100 iterations, without a word.)
+    Warns if LSQR stops before convergence. (PyLops stops after 100 iterations without a warning.)
 
     Args:
         A: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
-        niter: Maximum number of iterations of LSQR, which solves where the operator does not; by default four times the
-            number of unknowns, at least 100 and at most 1000.
-        densesolver: Accepted and ignored.
+        niter: Maximum number of LSQR iterations, if the operator does not implement its inverse. By default, four times
+            the number of unknowns, but at least 100 and at most 1000.
+        densesolver: Accepted for compatibility with PyLops, and ignored.
 
     Returns:
         The model ``(*batch, *dims)``.
@@ -157,24 +159,24 @@ def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | 
 
 
 def inverse(A: LinearOperator, solver: str | None = None, **options: Any) -> LinearOperator:
-    """Return the inverse of a square operator, as an operator: :func:`torchlops.linalg.inv`.
+    """Return the inverse of a square operator, as an operator; see :func:`torchlops.linalg.inv`.
 
-    (The transforms that have a method ``inverse`` in PyLops keep that: it takes data, and is ``A / y``.)
+    (Transforms that have a method ``inverse`` in PyLops keep that method: it takes data and returns ``A / y``.)
 
     Args:
         A: The operator.
-        solver: Name of the iteration, if it shall iterate.
+        solver: Name of the iterative solver, to solve iteratively.
         **options: Further arguments of :func:`torchlops.linalg.inv`.
     """
     return linalg.inv(A, solver=solver, **options)
 
 
 def pinv(A: LinearOperator, solver: str | None = None, **options: Any) -> LinearOperator:
-    """Return the pseudo-inverse (with ``damp``: the regularised one), as an operator: :func:`torchlops.linalg.pinv`.
+    """Return the pseudo-inverse, as an operator; see :func:`torchlops.linalg.pinv`. With ``damp``, it is regularised.
 
     Args:
         A: The operator.
-        solver: Name of the iteration, if it shall iterate.
+        solver: Name of the iterative solver, to solve iteratively.
         **options: Further arguments of :func:`torchlops.linalg.pinv`.
     """
     return linalg.pinv(A, solver=solver, **options)

@@ -1,4 +1,4 @@
-"""NumPy and DLPack arrays in, the same kind of arrays out; dtypes and their names in both worlds."""
+"""Conversion between tensors and NumPy or DLPack arrays, and between torch and NumPy dtypes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
@@ -19,7 +20,7 @@ Array: TypeAlias = "Tensor | np.ndarray[Any, Any] | Sequence[Any]"
 
 HALF_PRECISIONS = frozenset({torch.bfloat16, torch.float16, torch.complex32})
 
-# A table, and not torch.empty(0, dtype=dtype).numpy().dtype, which torch.compile cannot follow.
+# A table rather than torch.empty(0, dtype=dtype).numpy().dtype, which torch.compile cannot trace.
 _NUMPY_OF: dict[torch.dtype, np.dtype[Any]] = {
     torch.float64: np.dtype(np.float64),
     torch.float32: np.dtype(np.float32),
@@ -34,7 +35,7 @@ _COMPLEX_OF = {torch.float64: torch.complex128, torch.float32: torch.complex64, 
 
 
 def torch_dtype(dtype: DType) -> torch.dtype:
-    """Return the torch dtype that ``dtype`` (of NumPy, of torch, a type or a name) stands for.
+    """Return the torch dtype that corresponds to ``dtype``: a torch or NumPy dtype, a type or a name.
 
     >>> torch_dtype("float32"), torch_dtype(np.complex128), torch_dtype(float)
     (torch.float32, torch.complex128, torch.float64)
@@ -47,7 +48,7 @@ def torch_dtype(dtype: DType) -> torch.dtype:
 
 
 def numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
-    """Return the NumPy dtype that holds every value of ``dtype``.
+    """Return a NumPy dtype that can represent every value of ``dtype``.
 
     >>> numpy_dtype(torch.complex64), numpy_dtype(torch.bfloat16)
     (dtype('complex64'), dtype('float32'))
@@ -61,12 +62,12 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def complex_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the complex dtype that holds every value of ``dtype``."""
+    """Return a complex dtype that can represent every value of ``dtype``."""
     return dtype if dtype.is_complex else _COMPLEX_OF.get(dtype, torch.complex64)
 
 
 def promote(dtypes: Sequence[torch.dtype]) -> torch.dtype:
-    """Return the dtype that holds the values of all ``dtypes``; float64 where there is none."""
+    """Return the dtype to which all ``dtypes`` promote; float64 if there are none."""
     if not dtypes:
         return torch.float64
     result = dtypes[0]
@@ -76,18 +77,18 @@ def promote(dtypes: Sequence[torch.dtype]) -> torch.dtype:
 
 
 def conjugate(x: Tensor) -> Tensor:
-    """Return ``conj(x)`` in memory of its own, without the lazy conjugate bit."""
+    """Return ``conj(x)``: evaluated, without the lazy conjugate bit, if ``x`` is complex; else ``x`` itself."""
     return torch.complex(x.real, -x.imag) if x.is_complex() else x
 
 
 def as_scalar(value: Any, what: str) -> complex | Tensor:
-    """Return one number given by a user as a Python number of the same value, or a tensor as a tensor.
+    """Return a user's number as a Python number of the same value, or a user's tensor as a tensor.
 
     >>> as_scalar(np.float32(0.5), "the factor")
     0.5
 
     Raises:
-        TypeError: when ``value`` is no number, or one that float64 and complex128 do not hold.
+        TypeError: If ``value`` is not a number, or cannot be represented in float64 or complex128.
     """
     if isinstance(value, Tensor):
         return as_tensor(value, what)
@@ -102,11 +103,11 @@ def as_scalar(value: Any, what: str) -> complex | Tensor:
 
 
 def _refuse_inexact(array: Any, what: str) -> None:
-    """Raise where a NumPy array holds more than a tensor of its values would."""
+    """Raise if converting a NumPy array to a tensor would lose information."""
     if np.ma.is_masked(array):
         raise TypeError(
-            f"{what} is a masked array, and the values under its mask are not data: fill them first, for example by "
-            ".filled(0), or give the mask to an operator"
+            f"{what} is a masked array, and a tensor would ignore its mask: fill the masked values first, for example "
+            "with .filled(0), or apply the mask as an operator"
         )
     if array.dtype.kind in "fc" and array.dtype.itemsize > (8 if array.dtype.kind == "f" else 16):
         raise TypeError(
@@ -115,14 +116,14 @@ def _refuse_inexact(array: Any, what: str) -> None:
 
 
 def as_indices(values: Any, what: str) -> Tensor:
-    """Return a list of indices given by a user as an int64 tensor of one axis.
+    """Return a user's list of indices as a one-dimensional int64 tensor.
 
     >>> as_indices([0, 2], "iava")
     tensor([0, 2])
 
     Raises:
-        TypeError: when they are not integers; truth values and fractions are not.
-        ValueError: when there are none, or not along one axis.
+        TypeError: If they are not integers. Booleans and fractions are refused.
+        ValueError: If there are none, or they are not one-dimensional.
     """
     if isinstance(values, Tensor):
         indices, is_integer = values, not (values.is_floating_point() or values.is_complex() or _is_bool(values))
@@ -132,17 +133,20 @@ def as_indices(values: Any, what: str) -> Tensor:
         is_integer = array.dtype.kind in "iu"
         indices = torch.from_numpy(array.astype(np.int64)) if is_integer else torch.empty(array.shape, device="cpu")
     if indices.ndim != 1 or indices.numel() == 0:
-        raise ValueError(f"{what} must be a list of at least one index, got shape {tuple(indices.shape)}. {PER_SAMPLE}")
+        raise ValueError(
+            f"{what} must be a non-empty, one-dimensional list of indices, got shape {tuple(indices.shape)}. "
+            f"{PER_SAMPLE}"
+        )
     if not is_integer:
-        raise TypeError(f"{what} must be whole numbers, got {getattr(values, 'dtype', values)}")
+        raise TypeError(f"{what} must be integers, got {getattr(values, 'dtype', values)}")
     return indices.to(torch.int64)
 
 
 def counted_from_start(indices: Tensor, size: int, what: str) -> Tensor:
-    """Return indices into an axis of ``size`` samples without negative ones, which count from its end.
+    """Return indices into an axis of ``size`` samples, with negative ones replaced by their non-negative equivalents.
 
     Raises:
-        ValueError: when one is out of range.
+        ValueError: If an index is out of range.
 
     >>> counted_from_start(torch.tensor([0, -1]), 4, "iava")
     tensor([0, 3])
@@ -150,7 +154,7 @@ def counted_from_start(indices: Tensor, size: int, what: str) -> Tensor:
     if not indices.is_meta:
         lowest, highest = int(indices.min()), int(indices.max())
         if lowest < -size or highest >= size:
-            raise ValueError(f"{what} must be from {-size} to {size - 1}, got numbers from {lowest} to {highest}")
+            raise ValueError(f"{what} must be from {-size} to {size - 1}, got values from {lowest} to {highest}")
     return indices % size
 
 
@@ -159,21 +163,20 @@ def _is_bool(tensor: Tensor) -> bool:
 
 
 def real_part(x: Tensor) -> Tensor:
-    """Return ``Re x``: in memory of its own where ``x`` is complex, else ``x`` itself."""
+    """Return ``Re x``: a copy if ``x`` is complex, else ``x`` itself."""
     return x.real.clone() if x.is_complex() else x
 
 
 def imaginary_part(x: Tensor) -> Tensor:
-    """Return ``Im x`` in memory of its own, attached to the graph of ``x`` also where it is zero."""
+    """Return a copy of ``Im x``, attached to the graph of ``x`` even if it is zero."""
     return x.imag.clone() if x.is_complex() else x.to(complex_dtype(x.dtype)).imag.to(x.dtype, copy=True)
 
 
 def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:
-    """Return numbers given by a user (tensor, array, list, number) as a floating or complex tensor.
+    """Return a user's numbers (tensor, array, list or number) as a floating-point or complex tensor.
 
-    A tensor comes back as the same object. A NumPy array shares its memory, so that a change of the array
-    is seen. Integers become float64, as in NumPy. ``dtype`` is the one to take for what has none of its own
-    (lists and numbers).
+    A tensor is returned as it is. The result shares memory with a NumPy array, so that later changes of the array are
+    seen. Integers become float64, as in NumPy. ``dtype`` applies to values without a dtype (lists and numbers).
     """
     if isinstance(value, Tensor):
         tensor = value
@@ -206,7 +209,7 @@ def _array_to_tensor(array: Any, what: str) -> Tensor:
             return torch.from_numpy(array)
         except TypeError:
             raise TypeError(
-                f"{what} is of dtype {array.dtype}, which has no torch counterpart: cast it to a number type"
+                f"{what} is of dtype {array.dtype}, which has no torch counterpart: cast it to a numeric dtype"
             ) from None
     if hasattr(array, "__dlpack__"):
         return from_dlpack(array)
@@ -214,24 +217,25 @@ def _array_to_tensor(array: Any, what: str) -> Tensor:
 
 
 def zeros_from(x: Tensor) -> Tensor:
-    """Return zeros of the shape of ``x`` that are computed from it, so that a derivative of zero is found.
+    """Return zeros of the shape of ``x`` that are computed from it, so that autograd gives a zero derivative.
 
-    Other than ``0 * x`` they are zeros where ``x`` is infinite or not a number, too.
+    Unlike ``0 * x``, the result is also zero where ``x`` is infinite or NaN.
     """
     return x.masked_fill(x.new_ones((), dtype=torch.bool), 0)
 
 
-def to_numpy(tensor: Tensor) -> Any:
-    """Return the values of a tensor as a NumPy array; bfloat16, which NumPy lacks, as float32."""
+def to_numpy(tensor: Tensor) -> NDArray[Any]:
+    """Return the values of a tensor as a NumPy array; bfloat16, which NumPy lacks, becomes float32."""
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    return tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+    array: NDArray[Any] = tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+    return array
 
 
 def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], Any]]:
-    """Return a user's array as a tensor, and the function that turns a tensor into the same kind of array.
+    """Return a user's array as a tensor, and the function that converts a tensor to the same kind of array.
 
     Raises:
-        TypeError: when ``array`` is no array.
+        TypeError: If ``array`` is not an array.
     """
     if isinstance(array, np.ndarray):
         tensor = _array_to_tensor(array, f"the array given to {operator}")
@@ -250,7 +254,7 @@ def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], An
 
 
 def add_up(terms: Iterable[Tensor]) -> Tensor:
-    """Return the sum of ``terms``. Those of 16 bits are added in float32, and the sum is rounded once."""
+    """Return the sum of ``terms``. 16-bit terms are accumulated in float32, and the sum is rounded once."""
     total, dtype = None, torch.float64
     for term in terms:
         if total is None:

@@ -1,11 +1,10 @@
-"""Fast kernels, where they are provably safe.
+"""Fast kernels, used only where they are provably safe.
 
-Every native operator is differentiable torch code, and autograd passes through it. Some operators also
-have kernels that autograd could not follow (they write in place) but that run several times faster:
-``_fast_forward`` and ``_fast_adjoint``. :func:`run_fast` uses them in plain eager execution alone. Where
-anything else may be watching (a compiler, a functorch transform, forward-mode differentiation, a dispatch
-mode, a tensor subclass, a tensor of the operator that wants a gradient) it declines, and the differentiable
-kernel runs.
+Every native operator is differentiable torch code, which autograd traces. Some operators also have kernels
+that autograd cannot trace (they write in place) but that are several times faster: ``_fast_forward`` and
+``_fast_adjoint``. :func:`run_fast` uses them only in plain eager execution. If anything else may be active (a
+compiler, a functorch transform, forward-mode differentiation, a dispatch mode, a tensor subclass, a tensor of
+the operator that requires a gradient), it declines, and the differentiable kernel runs.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from torch.nn import Parameter
 from torchlops.torch_internals import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 
 FAST_FROM = 32_768
-"""Operations from which a fast kernel is worth its Function (about 13 µs forward and 30 µs backward)."""
+"""Number of operations from which a fast kernel pays for its ``Function`` (about 13 µs forward, 30 µs backward)."""
 
 
 class HasFastKernels(Protocol):
-    """What is asked of an operator here."""
+    """The interface of an operator that this module needs."""
 
     @property
     def name_and_type(self) -> str: ...
@@ -38,9 +37,9 @@ class HasFastKernels(Protocol):
 
 
 def run_fast(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor | None:
-    """Run a fast kernel of ``operator`` on ``x``, or return None where that might not be safe.
+    """Run a fast kernel of ``operator`` on ``x``, or return None if that might not be safe.
 
-    Fast kernels are written for, and measured on, the CPU: other devices take the differentiable ones.
+    Fast kernels are written for and measured on the CPU. Other devices use the differentiable kernels.
     """
     if (
         not is_plain_eager()
@@ -66,13 +65,13 @@ def _kernel(operator: HasFastKernels, adjoint: bool) -> Callable[[Tensor], Tenso
 
 
 class _FastKernel(torch.autograd.Function):
-    """A fast kernel with the operator's adjoint as its backward.
+    """A fast kernel whose backward is the adjoint of the operator.
 
-    The backward goes through the operator again, under the same policy, so that a second derivative, a
-    batched gradient or a gradient taken in forward mode is exact too. It takes the tensors of the forward pass, as the
-    differentiable kernels do, whatever the operator holds by then (``torch.func.functional_call`` gives them back, a
-    cast or a move replaces them); one that was changed in place raises, as there. It is written in the ctx-first style:
-    ``setup_context`` would cost 8 µs a call, and functorch, which needs it, never comes here.
+    The backward applies the operator under the same policy, so second derivatives, batched gradients and gradients
+    in forward mode are exact as well. Like the differentiable kernels, it uses the tensors of the forward pass even if
+    the operator holds others by then (``torch.func.functional_call`` restores them, a cast or a move replaces them). A
+    tensor that was modified in place raises, as it does there. The ctx-first style avoids ``setup_context``, which
+    would cost 8 µs per call and is needed only by functorch, which never reaches this code.
     """
 
     @staticmethod
@@ -84,6 +83,6 @@ class _FastKernel(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        _ = ctx.saved_tensors  # raises where one of them was changed in place
+        _ = ctx.saved_tensors  # raises if one of them was modified in place
         result = ctx.operator.apply_nd(grad, not ctx.adjoint)
         return (result.real if ctx.is_real and result.is_complex() else result), None, None

@@ -1,4 +1,4 @@
-"""The contract: what an operator has to say about itself, and what follows for shapes, arrays, dtypes and modules."""
+"""The base class of operators: what a subclass defines, and the shapes, arrays, dtypes and modules derived from it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchlops import autograd
@@ -36,14 +37,14 @@ _Self = TypeVar("_Self", bound="Contract")
 
 
 class Contract(nn.Module):
-    """A linear map and its adjoint as a PyTorch module: what a subclass writes, and how it is applied.
+    """A linear map and its adjoint as a PyTorch module: the methods that a subclass defines, and how they are applied.
 
-    Algebra is added by :class:`~torchlops.LinearOperator`, the class to derive from, which documents the arguments.
+    Derive from :class:`~torchlops.LinearOperator`, which adds the algebra and documents the arguments.
     """
 
     _has_fast_kernels = False
-    _function: ForeignFunction | None = None  # of an operator whose kernels are foreign
-    _work = 1  # about how many operations the operator does for a sample of its input
+    _function: ForeignFunction | None = None  # set if the kernels are foreign
+    _work = 1  # approximate number of operations per sample of the input
 
     def __init__(
         self,
@@ -74,13 +75,13 @@ class Contract(nn.Module):
             self._take_function(FlatMethods(self), dtype or "float64")
 
     def _take_function(self, source: Source, dtype: DType, device: str = "cpu", key: str | None = None) -> None:
-        """Let the forward and the adjoint be those of a foreign ``source``."""
+        """Use a foreign ``source`` for the forward and the adjoint."""
         self._function = ForeignFunction(
             source, self, self.dims, self.dimsd, dtype, self.clinear, self.real_model, device, key
         )
 
     def _snapshot(self: _Self) -> _Self:
-        """Return a view of this operator as it is now, which a tensor replaced later does not reach."""
+        """Return a view of this operator that keeps its present tensors, even if they are replaced later."""
         return _with_tensors_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -92,7 +93,7 @@ class Contract(nn.Module):
         super().__init_subclass__(**kwargs)
         cls._has_fast_kernels = cls._fast_forward is not Contract._fast_forward
 
-    # -- what a subclass writes ------------------------------------------------------------------------------
+    # -- defined by subclasses -------------------------------------------------------------------------------
 
     def _forward(self, x: Tensor, /) -> Tensor:
         """Return ``A x`` for ``x`` of shape ``(*batch, *dims)``."""
@@ -117,23 +118,23 @@ class Contract(nn.Module):
         return result
 
     def _fast_forward(self, x: Tensor, /) -> Tensor:
-        """Return ``A x`` by a kernel that autograd need not follow; see ``autograd.py``."""
+        """Return ``A x`` by a kernel that autograd need not be able to trace; see ``autograd.py``."""
         raise NotImplementedError
 
     def _fast_adjoint(self, y: Tensor, /) -> Tensor:
-        """Return ``A^H y`` by a kernel that autograd need not follow."""
+        """Return ``A^H y`` by a kernel that autograd need not be able to trace."""
         raise NotImplementedError
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        """Whether the fast kernel is the faster one for this ``x``."""
+        """Whether the fast kernel is faster for this ``x``."""
         return True
 
     def _inverse(self, y: Tensor, /) -> Tensor:
-        """Return the exact solution of ``A x = y``, where the operator knows one."""
+        """Return the exact solution of ``A x = y``, if the operator implements it."""
         raise NotImplementedError
 
     def _register(self, name: str, value: Any, dtype: DType | None = None) -> Tensor:
-        """Make ``value`` a tensor of this operator: a parameter stays one, anything else becomes a buffer."""
+        """Register ``value`` as a tensor of this operator: parameters stay parameters, the rest become buffers."""
         tensor = as_tensor(value, f"{type(self).__name__}: {name}", dtype)
         if isinstance(tensor, nn.Parameter):
             self.register_parameter(name, tensor)
@@ -148,7 +149,7 @@ class Contract(nn.Module):
         """Return ``A x`` for ``(*batch, *dims)`` or flattened ``(*batch, prod(dims))`` arrays."""
         if isinstance(x, Tensor):
             return self._apply_to(x, False)
-        if _is_called_by_scipy():  # lobpcg takes what can be called for a function of columns
+        if _is_called_by_scipy():  # lobpcg passes columns to any callable
             return self._matrix_product(x, False)
         return self._through_arrays(x, lambda tensor: self._apply_to(tensor, False))
 
@@ -170,28 +171,28 @@ class Contract(nn.Module):
         return out.reshape((*batch, math.prod(self.dims if adjoint else self.dimsd)))
 
     def apply_nd(self, x: Tensor, adjoint: bool = False) -> Tensor:
-        """Return ``A x`` or ``A^H x`` for a tensor of shape ``(*batch, *dims)`` or ``(*batch, *dimsd)``, not checked.
+        """Return ``A x`` or ``A^H x`` for a tensor ``(*batch, *dims)`` or ``(*batch, *dimsd)``, unchecked.
 
-        This is how operators and solvers call each other: no arrays, no flattening, no hooks. It takes the fast
-        kernel where that is safe, and the differentiable one elsewhere.
+        Operators and solvers call each other by this method: no arrays, no flattening, no hooks. It uses the fast
+        kernel if that is safe, and the differentiable kernel otherwise.
 
         Args:
-            x: The models, or with ``adjoint`` the data.
+            x: The models or, with ``adjoint``, the data.
             adjoint: Apply the adjoint.
 
         Raises:
-            TypeError: when ``x`` holds integers, or complex numbers where the operator takes real models.
-            ValueError: when the result has another shape than the operator declares.
+            TypeError: If ``x`` holds integers, or complex numbers while the operator takes real models.
+            ValueError: If the result has another shape than the operator declares.
         """
         if not (x.is_floating_point() or x.is_complex()):
             raise TypeError(
                 f"{self.name_and_type} takes floating-point or complex tensors, got {x.dtype}: "
-                "cast it first, for example by x.to(torch.float64)"
+                "cast it first, for example with x.to(torch.float64)"
             )
         if self.real_model and not adjoint and x.is_complex():
             raise TypeError(
                 f"{self.name_and_type} takes real models, got {x.dtype}: its imaginary part would be lost. "
-                "Give it x.real, or build the operator for complex models."
+                "Pass x.real, or build the operator for complex models."
             )
         if (
             self._has_fast_kernels
@@ -224,8 +225,8 @@ class Contract(nn.Module):
             if self.name_and_type in str(error):
                 raise
             raise TypeError(
-                f"{self.name_and_type} does not work on {x.dtype} on this device, since torch lacks a kernel: "
-                f"cast its input, for example by x.float(). torch says: {error}"
+                f"{self.name_and_type} does not support {x.dtype} on this device, because torch lacks a kernel: "
+                f"cast its input, for example with x.float(). torch says: {error}"
             ) from error
 
     def _through_arrays(self, x: Any, apply: Callable[[Tensor], Tensor]) -> Any:
@@ -243,7 +244,7 @@ class Contract(nn.Module):
             "Batch axes come first; the matrix product A @ x takes columns last."
         )
 
-    # -- the matrix reading ----------------------------------------------------------------------------------
+    # -- the operator as a matrix ----------------------------------------------------------------------------
 
     def _matrix_product(self, x: Any, adjoint: bool) -> Any:
         if not isinstance(x, Tensor):
@@ -261,8 +262,8 @@ class Contract(nn.Module):
         one = f"({size},)" if len(dims) == 1 else f"({size},) or {dims}"
         several = f"({size}, K)" if len(dims) == 1 else f"({size}, K) or ({', '.join(map(str, dims))}, K)"
         raise ValueError(
-            f"{self.name_and_type}{'.H' if adjoint else ''} @ x takes x of shape {one}, or columns of them, "
-            f"{several}; got {shape}. A batch in leading axes is for A(x)."
+            f"{self.name_and_type}{'.H' if adjoint else ''} @ x takes x of shape {one}, or several as columns, "
+            f"{several}; got {shape}. For leading batch axes, use A(x)."
         )
 
     def matvec(self, x: Any) -> Any:
@@ -297,8 +298,14 @@ class Contract(nn.Module):
             return self.apply_nd(x.reshape(dims), adjoint).reshape(size_out)
         return self.apply_nd(x.mT.reshape(x.shape[1], *dims), adjoint).reshape(x.shape[1], size_out).mT.contiguous()
 
-    def todense(self, backend: str = "numpy") -> Any:
-        """Return the matrix of the operator: a NumPy array, or with ``backend="torch"`` a tensor with its graph."""
+    @overload
+    def todense(self, backend: Literal["numpy"] = "numpy") -> NDArray[Any]: ...
+
+    @overload
+    def todense(self, backend: Literal["torch"]) -> Tensor: ...
+
+    def todense(self, backend: Literal["numpy", "torch"] = "numpy") -> NDArray[Any] | Tensor:
+        """Return the matrix of the operator: a NumPy array or, with ``backend="torch"``, a differentiable tensor."""
         if backend not in ("numpy", "torch"):
             raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
         device = self._device() or ("cpu" if backend == "numpy" else None)
@@ -320,16 +327,16 @@ class Contract(nn.Module):
 
         return csr_matrix(self.todense())
 
-    # -- what there is to know -------------------------------------------------------------------------------
+    # -- attributes ------------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns: ``(prod(dimsd), prod(dims))``."""
+        """The shape of the matrix, ``(prod(dimsd), prod(dims))``."""
         return math.prod(self.dimsd), math.prod(self.dims)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The NumPy dtype that labels the operator (what SciPy and PyLops code ask for)."""
+        """The NumPy dtype of the operator, as SciPy and PyLops code expect it. It is a label: nothing is cast to it."""
         return numpy_dtype(self._torch_dtype())
 
     def _torch_dtype(self) -> torch.dtype:
@@ -341,7 +348,7 @@ class Contract(nn.Module):
         return tuple(getattr(self, name) for name in self._tensor_names)
 
     def _held_tensors(self) -> tuple[Tensor, ...]:
-        """Return all tensors, indices included; where the operator is one module, faster than ``_all_tensors``."""
+        """Return all tensors, including indices; faster than ``_all_tensors`` for an operator without submodules."""
         if self._modules:
             return self._all_tensors()
         return tuple(t for t in (*self._parameters.values(), *self._buffers.values()) if t is not None)
@@ -350,14 +357,14 @@ class Contract(nn.Module):
         return (*self.parameters(), *self.buffers())
 
     def _device(self) -> torch.device | None:
-        """Return where the tensors of this operator are; None, which is the default device, where it has none."""
+        """Return the device of the tensors of this operator; None, the default device, if it has none."""
         tensors = self._all_tensors()
         return tensors[0].device if tensors else None
 
     def _given_tensors(self) -> list[Tensor]:
-        """Return the floating and complex tensors that this operator and its parts were built from.
+        """Return the floating-point and complex tensors that this operator and its parts were built from.
 
-        They take part in the dtype of the result, which constants made from arrays and numbers do not.
+        They take part in the type promotion of the result; constants made from arrays and numbers do not.
         """
         given: list[Tensor] = []
         for module in self.modules():
@@ -369,11 +376,11 @@ class Contract(nn.Module):
 
     @property
     def name_and_type(self) -> str:
-        """How errors call this operator."""
+        """The name of this operator in error messages."""
         return type(self).__name__ if self.name is None else f"{type(self).__name__} '{self.name}'"
 
     def expression(self) -> str:
-        """Return the composition as it would be written."""
+        """Return the composition as a Python expression."""
         return f"{type(self).__name__}({self.extra_repr()})"
 
     def __repr__(self) -> str:
@@ -383,14 +390,14 @@ class Contract(nn.Module):
     # -- the module ------------------------------------------------------------------------------------------
 
     def _apply(self: _Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _Self:
-        """Move or cast the tensors, keeping complex ones complex and integers integer (``nn.Module`` does not)."""
+        """Move or cast the tensors. Unlike in ``nn.Module``, complex ones stay complex and integers stay integers."""
 
         def keep_field(tensor: Tensor) -> Tensor:
             if tensor.is_complex():
                 parts = fn(torch.view_as_real(tensor))
                 if parts.dtype == torch.bfloat16:
                     raise TypeError(
-                        f"{self.name_and_type} has complex tensors, and there is no complex type of bfloat16: "
+                        f"{self.name_and_type} has complex tensors, and bfloat16 has no complex counterpart: "
                         "cast it to float16, float32 or float64"
                     )
                 return fn(tensor) if parts.is_complex() else torch.view_as_complex(parts)

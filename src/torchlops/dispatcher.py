@@ -1,13 +1,12 @@
 """Foreign operators as one operator of torch's dispatcher, differentiated exactly in every mode.
 
-A foreign operator is an opaque pair of functions on NumPy arrays. The dispatcher operator
-``torchlops::apply`` calls it by key; its shape and dtype rule depends on its arguments alone (so that a compiled
-or exported program never looks an operator up), its batching rule moves the mapped axis to the front, where
-the foreign operator takes any number of batch axes, and its autograd rule is that of a linear map: the
-backward is the adjoint, the forward derivative is the operator itself. A plain ``autograd.Function`` around
-NumPy would bake its results as constants into traced programs; ``torch.library.custom_op`` would lose
-forward-mode tangents. Where torch has lost the private names that this takes (``torch_internals.py``), a public
-Function stands in that raises where it would be wrong.
+A foreign operator is an opaque pair of functions on NumPy arrays. The dispatcher operator ``torchlops::apply``
+calls it by key. Its shape and dtype rule depends only on its arguments, so compiling or exporting a program never
+looks an operator up. Its batching rule moves the mapped axis to the front, since the foreign operator takes any
+number of batch axes. Its autograd rule is that of a linear map: the backward is the adjoint, the forward derivative
+is the operator itself. A plain ``autograd.Function`` around NumPy would bake its results as constants into traced
+programs; ``torch.library.custom_op`` would lose forward-mode tangents. If torch lacks the private names that this
+requires (``torch_internals.py``), a public ``Function`` is used instead, which raises where it would be wrong.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from torchlops.torch_internals import HAS_SINGLE_LEVEL
 
 
 class Foreign(Protocol):
-    """What the dispatcher calls: an opaque linear map on plain tensors ``(batch, *dims)``, any dtype."""
+    """What the dispatcher calls: an opaque linear map on plain tensors ``(batch, *dims)`` of any dtype."""
 
     origin: str
-    """The same for all copies of a map, different for others."""
+    """Identifies the map: the same for all of its copies, different for other maps."""
 
     def evaluate(self, x: Tensor, adjoint: bool) -> Tensor: ...
 
@@ -41,11 +40,11 @@ _locks: weakref.WeakKeyDictionary[Foreign, threading.RLock] = weakref.WeakKeyDic
 
 
 def register(function: Foreign, name: str | None = None) -> str:
-    """Enter ``function`` for as long as it lives, and return its key, which no other function ever has.
+    """Register ``function`` for as long as it is alive, and return its unique key.
 
     Args:
         function: The map.
-        name: A further key, for programs of other processes. Copies of a map share it.
+        name: An additional key, for programs exported by other processes. Copies of a map share it.
     """
     key = uuid.uuid4().hex
     _foreign[key] = function
@@ -56,7 +55,7 @@ def register(function: Foreign, name: str | None = None) -> str:
 
 
 def _after_fork() -> None:
-    for function in list(_locks):  # a thread of the parent may have held one
+    for function in list(_locks):  # a thread of the parent may have held its lock
         _locks[function] = threading.RLock()
 
 
@@ -71,23 +70,23 @@ def _lookup(key: str) -> Foreign:
     named = _functions_named(key)
     if not named:
         raise RuntimeError(
-            f"the foreign operator {key!r} is not in this process: it has been deleted, or this is an exported or "
-            "cached program of another process. Build the operator and compile or export again."
+            f"the foreign operator {key!r} is not in this process: it was deleted, or the program was exported or "
+            "cached by another process. Build the operator, then compile or export again."
         )
     if len(named) > 1:
         gc.collect()  # deleted ones may lie in reference cycles
         named = _functions_named(key)
     if len(named) > 1:
         raise RuntimeError(
-            f"{len(named)} foreign operators of this process have the key {key!r}, and a program that names it could "
-            "mean any of them: give each its own key, or delete all but one (torch keeps one that was compiled or "
-            "exported until torch.compiler.reset())."
+            f"{len(named)} foreign operators of this process have the key {key!r}, so a program that uses this key is "
+            "ambiguous: give each operator its own key, or delete all but one (torch keeps compiled and exported "
+            "operators alive until torch.compiler.reset())."
         )
     return named[0]
 
 
 def _functions_named(name: str) -> list[Foreign]:
-    """Return the functions of one name, copies but once."""
+    """Return the functions registered under ``name``, one per set of copies."""
     functions = list(_named.get(name, {}).values())
     return list({function.origin: function for function in reversed(functions)}.values())
 
@@ -101,7 +100,7 @@ def _evaluate(
         return x.new_empty((*batch, *dims_out), dtype=dtype)
     with _locks[function]:
         out = function.evaluate(x.reshape((batch.numel(), *dims_in)), adjoint)
-    if out.is_complex() and not dtype.is_complex:  # of a real model: the adjoint under Re<.,.>
+    if out.is_complex() and not dtype.is_complex:  # the adjoint under Re<.,.> of a map from real models
         out = out.real
     return out.reshape((*batch, *dims_out)).to(device=x.device, dtype=dtype)
 
@@ -141,12 +140,12 @@ def _transposed(ctx: Any, grad: Tensor) -> Tensor:
 if HAS_SINGLE_LEVEL:
 
     class _Linear(torch_internals._SingleLevelFunction):
-        """The derivative rule of a linear map, at one level of autograd; the outer levels dispatch again."""
+        """The derivative rule of a linear map, at one level of autograd; outer levels dispatch again."""
 
         @staticmethod
         def forward(ctx: Any, x: Tensor, arguments: tuple[Any, ...], keyset: Any) -> Tensor:
             ctx.arguments, ctx.x_dtype = arguments, x.dtype
-            ctx.function = _foreign.get(arguments[0])  # alive until backward, even where nobody else holds it
+            ctx.function = _foreign.get(arguments[0])  # keeps it alive until backward
             with (
                 torch.enable_grad(),
                 torch_internals._set_fwd_grad_enabled(True),
@@ -170,7 +169,7 @@ if HAS_SINGLE_LEVEL:
     _library.impl("apply", _autograd, "Autograd", with_keyset=True)
 
 
-class _PublicLinear(torch.autograd.Function):  # pragma: no cover - only where torch lost its private names
+class _PublicLinear(torch.autograd.Function):  # pragma: no cover - only if torch lacks the private names
     generate_vmap_rule = False
 
     @staticmethod
@@ -214,8 +213,8 @@ def apply_foreign(
         return result
     if torch.compiler.is_compiling():  # pragma: no cover
         raise RuntimeError(
-            "this version of torch lacks what compiling a foreign operator exactly takes: leave it out of the "
-            "compiled function (torch.compiler.disable), or use a native operator"
+            "this version of torch cannot compile a foreign operator exactly: exclude it from the compiled function "
+            "(torch.compiler.disable), or use a native operator"
         )
     public: Tensor = _PublicLinear.apply(x, arguments)  # type: ignore[no-untyped-call]  # pragma: no cover
     return public  # pragma: no cover

@@ -1,4 +1,4 @@
-"""Packages that the library can do without, imported where they are used."""
+"""Optional packages, imported where they are used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXTRAS = {
     "matplotlib": "plot",
     "tqdm": "progress",
 }
-"""The extra that brings a package, by the name under which it is imported."""
+"""The extra that installs each package, by import name."""
 
 
 def import_extra(module: str, owner: str) -> Any:
@@ -21,15 +21,15 @@ def import_extra(module: str, owner: str) -> Any:
 
     Args:
         module: Name of the module.
-        owner: Who needs it, for the error.
+        owner: Name of the function or class that needs it, for the error message.
 
     Raises:
-        ImportError: when it is not installed; the message says how to install it.
+        ImportError: If the package is not installed. The message says how to install it.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
         raise ImportError(
-            f"{owner} needs the package {package}, which is not installed: pip install 'torchlops[{EXTRAS[package]}]'"
+            f"{owner} requires {package}, which is not installed: pip install 'torchlops[{EXTRAS[package]}]'"
         ) from error

@@ -1,4 +1,4 @@
-"""Functions from elsewhere: opaque linear maps on NumPy (CuPy, JAX) arrays, with the derivatives of linear maps."""
+"""Foreign functions: opaque linear maps on NumPy, CuPy or JAX arrays, differentiated as linear maps."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Source(Protocol):
     """A foreign linear map on arrays ``(batch, *dims)``."""
 
     def __call__(self, x: Any, adjoint: bool) -> Any:
-        """Return the data (or, adjoint, the models) of a batch of models (data)."""
+        """Apply the map to a batch of models or, with ``adjoint``, its adjoint to a batch of data."""
 
 
 class Named(Protocol):
-    """The operator that a foreign function belongs to, as errors call it."""
+    """The operator that a foreign function belongs to, which error messages name."""
 
     @property
     def name_and_type(self) -> str: ...
@@ -40,34 +40,34 @@ class Named(Protocol):
 class ForeignFunction:
     """An opaque linear map with its adjoint: NumPy, CuPy or JAX code, a compiled library, a simulator.
 
-    It is called on tensors ``(*batch, *dims)`` and answers in the precision of its input. The derivative is that of a
-    linear map, in every mode: the backward pass applies the adjoint, the forward mode the map.
+    It is called on tensors ``(*batch, *dims)`` and returns results in the precision of its input. The derivative is
+    that of a linear map, in every mode: the backward pass applies the adjoint, forward mode applies the map.
 
-    The foreign code computes in the precision of ``dtype``, or in that of its input where that is higher, on arrays of
-    its own: it may work in place. What it returns is copied wherever something else may hold that memory. Arrays are
-    handed over on the CPU (``device="cpu"``) or on the GPU (``device="cuda"``, as CuPy arrays); a tensor from elsewhere
-    is moved there and back, with a warning. Calls are serialised by a lock, since foreign objects are seldom
-    re-entrant. A real map gets the two parts of a complex input one after the other.
+    The foreign code computes in the precision of ``dtype`` or of its input, whichever is higher. It gets its own
+    copy of the input, so it may work in place. Its result is copied if anything else may hold the memory. Arrays are
+    passed on the CPU (``device="cpu"``) or on the GPU (``device="cuda"``, as CuPy arrays). A tensor on another device
+    is moved there and back, with a warning. A lock serialises the calls, since foreign objects are rarely re-entrant.
+    A real map is applied to the real and the imaginary part of a complex input in turn.
 
-    Foreign code runs with gradients enabled on arrays that carry none, so that torch refuses to turn a tensor that
-    requires a gradient into an array or a number there, wherever it was hidden. Code that says ``detach()`` has
-    decided otherwise.
+    Foreign code runs with gradients enabled, on arrays that carry none. So torch refuses to convert a tensor that
+    requires a gradient to an array or a number there, wherever that tensor comes from. Call ``detach()`` in the
+    foreign code to drop its gradient deliberately.
 
     Args:
         source: The map on a batch of arrays.
-        owner: The operator it belongs to, which is held weakly, for its name in errors.
+        owner: The operator that it belongs to, named in error messages. Only a weak reference is kept.
         dims: Shape of one model.
         dimsd: Shape of one data.
-        dtype: Type of the map's numbers.
-        clinear: False where the map is linear over the real numbers only.
-        real_model: True where it takes real models only.
-        device: Where the foreign code computes, ``"cpu"`` or ``"cuda"``.
-        key: A name under which a program exported by one process finds the map in another.
+        dtype: Data type of the map.
+        clinear: False if the map is only real-linear.
+        real_model: True if the map takes only real models.
+        device: Device on which the foreign code computes, ``"cpu"`` or ``"cuda"``.
+        key: A name by which a program exported by one process finds the map in another.
 
     Raises:
-        RuntimeError: when a tensor that requires a gradient takes part in the foreign code.
-        TypeError: when a complex result contradicts a real ``dtype``.
-        ValueError: when the result has another size than declared.
+        RuntimeError: If the foreign code uses a tensor that requires a gradient.
+        TypeError: If the result is complex but ``dtype`` is real.
+        ValueError: If the result does not have the declared size.
     """
 
     def __init__(
@@ -91,13 +91,13 @@ class ForeignFunction:
         self._owner: Callable[[], Named | None] = weakref.ref(owner)
 
     def belongs_to(self, owner: Named) -> None:
-        """Let errors call this function as they call ``owner``, unless it belongs to another operator already."""
+        """Use the name of ``owner`` in error messages, unless this function already belongs to another operator."""
         if self._owner() is None:
             self._owner = weakref.ref(owner)
 
     @property
     def name_and_type(self) -> str:
-        """How errors call this function."""
+        """The name of this function in error messages."""
         owner = self._owner()
         return repr(self.source) if owner is None else owner.name_and_type
 
@@ -105,11 +105,11 @@ class ForeignFunction:
         """Apply the map or its adjoint; the result has the precision of ``x``."""
         dims, dims_out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
         if adjoint and x.is_complex() and not self.clinear and not self.dtype.is_complex:
-            raise TypeError(f"{self.name_and_type}.H takes real data, got {x.dtype}: give it y.real")
+            raise TypeError(f"{self.name_and_type}.H takes real data, got {x.dtype}: pass y.real")
         dtype = real_dtype(x.dtype)
         if (x.is_complex() or self.dtype.is_complex) and not (adjoint and self.real_model):
             dtype = complex_dtype(dtype)
-        # An exported program may be read by another process, which knows the function by the name that it was given.
+        # An exported program may be loaded by another process, which finds the function by its user-given name.
         key = self._key if self.key is None or not torch.compiler.is_exporting() else self.key
         return apply_foreign(x, key, adjoint, len(dims), dims_out, dims, dtype)
 
@@ -122,7 +122,7 @@ class ForeignFunction:
             )
         x = x.detach()
         precision = torch.promote_types(real_dtype(x.dtype), real_dtype(self.dtype))
-        if precision in HALF_PRECISIONS:  # NumPy lacks one of them, and most foreign code both
+        if precision in HALF_PRECISIONS:  # NumPy lacks bfloat16, most foreign code lacks both
             precision = torch.float32
         if x.is_complex() and self.clinear and not self.dtype.is_complex:
             return torch.complex(
@@ -133,13 +133,13 @@ class ForeignFunction:
     def _call_source(self, x: Tensor, adjoint: bool, dtype: torch.dtype) -> Tensor:
         name = f"the {'adjoint' if adjoint else 'forward'} of {self.name_and_type}"
         if self.device.type == "cpu":
-            # Always a copy: nothing short of that keeps code in other languages from writing into the caller's tensor.
+            # Always a copy: nothing else keeps code in other languages from writing into the caller's tensor.
             result = self._run(empty(x.shape, dtype).copy_(x).numpy(), adjoint, name)
             try:
                 out = torch.from_numpy(result)
             except TypeError:
                 raise TypeError(
-                    f"{name} returned an array of dtype {result.dtype}, which torch does not have: "
+                    f"{name} returned an array of dtype {result.dtype}, which torch does not support: "
                     "return float32, float64, complex64 or complex128"
                 ) from None
         else:
@@ -147,10 +147,10 @@ class ForeignFunction:
             out = from_dlpack(self._run(_cupy().from_dlpack(given), adjoint, name)).clone()
         dims = self.dims if adjoint else self.dimsd
         if out.numel() != x.shape[0] * math.prod(dims):
-            raise ValueError(f"{name} returned shape {tuple(out.shape[1:])}, where {dims} was declared")
+            raise ValueError(f"{name} returned shape {tuple(out.shape[1:])}, but {dims} was declared")
         if out.is_complex() and not (x.is_complex() or self.dtype.is_complex):
             raise TypeError(
-                f"{name} returned {out.dtype}, where dtype {numpy_dtype(self.dtype)} was declared: "
+                f"{name} returned {out.dtype}, but dtype {numpy_dtype(self.dtype)} was declared: "
                 "declare a complex dtype"
             )
         return out.reshape((x.shape[0], *dims)).contiguous()  # as the shape rule promises
@@ -163,7 +163,7 @@ class ForeignFunction:
             if not any(words in str(error) for words in _REFUSALS):
                 raise
             raise RuntimeError(
-                f"{name} uses a tensor that requires a gradient, which would be lost in foreign code. Detach that "
+                f"{name} uses a tensor that requires a gradient, which would be lost in foreign code. Detach the "
                 f"tensor, or write the operator in torch (a subclass of LinearOperator with _forward). "
                 f"torch says: {error}"
             ) from error
@@ -174,7 +174,7 @@ class ForeignFunction:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._key = register(self, self.key)
-        self._owner = _nobody  # until its operator, which comes back after its parts, says so
+        self._owner = _nobody  # until its operator, which is restored after its parts, claims it
 
 
 def _nobody() -> None:
@@ -182,7 +182,7 @@ def _nobody() -> None:
 
 
 _REFUSALS = ("requires grad", "require gradient")
-"""What torch says where a tensor that requires a gradient is to become an array."""
+"""Parts of the messages by which torch refuses to convert a tensor that requires a gradient to an array."""
 
 _TO_NUMBERS = frozenset(
     getattr(Tensor, name) for name in ("item", "tolist", "__float__", "__int__", "__complex__", "__bool__", "__index__")
@@ -190,20 +190,20 @@ _TO_NUMBERS = frozenset(
 
 
 class _NoHiddenGradients(TorchFunctionMode):
-    """Refuses what torch lets through in foreign code.
+    """Refuses two cases in foreign code that torch lets pass.
 
-    That is to turn a tensor that requires a gradient into a number, of which torch but warns, and to compute with a
-    tensor that a transform of ``torch.func`` or forward-mode differentiation follows, which foreign code leaves.
+    These are to convert a tensor that requires a gradient to a number, about which torch only warns, and to compute
+    with a tensor that is tracked by a transform of ``torch.func`` or by forward-mode differentiation.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _TO_NUMBERS and args[0].requires_grad:
-            raise RuntimeError("Can't turn a Tensor that requires grad into a number. Use tensor.detach() first.")
+            raise RuntimeError("Can't convert a Tensor that requires grad to a number. Use tensor.detach() first.")
         kwargs = kwargs or {}
         for argument in (*args, *kwargs.values()):
             for tensor in argument if isinstance(argument, tuple | list) else (argument,):
                 if isinstance(tensor, Tensor) and is_followed(tensor):
-                    raise RuntimeError("A transform of torch.func, or forward mode, requires gradients of this Tensor.")
+                    raise RuntimeError("A torch.func transform, or forward mode, requires gradients of this Tensor.")
         return func(*args, **kwargs)
 
 
@@ -211,10 +211,10 @@ _NO_HIDDEN_GRADIENTS = _NoHiddenGradients()
 
 
 def owned(result: Any) -> np.ndarray[Any, Any]:
-    """Return the array ``result`` where nobody else can reach its memory, else a copy.
+    """Return the array ``result`` if nothing else can access its memory, else a copy.
 
-    Foreign code may return a buffer that it keeps and writes into again, its input, or a view of either. An array with
-    no more references than a temporary one has, which owns its memory or is a view of one that does, is nobody else's.
+    Foreign code may return a buffer that it keeps and reuses, its input, or a view of either. An array is not shared
+    if it has no more references than a temporary one, and owns its memory or is a view of an array that does.
     """
     array = np.asarray(result)
     del result
@@ -239,7 +239,7 @@ def _references(array: np.ndarray[Any, Any]) -> tuple[int, int]:
 
 
 def _references_of(result: Any) -> tuple[int, int]:
-    """Return what :func:`owned` counts for ``result``; versions of Python differ in what a call adds."""
+    """Return the counts that :func:`owned` takes of ``result``; Python versions differ in what a call adds."""
     array = np.asarray(result)
     del result
     return _references(array)
@@ -250,17 +250,17 @@ _REFERENCES_OF_A_FREE_BASE = _references_of(np.empty(1)[:])[1]
 
 
 def _apply_to_each(function: Callable[[Any], Any], x: Any) -> Any:
-    """Apply to a batch, sample by sample: one sample is all that such a function takes."""
+    """Apply a function that takes one sample at a time to a batch."""
     if len(x) == 1:
         return owned(function(x[0]))[None]
     return np.stack([owned(function(sample)) for sample in x])
 
 
 class MatrixProducts:
-    """A PyLops or SciPy operator: ``matmat`` and ``rmatmat`` on the whole batch as columns, where it has its own.
+    """A PyLops or SciPy operator. Its own ``matmat`` and ``rmatmat``, if any, take the whole batch as columns.
 
-    What the two libraries give to operators without one is a loop that collects results before it copies them: wrong
-    for an operator that returns a buffer.
+    The default ``matmat`` of both libraries is a loop that collects the results before it copies them, which is wrong
+    for an operator that returns a reused buffer.
     """
 
     def __init__(self, operator: Any) -> None:
@@ -279,11 +279,11 @@ class MatrixProducts:
 
 
 def _has_own(operator: Any, method: str) -> bool:
-    """Whether ``operator`` multiplies matrices by code of its own, and not by the loop of SciPy's or PyLops's class."""
+    """Whether ``operator`` implements products with matrices itself, not by the default loop of SciPy or PyLops."""
     if not hasattr(operator, method):
         return False
     inner = getattr(type(operator), f"_{method}", None)
-    if getattr(inner, "__qualname__", "").startswith("_CustomLinearOperator"):  # SciPy's, made of functions
+    if getattr(inner, "__qualname__", "").startswith("_CustomLinearOperator"):  # built by SciPy from functions
         return vars(operator).get(f"_CustomLinearOperator__{method}_impl") is not None
     return getattr(inner, "__qualname__", None) != f"LinearOperator._{method}"
 
@@ -299,7 +299,7 @@ class PairOfFunctions:
         function = self.functions[adjoint]
         if function is None:
             raise NotImplementedError(
-                f"{self.functions[0]!r} was given without its adjoint, which backward and A.H take: give both"
+                f"{self.functions[0]!r} was given without its adjoint, which backward and A.H require: pass both"
             )
         return _apply_to_each(function, x)
 
@@ -308,7 +308,7 @@ class PairOfFunctions:
 
 
 class FlatMethods:
-    """The methods ``_matvec`` and ``_rmatvec`` of an operator written for PyLops, on flat vectors."""
+    """The methods ``_matvec`` and ``_rmatvec`` of an operator written for PyLops, which take flat vectors."""
 
     def __init__(self, operator: Any) -> None:
         self.operator = operator
@@ -326,7 +326,7 @@ class FlatMethods:
 
 
 class JaxFunction:
-    """A linear JAX function and its transpose, by ``jax.linear_transpose``, on a batch by ``jax.vmap``."""
+    """A linear JAX function, transposed by ``jax.linear_transpose`` and batched by ``jax.vmap``."""
 
     def __init__(self, function: Callable[[Any], Any], dims: tuple[int, ...], dtype: DType) -> None:
         self.function, self.dims, self.dtype = function, dims, np.dtype(dtype)  # type: ignore[arg-type]
@@ -343,13 +343,13 @@ class JaxFunction:
         return jax.jit(jax.vmap(self.function)), jax.jit(jax.vmap(lambda y: transpose(y.conj())[0].conj()))
 
     def __call__(self, x: Any, adjoint: bool) -> Any:
-        """Apply to a batch; arrays cross by DLPack."""
+        """Apply to a batch; arrays are exchanged by DLPack."""
         wanted = self.dtype_out if adjoint else self.dtype
         if x.dtype != wanted:
             if np.promote_types(x.dtype, wanted) != wanted:
                 raise TypeError(
                     f"the JAX function was declared for {wanted}, got {x.dtype}: cast the input, or declare dtype "
-                    f"'{x.dtype}' (64-bit types need jax.config.update('jax_enable_x64', True))"
+                    f"'{x.dtype}' (64-bit types require jax.config.update('jax_enable_x64', True))"
                 )
             x = x.astype(wanted)
         jax = _jax()
@@ -367,7 +367,7 @@ def _jax() -> Any:
     try:
         import jax
     except ImportError:
-        raise ImportError("a JAX function as an operator needs JAX: pip install jax") from None
+        raise ImportError("a JAX function as an operator requires JAX: pip install jax") from None
     return jax
 
 
@@ -375,5 +375,5 @@ def _cupy() -> Any:
     try:
         import cupy
     except ImportError:
-        raise ImportError("a foreign operator on the GPU computes on CuPy arrays: pip install cupy-cuda12x") from None
+        raise ImportError("a foreign operator on the GPU requires CuPy: pip install cupy-cuda12x") from None
     return cupy

@@ -1,15 +1,15 @@
-"""The algebra of operators, and the operators made of operators: lazy, flat, and sharing the tensors of their parts.
+"""The algebra of operators, and composite operators: lazy, flat, and sharing the tensors of their parts.
 
-A composition keeps its parts in ``operators`` (a part may stand there twice, or as a view such as ``A.H``)
-and registers, once each, the modules that hold their tensors. So ``A.H @ A`` has the parameters of ``A``
-once, in ``parameters()`` as in ``state_dict()``.
+A composite keeps its parts in ``operators``, where a part may occur twice, or as a view such as ``A.H``. It registers
+each module that holds tensors of the parts once. So ``A.H @ A`` has the parameters of ``A`` once, both in
+``parameters()`` and in ``state_dict()``.
 
-What an operator takes is a space of models over the complex numbers, or, with ``real_model``, over the real ones; its
-adjoint is the one under ``Re<.,.>`` on the complex numbers of the data, and, with ``real_model``, real. One rule gives
-the composites theirs: parts that see the model itself (of a sum, of a stack) restrict it to the reals where one of
-them does; of parts that are applied in turn, one that takes real models restricts those of the whole unless a part
-before it gives real data whatever it takes (:func:`takes_real`). The real part of the adjoint is then taken once, in
-``apply_nd``. A view that lacks it, such as the product of the adjoints, stands in only where its parts take it.
+The models of an operator form a space over the complex numbers or, with ``real_model``, over the real numbers. Its
+adjoint is the one under ``Re<.,.>`` and, with ``real_model``, it returns real models. Composites follow one rule. In
+a sum or a stack, all parts see the model itself, so the composite takes real models if any part does. In a product, a
+part that takes real models restricts the models of the product unless a part applied before it always returns real
+data (:func:`takes_real`). The real part of the adjoint is then taken once, in ``apply_nd``. A view without it, such as
+the product of the adjoints, is used only if its parts take the real part themselves.
 """
 
 from __future__ import annotations
@@ -42,34 +42,35 @@ _Composite = TypeVar("_Composite", bound="CompositeOperator")
 class LinearOperator(Contract):
     r"""A linear operator :math:`y = A x`, with its adjoint, as a PyTorch module.
 
-    Subclasses write ``_forward`` (:math:`A x`) and, unless it is to be derived from ``_forward`` by automatic
-    differentiation, ``_adjoint`` (:math:`A^H y`). Both take and give tensors of shape ``(*batch, *dims)`` and
-    ``(*batch, *dimsd)``, already checked, with any number of leading batch axes, so they count axes from the
-    end. They are plain differentiable torch code; everything else is here.
+    Subclasses define ``_forward`` (:math:`A x`) and usually ``_adjoint`` (:math:`A^H y`), which is derived from
+    ``_forward`` by automatic differentiation by default. Both map between tensors of shape ``(*batch, *dims)`` and
+    ``(*batch, *dimsd)``, already checked, with any number of leading batch axes, so they must count axes from the
+    end. They are plain differentiable torch code. The base class does the rest.
 
-    An operator is called as ``A(x)`` on ``(*batch, *dims)`` or flattened ``(*batch, prod(dims))`` arrays and
-    answers in kind; where both readings fit, the first wins. ``A @ x`` reads ``A`` as a matrix: ``x`` is one
-    model, or several as columns in its last axis. NumPy arrays, and others that speak DLPack, come back as
-    what they were. Arithmetic runs in ``torch.result_type`` of the input and the operator's tensors.
+    An operator is called as ``A(x)`` on ``(*batch, *dims)`` or flattened ``(*batch, prod(dims))`` arrays. The output
+    is flattened if the input is; if a shape fits both, it counts as ``(*batch, *dims)``. ``A @ x`` treats ``A`` as a
+    matrix: ``x`` is one model, or several as columns along its last axis. For NumPy arrays and other arrays with
+    DLPack support, the output is an array of the same kind. Arithmetic uses ``torch.result_type`` of the input and
+    the operator's tensors.
 
     Args:
         dims: Shape of one model.
-        dimsd: Shape of one data; ``dims`` where it is left out.
-        dtype: The type that :attr:`dtype`, ``todense`` and SciPy see. It labels the operator, as in PyLops,
-            and casts nothing; by default that of the operator's tensors, or float64 where it has none.
-        clinear: False for an operator that is linear over the real numbers only. Its adjoint is then the one
-            under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`.
-        real_model: True for an operator that takes real models only, and raises on complex ones.
-        name: A name for errors and pictures.
-        shape: ``(prod(dimsd), prod(dims))``, in the place of ``dims`` and ``dimsd``.
+        dimsd: Shape of one data; ``dims`` by default.
+        dtype: The data type reported by :attr:`dtype` and used by ``todense`` and SciPy. It labels the operator, as in
+            PyLops, and casts nothing. By default, that of the operator's tensors, or float64 if there are none.
+        clinear: False for an operator that is only real-linear. Its adjoint is then the one under
+            :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`.
+        real_model: True for an operator that takes only real models, and raises for complex ones.
+        name: A name for error messages and plots.
+        shape: ``(prod(dimsd), prod(dims))``, instead of ``dims`` and ``dimsd``.
         explicit: See :func:`~torchlops.shapes.accept_pylops_options`.
-        forceflat: See there.
+        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
 
-    A subclass written for PyLops, with ``_matvec`` and ``_rmatvec`` on flat NumPy vectors, works as it stands, as
-    a foreign function (see ``foreignfunction.py``).
+    A subclass written for PyLops, with ``_matvec`` and ``_rmatvec`` on flat NumPy vectors, works unchanged, as a
+    foreign function (see ``foreignfunction.py``).
 
     Raises:
-        ValueError: when neither ``dims`` nor ``shape`` is given, or sizes are not positive.
+        ValueError: If neither ``dims`` nor ``shape`` is given, or sizes are not positive.
 
     Example:
         >>> class Flip(LinearOperator):
@@ -80,20 +81,20 @@ class LinearOperator(Contract):
         (tensor([3., 2., 1.]), (3, 3))
     """
 
-    __array_ufunc__ = None  # so that NumPy leaves `array @ A` and `number * A` to us
+    __array_ufunc__ = None  # so that NumPy defers `array @ A` and `number * A` to this class
 
     @property
     def H(self) -> LinearOperator:
-        """The adjoint, a view that shares this operator's tensors."""
+        """The adjoint, as a view that shares the tensors of this operator."""
         return AdjointOperator(self)
 
     @property
     def T(self) -> LinearOperator:
-        """The transpose ``conj(A^H conj(y))``, a view that shares this operator's tensors."""
+        """The transpose ``conj(A^H conj(y))``, as a view that shares the tensors of this operator."""
         return TransposedOperator(self)
 
     def adjoint(self, y: Any = None) -> Any:
-        """Return the operator ``A^H``, or, given data ``y``, the model ``A^H y``."""
+        """Return the operator ``A^H`` or, if data ``y`` are given, the model ``A^H y``."""
         return self.H if y is None else super().adjoint(y)
 
     def transpose(self) -> LinearOperator:
@@ -101,37 +102,37 @@ class LinearOperator(Contract):
         return self.T
 
     def conj(self) -> LinearOperator:
-        """Return the conjugate operator, which gives the conjugate of ``A`` on the conjugate of ``x``."""
+        """Return the conjugate operator: it maps ``x`` to the conjugate of ``A`` applied to the conjugate of ``x``."""
         return ConjugatedOperator(self)
 
     def toreal(self, forw: bool = True, adj: bool = True) -> LinearOperator:
         """Return ``Re A Re``: the real part of the data (``forw``) of the real part of the model (``adj``).
 
-        PyLops takes the real part of what the forward (``forw``) and the adjoint (``adj``) give. On real
-        vectors that is the same; this one is also a pair of adjoints on complex ones.
+        PyLops takes the real part of the results of the forward (``forw``) and the adjoint (``adj``). For real vectors
+        that is the same. Here, forward and adjoint also match for complex vectors.
         """
         return PartOperator(self, "real", forw, adj)
 
     def toimag(self, forw: bool = True, adj: bool = True) -> LinearOperator:
         """Return ``Im A Re``: the imaginary part of the data (``forw``) of the real part of the model (``adj``).
 
-        The adjoint is the exact one; the imaginary part of ``A^H y``, which PyLops gives, has its sign wrong.
+        The adjoint is exact. (PyLops returns the imaginary part of ``A^H y``, which has the wrong sign.)
         """
         return PartOperator(self, "imag", forw, adj)
 
     def apply_columns(self, cols: Sequence[int]) -> LinearOperator:
-        """Return the operator made of the columns ``cols`` of this one."""
+        """Return the operator that consists of the columns ``cols`` of this one."""
         return ColumnsOperator(self, cols)
 
     def dot(self, x: Any) -> Any:
-        """Return ``A @ x``: the product with an operator, a number, a vector, a model, or columns of them."""
+        """Return ``A @ x``, the product with an operator, a number, a vector, a model, or several as columns."""
         return self * x
 
     def __matmul__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
             return product(self, x)
         if _is_scalar(x):
-            raise TypeError(f"{self.name_and_type} @ number: write number * A")
+            raise TypeError(f"{self.name_and_type} @ number is not defined: use number * A")
         self._refuse_foreign_operator(x, "@")
         return self._matrix_product(x, False)
 
@@ -181,22 +182,22 @@ class LinearOperator(Contract):
     def _refuse_foreign_operator(self, x: Any, sign: str) -> None:
         if hasattr(x, "matvec") or hasattr(x, "tocsr"):
             raise TypeError(
-                f"{self.name_and_type} {sign} {type(x).__name__}: make the latter an operator first, by "
+                f"{self.name_and_type} {sign} {type(x).__name__}: convert the latter to an operator first, with "
                 "torchlops.aslinearoperator"
             )
 
     def _refuse_array(self, x: Any, sign: str) -> None:
         if hasattr(x, "shape"):
             raise TypeError(
-                f"{self.name_and_type} {sign} {type(x).__name__}: an operator and an array have no sum. Make a matrix "
-                "an operator first, by torchlops.MatrixMult or torchlops.aslinearoperator."
+                f"{self.name_and_type} {sign} {type(x).__name__}: an array cannot be added to an operator. Convert a "
+                "matrix to an operator first, with torchlops.MatrixMult or torchlops.aslinearoperator."
             )
 
     def __pow__(self, n: int) -> LinearOperator:
         return power(self, n)
 
     def _gives_real(self) -> bool:
-        """Whether the data are real whatever the models are. The adjoint then meets the real part of ``y`` only."""
+        """Whether the data are real for all models, so that the adjoint depends only on the real part of ``y``."""
         return False
 
     def _is_identity(self) -> bool:
@@ -206,10 +207,10 @@ class LinearOperator(Contract):
         return False
 
     def _leaves(self) -> tuple[nn.Module, ...]:
-        """Return the modules that hold the tensors of this operator, in a composition each once."""
+        """Return the modules that hold the tensors of this operator, each once."""
         return (self,)
 
-    if TYPE_CHECKING:  # methods that solve or decompose, which ``_methods.py`` adds from above
+    if TYPE_CHECKING:  # methods that solve or decompose, attached by ``_methods.py``
 
         def eigs(
             self,
@@ -232,12 +233,12 @@ def _is_scalar(x: Any) -> bool:
 
 
 class CompositeOperator(LinearOperator):
-    """An operator made of ``operators``.
+    """An operator composed of ``operators``.
 
     Args:
-        operators: The parts, in the order in which they are written.
-        holders: Further modules whose tensors the composition owns.
-        **kwargs: What :class:`LinearOperator` takes.
+        operators: The parts, in written order.
+        holders: Further modules whose tensors the composite owns.
+        **kwargs: Arguments of :class:`LinearOperator`.
     """
 
     def __init__(self, operators: Sequence[LinearOperator], holders: Sequence[nn.Module] = (), **kwargs: Any) -> None:
@@ -259,7 +260,7 @@ class CompositeOperator(LinearOperator):
 
     def _apply(self: _Composite, fn: Any, recurse: bool = True) -> _Composite:
         super()._apply(fn, recurse)
-        for view in _views(self):  # views hold no tensors, but their dtype labels follow
+        for view in _views(self):  # views hold no tensors, but have dtype labels
             LinearOperator._apply(view, fn, recurse=False)
         return self
 
@@ -273,7 +274,7 @@ def _views(composite: CompositeOperator) -> list[LinearOperator]:
 
 
 def takes_real(chain: Sequence[LinearOperator]) -> bool:
-    """Whether parts that are applied in turn, the first of ``chain`` first, take real models only."""
+    """Whether the operators of ``chain``, applied in this order, take only real models."""
     for part in chain:
         if part.real_model:
             return True
@@ -283,7 +284,7 @@ def takes_real(chain: Sequence[LinearOperator]) -> bool:
 
 
 def apply_reshaped(part: LinearOperator, x: Tensor, dims: tuple[int, ...], adjoint: bool = False) -> Tensor:
-    """Apply ``part`` to ``x`` of trailing shape ``dims``, which may be another shape of the same size."""
+    """Apply ``part`` to ``x``, whose trailing shape ``dims`` may be another shape of the same size."""
     own = part.dimsd if adjoint else part.dims
     if own != dims:
         x = x.reshape((*x.shape[: x.ndim - len(dims)], *own))
@@ -292,7 +293,7 @@ def apply_reshaped(part: LinearOperator, x: Tensor, dims: tuple[int, ...], adjoi
 
 
 def reshaped(x: Tensor, dims: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
-    """Return ``x`` with its trailing shape ``dims`` turned into ``wanted``."""
+    """Return ``x`` with its trailing shape ``dims`` changed to ``wanted``."""
     return x if dims == wanted else x.reshape((*x.shape[: x.ndim - len(dims)], *wanted))
 
 
@@ -306,7 +307,7 @@ class AdjointOperator(CompositeOperator):
         return self.operators[0].apply_nd(x, True)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        part = self.operators[0]  # of a real model: A^H is real, so that the imaginary part of y meets nothing
+        part = self.operators[0]  # with a real model, A^H returns real numbers, and the imaginary part of y is ignored
         return part.apply_nd(real_part(y) if part.real_model else y, False)
 
     def _gives_real(self) -> bool:
@@ -432,7 +433,7 @@ class ColumnsOperator(CompositeOperator):
 
 
 class Factor(nn.Module):
-    """Holds the tensor by which a :class:`ScaledOperator` scales, so that it moves, learns and is stored."""
+    """Holds the tensor factor of a :class:`ScaledOperator`, so that it is moved, trained and saved."""
 
     def __init__(self, value: Tensor) -> None:
         super().__init__()
@@ -443,10 +444,10 @@ class Factor(nn.Module):
 
 
 class ScaledOperator(CompositeOperator):
-    """``alpha A``. The adjoint scales first, ``A^H (conj(alpha) y)``: right for R-linear ``A`` too.
+    """``alpha A``. The adjoint scales first, ``A^H (conj(alpha) y)``, which also holds for real-linear ``A``.
 
-    With ``divides``, it is ``A / alpha`` for a tensor ``alpha``: the division is done in the call, in the precision of
-    the data, and sees a change of the tensor.
+    With ``divides``, it is ``A / alpha`` for a tensor ``alpha``. The division takes place in each call, in the
+    precision of the data, so that changes of the tensor are seen.
     """
 
     def __init__(self, alpha: complex | Tensor, part: LinearOperator, divides: bool = False) -> None:
@@ -457,7 +458,7 @@ class ScaledOperator(CompositeOperator):
 
     @property
     def has_number(self) -> bool:
-        """Whether the factor is a number, and not a tensor."""
+        """Whether the factor is a number rather than a tensor."""
         return self._number is not None
 
     @property
@@ -537,7 +538,7 @@ class SumOperator(CompositeOperator):
 
 
 class ProductOperator(CompositeOperator):
-    """``A @ B @ ...``: the last is applied first."""
+    """``A @ B @ ...``; the last operator is applied first."""
 
     def __init__(self, operators: Sequence[LinearOperator]) -> None:
         for left, right in pairwise(operators):
@@ -545,7 +546,7 @@ class ProductOperator(CompositeOperator):
                 chain = " @ ".join(f"{part.name_and_type} {part.shape}" for part in operators)
                 raise ValueError(
                     f"{left.name_and_type} takes models of size {left.shape[1]} {left.dims}, but "
-                    f"{right.name_and_type} gives data of size {right.shape[0]} {right.dimsd}, in {chain}"
+                    f"{right.name_and_type} returns data of size {right.shape[0]} {right.dimsd}, in {chain}"
                 )
         first, last = operators[0], operators[-1]
         super().__init__(operators, dims=last.dims, dimsd=first.dimsd, real_model=takes_real(operators[::-1]))
@@ -576,7 +577,7 @@ class ProductOperator(CompositeOperator):
         return self._reversed([part.T for part in reversed(self.operators)]) or TransposedOperator(self)
 
     def _reversed(self, views: list[LinearOperator]) -> LinearOperator | None:
-        """Return the product of ``views``, or None where a real part is taken in between that it would not take."""
+        """Return the product of ``views``, or None if it would miss a real part that is taken between two of them."""
         if self.real_model != self.operators[-1].real_model:
             return None
         if any(view.real_model and not before._gives_real() for view, before in pairwise(views)):
@@ -616,7 +617,7 @@ class PowerOperator(CompositeOperator):
 
 
 class IdentityOperator(LinearOperator):
-    """The identity that ``A ** 0`` is."""
+    """The identity, the result of ``A ** 0``."""
 
     def _forward(self, x: Tensor) -> Tensor:
         return x.clone()
@@ -635,7 +636,7 @@ class VerticalStack(CompositeOperator):
         if len(columns) > 1:
             shapes = [part.shape for part in operators]
             raise ValueError(
-                f"{type(self).__name__} takes operators of the same number of columns, got the shapes {shapes}"
+                f"{type(self).__name__} takes operators with the same number of columns, got shapes {shapes}"
             )
         self.rows = [part.shape[0] for part in operators]
         super().__init__(
@@ -661,9 +662,7 @@ class HorizontalStack(CompositeOperator):
         rows = {part.shape[0] for part in operators}
         if len(rows) > 1:
             shapes = [part.shape for part in operators]
-            raise ValueError(
-                f"{type(self).__name__} takes operators of the same number of rows, got the shapes {shapes}"
-            )
+            raise ValueError(f"{type(self).__name__} takes operators with the same number of rows, got shapes {shapes}")
         self.columns = [part.shape[1] for part in operators]
         super().__init__(
             operators,
@@ -718,12 +717,12 @@ class DiagonalStack(CompositeOperator):
 
 
 def shared(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """Return the one shape in ``shapes``, or None where they differ."""
+    """Return the common shape of ``shapes``, or None if they differ."""
     return shapes[0] if len(set(shapes)) == 1 else None
 
 
 def stack_data(parts: Sequence[LinearOperator], x: Tensor, dims: tuple[int, ...], adjoint: bool) -> Tensor:
-    """Apply each part (or its adjoint) to ``x`` of trailing shape ``dims``; join the flat results."""
+    """Apply each part (or its adjoint) to ``x`` of trailing shape ``dims``, and concatenate the flat results."""
     flat = []
     for part in parts:
         out = part.dims if adjoint else part.dimsd
@@ -735,7 +734,7 @@ def stack_data(parts: Sequence[LinearOperator], x: Tensor, dims: tuple[int, ...]
 def sum_models(
     parts: Sequence[LinearOperator], pieces: Sequence[Tensor], dims: tuple[int, ...], adjoint: bool
 ) -> Tensor:
-    """Apply each part (or its adjoint) to its flat piece; add up the results, in the shape ``dims``."""
+    """Apply each part (or its adjoint) to its flat piece, and add up the results in the shape ``dims``."""
     terms: list[Tensor] = []
     for part, piece in zip(parts, pieces, strict=True):
         if part._is_zero() and (terms or part is not parts[-1]):
@@ -746,15 +745,15 @@ def sum_models(
 
 
 def added(*parts: LinearOperator) -> LinearOperator:
-    """Return the sum of ``parts``, flat."""
+    """Return the sum of ``parts``, with nested sums flattened."""
     terms = [term for part in parts for term in (part.operators if isinstance(part, SumOperator) else (part,))]
     return SumOperator(terms)
 
 
 def product(left: LinearOperator, right: LinearOperator) -> LinearOperator:
-    """Return ``left @ right``, flat, with identities gone and numbers in front where that is exact.
+    """Return ``left @ right``, flattened, without identities, and with numbers moved to the front if that is exact.
 
-    A tensor that scales a part stays with it, so that it is held, moved and stored once.
+    A tensor that scales a part stays with that part, so that it is registered only once.
     """
     alphas = []
     if isinstance(left, ScaledOperator) and left.has_number:
@@ -774,7 +773,7 @@ def product(left: LinearOperator, right: LinearOperator) -> LinearOperator:
     ]
     kept = [factor for factor in factors if not factor._is_identity()] or factors[:1]
     if left.shape[1] != right.shape[0]:
-        kept = factors  # let the constructor explain
+        kept = factors  # the constructor raises the error
     result = kept[0] if len(kept) == 1 else ProductOperator(kept)
     if result.dims != right.dims or result.dimsd != left.dimsd:  # an identity also carried a shape
         result = ProductOperator(factors)
@@ -789,7 +788,7 @@ def scaled(alpha: Any, part: LinearOperator) -> LinearOperator:
     if not isinstance(part, ScaledOperator):
         return ScaledOperator(alpha, part)
     if isinstance(alpha, Tensor) or not part.has_number:
-        return ScaledOperator(alpha, part)  # a product of tensors would not see a change of one of them
+        return ScaledOperator(alpha, part)  # a precomputed product would miss changes of the tensors
     merged = alpha * part.alpha
     return part.operators[0] if merged == 1 else ScaledOperator(merged, part.operators[0])
 
@@ -801,15 +800,15 @@ def divided(part: LinearOperator, alpha: Any) -> LinearOperator:
 
 
 def power(part: LinearOperator, n: int) -> LinearOperator:
-    """Return ``part ** n`` for a square operator and a whole number ``n >= 0``."""
+    """Return ``part ** n`` for a square operator and an integer ``n >= 0``."""
     try:
         n = operator.index(n)
     except TypeError:
-        raise TypeError(f"the power of an operator is a whole number, got {n!r}") from None
+        raise TypeError(f"the exponent of an operator must be an integer, got {n!r}") from None
     if n < 0:
-        raise ValueError(f"the power of an operator is 0 or more, got {n}")
+        raise ValueError(f"the exponent of an operator must be 0 or more, got {n}")
     if part.shape[0] != part.shape[1]:
-        raise ValueError(f"only a square operator has powers: {part.name_and_type} is {part.shape}")
+        raise ValueError(f"only a square operator has powers, but {part.name_and_type} has shape {part.shape}")
     if n == 0:
         return IdentityOperator(part.dims, dtype=part._torch_dtype())
     return part if n == 1 else PowerOperator(part, n)

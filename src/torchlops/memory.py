@@ -1,9 +1,9 @@
-"""Memory: outputs on huge pages, work in blocks that stay in the cache, and freed memory that is used again.
+"""Memory: outputs on huge pages, blocks that stay in the cache, and reuse of freed memory.
 
-On large arrays the time of a kernel goes into memory, not arithmetic. The first touch of an array that torch
-allocates costs about eight passes over it, page by page; NumPy asks the system for huge pages, which take that
-cost to one pass. And a kernel that passes over its data several times does so in the cache where it finishes one
-block before the next.
+On large arrays, kernels are limited by memory, not by arithmetic. The first touch of an array that torch
+allocates costs about eight passes over it, page by page. NumPy asks the system for huge pages, which reduce that
+cost to one pass. A kernel that passes over its data several times stays in the cache if it finishes one block before
+it starts the next.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 
 BLOCK = 1 << 18
-"""Elements of a block: some that fit in the cache of a core together with what is computed from them."""
+"""Number of elements of a block, chosen such that a block and its results fit in the cache of one core."""
 
-_HUGE = 1 << 22  # bytes from which NumPy asks for huge pages
+_HUGE = 1 << 22  # size in bytes from which NumPy asks for huge pages
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MOST = 2**31 - 1  # mallopt takes a C int
 
 
 def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Return an uninitialised tensor on the CPU, on huge pages where it is large."""
+    """Return an uninitialised tensor on the CPU, on huge pages if it is large."""
     size = math.prod(shape) * dtype.itemsize
     if size < _HUGE:
         return torch.empty(shape, dtype=dtype, device="cpu")  # whatever the default device
@@ -36,14 +36,14 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 def in_blocks(
     x: Tensor, dims: Sequence[int], dtype: torch.dtype, axes: Sequence[int], transform: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Return ``transform(x)``, computed block by block, for a transform that acts along ``axes`` alone.
+    """Return ``transform(x)``, computed block by block, for a transform that acts only along ``axes``.
 
     Args:
-        x: Input of shape ``(*batch, *dims of the input)``.
+        x: Input of shape ``(*batch, *dims_in)``.
         dims: Shape of one output.
-        dtype: Type of the output.
+        dtype: Data type of the output.
         axes: The axes that ``transform`` needs whole, counted from the end.
-        transform: What to apply to each block, which has the axes from the first of ``axes`` on, and one before.
+        transform: Function of one block. A block has all axes from the first of ``axes`` on, and one before them.
     """
     ndim = len(dims)
     y = empty((*x.shape[: x.ndim - ndim], *dims), dtype)
@@ -55,8 +55,9 @@ def in_blocks(
 def blocks(x: Tensor, y: Tensor, ndim: int, axes: Sequence[int]) -> Iterator[tuple[Tensor, Tensor, slice]]:
     """Yield matching pieces of ``x`` and ``y`` of about ``BLOCK`` elements.
 
-    The axes before the last ``ndim`` are taken as one and divided; where one item of it is too large, and the last
-    axis is not among ``axes``, that is divided too. The slice says which part of the last axis the pieces are.
+    The axes before the last ``ndim`` are flattened into one and divided. If one item along it is too large, and the
+    last axis is not among ``axes``, the last axis is divided as well. The slice is the part of the last axis that the
+    pieces cover.
     """
     x, y = _flattened(x, ndim), _flattened(y, ndim)
     item = max(math.prod(x.shape[1:]), math.prod(y.shape[1:]))
@@ -71,30 +72,29 @@ def blocks(x: Tensor, y: Tensor, ndim: int, axes: Sequence[int]) -> Iterator[tup
 
 
 def _flattened(x: Tensor, ndim: int) -> Tensor:
-    """Return ``x`` with the axes before the last ``ndim`` in one, also where it is empty."""
+    """Return ``x`` with the axes before the last ``ndim`` flattened into one, even if ``x`` is empty."""
     return x.reshape(math.prod(x.shape[: x.ndim - ndim]), *x.shape[x.ndim - ndim :])
 
 
 def reuse_memory(limit: int = _MOST) -> bool:
-    """Let the C library keep the memory of freed tensors for the next ones, instead of giving it back.
+    """Let the C library keep the memory of freed tensors for reuse, instead of returning it to the system.
 
-    On Linux, glibc takes every block of more than 32 MB or so from the kernel and gives it back when it is
-    freed; the first touch of each fresh page then costs more than the arithmetic of most operators. This
-    call, made once, raises the two thresholds (``mallopt`` of ``M_MMAP_THRESHOLD`` and ``M_TRIM_THRESHOLD``).
-    The price is that a process keeps the memory of its peak. It affects the CPU only, for the whole process,
-    and blocks from then on.
+    On Linux, glibc obtains every block of more than about 32 MB from the kernel and returns it when it is freed. The
+    first touch of each fresh page then costs more than the arithmetic of most operators. Call this function once to
+    raise the two thresholds (``mallopt`` with ``M_MMAP_THRESHOLD`` and ``M_TRIM_THRESHOLD``). The drawback is that the
+    process keeps the memory of its peak. The call affects CPU memory of the whole process, from then on.
 
-    The environment variables ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` do the same from
-    outside, and for blocks of 2 GiB and more.
+    The environment variables ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` have the same effect, also
+    for blocks of 2 GiB and more.
 
     Args:
-        limit: Size in bytes up to which a block is kept, at most 2 GiB.
+        limit: Size in bytes up to which blocks are kept, at most 2 GiB.
 
     Returns:
-        Whether this system has that switch: True with glibc, False elsewhere, where nothing is changed.
+        True if the thresholds were raised. False if the C library is not glibc; nothing is changed then.
 
     Raises:
-        ValueError: when ``limit`` is not between 1 and 2 GiB.
+        ValueError: If ``limit`` is not between 1 byte and 2 GiB.
 
     Example:
         >>> isinstance(reuse_memory(), bool)

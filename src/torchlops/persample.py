@@ -1,4 +1,4 @@
-"""An operator for each sample of a batch."""
+"""One operator per sample of a batch."""
 
 from __future__ import annotations
 
@@ -6,34 +6,35 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
 
 
 class PerSampleOperator(LinearOperator):
-    r"""Operators of one kind, each on a sample of its own: :math:`y_s = A_s x_s`, with :math:`A_s^H y_s`.
+    r"""Operators of one kind, one per sample: :math:`y_s = A_s x_s`, with the adjoint :math:`A_s^H y_s`.
 
-    See :func:`per_sample`, which makes it.
+    Created by :func:`per_sample`.
 
     Args:
-        build: Builds the operator of one sample.
-        tensors: What to build them from, ``(samples, ...)`` each.
+        build: Function that builds the operator of one sample.
+        tensors: The tensors to build the operators from, each ``(samples, ...)``.
     """
 
-    def __init__(self, build: Callable[..., LinearOperator], tensors: tuple[Any, ...]) -> None:
+    def __init__(self, build: Callable[..., LinearOperator], tensors: tuple[Tensor | NDArray[Any], ...]) -> None:
         values = [tensor if isinstance(tensor, Tensor) else torch.from_numpy(tensor) for tensor in tensors]
         shapes = [tuple(value.shape) for value in values]
         counts = {shape[0] if shape else 0 for shape in shapes}
         if len(counts) != 1 or 0 in counts:
             raise ValueError(
-                "per_sample takes at least one tensor, each of shape (samples, ...) with as many samples, "
-                f"got the shapes {shapes}"
+                "per_sample takes at least one tensor, each of shape (samples, ...) with the same number of samples, "
+                f"got shapes {shapes}"
             )
         (samples,) = counts
         first = build(*(value.detach()[0] for value in values))
         if not isinstance(first, LinearOperator):
-            raise TypeError(f"per_sample takes a function that builds an operator, and it returned {type(first)}")
+            raise TypeError(f"per_sample takes a function that builds an operator, but it returned {type(first)}")
         super().__init__(
             (samples, *first.dims),
             (samples, *first.dimsd),
@@ -61,7 +62,7 @@ class PerSampleOperator(LinearOperator):
         return self._map(lambda part, sample: part._inverse(sample), y, len(self.dimsd))
 
     def _map(self, apply: Callable[[LinearOperator, Tensor], Tensor], x: Tensor, ndim: int) -> Tensor:
-        """Apply each sample's operator to its sample, which is the axis before the others of a model."""
+        """Apply each operator to its sample. The samples are the axis before the other axes of a model."""
         axis = x.ndim - ndim
         tensors = [getattr(self, name) for name in self._names]
 
@@ -76,27 +77,27 @@ class PerSampleOperator(LinearOperator):
         return f"per_sample({self._expression}, {self.dims[0]} samples)"
 
 
-def per_sample(build: Callable[..., LinearOperator], *tensors: Any) -> PerSampleOperator:
-    r"""Return the operator on a batch of which each sample has an operator of its own: a mask, a filter, coil maps.
+def per_sample(build: Callable[..., LinearOperator], *tensors: Tensor | NDArray[Any]) -> PerSampleOperator:
+    r"""Return an operator on a batch in which each sample has its own operator: a mask, a filter or coil maps.
 
     .. math:: y_s = A(\theta_s) \, x_s, \qquad x_s = A(\theta_s)^H \, y_s
 
-    The operators are built in each call, all at once (by ``torch.func.vmap``: there is no loop over the samples), so
-    that changes of the tensors are seen and gradients reach them. They have to be of one kind and of the same shapes.
-    A boolean mask has a different number of samples in each image, so it is a ``Diagonal`` here, not a
-    ``Restriction``; lists of as many indices each work in both.
+    Each call builds all operators at once by ``torch.func.vmap``, without a loop over the samples. So changes of the
+    tensors are seen, and gradients reach them. All operators must be of the same kind and shape. Boolean masks that
+    select different numbers of samples must therefore be given to ``Diagonal``, not to ``Restriction``; index lists of
+    the same length work with both.
 
-    The result is a block-diagonal operator: the samples are the first axis of its model ``(samples, *dims)`` and of
-    its data ``(samples, *dimsd)``, and further batch axes come before that. Solvers take it as any other and solve
-    for all samples at once, as one problem, with one stopping rule.
+    The result is a block-diagonal operator. The samples are the first axis of its model ``(samples, *dims)`` and of
+    its data ``(samples, *dimsd)``; further batch axes come before it. Solvers treat it like any other operator: they
+    solve for all samples at once, as one problem with one stopping rule.
 
     Args:
-        build: Builds the operator of one sample from a slice ``tensor[s]`` of each of the tensors.
+        build: Function that builds the operator of one sample from the slices ``tensor[s]``.
         tensors: Tensors or NumPy arrays ``(samples, ...)``. Parameters stay parameters; other tensors become buffers.
 
     Raises:
-        ValueError: when there is no tensor, or their numbers of samples differ.
-        TypeError: when ``build`` returns no operator.
+        ValueError: If no tensor is given, or the numbers of samples differ.
+        TypeError: If ``build`` does not return an operator.
 
     Example:
         >>> import torchlops

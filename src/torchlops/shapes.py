@@ -1,4 +1,4 @@
-"""Sizes, axes and options as every operator reads them."""
+"""Parsing of the sizes, axes and options of operators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 Dims: TypeAlias = "int | Sequence[int]"
 
 PER_SAMPLE = "For one per sample of a batch, see torchlops.per_sample."
-"""What errors say about a tensor with more axes than an operator takes."""
+"""The hint in errors about a tensor with more axes than an operator takes."""
 
 
 def as_dims(dims: Dims, what: str = "dims") -> tuple[int, ...]:
@@ -20,16 +20,16 @@ def as_dims(dims: Dims, what: str = "dims") -> tuple[int, ...]:
     """
     sizes = _as_integers(dims, what)
     if not sizes or any(size < 1 for size in sizes):
-        raise ValueError(f"{what} must hold at least one size, each of at least 1, got {dims!r}")
+        raise ValueError(f"{what} must contain at least one size, each at least 1, got {dims!r}")
     return sizes
 
 
 def as_integer(value: Any, what: str, least: int | None = None) -> int:
-    """Return ``value`` as a Python integer. Fractions and truth values are refused, not cut off.
+    """Return ``value`` as a Python integer. Fractions and booleans are refused, not rounded.
 
     Raises:
-        TypeError: when ``value`` is no integer.
-        ValueError: when it is below ``least``.
+        TypeError: If ``value`` is not an integer.
+        ValueError: If it is smaller than ``least``.
 
     >>> as_integer(3, "level", least=0)
     3
@@ -39,7 +39,7 @@ def as_integer(value: Any, what: str, least: int | None = None) -> int:
     except TypeError:
         raise TypeError(f"{what} must be an integer, got {value!r}") from None
     if least is not None and number < least:
-        raise ValueError(f"{what} must be {least} or more, got {number}")
+        raise ValueError(f"{what} must be at least {least}, got {number}")
     return number
 
 
@@ -47,7 +47,7 @@ def _as_integers(values: Any, what: str) -> tuple[int, ...]:
     try:
         return (_index(values),)
     except TypeError:
-        pass  # several of them, then
+        pass  # a sequence
     try:
         return tuple(_index(value) for value in values)
     except TypeError:
@@ -56,12 +56,12 @@ def _as_integers(values: Any, what: str) -> tuple[int, ...]:
 
 def _index(value: Any) -> int:
     if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
-        raise TypeError  # Python reads True as 1
+        raise TypeError  # operator.index(True) is 1
     return operator.index(value)
 
 
 def as_trailing_axis(axis: int, dims: tuple[int, ...]) -> int:
-    """Return ``axis`` counted from the end, so that leading batch axes never move it.
+    """Return ``axis`` counted from the end, so that leading batch axes do not change it.
 
     >>> as_trailing_axis(0, (2, 3)), as_trailing_axis(-1, (2, 3))
     (-2, -1)
@@ -69,12 +69,12 @@ def as_trailing_axis(axis: int, dims: tuple[int, ...]) -> int:
     axis = as_integer(axis, "axis")
     ndim = len(dims)
     if not -ndim <= axis < ndim:
-        raise ValueError(f"axis {axis} is out of range for dims={dims}: take one from {-ndim} to {ndim - 1}")
+        raise ValueError(f"axis {axis} is out of range for dims={dims}: it must be from {-ndim} to {ndim - 1}")
     return axis - ndim if axis >= 0 else axis
 
 
 def as_trailing_axes(axes: Dims, dims: tuple[int, ...]) -> tuple[int, ...]:
-    """Return several different ``axes``, each counted from the end.
+    """Return distinct ``axes``, each counted from the end.
 
     >>> as_trailing_axes((0, -1), (2, 3, 4))
     (-3, -1)
@@ -82,27 +82,27 @@ def as_trailing_axes(axes: Dims, dims: tuple[int, ...]) -> tuple[int, ...]:
     given = _as_integers(axes, "axes")
     trailing = tuple(as_trailing_axis(axis, dims) for axis in given)
     if len(set(trailing)) != len(trailing):
-        raise ValueError(f"axes {given} name the same axis of dims={dims} twice")
+        raise ValueError(f"axes {given} contain the same axis of dims={dims} twice")
     return trailing
 
 
 def per_axis(value: Any, count: int, what: str) -> tuple[Any, ...]:
-    """Return one ``value`` for each of ``count`` axes, repeating a single one.
+    """Return a tuple of one value per axis, repeating a single ``value`` for all ``count`` axes.
 
     >>> per_axis(2.0, 3, "sampling"), per_axis((1, 2), 2, "sampling")
     ((2.0, 2.0, 2.0), (1, 2))
     """
     values = tuple(value) if hasattr(value, "__len__") and not isinstance(value, str) else (value,) * count
     if len(values) != count:
-        raise ValueError(f"{what} must be one value or {count} of them, one an axis, got {value!r}")
+        raise ValueError(f"{what} must be one value or {count} values, one per axis, got {value!r}")
     return values
 
 
 def accept_pylops_options(**_: Any) -> None:
-    """Accept the options by which PyLops chooses how, never what, it computes.
+    """Accept and ignore the options of PyLops that affect how, but not what, it computes.
 
-    ``engine``, ``nproc``, ``parallel_kind``, ``inoutengine``, ``inplace``, ``explicit`` and ``forceflat`` keep their
-    places in our signatures, so that PyLops code runs unchanged. They have no effect here: torch is the
-    engine and threads by itself, an output never shares memory with its input, and the shape of an input
-    decides the shape of the output.
+    ``engine``, ``nproc``, ``parallel_kind``, ``inoutengine``, ``inplace``, ``explicit`` and ``forceflat`` stay in the
+    signatures, so that PyLops code runs unchanged. They have no effect: torch is the engine and manages its own
+    threads, an output never shares memory with its input, and the shape of an input determines the shape of the
+    output.
     """

@@ -1,4 +1,4 @@
-"""What of an operator is part of the state of a network."""
+"""The part of an operator that belongs to the state of a network."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def exclude_from_state_dict(module: _Module) -> _Module:
-    """Keep the constants of operators out of ``state_dict``: masks, point-spread functions, matrices.
+    """Exclude the constants of operators (masks, point-spread functions, matrices) from ``state_dict``.
 
-    A mask belongs to the data, not to what a network has learned, and has their size. With it in the checkpoint, the
-    network could not be loaded for images of another size. This makes every buffer of every operator in ``module`` a
-    non-persistent one, as ``register_buffer(persistent=False)`` does. Parameters stay in the state, as do the buffers
-    of other modules, such as the running means of a batch normalisation. The constants still move with ``.to()``, and
-    are copied and pickled with the module.
+    A mask belongs to the data, not to what a network has learned, and has the size of the data. If the checkpoint
+    contained it, the network could not be loaded for images of another size. This function makes all buffers of all
+    operators in ``module`` non-persistent, as ``register_buffer(persistent=False)`` does. Parameters stay in the state,
+    as do the buffers of other modules, such as the running means of a batch normalisation. The constants still move
+    with ``.to()``, and are copied and pickled with the module.
 
     Args:
-        module: An operator, or a network that contains operators. It is changed in place; operators that are put into
-            the network later are not.
+        module: An operator, or a network that contains operators. It is modified in place. Operators that are added to
+            the network later are not affected.
 
     Returns:
-        ``module``, so that the call can stand where the operator is built.
+        ``module``, so that the call can wrap the construction of the operator.
 
     Example:
         >>> import torch, torchlops

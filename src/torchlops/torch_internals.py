@@ -1,6 +1,6 @@
-"""Every private name of torch that the library uses stands here, with what happens where it is missing.
+"""All private names of torch that the library uses, with fallbacks if they are missing.
 
-Without the first group, fast kernels are never used: every operator then runs its differentiable kernels.
+Without the first group, fast kernels are never used: every operator runs its differentiable kernels.
 Without the second, solutions are corrected for two levels of forward mode.
 Without the third, foreign operators fall back to a public ``autograd.Function`` (see ``dispatcher.py``).
 """
@@ -63,10 +63,10 @@ R = TypeVar("R")
 
 
 def uncompiled(reason: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator for functions that ``torch.compile`` leaves out of its graphs.
+    """Return a decorator for functions that ``torch.compile`` excludes from its graphs.
 
     Args:
-        reason: What the error says where a graph may not be left (``fullgraph=True``).
+        reason: The error message if a graph break is not allowed (``fullgraph=True``).
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -86,15 +86,15 @@ def uncompiled(reason: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def undisturbed() -> Any:
-    """Return a context in which torch works as if nothing were going on: autograd tracks, autocast is off.
+    """Return a context that restores the default state of the dispatcher: autograd tracks, autocast is off.
 
-    A kernel of the dispatcher runs below autograd, where torch would follow no gradient.
+    A kernel of the dispatcher runs below autograd, where torch would not track gradients.
     """
     return _ForceDispatchKeyGuard(*_UNDISTURBED) if HAS_SINGLE_LEVEL else nullcontext()
 
 
 def is_plain_eager() -> bool:
-    """Whether nothing but eager reverse-mode autograd can be watching."""
+    """Whether nothing but eager reverse-mode autograd can be active."""
     return (
         CAN_SEE_MODES
         and not torch.compiler.is_compiling()
@@ -105,12 +105,12 @@ def is_plain_eager() -> bool:
 
 
 def is_batched_by_legacy_vmap(x: Tensor) -> bool:
-    """Whether ``x`` is a tensor of ``is_grads_batched=True``, which looks plain but is not."""
+    """Whether ``x`` is a batched tensor of ``is_grads_batched=True``, which looks like a plain one."""
     return bool(is_legacy_batchedtensor(x))
 
 
 def is_wrapped(x: Tensor) -> bool:
-    """Whether ``x`` belongs to a functorch transform that may have ended."""
+    """Whether ``x`` belongs to a functorch transform, which may already have ended."""
     return bool(is_functorch_wrapped_tensor(x))
 
 
@@ -133,16 +133,16 @@ def is_mapped(x: Tensor) -> bool:
 
 
 def is_followed(x: Tensor) -> bool:
-    """Whether a transform that goes on outside, or forward mode, follows ``x`` into a kernel of the dispatcher."""
+    """Whether an outer transform, or forward mode, tracks ``x`` in a kernel of the dispatcher."""
     if not CAN_SEE_MODES:  # pragma: no cover
         return False
     if is_functorch_wrapped_tensor(x):
-        return not _are_transforms_active()  # in a kernel, only transforms of its own are
+        return not _are_transforms_active()  # in a kernel, only its own transforms are
     return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
 
 
 def count_forward_levels() -> int:
-    """Return how many levels of forward-mode differentiation are active; 2 where torch does not tell."""
+    """Return the number of active levels of forward-mode differentiation; 2 if torch does not report it."""
     if not CAN_COUNT_LEVELS:  # pragma: no cover
         return 2
     levels = sum(level.key() == TransformType.Jvp for level in get_interpreter_stack() or ())

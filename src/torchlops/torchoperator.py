@@ -1,4 +1,4 @@
-"""The gateway: every linear operator, ours or foreign, in a chain of torch functions."""
+"""Foreign operators and matrices as operators of torchlops, and operators as layers in a chain of torch functions."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ def aslinearoperator(
     device: str | None = None,
     key: str | None = None,
 ) -> LinearOperator:
-    """Return ``Op`` as a linear operator that PyTorch differentiates.
+    """Convert ``Op`` to a linear operator that PyTorch can differentiate.
 
     Args:
-        Op: One of ours (returned as it is, where no shape is given); a matrix, dense (array, tensor) or sparse
-            (SciPy), which becomes a native, differentiable :class:`~torchlops.MatrixMult`; an operator of PyLops or
-            SciPy, or any object with ``shape``, ``matvec`` and ``rmatvec``; a function, or a pair (forward, adjoint)
-            of them.
-        dims: Shape of one model. Needed for functions; by default the operator's own.
-        dimsd: Shape of one data; by default the operator's own, for functions ``dims``.
-        dtype: Type of the operator's numbers, in which foreign code computes at least; the answer has the precision of
-            the input. Its own by default, float64 for functions.
-        arrays: What functions take: ``"numpy"`` arrays of shape ``dims`` (the default), ``"jax"`` arrays (the adjoint
-            is then JAX's transpose), or ``"torch"`` tensors. Torch functions are differentiated by autograd, also with
-            respect to the tensors that they close over, and batched by ``torch.vmap`` (which
-            ``torch.export`` refuses: for that, subclass LinearOperator); their adjoint may be left out.
-        name: A name for errors.
-        device: Where foreign code computes: ``"cpu"`` (the default), or ``"cuda"`` on CuPy arrays.
-        key: A name under which a program exported by one process finds a foreign operator in another.
+        Op: One of the following. An operator of torchlops is returned as it is, or reshaped if ``dims`` or ``dimsd`` is
+            given. A dense matrix (array or tensor) or a sparse one (SciPy) becomes a native, differentiable
+            :class:`~torchlops.MatrixMult`. An operator of PyLops or SciPy, or any object with ``shape``, ``matvec`` and
+            ``rmatvec``, a function, and a pair of functions (forward, adjoint) become foreign operators.
+        dims: Shape of one model. Required for functions; by default that of the operator.
+        dimsd: Shape of one data. By default that of the operator; for functions, ``dims``.
+        dtype: Data type of the operator. Foreign code computes in at least this precision; the output has the precision
+            of the input. By default that of the operator; for functions, float64.
+        arrays: Kind of arrays that functions take: ``"numpy"`` arrays of shape ``dims`` (the default), ``"jax"`` arrays
+            (the adjoint is then JAX's transpose), or ``"torch"`` tensors. Torch functions are differentiated by
+            autograd, also with respect to the tensors that they close over, and batched by ``torch.vmap``, which
+            ``torch.export`` does not support (to export, subclass LinearOperator). Their adjoint may be omitted.
+        name: A name for error messages.
+        device: Device on which foreign code computes: ``"cpu"`` (the default), or ``"cuda"`` with CuPy arrays.
+        key: A name by which a program exported by one process finds a foreign operator in another.
 
     Raises:
-        TypeError: when ``Op`` is nothing of that kind.
-        ValueError: when a function comes without ``dims``, a shape has another size than the operator, or an argument
-            does not apply to this kind of operator.
+        TypeError: If ``Op`` is none of these.
+        ValueError: If ``dims`` is missing for a function, a shape does not have the size of the operator, or an
+            argument does not apply to this kind of operator.
 
     Example:
         >>> A = aslinearoperator((lambda x: x[::-1], lambda y: y[::-1]), dims=3)
@@ -65,24 +65,24 @@ def aslinearoperator(
         return _labelled(_shaped(matrix, dims, dimsd), dtype)
     if hasattr(Op, "matvec") and hasattr(Op, "shape"):
         if arrays not in (None, "numpy"):
-            raise ValueError(f"arrays={arrays!r} is for functions: {type(Op).__name__} takes NumPy arrays")
+            raise ValueError(f"arrays={arrays!r} applies only to functions: {type(Op).__name__} takes NumPy arrays")
         return _of_matrix_products(Op, dims, dimsd, dtype, name, device, key)
     functions = Op if isinstance(Op, tuple) and len(Op) == 2 else (Op, None)
     if not callable(functions[0]) or not (functions[1] is None or callable(functions[1])):
         raise TypeError(
-            f"{type(Op).__name__} is no linear operator: give a LinearOperator of torchlops, PyLops or SciPy, "
-            "a matrix, a function with dims=, or a pair (forward, adjoint) of functions with dims="
+            f"{type(Op).__name__} is not a linear operator: pass a LinearOperator of torchlops, PyLops or SciPy, "
+            "a matrix, a function with dims=, or a pair of functions (forward, adjoint) with dims="
         )
     if dims is None:
-        raise ValueError("a function does not tell the shape of its model: give dims (and dimsd, where it differs)")
+        raise ValueError("the shape of the model of a function is unknown: give dims (and dimsd, if it differs)")
     dtype = "float64" if dtype is None else dtype
     if arrays == "jax":
         if functions[1] is not None:
-            raise ValueError("the adjoint of a JAX function is JAX's transpose of it: give the forward alone")
+            raise ValueError("the adjoint of a JAX function is JAX's transpose of it: pass only the forward function")
         _refuse("a JAX function, which computes on the CPU", device=None if device == "cpu" else device)
         source = JaxFunction(functions[0], as_dims(dims), numpy_dtype(torch_dtype(dtype)))
         if dimsd is not None and as_dims(dimsd, "dimsd") != source.dimsd:
-            raise ValueError(f"the JAX function gives data of shape {source.dimsd}, where dimsd={dimsd} was declared")
+            raise ValueError(f"the JAX function returns data of shape {source.dimsd}, but dimsd={dimsd} was declared")
         label = np.promote_types(source.dtype, source.dtype_out)
         is_real = source.dtype.kind != "c" and source.dtype_out.kind == "c"
         return ForeignOperator(
@@ -99,11 +99,11 @@ def aslinearoperator(
 def _refuse(what: str, **options: str | None) -> None:
     given = [f"{option}={value!r}" for option, value in options.items() if value is not None]
     if given:
-        raise ValueError(f"aslinearoperator: {' and '.join(given)} would have no effect on {what}: leave it out")
+        raise ValueError(f"aslinearoperator: {' and '.join(given)} would have no effect on {what}: omit it")
 
 
 def _shaped(A: LinearOperator, dims: Dims | None, dimsd: Dims | None) -> LinearOperator:
-    """Return ``A`` with models ``dims`` and data ``dimsd``, where they are given."""
+    """Return ``A`` with models of shape ``dims`` and data of shape ``dimsd``, if given."""
     shape = _shape(dims, A.dims, A.shape[1], f"models of {A.name_and_type}", "dims")
     shape_out = _shape(dimsd, A.dimsd, A.shape[0], f"data of {A.name_and_type}", "dimsd")
     return A if (shape, shape_out) == (A.dims, A.dimsd) else ShapedOperator(A, shape, shape_out)
@@ -117,11 +117,11 @@ def _shape(given: Dims | None, own: Dims, size: int, of: str, what: str) -> tupl
 
 
 def _labelled(A: LinearOperator, dtype: DType | None) -> LinearOperator:
-    """Return ``A`` where its numbers have the type ``dtype``, and raise elsewhere."""
+    """Return ``A``; raise if its data type is not ``dtype``."""
     if dtype is not None and torch_dtype(dtype) != A._torch_dtype():
         raise ValueError(
-            f"{A.name_and_type} is of {A._torch_dtype()}, where {torch_dtype(dtype)} was asked for: "
-            "cast it first, for example a matrix by A.astype(dtype), an operator by A.to(dtype)"
+            f"{A.name_and_type} is of {A._torch_dtype()}, but {torch_dtype(dtype)} was requested: "
+            "cast it first, for example a matrix with A.astype(dtype), an operator with A.to(dtype)"
         )
     return A
 
@@ -139,7 +139,7 @@ def _of_matrix_products(
     own = own if not isinstance(own, torch.dtype) else numpy_dtype(own)
     clinear = bool(getattr(Op, "clinear", True))
     is_real = np.dtype(own).kind != "c"
-    # PyLops's FFTs of real signals keep the real part of a complex model without a word.
+    # PyLops's FFTs of real signals silently drop the imaginary part of a complex model.
     takes_real = hasattr(Op, "cdtype") and np.dtype(getattr(Op, "rdtype", own)).kind != "c"
     rows, columns = Op.shape
     kind = type(Op).__name__
@@ -167,16 +167,16 @@ class MatrixMult(LinearOperator):
     r"""Multiplication by a matrix, :math:`y = A x` and :math:`A^H y`, dense or sparse.
 
     Args:
-        A: The matrix ``(M, N)``: an array, a tensor, or a SciPy sparse matrix. A sparse one keeps its stored
-            entries as the tensor ``values``, which can learn; the others are the tensor ``A``.
-        otherdims: Further axes of the model, on each of which the matrix acts alike: models are
-            ``(N, *otherdims)``, data ``(M, *otherdims)``.
+        A: The matrix ``(M, N)``: an array, a tensor, or a SciPy sparse matrix. The stored entries of a sparse matrix
+            become the tensor ``values``, which can be trained; a dense matrix becomes the tensor ``A``.
+        otherdims: Further axes of the model. The matrix acts along the first axis: models are ``(N, *otherdims)``, data
+            ``(M, *otherdims)``.
         forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
-        dtype: Label of the operator; that of the matrix by default. (PyLops labels float64 whatever ``A`` is.)
-        name: A name for errors.
+        dtype: Label of the operator; by default the dtype of the matrix. (In PyLops, the default is float64.)
+        name: A name for error messages.
 
     Raises:
-        ValueError: when ``A`` is not a matrix.
+        ValueError: If ``A`` is not a matrix.
 
     Example:
         >>> A = MatrixMult(torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
@@ -219,7 +219,7 @@ class MatrixMult(LinearOperator):
 
     def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
         other = self.dims[1:]
-        if other:  # the matrix acts on the first axis of the model: bring it last, then back
+        if other:  # the matrix acts on the first axis of the model: move it to the end and back
             x = x.movedim(-len(self.dims), -1)
         y = self._multiply_sparse(x, adjoint) if self.sparse else self._multiply_dense(x, adjoint)
         return y.movedim(-1, -len(self.dims)).contiguous() if other else y
@@ -241,7 +241,7 @@ class MatrixMult(LinearOperator):
         return y.scatter_add(-1, scattered.expand(products.shape), products)
 
     def inv(self) -> Any:
-        """Return the inverse matrix: a tensor, or a SciPy sparse matrix where the operator is sparse."""
+        """Return the inverse matrix: a tensor, or a SciPy sparse matrix if the operator is sparse."""
         if not self.sparse:
             return torch.linalg.inv(self.A)
         from scipy.sparse import csc_matrix
@@ -252,7 +252,7 @@ class MatrixMult(LinearOperator):
 
     def _inverse(self, y: Tensor) -> Tensor:
         if self.sparse or self.shape[0] != self.shape[1]:
-            raise NotImplementedError(f"{self.name_and_type}: only a square dense matrix knows its inverse")
+            raise NotImplementedError(f"{self.name_and_type}: only a square dense matrix implements its inverse")
         axis = -len(self.dims)
         dtype = torch.promote_types(y.dtype, self.A.dtype)
         data = y.movedim(axis, 0).to(dtype)
@@ -269,13 +269,13 @@ class ForeignOperator(LinearOperator):
     Args:
         source: The map on a batch of arrays.
         dims: Shape of one model.
-        dimsd: Shape of one data, ``dims`` by default.
-        dtype: Type of the operator's numbers. The output has the type to which this and the input promote.
-        clinear: False where the operator is linear over the real numbers only.
-        real_model: True where it takes real models only.
-        name: A name for errors.
-        device: Where the foreign code computes, ``"cpu"`` or ``"cuda"``.
-        key: A name under which a program exported by one process finds the operator in another.
+        dimsd: Shape of one data; ``dims`` by default.
+        dtype: Data type of the operator. The output is complex if this or the input is, in the precision of the input.
+        clinear: False if the operator is only real-linear.
+        real_model: True if the operator takes only real models.
+        name: A name for error messages.
+        device: Device on which the foreign code computes, ``"cpu"`` or ``"cuda"``.
+        key: A name by which a program exported by one process finds the operator in another.
     """
 
     def __init__(
@@ -299,7 +299,7 @@ class ForeignOperator(LinearOperator):
 
 
 class ShapedOperator(CompositeOperator):
-    """An operator on models and data of another shape of the same size; see :func:`aslinearoperator`."""
+    """An operator with models and data in another shape of the same size; see :func:`aslinearoperator`."""
 
     def __init__(self, part: LinearOperator, dims: tuple[int, ...], dimsd: tuple[int, ...]) -> None:
         super().__init__((part,), dims=dims, dimsd=dimsd, name=part.name, real_model=part.real_model)
@@ -341,16 +341,18 @@ def _batched(
 ) -> Tensor:
     batch = x.shape[: x.ndim - len(dims)]
     if batch.numel() == 0:
-        return x.new_zeros((*batch, *dims_out)) + x.sum() * 0  # tied to its input
-    x = x.clone()  # which the function may work on in place, and return
+        return x.new_zeros((*batch, *dims_out)) + x.sum() * 0  # stays attached to its input
+    x = x.clone()  # the function may work on it in place, and return it
     out = _owned(torch.func.vmap(function)(x.reshape((batch.numel(), *dims))) if batch else function(x))
     if tuple(out.shape[len(batch[:1]) :]) != dims_out:
-        raise ValueError(f"{function!r} returned shape {tuple(out.shape[len(batch[:1]) :])}, {dims_out} was declared")
+        raise ValueError(
+            f"{function!r} returned shape {tuple(out.shape[len(batch[:1]) :])}, but {dims_out} was declared"
+        )
     return out.reshape((*batch, *dims_out))
 
 
 def _owned(out: Tensor) -> Tensor:
-    """Return ``out``, or a copy where it is a tensor, or a view of one, that the function may keep."""
+    """Return ``out``, or a copy if the function may keep that tensor, or a tensor of which it is a view."""
     if torch.compiler.is_compiling():
         return out.clone()
     is_free = sys.getrefcount(out) <= _REFERENCES_OF_A_FREE_ONE and out._base is None
@@ -365,21 +367,21 @@ _REFERENCES_OF_A_FREE_ONE = _references_of(torch.empty(0, device="cpu"))
 
 
 class TorchOperator(CompositeOperator):
-    r"""A linear operator, ours or foreign, as a layer: PyLops's own gateway, differentiable in every mode.
+    r"""A linear operator, native or foreign, as a layer: PyLops's ``TorchOperator``, differentiable in every mode.
 
     The forward pass applies the operator, the backward pass its adjoint:
     :math:`y = A x`, :math:`\bar x = A^H \bar y`.
 
     Args:
-        Op: What :func:`aslinearoperator` takes.
-        batch: Whether the first axis of the input is a batch. Left out, the shape tells.
-        flatten: Whether models are flattened (with ``batch=True``). Left out, the shape tells.
-        device: Where the operator computes: ``"cpu"``, ``"gpu"`` or a torch device. By default native operators
-            compute where their input is, foreign ones on the CPU.
-        devicetorch: Device of the output; that of the input by default.
+        Op: The operator: anything that :func:`aslinearoperator` takes.
+        batch: Whether the first axis of the input is a batch axis. Inferred from the shape if omitted.
+        flatten: Whether models are flattened (with ``batch=True``). Inferred from the shape if omitted.
+        device: Device on which the operator computes: ``"cpu"``, ``"gpu"`` or a torch device. By default, native
+            operators compute on the device of their input, foreign ones on the CPU.
+        devicetorch: Device of the output; by default that of the input.
 
     Raises:
-        ValueError: when the shape of an input contradicts ``batch`` or ``flatten``.
+        ValueError: If the shape of an input contradicts ``batch`` or ``flatten``.
 
     Example:
         >>> import numpy as np, torchlops
@@ -409,7 +411,7 @@ class TorchOperator(CompositeOperator):
         )
 
     def apply(self, x: Any) -> Any:
-        """Return ``A x``. Given a function of modules, do what ``nn.Module.apply`` does."""
+        """Return ``A x``. If ``x`` is a function of modules, do the same as ``nn.Module.apply``."""
         if callable(x) and not hasattr(x, "shape"):
             return super().apply(x)
         return self(x)
@@ -432,14 +434,14 @@ class TorchOperator(CompositeOperator):
         else:
             one = shape[1:] if self.batch else shape
             flat, nd = one == (size,), one == dims
-            if self.flatten is None or (self.flatten and not self.batch):  # without a batch PyLops takes both
+            if self.flatten is None or (self.flatten and not self.batch):  # without a batch, PyLops takes both
                 accepted = flat or nd
             else:
                 accepted = flat if self.flatten else nd
         if not accepted:
             raise ValueError(
-                f"{self.name_and_type} with batch={self.batch}, flatten={self.flatten} of an operator on models {dims} "
-                f"(flattened ({size},)) got {shape}. Leave batch and flatten out to let the shape tell."
+                f"{self.name_and_type} with batch={self.batch}, flatten={self.flatten} got an input of shape {shape}, "
+                f"but one model is {dims}, or flattened ({size},). Omit batch and flatten to infer them from the shape."
             )
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -456,11 +458,11 @@ class TorchOperator(CompositeOperator):
 def solve_matrix(matrix: Tensor, columns: Tensor) -> Tensor:
     """Return the solution of ``matrix x = columns``.
 
-    With the derivatives of ``torch.linalg.solve``, and also where forward mode is nested, in which that function loses
-    tangents (seen in torch 2.13).
+    It has the derivatives of ``torch.linalg.solve``, and also those of nested forward mode, in which that function
+    loses tangents (seen in torch 2.13).
 
     Raises:
-        torch.linalg.LinAlgError: for a singular matrix.
+        torch.linalg.LinAlgError: If the matrix is singular.
     """
     try:
         factors = torch.linalg.lu_factor(matrix)
@@ -468,7 +470,7 @@ def solve_matrix(matrix: Tensor, columns: Tensor) -> Tensor:
         if "is zero" not in str(error):
             raise
         raise torch.linalg.LinAlgError(  # type: ignore[attr-defined]
-            f"the matrix is singular, so that it has no inverse; torch says: {error}"
+            f"the matrix is singular, so it has no inverse; torch says: {error}"
         ) from error
     solution: Tensor = torch.linalg.lu_solve(*factors, columns)
     return solution

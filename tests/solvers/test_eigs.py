@@ -397,7 +397,7 @@ def test_a_vector_that_has_no_derivative():
         lanczos(MatrixMult(A), 2)
     for B in (A, with_values(5, 5 - 1e-9, 3, 2, 1, 0).requires_grad_(), torch.eye(6, dtype=REAL, requires_grad=True)):
         vectors = lanczos(MatrixMult(B), 1).eigenvectors  # nobody can know of the other one yet
-        with pytest.warns(SolverWarning, match="Ask for more values"):
+        with pytest.warns(SolverWarning, match="Request more values"):
             (vectors * matrix(6, 1)).sum().backward()
     with pytest.warns(SolverWarning, match="singular values of zero"):
         golub_kahan(MatrixMult(matrix(4, 1).requires_grad_() @ matrix(1, 3)), 2)

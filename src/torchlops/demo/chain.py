@@ -1,4 +1,4 @@
-"""The chain ``A sin(x)``: automatic against analytical derivatives."""
+"""The chain ``A sin(x)``: automatic and analytical derivatives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torchlops
 
 @dataclass
 class Chain:
-    """The gradient ``J^T v`` and the Hessian of ``1/2 ||A sin(x) - y||^2``, each in two ways."""
+    """The gradient ``J^T v`` and the Hessian of ``1/2 ||A sin(x) - y||^2``, each automatic and by formula."""
 
     gradient: Tensor
     gradient_by_formula: Tensor
@@ -33,7 +33,7 @@ class Chain:
 
 
 def differentiate(n: int = 48) -> Chain:
-    """Differentiate the chain of a sine and a smoothing first derivative."""
+    """Differentiate a sine followed by a smoothing first derivative."""
     A = torchlops.TorchOperator(torchlops.FirstDerivative(n) @ torchlops.Smoothing1D(5, n))
     t = torch.linspace(0, 1, n, dtype=torch.float64)
     x = 3 * torch.exp(-((t - 0.5) ** 2) / 0.03) + t

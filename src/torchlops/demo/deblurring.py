@@ -1,4 +1,4 @@
-"""Deblurring: a network whose layers apply the blur and its adjoint, against Tikhonov and total variation."""
+"""Deblurring by Tikhonov, total variation, and a network whose layers apply the blur and its adjoint."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ NOISE = 0.02
 """Standard deviation of the noise, in grey values from 0 to 1."""
 
 PATCH = 78
-"""Rows and columns of the scenes that the network trains on."""
+"""Number of rows and columns of the training scenes."""
 
 BATCH = 8
-"""Patches of a training step."""
+"""Number of patches per training step."""
 
 START_WEIGHTS = (3e-3, 2e-2, 1.6e-1)
-"""Weights of the Tikhonov solutions that the network starts from and sees."""
+"""Weights of the Tikhonov solutions that are inputs of the network; it starts from the middle one."""
 
 TIKHONOV_WEIGHTS = (4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)
 TOTAL_VARIATION_WEIGHTS = (1.5e-3, 2e-3, 3e-3, 4e-3, 6e-3)
@@ -32,7 +32,7 @@ Step = Callable[[str], None]
 
 
 def conjugate_gradients(normal: Callable[[Tensor], Tensor], rhs: Tensor, x: Tensor, niter: int) -> Tensor:
-    """Solve ``normal(x) = rhs`` for a batch of images, each with its own steps, by ``niter`` iterations."""
+    """Solve ``normal(x) = rhs`` for a batch of images, with one step length per image, by ``niter`` iterations."""
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum((-2, -1), keepdim=True)
@@ -49,7 +49,7 @@ def conjugate_gradients(normal: Callable[[Tensor], Tensor], rhs: Tensor, x: Tens
 
 
 def tikhonov(A: LinearOperator, y: Tensor, weight: float | Tensor, niter: int = 100) -> Tensor:
-    """Minimise ``||A x - y||^2 + weight ||L x||^2``, with the Laplacian ``L``, by conjugate gradients."""
+    """Minimise ``||A x - y||^2 + weight ||L x||^2``, where ``L`` is the Laplacian, by conjugate gradients."""
     L = Laplacian(A.dims, edge=True)
     rhs: Tensor = A.adjoint(y)
     return conjugate_gradients(lambda x: A.adjoint(A(x)) + weight * L.adjoint(L(x)), rhs, rhs, niter)
@@ -58,7 +58,7 @@ def tikhonov(A: LinearOperator, y: Tensor, weight: float | Tensor, niter: int = 
 def total_variation(
     A: LinearOperator, y: Tensor, weight: float, niter: int = 60, inner: int = 3, penalty: float = 0.1
 ) -> Tensor:
-    """Minimise ``1/2 ||A x - y||^2 + weight ||G x||_{2,1}``, with the gradient ``G``, by split Bregman iterations.
+    """Minimise ``1/2 ||A x - y||^2 + weight ||G x||_{2,1}``, where ``G`` is the gradient, by split Bregman iterations.
 
     Source: Goldstein and Osher, SIAM J. Imaging Sciences 2, 323 (2009).
     """
@@ -78,12 +78,12 @@ def total_variation(
 
 
 class UnrolledNetwork(nn.Module):
-    """Layers of a gradient step on ``||A x - y||^2`` with a learned length, and a small CNN.
+    """Layers that consist of a gradient step on ``||A x - y||^2``, with a learned step length, and a small CNN.
 
-    The CNN sees the image, the gradient ``A^H (A x - y)``, Tikhonov solutions of several weights, and what the
-    layer before remembers, on a grid of half the rows and columns. Weak regularisation leaves edges sharp and
-    strong regularisation leaves flat parts smooth: the CNN learns which to take where. The operator is an
-    argument, so that the same weights serve images of any even size.
+    The inputs of the CNN are the image, the gradient ``A^H (A x - y)``, Tikhonov solutions with several weights, and
+    the memory channels of the previous layer, on a grid with half the rows and columns. Weak regularisation keeps
+    edges sharp, strong regularisation keeps flat regions smooth; the CNN learns where to use which. The operator is an
+    argument, so the same weights apply to images of any even size.
     """
 
     def __init__(self, layers: int = 3, channels: int = 32, memory: int = 12) -> None:
@@ -94,12 +94,12 @@ class UnrolledNetwork(nn.Module):
         self.cnns = nn.ModuleList(_small_cnn(inputs, channels, 4 + memory) for _ in range(layers))
 
     def forward(self, A: LinearOperator, y: Tensor, starts: Tensor | None = None) -> Tensor:
-        """Return the restored scenes ``(batch, *A.dims)`` of the data ``y``.
+        """Return the restored scenes ``(batch, *A.dims)`` for the data ``y``.
 
         Args:
             A: The blur.
             y: Data, ``(batch, *A.dimsd)``.
-            starts: What :func:`tikhonov_starts` gives for them, where it is there already.
+            starts: The result of :func:`tikhonov_starts` for the data; computed if omitted.
         """
         starts = tikhonov_starts(A, y) if starts is None else starts
         x = starts[:, len(START_WEIGHTS) // 2]
@@ -116,7 +116,7 @@ class UnrolledNetwork(nn.Module):
 
 
 def tikhonov_starts(A: LinearOperator, y: Tensor) -> Tensor:
-    """Return the Tikhonov solutions of the ``START_WEIGHTS``, all at once, ``(batch, weights, *A.dims)``."""
+    """Return the Tikhonov solutions for all ``START_WEIGHTS``, ``(batch, weights, *A.dims)``."""
     weights = torch.tensor(START_WEIGHTS, dtype=y.dtype)[:, None, None]
     return tikhonov(A, y.unsqueeze(-3), weights, niter=60)
 
@@ -124,7 +124,7 @@ def tikhonov_starts(A: LinearOperator, y: Tensor) -> Tensor:
 def _small_cnn(inputs: int, channels: int, outputs: int) -> nn.Module:
     first, last = nn.Conv2d(inputs, channels, 3, padding=1), nn.Conv2d(channels, outputs, 3, padding=1)
     between = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)]
-    with torch.no_grad():  # at first a layer leaves the image alone
+    with torch.no_grad():  # an untrained layer leaves the image unchanged
         last.weight[:4] = 0
         if last.bias is not None:
             last.bias[:4] = 0
@@ -132,7 +132,7 @@ def _small_cnn(inputs: int, channels: int, outputs: int) -> nn.Module:
 
 
 def oriented(image: Tensor, orientation: int) -> Tensor:
-    """Return one of the eight orientations of images: quarter turns, from 4 on after a reflection."""
+    """Return images in one of eight orientations: rotated by quarter turns and, from 4 on, reflected first."""
     image = image.flip(-1) if orientation >= 4 else image
     return image.rot90(orientation % 4, (-2, -1))
 
@@ -144,9 +144,9 @@ def upright(image: Tensor, orientation: int) -> Tensor:
 
 
 def restore(network: UnrolledNetwork, psf: Tensor, y: Tensor) -> Tensor:
-    """Return the mean of what the network makes of the data in their eight orientations.
+    """Return the mean of the restorations of the data in all eight orientations.
 
-    The point-spread function is the same in all of them, and so the problem is; the network is only nearly so.
+    The point-spread function, and so the problem, is symmetric under them. The network is so only approximately.
     """
     margin = psf.shape[0] - 1
     starts = tikhonov_starts(blur((y.shape[-2] + margin, y.shape[-1] + margin), psf), y)
@@ -159,7 +159,7 @@ def restore(network: UnrolledNetwork, psf: Tensor, y: Tensor) -> Tensor:
 
 
 class Sample(NamedTuple):
-    """A training scene, its data, and the Tikhonov solutions that the network starts from."""
+    """A training scene, its data, and its Tikhonov solutions."""
 
     scene: Tensor
     data: Tensor
@@ -167,7 +167,7 @@ class Sample(NamedTuple):
 
 
 def prepare(psf: Tensor, tick: Step) -> list[Sample]:
-    """Blur the training photographs, each with two draws of the noise, and solve for the starts once."""
+    """Blur the training photographs, each with two realisations of the noise, and compute the Tikhonov solutions."""
     samples = []
     for name in TRAINING:
         scene = central_crop(photograph(name), (512, 512))
@@ -179,7 +179,7 @@ def prepare(psf: Tensor, tick: Step) -> list[Sample]:
 
 
 def train(network: UnrolledNetwork, psf: Tensor, samples: Sequence[Sample], steps: int, tick: Step) -> list[float]:
-    """Train on patches of the samples; return the losses, smoothed absolute errors in grey values."""
+    """Train on patches of the samples, and return the losses: smoothed absolute errors in grey values."""
     A = blur((PATCH, PATCH), psf)
     optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)
     total = max(steps, 4)
@@ -200,7 +200,7 @@ def train(network: UnrolledNetwork, psf: Tensor, samples: Sequence[Sample], step
 
 
 def _random_patch(sample: Sample) -> Sample:
-    """Return a patch of the scene, of its data and of its starts, in a random orientation."""
+    """Return a patch of the scene, its data and its Tikhonov solutions, in a random orientation."""
     top, left = (_random(n - PATCH + 1) for n in sample.scene.shape)
     seen = PATCH - (sample.scene.shape[0] - sample.data.shape[0])
     orientation = _random(8)
@@ -220,13 +220,13 @@ def observed(A: LinearOperator, x: Tensor) -> Tensor:
 
 
 def inside(x: Tensor, psf: Tensor) -> Tensor:
-    """Return the part of a scene that the data show, where all methods are compared."""
+    """Return the part of a scene that the data cover, on which all methods are compared."""
     half = psf.shape[0] // 2
     return x[..., half : x.shape[-2] - half, half : x.shape[-1] - half]
 
 
 def quality(restored: Tensor, truth: Tensor) -> tuple[float, float]:
-    """Return PSNR in dB and SSIM of one image, both scikit-image's."""
+    """Return the PSNR in dB and the SSIM of one image, computed by scikit-image."""
     from skimage import metrics
 
     a, b = truth.double().numpy(), restored.clamp(0, 1).double().numpy()
@@ -237,7 +237,7 @@ def quality(restored: Tensor, truth: Tensor) -> tuple[float, float]:
 
 @dataclass
 class Comparison:
-    """What each method made of each test photograph."""
+    """The results of each method on each test photograph."""
 
     psf: Tensor
     losses: list[float] = field(default_factory=list)
@@ -258,12 +258,12 @@ class Comparison:
 
 
 def ticks(steps: int) -> int:
-    """Return how often :func:`compare` ticks."""
+    """Return the number of ticks of :func:`compare`."""
     return len(TIKHONOV_WEIGHTS) + len(TOTAL_VARIATION_WEIGHTS) + len(TRAINING) + steps + len(TEST)
 
 
 def compare(steps: int, tick: Step, size: int = 384) -> Comparison:
-    """Tune and train on the training photographs; restore the test photographs by every method."""
+    """Tune and train on the training photographs, and restore the test photographs with every method."""
     psf = defocus_psf()
     result = Comparison(psf)
     result.tuned = _tune(psf, tick)
@@ -292,7 +292,7 @@ def compare(steps: int, tick: Step, size: int = 384) -> Comparison:
 
 
 def _tune(psf: Tensor, tick: Step) -> dict[str, float]:
-    """Return the weights of the best mean PSNR on the training photographs."""
+    """Return the weights with the best mean PSNR on the training photographs."""
     scenes = central_crops(TRAINING, 172)
     A = blur((172, 172), psf)
     y = observed(A, scenes)

@@ -17,11 +17,11 @@ from torchlops.demo.deblurring import Comparison
 from torchlops.demo.impedance import DT, NT, NX, Problem
 
 ZOOMS = {"camera": (20, 130, 112), "coffee": (120, 100, 96), "coins": (60, 60, 96), "page": (40, 100, 96)}
-"""Of each test photograph, the detail that is shown: first row, first column, size."""
+"""The detail shown of each test photograph: first row, first column, size."""
 
 
 def draw_chain(chain: Chain, path: Path) -> Path:
-    """Draw the gradient in two ways, and the Hessian with its difference from the formula."""
+    """Draw the gradients, automatic and by formula, and the Hessian with its difference from the formula."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
     axes[0].plot(chain.gradient_by_formula, color="0.6", linewidth=5, label="cos(x) · Aᵀv (formula)")
     axes[0].plot(chain.gradient, color="C3", linewidth=1.5, label="automatic")
@@ -38,7 +38,7 @@ def draw_chain(chain: Chain, path: Path) -> Path:
 
 
 def draw_deblurring(comparison: Comparison, path: Path) -> Path:
-    """Draw what went in and what came out of each method: details of the test photographs, in one grey scale."""
+    """Draw details of the test photographs, blurred and restored by each method, on a common grey scale."""
     methods = list(comparison.images)
     names = list(comparison.truth)
     figure, axes = plt.subplots(
@@ -59,7 +59,7 @@ def draw_deblurring(comparison: Comparison, path: Path) -> Path:
                 axis.set_title(title, fontsize=11)
         row[0].set_ylabel(name, fontsize=11)
     _save(figure, path, dpi=80)
-    with Image.open(path) as picture:  # a grey picture takes a third of the space
+    with Image.open(path) as picture:  # a grey image takes a third of the space
         picture.convert("L").save(path, optimize=True)
     return path
 

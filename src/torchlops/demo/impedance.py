@@ -1,8 +1,8 @@
-r"""Acoustic impedance from a seismic section: linear operators around a nonlinear function, and around a cost.
+r"""Acoustic impedance from a seismic section: linear operators in a nonlinear model and in its cost function.
 
-The section is :math:`d = W \tanh(D m / 2)`, with :math:`m` the logarithm of the impedance :math:`Z`, :math:`D` the
-forward difference along time and :math:`W` the convolution with a wavelet: :math:`\tanh(\Delta m / 2)` is the
-reflection coefficient :math:`(Z_{i+1} - Z_i) / (Z_{i+1} + Z_i)`, exactly.
+The section is :math:`d = W \tanh(D m / 2)`, with the logarithm :math:`m` of the impedance :math:`Z`, the forward
+difference :math:`D` along time, and the convolution :math:`W` with a wavelet. :math:`\tanh(\Delta m / 2)` is exactly
+the reflection coefficient :math:`(Z_{i+1} - Z_i) / (Z_{i+1} + Z_i)`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torchlops.signalprocessing import Convolve1D
 DT = 0.004
 NT, NX = 160, 96
 WEIGHT = 20.0
-"""Weight of the Laplacian of the change from the start, against data in units of their noise."""
+"""Weight of the Laplacian of the change from the start, relative to data in units of their noise."""
 
 Step = Callable[[str], None]
 
@@ -35,13 +35,13 @@ class Inversion:
 
     @staticmethod
     def reached(history: list[float], level: float) -> int | None:
-        """Return the first iteration after which ``history`` is at ``level``, or None."""
+        """Return the first iteration at which ``history`` is at or below ``level``, or None."""
         return next((i for i, value in enumerate(history) if value <= level), None)
 
 
 @dataclass
 class Problem:
-    """The section, what it was made from, and the inversions by name."""
+    """The true and the starting model, the section, and the inversions by name."""
 
     truth: Tensor
     start: Tensor
@@ -78,14 +78,14 @@ def solve(tick: Step, niter: int = 100, noise: float = 0.05) -> Problem:
     W = Convolve1D(dims, wavelet, offset=center, axis=0)
     D = FirstDerivative(dims, axis=0, kind="forward")
     truth = layered_model()
-    background = Smoothing2D((41, 31), dims)  # with zeros outside; divided by that of ones, a mean
+    background = Smoothing2D((41, 31), dims)  # pads with zeros; dividing by the smoothed ones gives a mean
     start = background(truth) / background(torch.ones_like(truth))
     clean = section(W, D, truth)
     deviation = noise * clean.std()
     data = clean + deviation * torch.randn_like(clean)
 
     L = Laplacian(dims, axes=(0, 1), weights=(0.3, 1.0), edge=True)
-    # Integration turns reflectivity into impedance. The running mean is what a band-limited section does not tell.
+    # Integration turns reflectivity into impedance. A band-limited section does not determine the running mean.
     P = (Identity(dims) - Smoothing1D(41, dims, axis=0)) @ CausalIntegration(dims, axis=0)
 
     def misfit(m: Tensor) -> Tensor:
@@ -115,11 +115,11 @@ def _minimise(
     truth: Tensor,
     niter: int,
 ) -> Inversion:
-    """Minimise by L-BFGS, iteration by iteration."""
+    """Minimise by L-BFGS, and record each iteration."""
     unknown = torch.zeros_like(truth, requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [unknown],
-        max_iter=1,  # so that the history shows each iteration; its line search may take several evaluations
+        max_iter=1,  # to record each iteration; its line search may take several evaluations
         max_eval=25,
         history_size=10,
         tolerance_grad=0,

@@ -1,4 +1,4 @@
-"""Photographs that the scikit-image package ships, and the blur of a defocused lens."""
+"""Photographs that come with scikit-image, and the blur of a defocused lens."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torchlops import LinearOperator, Pad
 from torchlops.signalprocessing import Convolve2D
 
 TRAINING = ("astronaut", "chelsea", "motorcycle_left", "rocket", "brick", "grass", "gravel", "moon", "text")
-"""The photographs that the network learns from and that the baselines are tuned on."""
+"""The photographs for training the network and tuning the baselines."""
 
 TEST = ("camera", "coffee", "coins", "page")
-"""The photographs that nothing but the final comparison sees."""
+"""The photographs used only in the final comparison."""
 
 
 def photograph(name: str) -> Tensor:
-    """Return a photograph in grey values from 0 to 1, ``(rows, columns)``, float32."""
+    """Return a photograph in grey values from 0 to 1, as a float32 tensor ``(rows, columns)``."""
     import skimage.color
     import skimage.data
     import skimage.io
@@ -39,7 +39,7 @@ def central_crops(names: Sequence[str], size: int) -> Tensor:
 
 
 def central_crop(image: Tensor, most: tuple[int, int]) -> Tensor:
-    """Return the central part of an image, of an even number of rows and columns, at most ``most``."""
+    """Return the central part of an image, with even numbers of rows and columns, at most ``most``."""
     rows, columns = (min(n, m) // 2 * 2 for n, m in zip(image.shape, most, strict=True))
     top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
     return image[top : top + rows, left : left + columns]
@@ -55,8 +55,8 @@ def defocus_psf(
 ) -> Tensor:
     r"""Return the point-spread function of a diffraction-limited lens out of focus, ``(2 half + 1, 2 half + 1)``.
 
-    The amplitude at a distance :math:`r` from the axis is that of a circular aperture with the path difference
-    :math:`W \rho^2` of a sensor displaced along the axis,
+    The amplitude at a distance :math:`r` from the axis is that of a circular aperture, with the path difference
+    :math:`W \rho^2` due to a displacement of the sensor along the axis,
 
     .. math:: U(r) = \int_0^1 J_0\left(\frac{\pi r \rho}{\lambda N}\right)
         e^{2 \pi i W \rho^2 / \lambda} \rho\,d\rho, \qquad W = \frac{\delta}{8 N^2}
@@ -64,12 +64,12 @@ def defocus_psf(
     and its intensity is averaged over each pixel.
 
     Args:
-        half: Pixels from the centre to the edge.
-        f_number: Focal length over aperture, :math:`N`.
+        half: Number of pixels from the centre to the edge.
+        f_number: Focal length divided by the aperture, :math:`N`.
         defocus: Displacement :math:`\delta` of the sensor in µm.
         wavelength: :math:`\lambda` in µm (green light).
-        pixel: Pitch of the pixels in µm.
-        oversampling: Points along a pixel over which the intensity is averaged.
+        pixel: Pixel pitch in µm.
+        oversampling: Number of points along a pixel over which the intensity is averaged.
 
     Source: Goodman, Introduction to Fourier Optics, section 6.4; Hopkins, Proc. R. Soc. A 231, 91 (1955).
     """
@@ -85,7 +85,7 @@ def defocus_psf(
 
 
 def blur(dims: tuple[int, int], psf: Tensor) -> LinearOperator:
-    """Return the blur of a scene, seen on the pixels to which no light comes from outside the scene."""
+    """Return the blur of a scene, restricted to the pixels that receive no light from outside the scene."""
     half = psf.shape[0] // 2
     frame = Pad([n - 2 * half for n in dims], ((half, half), (half, half)))
     A: LinearOperator = frame.H @ Convolve2D(dims, psf, offset=(half, half))

@@ -1,4 +1,4 @@
-"""The three parts of the demo, one after the other: tables on the screen, figures in a folder."""
+"""Runs the three parts of the demo, which print tables and write figures."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from torchlops.utils import reuse_memory
 
 
 def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = True) -> dict[str, Any]:
-    """Run the demo, print its tables, write its figures into ``output`` and return what was computed.
+    """Run the demo, print its tables, write its figures to ``output`` and return the results.
 
     Args:
-        output: Folder of the figures; it is made where it is not there.
-        seed: Seed of the noise and of the training.
-        steps: Training steps of the network.
-        show_progress: Show a progress bar where the output is a terminal.
+        output: Folder for the figures; created if it does not exist.
+        seed: Seed for the noise and the training.
+        steps: Number of training steps of the network.
+        show_progress: Show a progress bar if the output is a terminal.
     """
     start = time.perf_counter()
     reuse_memory()
     torch.manual_seed(seed)
     output.mkdir(parents=True, exist_ok=True)
-    form = "{desc}{percentage:3.0f} % |{bar}| {elapsed}"  # the steps differ too much for a forecast
-    disable = None if show_progress else True  # None: tqdm is quiet where the output is no terminal
+    form = "{desc}{percentage:3.0f} % |{bar}| {elapsed}"  # the steps differ too much for an estimate
+    disable = None if show_progress else True  # None: tqdm is quiet if the output is not a terminal
     with tqdm(total=deblurring.ticks(steps) + 4, disable=disable, leave=False, bar_format=form) as bar:
 
         def tick(what: str) -> None:
@@ -56,7 +56,7 @@ def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = Tr
 
 
 def _print_chain(derivatives: chain.Chain) -> None:
-    print("\n1. The chain A sin(x), automatic against analytical")
+    print("\n1. Derivatives of the chain A sin(x), automatic and analytical")
     rows = [(what, mode, f"{norm:.6f}", f"{error:.1e}") for what, mode, norm, error in derivatives.rows()]
     _print_table(("", "by mode", "norm", "largest difference"), rows)
 
@@ -71,7 +71,8 @@ def _print_deblurring(comparison: deblurring.Comparison) -> None:
     _print_table(("method", "weight", "PSNR / dB", "SSIM", *TEST), rows)
     means = comparison.means()
     best = max(value[0] for method, value in means.items() if method != "unrolled network")
-    print(f"The network is {means['unrolled network'][0] - best:+.2f} dB from the best baseline, on the test mean.")
+    gain = means["unrolled network"][0] - best
+    print(f"Mean gain of the network over the best baseline on the test photographs: {gain:+.2f} dB.")
 
 
 def _print_inversion(problem: impedance.Problem) -> None:

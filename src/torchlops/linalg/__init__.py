@@ -1,18 +1,19 @@
-r"""Linear algebra of operators, with the names and the habits of ``torch.linalg``.
+r"""Linear algebra of operators, with the names and conventions of ``torch.linalg``.
 
-All functions give tensors, which carry derivatives in every mode and to any order, in the data and in the tensors of
-the operator; under ``torch.vmap`` over the latter they are right, sample by sample where they iterate. A batch of
-operators is an operator under ``torch.vmap``; a batch of data has leading axes.
+All functions return tensors that are differentiable in every mode and to any order, with respect to the data and to the
+tensors of the operator. A batch of data has leading axes. For a batch of operators, build the operator inside
+``torch.vmap``; iterative methods then run sample by sample.
 
-**Dense or iterative.** Where the matrix of an operator is small, it is formed, and the result is exact. Beyond, methods
-that need products only take over: ``method="dense"`` and ``method="iterative"`` choose, and so does naming an option of
-the iteration. The limits are in :data:`DENSE_UP_TO`, as numbers of unknowns: 3000 for solutions and determinants, 2000
-for singular values and the eigenvalues of Hermitian operators, 1200 for all singular vectors, least squares and the
-eigenvalues of other operators. (Each takes a second or two on one core.) The determinant of a larger operator is a
-stochastic estimate: :func:`slogdet` gives its standard error.
+**Dense or iterative.** If the matrix of an operator is small, it is formed, and the result is exact. For larger
+operators, iterative methods need only products with the operator. ``method="dense"`` and ``method="iterative"`` select
+one explicitly; passing an option of the iteration selects the iterative method. The limits in :data:`DENSE_UP_TO` are
+numbers of unknowns: 3000 for solutions and determinants, 2000 for singular values and eigenvalues of Hermitian
+operators, 1200 for all singular vectors, least squares and eigenvalues of other operators. (Each takes a second or two
+on one core.) The determinant of a larger operator is a stochastic estimate; :func:`slogdet` also returns its standard
+error.
 
-**Convergence.** What did not converge says so by a ``SolverWarning``, and in ``converged`` of a result that has more
-than one field.
+**Convergence.** If a method does not converge, it issues a ``SolverWarning``. Results with more than one field also
+have a field ``converged``.
 """
 
 from torchlops.linalg.decompositions import cond, eigh, eigvals, eigvalsh, norm, svd, svdvals

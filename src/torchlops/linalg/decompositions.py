@@ -28,7 +28,7 @@ from torchlops.optimization.spectral.results import Eigenpairs, SingularTriplets
 from torchlops.torchoperator import aslinearoperator
 
 _ROUNDS = 20
-"""Rounds of an iteration for singular values and eigenvalues, by default: some 5,000 steps."""
+"""Default number of rounds of an iteration for singular values and eigenvalues: about 5,000 steps."""
 
 Order: TypeAlias = Literal["fro", "nuc", 1, -1, 2, -2] | float | None
 
@@ -41,13 +41,13 @@ def norm(A: LinearOperator, ord: Order = None, *, method: Method = None, niter: 
 
     Args:
         A: The operator.
-        ord: ``2``, the spectral norm, and ``-2``, the smallest singular value, are for operators of any size, also for
-            those that are linear over the real numbers only. The others need the matrix: ``"fro"`` or None, the norm
-            of Frobenius (the default, as in ``torch.linalg``); ``"nuc"``, the sum of the singular values; ``1`` and
-            ``inf``, the largest sum of moduli of a column and of a row, ``-1`` and ``-inf``, the smallest.
+        ord: Order of the norm. ``2``, the spectral norm, and ``-2``, the smallest singular value, support operators of
+            any size, including operators that are only real-linear. The other norms need the matrix: ``"fro"`` or None,
+            the Frobenius norm (the default, as in ``torch.linalg``); ``"nuc"``, the sum of the singular values; ``1``
+            and ``inf``, the maximum absolute column and row sum, ``-1`` and ``-inf``, the minimum.
         niter: Maximum number of rounds of the iteration, each of which doubles its basis or restarts; 20 by default.
-        method: See :mod:`torchlops.linalg`. Beyond its limit, norms that need the matrix raise, unless it is
-            ``"dense"``; the square of that of Frobenius is ``estimate_trace(A.H @ A)``.
+        method: See :mod:`torchlops.linalg`. Norms that need the matrix raise beyond the limit, unless the method is
+            ``"dense"``. The square of the Frobenius norm can be estimated by ``estimate_trace(A.H @ A)``.
 
     Example:
         >>> import torchlops
@@ -72,16 +72,16 @@ def norm(A: LinearOperator, ord: Order = None, *, method: Method = None, niter: 
 
 
 def cond(A: LinearOperator, *, method: Method = None, niter: int | None = None) -> Tensor:
-    """Return the condition number: the ratio of the largest to the smallest singular value.
+    """Return the condition number, the ratio of the largest to the smallest singular value.
 
-    That of an operator that is linear over the real numbers only is that of its real matrix. It is infinite where the
-    smallest singular value is zero to rounding (less than the rounding of the dtype times the larger size).
+    For an operator that is only real-linear, it is that of its real matrix. It is infinite if the smallest singular
+    value is zero to rounding: smaller than the largest one times the machine epsilon times the larger size.
 
     Args:
         A: The operator.
         method: See :mod:`torchlops.linalg`.
-        niter: Maximum number of rounds of the iteration, as of :func:`norm`. A smallest singular value that is many
-            orders of magnitude below the largest takes many.
+        niter: Maximum number of rounds of the iteration, as in :func:`norm`. Many are needed if the smallest singular
+            value is many orders of magnitude below the largest.
 
     Example:
         >>> import torchlops
@@ -115,14 +115,14 @@ def svdvals(
     method: Method = None,
     niter: int | None = None,
 ) -> Tensor:
-    """Return singular values, largest first.
+    """Return singular values in descending order.
 
     Args:
         A: The operator.
-        k: How many; all by default, which needs the matrix.
-        which: The largest, ``"LM"``, or the smallest, ``"SM"``.
+        k: Number of singular values; all by default, which needs the matrix.
+        which: ``"LM"`` for the largest, ``"SM"`` for the smallest.
         method: See :mod:`torchlops.linalg`.
-        niter: Maximum number of rounds of the iteration, as of :func:`norm`.
+        niter: Maximum number of rounds of the iteration, as in :func:`norm`.
 
     Example:
         >>> import torchlops
@@ -145,10 +145,10 @@ def svd(
     method: Method = None,
     niter: int | None = None,
 ) -> SingularTriplets:
-    """Return singular triplets, which unpack as ``(U, S, Vh)``, as of ``torch.linalg.svd(A, full_matrices=False)``.
+    """Return singular triplets, which unpack as ``(U, S, Vh)``, like ``torch.linalg.svd(A, full_matrices=False)``.
 
-    The arguments are those of :func:`svdvals`. Signs or phases of vectors are arbitrary; in derivatives they are
-    constant. Of equal values, single vectors have no derivatives: a warning says so.
+    The arguments are those of :func:`svdvals`. The signs or phases of the vectors are arbitrary, and constant in
+    derivatives. The vectors of equal singular values have no derivatives; a warning is issued.
 
     Example:
         >>> import torchlops
@@ -176,14 +176,14 @@ def eigvalsh(
     method: Method = None,
     niter: int | None = None,
 ) -> Tensor:
-    """Return eigenvalues of a Hermitian operator, smallest first.
+    """Return eigenvalues of a Hermitian operator in ascending order.
 
     Args:
-        A: The operator. One that is not Hermitian raises.
-        k: How many; all by default, which needs the matrix.
-        which: The largest, ``"LA"``, or the smallest, ``"SA"``.
+        A: The operator. Raises if it is not Hermitian.
+        k: Number of eigenvalues; all by default, which needs the matrix.
+        which: ``"LA"`` for the largest, ``"SA"`` for the smallest.
         method: See :mod:`torchlops.linalg`.
-        niter: Maximum number of rounds of the iteration, as of :func:`norm`.
+        niter: Maximum number of rounds of the iteration, as in :func:`norm`.
 
     Example:
         >>> import torchlops
@@ -205,9 +205,9 @@ def eigh(
     method: Method = None,
     niter: int | None = None,
 ) -> Eigenpairs:
-    """Return eigenpairs of a Hermitian operator, smallest first, which unpack as ``(eigenvalues, eigenvectors)``.
+    """Return eigenpairs of a Hermitian operator in ascending order, which unpack as ``(eigenvalues, eigenvectors)``.
 
-    The arguments are those of :func:`eigvalsh`; of vectors, what :func:`svd` says holds here too.
+    The arguments are those of :func:`eigvalsh`. The remarks on vectors in :func:`svd` apply here as well.
 
     Example:
         >>> import torchlops
@@ -224,7 +224,7 @@ def eigh(
     return Eigenpairs(found.eigenvalues[part], found.eigenvectors[:, part], found.converged[part])
 
 
-def _lanczos(A: LinearOperator, k: int | None, which: str, niter: int) -> Eigenpairs:
+def _lanczos(A: LinearOperator, k: int | None, which: Literal["LA", "SA"], niter: int) -> Eigenpairs:
     assert k is not None
     found = lanczos(A, k, which, niter)
     if which == "SA":
@@ -233,14 +233,14 @@ def _lanczos(A: LinearOperator, k: int | None, which: str, niter: int) -> Eigenp
 
 
 def eigvals(A: LinearOperator, *, method: Method = None) -> Tensor:
-    """Return all eigenvalues of a square operator, in no order, as complex numbers.
+    """Return all eigenvalues of a square operator, as complex numbers in no particular order.
 
-    They need the matrix. Their derivatives are infinite, or large and inexact, where it is defective or close to that.
+    The matrix is needed. If it is defective, or close to that, the derivatives are infinite, or large and inexact.
 
     Args:
         A: The operator.
-        method: See :mod:`torchlops.linalg`; there is no iteration, so that beyond the limit this raises, unless it is
-            ``"dense"``. (``A.eigs(k)`` finds some, without derivatives.)
+        method: See :mod:`torchlops.linalg`. There is no iterative method, so an operator beyond the limit raises unless
+            the method is ``"dense"``. (``A.eigs(k)`` computes some eigenvalues, without derivatives.)
 
     Example:
         >>> import torchlops
@@ -255,7 +255,7 @@ def eigvals(A: LinearOperator, *, method: Method = None) -> Tensor:
 def _places(
     A: LinearOperator, k: int | None, which: str, first: str, method: Method, what: str, name: str, niter: int | None
 ) -> range | None:
-    """Return which values of the matrix are asked for, in the order of ``first``; None if they are to be iterated."""
+    """Return the indices of the requested values in the order of ``first``, or None to use the iterative method."""
     known = ("LM", "SM") if first == "LM" else ("LA", "SA")
     if which not in known:
         raise ValueError(f"{name}: which must be {known[0]!r} or {known[1]!r}, got {which!r}")
@@ -264,8 +264,8 @@ def _places(
     if not is_dense(A, method, what, niter):
         if k is None:
             raise ValueError(
-                f"{name} of all values needs the matrix of {A.name_and_type}, {A.shape}, which is beyond the limit of "
-                f"{DENSE_UP_TO[what]} unknowns: give k, or method='dense'"
+                f"{name} of all values needs the matrix of {A.name_and_type}, {A.shape}, which exceeds the limit of "
+                f"{DENSE_UP_TO[what]} unknowns: pass k, or method='dense'"
             )
         return None
     return range(count) if which == first else range(size - count, size)
@@ -274,6 +274,6 @@ def _places(
 def _must_be_dense(A: LinearOperator, method: Method, what: str, name: str) -> None:
     if not is_dense(A, method, what):
         raise ValueError(
-            f"{name} needs the matrix of {A.name_and_type}, {A.shape}, which is beyond the limit of "
-            f"{DENSE_UP_TO[what]} unknowns: give method='dense' to form it"
+            f"{name} needs the matrix of {A.name_and_type}, {A.shape}, which exceeds the limit of "
+            f"{DENSE_UP_TO[what]} unknowns: pass method='dense' to form it"
         )

@@ -1,8 +1,8 @@
-"""The matrix of an operator where that is small, with its eigenpairs, singular triplets and determinant.
+"""The matrix of a small operator, with its eigenpairs, singular triplets and determinant.
 
-The derivatives of pairs and triplets are those of ``derivatives.py``, and not those of ``torch.linalg``, which are
-infinite where values are equal. Those of ``torch.linalg.slogdet`` and ``eigvals`` lose tangents where forward mode is
-nested (seen in torch 2.13), and are not used there.
+The derivatives of pairs and triplets come from ``derivatives.py``. Those of ``torch.linalg`` are infinite for equal
+values. ``torch.linalg.slogdet`` and ``eigvals`` lose tangents in nested forward mode (seen in torch 2.13), so they are
+not used there.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from torchlops.torch_internals import count_forward_levels
 Method: TypeAlias = Literal["dense", "iterative"] | None
 
 DENSE_UP_TO = {"solve": 3000, "values": 2000, "vectors": 1200}
-"""Numbers of unknowns up to which the matrix of an operator is formed: each takes a second or two, on one core.
+"""Numbers of unknowns up to which the matrix of an operator is formed. Each takes a second or two on one core.
 
-``"solve"`` stands for an LU decomposition, ``"values"`` for eigenvalues of Hermitian operators and singular values, and
-``"vectors"`` for all singular vectors, pseudo-inverses, and the eigenvalues of other operators. Of a matrix that is not
-square, it is the root of the product of its sizes and the smaller one that counts.
+``"solve"`` stands for an LU decomposition, ``"values"`` for singular values and eigenvalues of Hermitian operators, and
+``"vectors"`` for all singular vectors, pseudo-inverses, and eigenvalues of other operators. The number of unknowns of
+an ``m`` by ``n`` matrix counts as the cube root of ``m n min(m, n)``.
 """
 
 _MOST_ENTRIES = 2**24
 
 
 def is_dense(A: LinearOperator, method: Method, what: str, niter: int | None = None) -> bool:
-    """Whether to form the matrix of ``A``: ``what`` is a key of :data:`DENSE_UP_TO`; ``niter`` asks to iterate."""
+    """Whether to form the matrix of ``A``. ``what`` is a key of :data:`DENSE_UP_TO`; ``niter`` asks to iterate."""
     if method not in ("dense", "iterative", None):
         raise ValueError(f"method must be 'dense', 'iterative' or None, got {method!r}")
     if niter is not None and method == "dense":
@@ -51,13 +51,13 @@ def is_dense(A: LinearOperator, method: Method, what: str, niter: int | None = N
 
 
 def dense_matrix(A: LinearOperator, dtype: torch.dtype | None = None) -> Tensor:
-    """Return the matrix of ``A`` with its graph, at least in single precision.
+    """Return the differentiable matrix of ``A``, in at least single precision.
 
-    That of an operator that is linear over the real numbers only is the real one between pairs.
+    For an operator that is only real-linear, it is the real matrix that acts on real and imaginary parts.
 
     Args:
         A: The operator.
-        dtype: Type of its data; by default that of the operator.
+        dtype: Data type of its data; by default that of the operator.
     """
     flat = VectorOperator(A, dtype, as_pairs=not A.clinear)
     if A.clinear:
@@ -67,11 +67,11 @@ def dense_matrix(A: LinearOperator, dtype: torch.dtype | None = None) -> Tensor:
 
 
 def dense_eigenpairs(A: LinearOperator, used: Sequence[int] | None = None) -> Eigenpairs:
-    """Return all eigenpairs of a Hermitian operator, smallest first.
+    """Return all eigenpairs of a Hermitian operator in ascending order.
 
     Args:
         A: The operator.
-        used: The places of the pairs that are asked for, all by default.
+        used: Indices of the requested pairs; all by default.
     """
 
     def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,7 +84,7 @@ def dense_eigenpairs(A: LinearOperator, used: Sequence[int] | None = None) -> Ei
 
 
 def dense_eigenvalues(A: LinearOperator, used: Sequence[int] | None = None) -> Tensor:
-    """Return all eigenvalues of a Hermitian operator, smallest first."""
+    """Return all eigenvalues of a Hermitian operator in ascending order."""
     if may_be_differentiated(A):
         return dense_eigenpairs(A, used).eigenvalues
     _must_be_hermitian(A)
@@ -93,12 +93,12 @@ def dense_eigenvalues(A: LinearOperator, used: Sequence[int] | None = None) -> T
 
 
 def dense_triplets(A: LinearOperator, used: Sequence[int] | None = None) -> SingularTriplets:
-    """Return all singular triplets, largest first."""
+    """Return all singular triplets in descending order."""
     return differentiable_triplets(A, _triplets, used)
 
 
 def dense_singular_values(A: LinearOperator, used: Sequence[int] | None = None) -> Tensor:
-    """Return all singular values, largest first; those of the real matrix where there is no complex one."""
+    """Return all singular values in descending order; those of the real matrix if there is no complex one."""
     if may_be_differentiated(A):
         return singular_values(A, _triplets, used)[0]
     values: Tensor = torch.linalg.svdvals(dense_matrix(A))
@@ -106,11 +106,11 @@ def dense_singular_values(A: LinearOperator, used: Sequence[int] | None = None) 
 
 
 def dense_eigvals(matrix: Tensor) -> Tensor:
-    r"""Return the eigenvalues of a matrix, complex and in no order.
+    r"""Return the eigenvalues of a matrix, as complex numbers in no particular order.
 
-    In forward mode, tangents are taken off first, and put back by as many steps of Newton's method as forward levels
-    are active (see ``derivatives.py``), for :math:`V^{-1} A V (I + X) = (I + X) \Lambda`, with the eigenvectors
-    :math:`V` of the constant matrix.
+    In forward mode, tangents are stripped first. One step of Newton's method per active forward level restores them
+    (see ``derivatives.py``), for :math:`V^{-1} A V (I + X) = (I + X) \Lambda`, with the eigenvectors :math:`V` of the
+    constant matrix.
     """
     levels = count_forward_levels()
     if not levels:
@@ -135,13 +135,13 @@ def _inverse_gaps(values: Tensor) -> Tensor:
 
 
 class _Eig(torch.autograd.Function):
-    r"""Eigenvalues and eigenvectors, for functions that do not depend on the lengths of the latter.
+    r"""Eigenvalues and eigenvectors, for functions that do not depend on the norms of the eigenvectors.
 
     .. math:: \dot\Lambda_{ii} = (V^{-1} \dot A V)_{ii}, \qquad
         (V^{-1} \dot V)_{ij} = (V^{-1} \dot A V)_{ij} / (\lambda_j - \lambda_i), \quad i \ne j
 
-    The rules of ``torch.linalg.eig`` write in place, and give NaN where one mode is taken of another (torch 2.13).
-    Forward mode sees constants here.
+    The rules of ``torch.linalg.eig`` write in place, and give NaN if modes are nested (torch 2.13). In forward mode,
+    the results are constants.
     """
 
     generate_vmap_rule = True
@@ -172,7 +172,7 @@ _eig: Any = _Eig.apply
 
 
 def dense_slogdet(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sign, or phase, of the determinant of a matrix, and the logarithm of its modulus."""
+    """Return the sign (or phase) of the determinant of a matrix, and the logarithm of its modulus."""
     lu, pivots, _ = torch.linalg.lu_factor_ex(matrix)
     diagonal = lu.diagonal(dim1=-2, dim2=-1)
     exchanged = pivots != torch.arange(1, pivots.shape[-1] + 1, device=pivots.device)
@@ -186,4 +186,4 @@ def _triplets(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _must_be_hermitian(A: LinearOperator) -> None:
-    must_be_hermitian(A, "eigh", "take linalg.eigvals, or its singular values")
+    must_be_hermitian(A, "eigh", "use linalg.eigvals, or singular values")

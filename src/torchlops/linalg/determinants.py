@@ -19,10 +19,10 @@ class SignedLogDeterminant(Unpacked):
     """A determinant, which unpacks as ``(sign, logabsdet)``.
 
     Attributes:
-        sign: Its sign, or phase.
-        logabsdet: The logarithm of its modulus.
-        error: The standard error of that where it is a stochastic estimate, else zero.
-        converged: Whether the error is all that is missing.
+        sign: The sign, or phase, of the determinant.
+        logabsdet: The logarithm of the modulus.
+        error: The standard error of the logarithm if it is a stochastic estimate, else zero.
+        converged: Whether ``error`` covers the whole error of the logarithm.
     """
 
     sign: Tensor
@@ -42,15 +42,16 @@ def slogdet(
 ) -> SignedLogDeterminant:
     """Return the sign (or phase) and the logarithm of the modulus of the determinant of a square operator.
 
-    The iteration is a stochastic estimate for Hermitian positive definite operators, of sign 1, by Lanczos quadrature;
-    see :func:`torchlops.optimization.eigs.logdet`. Of another one, ``logdet(A.H @ A) / 2`` is that of the modulus.
+    The iterative method is a stochastic estimate by Lanczos quadrature, for Hermitian positive definite operators only,
+    whose sign is 1; see :func:`torchlops.optimization.eigs.logdet`. For other operators, the logarithm of the modulus
+    is ``logdet(A.H @ A) / 2``.
 
     Args:
         A: The operator.
-        method: See :mod:`torchlops.linalg`. To name one of the following means ``"iterative"``.
-        nprobes: Number of random vectors, 30 by default.
-        niter: Maximum number of Lanczos steps from each, 200 by default.
-        generator: Source of the random vectors; by default one of a fixed seed.
+        method: See :mod:`torchlops.linalg`. Passing any of the following options implies ``"iterative"``.
+        nprobes: Number of random vectors; 30 by default.
+        niter: Maximum number of Lanczos steps per random vector; 200 by default.
+        generator: Generator of the random vectors; by default one with a fixed seed.
 
     Example:
         >>> import torchlops
@@ -62,7 +63,7 @@ def slogdet(
     options = {"nprobes": nprobes, "niter": niter, "generator": generator}
     given = {name: value for name, value in options.items() if value is not None}
     if given and method == "dense":
-        raise ValueError(f"slogdet: method='dense' takes none of {list(given)}")
+        raise ValueError(f"slogdet: method='dense' does not take the options {list(given)}")
     if is_dense(A, "iterative" if given else method, "solve"):
         sign, logabsdet = dense_slogdet(dense_matrix(A))
         return SignedLogDeterminant(
@@ -81,10 +82,10 @@ def logdet(
     niter: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Return the logarithm of the determinant of a square operator: NaN if it is negative, complex if ``A`` is.
+    """Return the logarithm of the determinant of a square operator: complex if ``A`` is, NaN if negative.
 
     Beyond the limit of the dense method, it is a stochastic estimate, for Hermitian positive definite operators only.
-    The arguments are those of :func:`slogdet`, which gives its standard error too.
+    The arguments are those of :func:`slogdet`, which also returns the standard error.
 
     Example:
         >>> import torchlops
@@ -96,7 +97,7 @@ def logdet(
 
 
 def diagonal(A: LinearOperator) -> Tensor:
-    """Return the diagonal of the matrix of an operator, by as many products as it has entries, in blocks.
+    """Return the diagonal of the matrix of an operator. It takes one product per entry, in batches.
 
     Example:
         >>> import torchlops
@@ -107,9 +108,9 @@ def diagonal(A: LinearOperator) -> Tensor:
 
 
 def trace(A: LinearOperator) -> Tensor:
-    """Return the trace of a square operator, exactly: the sum of its :func:`diagonal`.
+    """Return the exact trace of a square operator, the sum of its :func:`diagonal`.
 
-    For a large operator, :func:`estimate_trace` gives an estimate and its standard error, from few products.
+    For a large operator, :func:`estimate_trace` returns an estimate and its standard error, from few products.
 
     Example:
         >>> import torchlops

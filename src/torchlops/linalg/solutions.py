@@ -1,6 +1,6 @@
-r"""Solutions of ``A x = y`` for an operator: as functions in the manner of ``torch.linalg``, and as an operator.
+r"""Solutions of ``A x = y`` for an operator, as functions like those of ``torch.linalg``, and as an operator.
 
-See :mod:`torchlops.linalg`, which is where users find them.
+The public names are in :mod:`torchlops.linalg`.
 """
 
 from __future__ import annotations
@@ -42,24 +42,25 @@ _SOLVERS = {**SQUARE_SOLVERS, **LEAST_SQUARES_SOLVERS}
 
 
 def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | None = None, **options: Any) -> Any:
-    """Return the solution of ``A x = B`` for a square, regular operator.
+    """Return the solution of ``A x = B`` for a square, invertible operator.
 
     Args:
-        A: The operator. One that knows its inverse, as an FFT does, uses it.
+        A: The operator. If it implements its inverse, as an FFT does, that is used.
         B: Data ``(*batch, *dimsd)`` or flattened, a tensor or another array.
         method: See :mod:`torchlops.linalg`.
-        solver: Name of the iteration: ``"lsmr"`` (the default, which always converges, in a number of iterations that
-            grows as the condition number), ``"lsqr"``, ``"cgls"``; ``"cg"`` for positive definite operators,
-            ``"minres"`` for Hermitian ones, ``"gmres"`` and ``"bicgstab"`` for others.
-        **options: Arguments of that function of ``torchlops.optimization``. By default it iterates to somewhat above
-            the rounding of the dtype, up to ten times the number of unknowns, and 10,000 times at most.
+        solver: Name of the iterative solver: ``"lsmr"`` (the default; it always converges, in a number of iterations
+            proportional to the condition number), ``"lsqr"`` or ``"cgls"``; ``"cg"`` for positive definite operators,
+            ``"minres"`` for Hermitian ones, ``"gmres"`` or ``"bicgstab"`` for others.
+        **options: Arguments of the solver function in ``torchlops.optimization``. The default tolerance is somewhat
+            above the machine epsilon of the dtype, the default ``niter`` is 10 times the number of unknowns plus 100,
+            but at most 10,000.
 
     Returns:
-        The model ``(*batch, *dims)``, an array of the kind of ``B``. Where the solver stopped before it had converged,
-        a warning says so.
+        The model ``(*batch, *dims)``, an array of the same kind as ``B``. A warning is issued if the solver does not
+        converge.
 
     Raises:
-        torch.linalg.LinAlgError: for a singular matrix.
+        torch.linalg.LinAlgError: If the matrix is singular.
 
     Example:
         >>> import torchlops
@@ -69,7 +70,7 @@ def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | Non
     """
     A = aslinearoperator(A)
     if A.shape[0] != A.shape[1]:
-        raise ValueError(f"solve takes square operators, {A.name_and_type} is {A.shape}: take linalg.lstsq")
+        raise ValueError(f"solve takes square operators, but {A.name_and_type} has shape {A.shape}: use linalg.lstsq")
     y, _, back = read_data(A, B)
     if back is None:
         return _solved(A, y, method, solver, options)
@@ -89,7 +90,7 @@ class LeastSquares(NamedTuple):
 
     Attributes:
         solution: The solution, ``(*batch, *dims)``.
-        residuals: The norm of ``B - A x`` of each sample (not its square, which ``torch.linalg.lstsq`` gives).
+        residuals: The norm of ``B - A x`` for each sample. (``torch.linalg.lstsq`` returns its square.)
         converged: Whether each sample has converged.
     """
 
@@ -107,17 +108,17 @@ def lstsq(
     solver: str | None = None,
     **options: Any,
 ) -> LeastSquares:
-    """Return the solution of least ``||B - A x||``, and the smallest one of several.
+    """Return the minimum-norm solution that minimises ``||B - A x||``.
 
     Args:
         A: The operator.
         B: Data ``(*batch, *dimsd)`` or flattened, a tensor or another array.
-        rcond: Singular values below this fraction of the largest count as zero, where the matrix is formed; by default
-            the rounding of the dtype times the larger size of it.
+        rcond: Singular values below this fraction of the largest count as zero, if the matrix is formed. By default,
+            the machine epsilon of the dtype times the larger size of the matrix.
         method: See :mod:`torchlops.linalg`.
-        solver: Name of the iteration: ``"lsmr"`` (the default), ``"lsqr"`` or ``"cgls"``.
-        **options: Arguments of that function of ``torchlops.optimization``, as in :func:`solve`. (With dependent
-            columns, the derivative needs to be told: see there.)
+        solver: Name of the iterative solver: ``"lsmr"`` (the default), ``"lsqr"`` or ``"cgls"``.
+        **options: Arguments of the solver function in ``torchlops.optimization``, as in :func:`solve`. If the columns
+            of ``A`` are dependent, pass ``full_rank=False`` for correct derivatives; see the solver function.
 
     Example:
         >>> import torchlops
@@ -136,7 +137,7 @@ def lstsq(
         x = _dense_solution(A, y, lambda matrix, b: torch.linalg.pinv(matrix, rtol=rcond) @ b)
         converged = torch.ones(y.shape[: y.ndim - len(A.dimsd)], dtype=torch.bool, device=y.device)
     elif rcond is not None:
-        raise ValueError("lstsq: rcond is for method='dense'; the iteration has the tolerances of its solver")
+        raise ValueError("lstsq: rcond applies only to method='dense'; an iterative solver has its own tolerances")
     else:
         x, converged = iterate(A, y, solver, options, LEAST_SQUARES_SOLVERS)
     r = (y - A.apply_nd(x, False)).flatten(y.ndim - len(A.dimsd))
@@ -146,7 +147,7 @@ def lstsq(
 def inv(A: LinearOperator, *, method: Method = None, solver: str | None = None, **options: Any) -> InverseOperator:
     """Return the inverse of a square operator, as an operator that solves when it is applied.
 
-    It composes, transposes and differentiates like any other. The arguments are those of :func:`solve`.
+    It can be composed, transposed and differentiated like any other operator. The arguments are those of :func:`solve`.
 
     Example:
         >>> import torchlops
@@ -165,7 +166,7 @@ def pinv(
     solver: str | None = None,
     **options: Any,
 ) -> InverseOperator:
-    """Return the pseudo-inverse (with ``damp``, the regularised one), as an operator that solves when it is applied.
+    """Return the pseudo-inverse, as an operator that solves when it is applied. With ``damp``, it is regularised.
 
     The arguments are those of :func:`lstsq`.
 
@@ -181,17 +182,17 @@ def pinv(
 class InverseOperator(CompositeOperator):
     r"""The solution operator :math:`y \mapsto A^{-1} y`, or :math:`y \mapsto A^+ y`.
 
-    Its adjoint solves with :math:`A^H`; where it iterates, both are so to the tolerance of the solver.
+    Its adjoint solves with :math:`A^H`. With an iterative solver, both are accurate to the tolerance of the solver.
 
     Args:
         A: The operator.
-        solver: Name of the iteration, if it shall iterate.
+        solver: Name of the iterative solver, to solve iteratively.
         method: See :mod:`torchlops.linalg`.
-        pseudo: Whether this is a pseudo-inverse; it is with a solver for least squares.
+        pseudo: Whether this is a pseudo-inverse. With a least-squares solver, it always is.
         **options: Further arguments of :func:`solve` or :func:`lstsq`.
 
     Raises:
-        ValueError: when the solver is not known, or needs a square operator.
+        ValueError: If the solver is unknown, or needs a square operator.
     """
 
     def __init__(
@@ -206,10 +207,12 @@ class InverseOperator(CompositeOperator):
         known = LEAST_SQUARES_SOLVERS if pseudo else _SOLVERS
         self.pseudo = pseudo or solver in LEAST_SQUARES_SOLVERS
         if not self.pseudo and A.shape[0] != A.shape[1]:
-            raise ValueError(f"only a square operator has an inverse, {A.name_and_type} is {A.shape}: take linalg.pinv")
+            raise ValueError(
+                f"only a square operator has an inverse, but {A.name_and_type} has shape {A.shape}: use linalg.pinv"
+            )
         given = {name: value for name, value in options.items() if name != "rcond"}
         if _iterates(A, method, "vectors" if self.pseudo else "solve", solver, given):
-            read_iteration(A, solver, given, known)  # a wrong option fails now
+            read_iteration(A, solver, given, known)  # so that a wrong option fails now
         M = options.get("M")
         M = None if M is None else aslinearoperator(M)
         super().__init__((A,) if M is None else (A, M), dims=A.dimsd, dimsd=A.dims, clinear=A.clinear)
@@ -237,11 +240,11 @@ class InverseOperator(CompositeOperator):
 
 
 def solve_exactly(A: LinearOperator, y: Tensor) -> Tensor | None:
-    """Return the solution of ``A x = y`` if the operator knows its inverse; ``y`` is ``(*batch, *dimsd)``."""
+    """Return the solution of ``A x = y`` if the operator implements its inverse; ``y`` is ``(*batch, *dimsd)``."""
     if type(A)._inverse is not LinearOperator._inverse:
         try:
             return A._inverse(y)
-        except NotImplementedError:  # not for this one, a rectangular matrix for example
+        except NotImplementedError:  # not for this instance, for example a rectangular matrix
             pass
     return None
 
@@ -259,15 +262,15 @@ def _dense_solution(A: LinearOperator, y: Tensor, solve: Callable[[Tensor, Tenso
 
 @dataclass(frozen=True)
 class Iteration:
-    """How to solve by an iteration.
+    """An iterative solver with its options.
 
     Attributes:
         solver: The solver.
-        given: The options of it that the user has given.
+        given: The options of the solver that the user has passed.
         niter: Maximum number of iterations.
         damp: The damping.
         M: The preconditioner.
-        options: How to solve.
+        options: The options common to all solvers.
     """
 
     solver: type[Solver[Any]]
@@ -278,12 +281,12 @@ class Iteration:
     options: Options
 
     def solve(self, A: LinearOperator, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the solution for data ``(*batch, *dimsd)``, and which samples have converged; warn of the others."""
+        """Return the solution for data ``(*batch, *dimsd)``, and which samples have converged; warn about others."""
         accuracy = torch.finfo(y.dtype).eps ** 0.75
         own = {field.name for field in fields(self.solver)}
         tight = {"tol": 0.0, "rtol": 0.0, "rtol1": accuracy, "gtol": accuracy, "atol": accuracy, "btol": accuracy}
         if self.solver is krylov.CGLS:
-            tight["rtol1"] = 0.0  # a residual is not small where the data cannot be fitted
+            tight["rtol1"] = 0.0  # the residual is not small if the data cannot be fitted
         chosen = {name: value for name, value in {**tight, "conlim": 0.0, **self.given}.items() if name in own}
         found = solve_implicitly(
             self.solver(**chosen), A, y, niter=self.niter, weight=self.damp, M=self.M, options=self.options
@@ -293,33 +296,33 @@ class Iteration:
         is_attached = not is_plain_eager() or found.x.requires_grad
         if self.options.grad is not None and not self.options.unrolls and is_attached:
             far = torch.as_tensor(found.accuracy, device=y.device) > torch.finfo(found.x.dtype).eps ** 0.5
-            status = torch.where(far, int(Status.CONVERGED), status)  # of these, the derivative warns
+            status = torch.where(far, int(Status.CONVERGED), status)  # the derivative warns about these
         self._warn(A, status)
-        if not is_plain_eager():  # of which sample of a transform is not known here
+        if not is_plain_eager():  # inside a transform, the samples cannot be told apart
             converged = converged.all().expand(y.shape[: y.ndim - len(A.dimsd)])
         x: Tensor = found.x
         return x, converged
 
     def _warn(self, A: LinearOperator, status: Tensor) -> None:
-        """Warn, or raise, about samples that stopped before they had converged; of others the solver does."""
+        """Warn or raise about samples that stopped before convergence. The solver reports other failures."""
         if is_wrapped(status):  # by a transform of unrolled iterations
             return
         reasons = [describe(status, code) for code in Status if Status.CONVERGED < code < Status.INDEFINITE]
         if any(reasons):
             at = f"at niter={self.niter}, " if bool((status == Status.MAXITER).any()) else ""
             say(
-                f"{self.solver.__name__} on {A.name_and_type} stopped {at}before it had converged "
+                f"{self.solver.__name__} on {A.name_and_type} stopped {at}before convergence "
                 f"({', '.join(filter(None, reasons))}): the solution is inaccurate. Raise niter, loosen the "
-                "tolerances, or take a preconditioner, damping, another solver or method='dense'.",
+                "tolerances, or use a preconditioner, damping, another solver or method='dense'.",
                 self.options.on_fail,
             )
 
 
 def _iterates(A: LinearOperator, method: Method, what: str, name: str | None, options: Mapping[str, Any]) -> bool:
-    """Whether the arguments ask for an iteration, and not for the matrix."""
+    """Whether the arguments request an iteration rather than the matrix."""
     named = name is not None or bool(options)
     if named and method == "dense":
-        raise ValueError(f"method='dense' takes no solver and no options of one, got {[name, *options]}")
+        raise ValueError(f"method='dense' takes no solver and no solver options, got {[name, *options]}")
     return not is_dense(A, "iterative" if named else method, what)
 
 
@@ -344,8 +347,8 @@ def read_iteration(
     """Read the name and the options of an iteration.
 
     Raises:
-        ValueError: for a solver that is not known, or does not take ``A``.
-        TypeError: for an option that it does not have.
+        ValueError: If the solver is unknown, or does not take ``A``.
+        TypeError: If an option is unknown.
     """
     name = "lsmr" if name is None else name
     if name not in known:

@@ -1,11 +1,11 @@
-r"""The promises of every operator, as checks to run on your own.
+r"""Checks of the promises that every operator keeps, to run on your own operators.
 
-:func:`check` runs them all on one operator; each is also a function by itself. They compare the operator with
-its matrix, which they measure one unit vector at a time: a derivative must equal :math:`A t` or
-:math:`A^H y`, and not merely agree with another derivative of the same code. So give them a small operator
-(a few dozen elements): what they find does not depend on the size.
+:func:`check` runs all checks on one operator; each check is also a separate function. They compare the operator with
+its matrix, which they measure one unit vector at a time. So a derivative must equal :math:`A t` or :math:`A^H y`; it is
+not enough that it agrees with another derivative of the same code. Use a small operator (a few dozen elements): the
+findings do not depend on the size.
 
-A failed check raises an ``AssertionError`` that names the operator, the promise, and what was measured.
+A failed check raises an ``AssertionError`` with the operator, the promise, and the measured values.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ Sample: TypeAlias = Literal["every case", "three per class", "one per class", "o
 
 @dataclass(frozen=True)
 class Promise(Generic[Check]):
-    """A check, and how many of the cases of a suite of operators it is worth.
+    """A check, and the cases of a test suite on which it runs.
 
     Attributes:
-        check: Raises an ``AssertionError`` where the promise does not hold.
-        fast: The cases on which a fast run of the suite checks it, by what it costs.
+        check: Raises an ``AssertionError`` if the promise does not hold.
+        fast: The cases on which a fast run of the suite checks it, depending on its cost.
         full: The cases on which a full run checks it.
     """
 
@@ -80,7 +80,7 @@ BUILDER_PROMISES: dict[str, Promise[Callable[[Builder, Sequence[Tensor]], None]]
     "tensor_gradients": Promise(check_tensor_gradients, fast="one per class"),
     "compiled_building": Promise(check_compiled_building, fast="one per family", full="three per class"),
 }
-"""The checks that take a builder and the tensors that it builds an operator from, by name."""
+"""The checks that take a builder, and the tensors from which it builds an operator, by name."""
 
 __all__ = [
     "BUILDER_PROMISES",
@@ -115,20 +115,20 @@ __all__ = [
 def check(
     A: LinearOperator, *, build: Builder | None = None, tensors: Sequence[Tensor] = (), compile: bool = True
 ) -> None:
-    """Hold an operator to every promise of the library.
+    """Check that an operator keeps every promise of the library.
 
     Args:
-        A: The operator, a small one, built from leaf tensors: it is copied, and its matrix is measured column by
-            column.
-        build: Builds the operator from ``tensors``; with it, the derivatives with respect to them are checked
-            too, and that a change of theirs is seen.
-        tensors: The floating or complex tensors, in double precision, that ``build`` takes and that carry
+        A: The operator. It must be small, since its matrix is measured column by column, and built from leaf tensors,
+            since it is copied.
+        build: Function that builds the operator from ``tensors``. If given, the derivatives with respect to the tensors
+            are checked as well, and that changes of the tensors are seen.
+        tensors: The floating-point or complex tensors, in double precision, that ``build`` takes and that carry
             gradients.
-        compile: False leaves out ``torch.compile`` and ``torch.export``, which take most of the time.
+        compile: False skips ``torch.compile`` and ``torch.export``, which take most of the time.
 
     Raises:
-        AssertionError: when a promise does not hold.
-        ValueError: when the operator is too large to measure its matrix.
+        AssertionError: If a promise does not hold.
+        ValueError: If the operator is too large to measure its matrix.
 
     Example:
         >>> import torchlops

@@ -1,4 +1,4 @@
-"""Checks of the adjoint, of linearity and of the matrix."""
+"""Checks of the adjoint, the linearity and the matrix."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def _compare_inner_products(
     square = np.vdot(right, right).real
     factor = f"{np.vdot(right, left) / square:.4g}" if square else "infinite"
     hint = (
-        "Their real parts agree: an operator that is linear over the real numbers only is declared by clinear=False."
+        "Their real parts agree: if the operator is only real-linear, declare clinear=False."
         if np.all(np.abs(left.real - right.real) <= allowed)
-        else "A steady factor means a wrong scale, a changing one a wrong adjoint."
+        else "A constant factor indicates a wrong scale, a varying one a wrong adjoint."
     )
     raise AssertionError(
         f"{A.name_and_type}: adjoint: <A x, y> = {left[worst]:.6g} but <x, A^H y> = {right[worst]:.6g} "
@@ -69,13 +69,13 @@ def check_linear(A: LinearOperator) -> None:
                 scale = side.norm * (norm(x) + norm(z))
                 got = side.operator(a * x + b * z)
                 want = a * side.operator(x) + b * side.operator(z)
-                hint = "With complex factors: is an imaginary part lost, or should clinear be False?"
+                hint = "The factors are complex: is an imaginary part lost, or should clinear be False?"
                 agree(A, f"linear: {side.label}", got, want, scale, hint if is_complex else "")
                 zero = side.operator(torch.zeros_like(x))
-                require(A, f"linear: {side.label}", not zero.count_nonzero(), "a zero input gives a nonzero output")
+                require(A, f"linear: {side.label}", not zero.count_nonzero(), "the output of a zero input is not zero")
                 if A.clinear and side.takes_complex and not dtype.is_complex:
                     got = side.operator(x.to(complex_dtype(dtype)))
-                    hint = "The same real input, once as a real and once as a complex tensor: what did the first lose?"
+                    hint = "The input is real, given as a real and as a complex tensor: does the first lose something?"
                     agree(A, f"linear: {side.label}", side.operator(x), got, scale, hint)
 
 
@@ -89,14 +89,16 @@ def check_dense(A: LinearOperator) -> None:
         if adjoint.takes_complex:
             agree(A, "dense: matrix of A.H on i y", P - Q, adjoint.P - adjoint.Q, forward.norm, hint)
         if A.clinear and not A.real_model:
-            hint = "It is linear over the real numbers only: declare clinear=False."
+            hint = "It is only real-linear: declare clinear=False."
             agree(A, "dense: part that conjugates x", forward.Q, torch.zeros_like(P.mT), forward.norm, hint)
         matrix = forward.P + forward.Q
         draw = Draw(A)
         for side in (forward, adjoint):
             for dtype in side.fields:
                 x = draw(side.dims, dtype)
-                hint = "Unit vectors give the columns of the matrix, a random vector another result: lost precision?"
+                hint = (
+                    "A random vector gives another result than the matrix measured with unit vectors: lost precision?"
+                )
                 agree(A, f"dense: {side.label}", side.operator(x), side.exact(x), side.norm * norm(x), hint)
         agree(A, "todense('torch')", A.todense(backend="torch"), matrix, forward.norm)
         agree(A, "todense()", torch.from_numpy(A.todense()), matrix.cpu(), forward.norm)
@@ -104,7 +106,7 @@ def check_dense(A: LinearOperator) -> None:
             A,
             "dtype",
             A.dtype.kind == "c" or float(matrix.imag.abs().max()) == 0,
-            f"its matrix is complex but its dtype {A.dtype}: SciPy would drop the imaginary part",
+            f"its matrix is complex, but its dtype is {A.dtype}: SciPy would drop the imaginary part",
         )
         if HAS_SCIPY:
             agree(A, "tosparse()", torch.from_numpy(A.tosparse().toarray()), matrix.cpu(), forward.norm)

@@ -14,7 +14,7 @@ from torchlops.testing.matrix import Builder, Draw, Function, Side, as_real_pair
 from torchlops.testing.verdicts import DERIVATIVE_TOLERANCE, agree, blaming
 
 Calls: TypeAlias = dict[str, tuple[Function, Tensor]]
-"""Functions with their arguments, by name."""
+"""Functions and their arguments, by name."""
 
 
 def check_compile(A: LinearOperator, backend: str = "aot_eager") -> None:
@@ -22,7 +22,7 @@ def check_compile(A: LinearOperator, backend: str = "aot_eager") -> None:
 
     Args:
         A: The operator.
-        backend: A backend of ``torch.compile``; ``"inductor"`` also generates and compiles code.
+        backend: A backend of ``torch.compile``. ``"inductor"`` also generates and compiles code.
     """
     with blaming(A, "compile"):
         forward, adjoint = sides(A)
@@ -57,7 +57,7 @@ def check_compiled_gradients(A: LinearOperator, backend: str = "aot_eager") -> N
 def check_compiled_jacobians(A: LinearOperator, backend: str = "aot_eager") -> None:
     """Check ``torch.compile(fullgraph=True)`` of ``vmap``, ``jacfwd``, ``jacrev`` and ``hessian`` of the operator.
 
-    On real input alone: torch refuses complex Jacobians.
+    Only real input is checked, since torch does not support complex Jacobians.
 
     Args:
         A: The operator.
@@ -70,7 +70,7 @@ def check_compiled_jacobians(A: LinearOperator, backend: str = "aot_eager") -> N
 
 
 def _scaled(side: Side, exact: bool) -> Function:
-    """Return the operator, or its matrix, scaled to norm one."""
+    """Return the operator, or its matrix, scaled to unit norm."""
     scale = 1 / side.norm if side.norm else 1.0
     function = side.exact if exact else side.operator
     return lambda x: function(x) * scale
@@ -92,7 +92,7 @@ def _jacobians(side: Side, X: Tensor, exact: bool = False) -> Calls:
 
 
 class _Together(nn.Module):
-    """Calls every function on its argument; operators among them are its modules, as in a network."""
+    """Calls every function on its argument. Operators are registered as modules, as in a network."""
 
     def __init__(self, functions: Sequence[Function]) -> None:
         super().__init__()
@@ -104,9 +104,9 @@ class _Together(nn.Module):
 
 
 def _compare_compiled(A: LinearOperator, calls: Calls, exact: Calls, norm_of_A: float, backend: str) -> None:
-    """Compile all ``calls`` as one graph, which costs half of one graph each, and compare with those of the matrix.
+    """Compile all ``calls`` as one graph, at half the cost of separate graphs, and compare with those of the matrix.
 
-    The input of an operator that is called by itself wants a gradient, so that the backward is compiled too.
+    The input of an operator that is called directly requires a gradient, so that the backward is compiled too.
     """
 
     def arguments() -> list[Tensor]:
@@ -154,9 +154,9 @@ def _compiled(function: Callable[..., Any], backend: str) -> Callable[..., Any]:
 
 
 def check_compiled_building(build: Builder, tensors: Sequence[Tensor]) -> None:
-    """Check that an operator may be built inside ``torch.compile(fullgraph=True)``, from tensors that learn.
+    """Check that an operator can be built inside ``torch.compile(fullgraph=True)``, from tensors with gradients.
 
-    Torch refuses ``A @ B`` and ``tensor * A`` there: a builder that composes operators cannot pass.
+    Torch does not support ``A @ B`` and ``tensor * A`` there, so a builder that composes operators cannot pass.
     """
     if not tensors:
         return
@@ -187,7 +187,7 @@ def check_compiled_building(build: Builder, tensors: Sequence[Tensor]) -> None:
 
 
 def check_export(A: LinearOperator) -> None:
-    """Check ``torch.export.export`` of the operator and its adjoint, with a fixed and with any batch size."""
+    """Check ``torch.export.export`` of the operator and its adjoint, with a fixed and with a dynamic batch size."""
 
     class Both(nn.Module):
         def __init__(self) -> None:

@@ -114,17 +114,17 @@ def _check_autograd_states(A: LinearOperator, side: Side, x: Tensor) -> None:
     require(A, "derivatives", not tracks(A) or want.requires_grad, f"{side.label} does not track the operator")
     with torch.no_grad():
         bare = B(x.clone().requires_grad_())
-    require(A, "derivatives", not bare.requires_grad, f"{side.label} under no_grad wants a gradient")
+    require(A, "derivatives", not bare.requires_grad, f"{side.label} under no_grad requires a gradient")
     with torch.inference_mode():
         agree(A, f"derivatives: {side.label} in inference mode", B(x.clone()), want.detach(), float(want.abs().max()))
     model = x.clone().requires_grad_()
-    require(A, "derivatives", B(model).requires_grad, f"{side.label} has lost the graph of its input")
+    require(A, "derivatives", B(model).requires_grad, f"{side.label} is detached from the graph of its input")
     (got,) = torch.autograd.grad(B(model), model, torch.ones_like(want))
     require(A, "derivatives", got.dtype == x.dtype, f"the gradient of {x.dtype} {side.label} is {got.dtype}")
 
 
 def tracks(A: LinearOperator) -> bool:
-    """Whether a tensor of the operator itself wants a gradient."""
+    """Whether a tensor of the operator itself requires a gradient."""
     return any(tensor.requires_grad for tensor in A._own_tensors())
 
 
@@ -155,7 +155,7 @@ def _check_transforms(A: LinearOperator, transforms: Callable[..., dict[str, Cal
 
 
 def _transforms(f: Function, X: Tensor, T: Tensor, Y: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """Return what every transform of ``torch.func``, and the usual compositions of them, make of ``f``."""
+    """Return the results of every transform of ``torch.func``, and of the usual compositions, applied to ``f``."""
     fn = torch.func
     x, t, Y = X[0], T[0], Y.to(f(X).dtype)
     y, r = Y[0], to_real(x)
@@ -182,7 +182,7 @@ def _transforms(f: Function, X: Tensor, T: Tensor, Y: Tensor) -> dict[str, Calla
 
 
 def _nested_transforms(f: Function, X: Tensor, T: Tensor, Y: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """Return what deeper compositions of the transforms of ``torch.func`` make of ``f``."""
+    """Return the results of deeper compositions of the transforms of ``torch.func``, applied to ``f``."""
     fn = torch.func
     x, t, Y = X[0], T[0], Y.to(f(X).dtype)
     y, r, R = Y[0], to_real(x), to_real(X)
@@ -235,7 +235,7 @@ def _slope(loss: Function, x: Tensor, t: Tensor) -> Tensor:
 
 
 def _traced(f: Function, x: Tensor, t: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """Return what becomes of ``t`` in a program that was recorded on ``x``: a constant in it would show."""
+    """Return the results for ``t`` of programs recorded on ``x``, which reveal values baked in as constants."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
     gradient = torch.func.grad(lambda x: quartic(f(x)))
@@ -248,7 +248,7 @@ def _traced(f: Function, x: Tensor, t: Tensor) -> dict[str, Callable[[], Tensor]
 
 
 def _untraced(f: Function, x: Tensor, t: Tensor) -> dict[str, Callable[[], Tensor]]:  # noqa: ARG001
-    """Return what the programs of :func:`_traced` have to give."""
+    """Return the expected results of the programs of :func:`_traced`."""
     gradient = torch.func.grad(lambda x: quartic(f(x)))
     plain = dict.fromkeys(("linearize", "make_fx", "functionalize"), lambda: f(t))
     return {**plain, "make_fx(grad)": lambda: gradient(t)}
@@ -262,7 +262,7 @@ def compare_modes(
     modes: Callable[[Function], dict[str, Callable[[], Tensor]]],
     exact_modes: Callable[[Function], dict[str, Callable[[], Tensor]]] | None = None,
 ) -> None:
-    """Compare every mode on the operator with the same mode on its matrix; both scaled to norm one."""
+    """Compare every mode on the operator with the same mode on its matrix, both scaled to unit norm."""
     scale = 1 / side.norm if side.norm else 1.0
     of_operator = modes(lambda x: side.operator(x) * scale)
     of_matrix = (exact_modes or modes)(lambda x: side.exact(x) * scale)

@@ -1,4 +1,4 @@
-"""Check of a default device that is not the one of the input."""
+"""Check with a default device that differs from the device of the input."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torchlops.testing.verdicts import agree, blaming, require
 
 
 def check_default_device(A: LinearOperator) -> None:
-    """Check that memory goes where the input is, whatever the default device of torch.
+    """Check that memory is allocated on the device of the input, whatever the default device of torch.
 
-    The default device is ``"meta"``, which has no values, while the operator and its inputs stay where they are:
-    what is allocated without a device is then on another one, and the result is missing or an error. The fast
-    kernels are held to it, too.
+    The default device is set to ``"meta"``, which has no values, while the operator and its inputs stay where they are.
+    Memory that is allocated without a device is then on the wrong one, and the call fails or returns no values. The
+    fast kernels are checked as well.
     """
     with blaming(A, "default device"):
         for side in sides(A):

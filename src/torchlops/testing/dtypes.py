@@ -1,4 +1,4 @@
-"""Checks of dtypes, and of a device without values."""
+"""Checks of dtypes, and of the ``meta`` device."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from torchlops.testing.verdicts import TOLERANCE, agree, blaming, require
 
 
 def check_dtypes(A: LinearOperator) -> None:
-    """Check that the output has the dtype of the input and the operator's tensors, and its full precision.
+    """Check that the output has the dtype to which the input and the operator's tensors promote, in full precision.
 
-    bfloat16 and float16 have to work, or to raise an error that names the operator.
+    bfloat16 and float16 must work, or raise an error that names the operator.
     """
     with blaming(A, "dtypes"):
         for precision in (torch.float64, torch.float32):
@@ -50,7 +50,9 @@ def _check_precision(A: LinearOperator, B: LinearOperator, side: Side, dtype: to
         real_dtype(out.dtype) in allowed,
         f"gives {out.dtype}; torch.result_type of x and of the operator's tensors ({found}) is {allowed[0]}",
     )
-    require(A, what, out.is_complex() == exact.is_complex(), f"gives {out.dtype}, in double precision {exact.dtype}")
+    require(
+        A, what, out.is_complex() == exact.is_complex(), f"gives {out.dtype}, but {exact.dtype} in double precision"
+    )
     agree(A, what, out, exact, side.norm * norm(x), "Precision was lost.", TOLERANCE[real_dtype(dtype)])
     leaf = x.clone().requires_grad_()
     quartic(side.operator(leaf)).backward()  # type: ignore[no-untyped-call]
@@ -59,7 +61,7 @@ def _check_precision(A: LinearOperator, B: LinearOperator, side: Side, dtype: to
 
 
 def _parts(A: LinearOperator) -> list[LinearOperator]:
-    """Return the operator and all the operators that it is made of."""
+    """Return the operator and, recursively, its parts."""
     return [A, *(inner for part in getattr(A, "operators", ()) for inner in _parts(part))]
 
 
@@ -84,7 +86,7 @@ def _check_half(A: LinearOperator, half: torch.dtype) -> None:
 
 
 def check_meta(A: LinearOperator) -> None:
-    """Check that the operator runs where there are no values, so that on a GPU nothing waits for the host."""
+    """Check that the operator runs on the ``meta`` device, so that it never synchronises with the host on a GPU."""
     with blaming(A, "meta device"):
         B = copy.deepcopy(A).to("meta")
         for side, without_values in zip(sides(A), (B, B.H), strict=True):
@@ -100,4 +102,4 @@ def check_meta(A: LinearOperator) -> None:
                             quartic(got).backward()  # type: ignore[no-untyped-call]
                     require(A, what, got.is_meta, f"the result is on {got.device}")
                     same = (got.shape, got.dtype) == (want.shape, want.dtype)
-                    require(A, what, same, f"gives {tuple(got.shape)} {got.dtype}, with values {want.dtype}")
+                    require(A, what, same, f"gives {tuple(got.shape)} {got.dtype}, but {want.dtype} with values")

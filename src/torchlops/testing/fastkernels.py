@@ -21,9 +21,9 @@ from torchlops.testing.verdicts import TOLERANCE, agree, blaming, require
 
 
 def check_fast_kernels(A: LinearOperator) -> None:
-    """Check fast kernels, if the operator or a part of it has any, called directly and through the policy.
+    """Check the fast kernels of the operator and its parts, if any, called directly and through the policy.
 
-    For the policy, fast kernels are taken from one element up; then every derivative goes through them.
+    For the policy, the size threshold is set to zero, so that every derivative uses the fast kernels.
     """
     if not any(getattr(module, "_has_fast_kernels", False) for module in A.modules()):
         return
@@ -59,13 +59,13 @@ def _check_kernel(A: LinearOperator, side: Side, kernel: Function) -> None:
                     kept = value.clone()
                     with torch.no_grad(), blaming(A, f"{what}, {layout}"):
                         got = kernel(value)
-                    require(A, what, got.dtype == plain, f"gives {got.dtype}, the plain kernel {plain}")
+                    require(A, what, got.dtype == plain, f"gives {got.dtype}, but the plain kernel {plain}")
                     agree(A, f"{what}, {layout}", got, want, scale, "", TOLERANCE[precision])
                     require(A, what, torch.equal(value, kept), "changed its input")
 
 
 def _check_half(A: LinearOperator, side: Side) -> None:
-    """Where the plain kernel takes half precision, the fast one has to agree with it."""
+    """If the plain kernel supports half precision, the fast kernel must agree with it."""
     for half in (torch.bfloat16, torch.float16):
         try:
             B = converted(A, half)
@@ -78,12 +78,12 @@ def _check_half(A: LinearOperator, side: Side) -> None:
         what = f"fast kernels: {side.label} of {half} x"
         with blaming(A, what):
             got = B._fast_adjoint(x) if side.is_adjoint else B._fast_forward(x)
-        require(A, what, got.dtype == want.dtype, f"gives {got.dtype}, the plain kernel {want.dtype}")
+        require(A, what, got.dtype == want.dtype, f"gives {got.dtype}, but the plain kernel {want.dtype}")
         agree(A, what, got, want, side.norm * norm(x), "", TOLERANCE[half])
 
 
 def _check_large(A: LinearOperator, side: Side) -> None:
-    """At the size from which they are used, the call takes the fast kernels."""
+    """Check the fast kernels at the size from which calls use them."""
     for dtype in side.fields:
         x = Draw(A)((autograd.FAST_FROM // math.prod(side.dims) + 1, *side.dims), dtype)
         want = A._adjoint(x) if side.is_adjoint else A._forward(x)
@@ -99,14 +99,14 @@ def _check_policy(A: LinearOperator, side: Side, x: Tensor) -> None:
     leaf = x.clone().requires_grad_()
     if A._has_fast_kernels and A._is_fast_for(x, side.is_adjoint) and not tracks(A):
         taken = type(B(leaf).grad_fn).__name__
-        require(A, what, taken == "_FastKernelBackward", f"the fast kernel was not taken, but {taken}")
+        require(A, what, taken == "_FastKernelBackward", f"the fast kernel was not used, but {taken}")
     with blaming(A, what):
         torch.autograd.gradcheck(B, (leaf,), check_batched_grad=True, check_forward_ad=True, fast_mode=True)
         torch.autograd.gradgradcheck(B, (leaf,), check_batched_grad=True, check_fwd_over_rev=True, fast_mode=True)
 
 
 def _check_changed_tensor(A: LinearOperator) -> None:
-    """A tensor changed between forward and backward raises, or leaves the gradient that of the forward as it ran."""
+    """Check that a tensor modified between forward and backward raises, or does not affect the gradient."""
     for name, tensor in A.state_dict().items():
         B = copy.deepcopy(A)
         x = Draw(A)(A.dims, torch.float64).requires_grad_()
@@ -124,13 +124,13 @@ def _check_changed_tensor(A: LinearOperator) -> None:
             continue
         if not torch.equal(before, after):
             raise AssertionError(
-                f"{A.name_and_type}: fast kernels: a change of {name} in place between forward and backward "
+                f"{A.name_and_type}: fast kernels: a modification of {name} in place between forward and backward "
                 "goes unnoticed"
             )
 
 
 @contextmanager
 def _fast_from(elements: int) -> Iterator[None]:
-    """Take fast kernels from this many elements up."""
+    """Use fast kernels from this number of elements on."""
     with mock.patch.object(autograd, "FAST_FROM", elements):
         yield

@@ -1,4 +1,4 @@
-"""The measured matrix of an operator, which every check compares with, and the numbers it is tried on."""
+"""The measured matrix of an operator, the reference of every check, and the random inputs of the checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HAS_SCIPY = importlib.util.find_spec("scipy") is not None
 
 @dataclass(frozen=True)
 class Side:
-    """An operator or its adjoint, with its measured matrices: ``P x + Q conj(x)`` (``Q`` is 0 if C-linear)."""
+    """An operator or its adjoint, with its measured matrices: ``P x + Q conj(x)`` (``Q = 0`` if complex-linear)."""
 
     operator: LinearOperator
     P: Tensor
@@ -50,7 +50,7 @@ class Side:
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         return "A.H(y)" if self.is_adjoint else "A(x)"
 
     @property
@@ -64,7 +64,7 @@ class Side:
         return float((self.P.abs().square().sum() + self.Q.abs().square().sum()).sqrt())
 
     def exact(self, x: Tensor) -> Tensor:
-        """Return what the matrices make of ``x``, by torch code that every mode differentiates."""
+        """Apply the matrices to ``x``, with torch code that is differentiable in every mode."""
         batch = x.shape[: x.ndim - len(self.dims)]
         rows = x.reshape(*batch, 1, math.prod(self.dims)).to(torch.complex128)
         return (self.P * rows + self.Q * rows.conj()).sum(-1).reshape(*batch, *self.dimsd)
@@ -73,12 +73,12 @@ class Side:
 def sides(A: LinearOperator, operator: LinearOperator | None = None) -> tuple[Side, Side]:
     """Return ``A`` and ``A.H`` with their matrices, both taken from the forward of ``A``.
 
-    With ``operator``, the matrices of ``A`` come with that operator and its adjoint.
+    If ``operator`` is given, the matrices of ``A`` are paired with that operator and its adjoint instead.
     """
     if A.shape[0] * A.shape[1] > SMALL:
         raise ValueError(
-            f"{A.name_and_type} has a matrix of {A.shape[0]} x {A.shape[1]}, which the checks would measure "
-            "column by column: check a smaller one of its kind"
+            f"the matrix of {A.name_and_type}, {A.shape[0]} x {A.shape[1]}, is too large to measure column by column: "
+            "check a smaller operator of the same kind"
         )
     P, Q = measure(A)
     H = (P.mH / 2, P.mT / 2) if A.real_model else (P.mH, Q.mT)  # a real model takes the real part of P^H y
@@ -87,7 +87,7 @@ def sides(A: LinearOperator, operator: LinearOperator | None = None) -> tuple[Si
 
 
 def measure(A: LinearOperator) -> tuple[Tensor, Tensor]:
-    """Return ``P`` and ``Q`` of ``A x = P x + Q conj(x)`` from unit vectors, each applied by itself."""
+    """Return ``P`` and ``Q`` of ``A x = P x + Q conj(x)``, measured with one unit vector at a time."""
     units = torch.eye(math.prod(A.dims), dtype=torch.float64, device=Draw(A).device)
 
     def columns(inputs: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ def measure(A: LinearOperator) -> tuple[Tensor, Tensor]:
 
 
 class Draw:
-    """Draws the same normal numbers every time, on the device of an operator."""
+    """Draws reproducible normal random numbers, on the device of an operator."""
 
     def __init__(self, A: LinearOperator) -> None:
         self.device = A._device() or torch.get_default_device()
@@ -114,7 +114,7 @@ class Draw:
 
 
 def fields(takes_complex: bool, precision: torch.dtype) -> tuple[torch.dtype, ...]:
-    """Return the real dtype, and the complex one of the same precision where there may be one."""
+    """Return the real dtype and, if complex inputs are allowed, the complex dtype of the same precision."""
     return (precision, complex_dtype(precision)) if takes_complex else (precision,)
 
 
@@ -124,7 +124,7 @@ def converted(A: LinearOperator, dtype: torch.dtype) -> LinearOperator:
 
 
 def result_type(x: Tensor, tensors: Sequence[Tensor]) -> torch.dtype:
-    """Return the dtype of a product of ``x`` with all ``tensors``; indices, which are integers, do not count."""
+    """Return the dtype of a product of ``x`` with all ``tensors``, ignoring integers, which are indices."""
     wide = [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
     dtype = promote([x.dtype, *(tensor.dtype for tensor in wide if tensor.ndim)])
     for tensor in wide:
@@ -133,14 +133,14 @@ def result_type(x: Tensor, tensors: Sequence[Tensor]) -> torch.dtype:
 
 
 def quartic(data: Tensor) -> Tensor:
-    """Return a real number with derivatives of every order up to four."""
+    """Return a real number with non-zero derivatives up to order four."""
     square = data * data.conj()
-    total = (square + square * square).sum()  # .real of the data would be a view, which torch nests badly
+    total = (square + square * square).sum()  # data.real would be a view, which fails in nested transforms
     return total.real if total.is_complex() else total
 
 
 def to_real(x: Tensor) -> Tensor:
-    """Return a complex tensor as pairs of real numbers, and a real one as it is."""
+    """Return a complex tensor as pairs of real numbers, and a real tensor unchanged."""
     return torch.stack([x.real, x.imag], -1) if x.is_complex() else x
 
 
@@ -150,7 +150,7 @@ def from_real(r: Tensor, like: Tensor) -> Tensor:
 
 
 def as_real_pair(data: Tensor) -> Tensor:
-    """Return the real and the imaginary part, also of real data, in the last axis."""
+    """Return the real and the imaginary part, which is zero for real data, stacked along a new last axis."""
     parts = (data.real, data.imag) if data.is_complex() else (data, torch.zeros_like(data))
     return torch.stack(parts, -1)
 

@@ -1,4 +1,4 @@
-"""Checks of an operator among arrays and among modules."""
+"""Checks of an operator on NumPy arrays, and as a module."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from torchlops.testing.verdicts import agree, blaming, require
 
 
 def check_arrays(A: LinearOperator) -> None:
-    """Check NumPy in, NumPy out, in every reading, and the way through SciPy where it is installed."""
+    """Check that NumPy inputs give NumPy outputs in every form of call, and SciPy's interface if SciPy is installed."""
     with blaming(A, "arrays"):
         for side in sides(A):
             for dtype in side.fields:
@@ -66,7 +66,7 @@ def _check_numpy(A: LinearOperator, side: Side, dtype: torch.dtype) -> None:
         with blaming(A, what):
             got = compute()
         require(A, what, isinstance(got, np.ndarray), f"gives a {type(got).__name__}")
-        require(A, what, got.dtype == Y.dtype, f"gives {got.dtype}, the tensor {Y.dtype}")
+        require(A, what, got.dtype == Y.dtype, f"gives {got.dtype}, but {Y.dtype} for a tensor")
         scale = side.norm * norm(models)
         agree(A, what, torch.from_numpy(got.copy()), torch.from_numpy(want.copy()), scale)
 
@@ -95,7 +95,7 @@ def _check_scipy(A: LinearOperator) -> None:
 
 
 def check_module(A: LinearOperator) -> None:
-    """Check what an ``nn.Module`` owes: copies, pickles, state, parameters, casts, hooks, ``nn.Sequential``."""
+    """Check the behaviour as an ``nn.Module``: copies, pickles, state, parameters, casts, hooks, ``nn.Sequential``."""
     with blaming(A, "module"):
         draw = Draw(A)
         x = draw((2, *A.dims), sides(A)[0].fields[-1])
@@ -105,7 +105,7 @@ def check_module(A: LinearOperator) -> None:
         _check_casts(A)
         for module in A.modules():
             for name, value in vars(module).items():
-                message = f"{type(module).__name__}.{name} is a tensor, and neither a buffer nor a parameter"
+                message = f"{type(module).__name__}.{name} is a tensor, but neither a buffer nor a parameter"
                 require(A, "module", not isinstance(value, Tensor), message)
         pair = nn.Sequential(nn.Identity(), A, A.H)
         agree(A, "module: nn.Sequential(A, A.H)", pair(x), A.H(A(x)), 0.0)
@@ -134,14 +134,14 @@ def _check_copies(A: LinearOperator, x: Tensor, want: Tensor) -> None:
         what = f"module: after {how}"
         agree(A, what, B(x).detach(), want, 0.0)
         agree(A, what, B.H(want).detach(), A.H(want).detach(), 0.0)
-        require(A, what, repr(B) == repr(A), f"repr is {B!r}, it was {A!r}")
+        require(A, what, repr(B) == repr(A), f"repr is {B!r}, but was {A!r}")
         old = {tensor.data_ptr() for tensor in A._all_tensors() if tensor.numel()}
         new = {tensor.data_ptr() for tensor in B._all_tensors() if tensor.numel()}
         require(A, what, not old & new, "the copy shares tensors with the operator")
 
 
 def _pickled(A: LinearOperator) -> bytes | None:
-    """Return the pickle of ``A``; None where it is made of functions that pickle cannot find by a name."""
+    """Return the pickle of ``A``, or None if it contains functions that pickle cannot find by name."""
     try:
         return pickle.dumps(A)
     except (AttributeError, pickle.PicklingError) as error:
@@ -151,7 +151,7 @@ def _pickled(A: LinearOperator) -> bytes | None:
 
 
 def _is_importable(kind: type) -> bool:
-    """Whether pickle can find the class; it cannot where it was defined inside a function."""
+    """Whether pickle can find the class. It cannot if the class was defined inside a function."""
     found: Any = sys.modules.get(kind.__module__)
     for name in kind.__qualname__.split("."):
         found = getattr(found, name, None)
@@ -166,7 +166,9 @@ def _check_state(A: LinearOperator, x: Tensor, want: Tensor) -> None:
             if tensor.is_floating_point() or tensor.is_complex():
                 tensor.mul_(0.5)
     B.load_state_dict(state)
-    agree(A, "module: after load_state_dict", B(x).detach(), want, 0.0, "Something is kept that the state decides.")
+    agree(
+        A, "module: after load_state_dict", B(x).detach(), want, 0.0, "Is something cached that depends on the state?"
+    )
     given = {id(tensor) for tensor in A._given_tensors()}
     held = {id(tensor) for tensor in A.state_dict(keep_vars=True).values()}
     require(A, "module", given <= held, "a tensor of the operator is not in its state_dict")
@@ -185,7 +187,7 @@ def _check_casts(A: LinearOperator) -> None:
             kept = before.is_complex() == after.is_complex() and before.shape == after.shape
             require(A, f"module: {what}", kept, f"a {before.dtype} tensor became {after.dtype}")
             if before.is_floating_point() or before.is_complex():
-                require(A, f"module: {what}", real_dtype(after.dtype) == wanted, f"left a tensor {after.dtype}")
+                require(A, f"module: {what}", real_dtype(after.dtype) == wanted, f"left a tensor in {after.dtype}")
             else:
                 require(A, f"module: {what}", before.dtype == after.dtype, f"{before.dtype} became {after.dtype}")
         require(A, f"module: {what}", A.dtype.kind == B.dtype.kind, f"dtype {A.dtype} became {B.dtype}")

@@ -16,7 +16,7 @@ from torchlops.testing.verdicts import agree, blaming, require, require_refusal
 
 
 def check_shapes(A: LinearOperator) -> None:
-    """Check that N-D and flattened inputs are answered in kind, and that a wrong input is refused by name."""
+    """Check that N-D and flattened inputs give outputs of the same form, and that errors name the operator."""
     with blaming(A, "shapes"):
         require(A, "shape", A.shape == (math.prod(A.dimsd), math.prod(A.dims)), f"got {A.shape}")
         for side in sides(A):
@@ -71,7 +71,7 @@ def check_batches(A: LinearOperator) -> None:
                     samples = x.reshape(math.prod(batch), *side.dims)
                     alone = [B(sample) for sample in samples]
                     want = torch.stack(alone).reshape(y.shape) if alone else y
-                    agree(A, what, y, want, side.norm * norm(x), "A sample depends on the others.")
+                    agree(A, what, y, want, side.norm * norm(x), "The result of a sample depends on the others.")
                 x = draw((3, *side.dims), dtype)
                 want = B(x)
                 for layout, other in layouts(x).items():
@@ -91,7 +91,7 @@ def check_batches(A: LinearOperator) -> None:
 
 
 def layouts(x: Tensor) -> dict[str, Tensor]:
-    """Return tensors equal to ``x`` that lie in memory in other ways."""
+    """Return tensors equal to ``x`` with other memory layouts."""
     wide = torch.empty((*x.shape, 2), dtype=x.dtype, device=x.device)
     wide[..., 0] = x
     reversed_axes = tuple(range(x.ndim - 1, -1, -1))
@@ -117,7 +117,7 @@ class _Calls(TorchFunctionMode):
 
 
 def check_no_aliasing(A: LinearOperator) -> None:
-    """Check that an output shares memory with nothing, and that a call changes neither input nor operator."""
+    """Check that an output shares no memory, and that a call changes neither its input nor the operator."""
     with blaming(A, "no aliasing"):
         own = {tensor.untyped_storage().data_ptr() for tensor in A._all_tensors()}
         before = [tensor.clone() for tensor in A._all_tensors()]
@@ -157,4 +157,4 @@ def _check_output_is_new(A: LinearOperator, what: str, apply: Function, x: Tenso
     require(A, "no aliasing", torch.equal(x, kept), f"{what} changed its input")
     require(A, "no aliasing", memory != x.untyped_storage().data_ptr(), f"{what} shares memory with its input")
     require(A, "no aliasing", memory not in own, f"{what} shares memory with a tensor of the operator")
-    out.add_(1)  # raises where elements of an expanded output share memory
+    out.add_(1)  # raises if elements of an expanded output share memory

@@ -17,13 +17,13 @@ from torchlops.testing.verdicts import DERIVATIVE_TOLERANCE, agree, blaming, req
 def check_tensor_gradients(build: Builder, tensors: Sequence[Tensor]) -> None:
     """Check the derivatives with respect to the tensors that an operator is built from.
 
-    First and second derivatives, reverse and forward, against finite differences; building inside
-    ``torch.func`` transforms; that a parameter stays one and a graph is kept; and that the next call sees a
-    tensor that was changed in place.
+    First and second derivatives in reverse and forward mode are compared with finite differences. The operator is
+    built inside ``torch.func`` transforms. Parameters must stay parameters, graphs must be kept, and the next call
+    must see a tensor that was modified in place.
 
     Args:
-        build: Builds the operator from the tensors.
-        tensors: Floating or complex tensors in double precision.
+        build: Function that builds the operator from the tensors.
+        tensors: Floating-point or complex tensors in double precision.
     """
     if not tensors:
         return
@@ -32,7 +32,7 @@ def check_tensor_gradients(build: Builder, tensors: Sequence[Tensor]) -> None:
     def fresh() -> list[Tensor]:
         return [tensor.clone() for tensor in originals]
 
-    def others(factor: float) -> list[Tensor]:  # near enough to stay inside the range of a position
+    def others(factor: float) -> list[Tensor]:  # close enough that positions stay in range
         return [tensor * factor for tensor in originals]
 
     A = build(*fresh())
@@ -47,7 +47,7 @@ def check_tensor_gradients(build: Builder, tensors: Sequence[Tensor]) -> None:
 
 
 def apply_built(build: Builder, adjoint: bool) -> Callable[..., Tensor]:
-    """Return the function of ``x`` and the tensors that builds the operator and applies it."""
+    """Return a function of ``x`` and the tensors that builds the operator and applies it."""
 
     def apply(x: Tensor, *tensors: Tensor) -> Tensor:
         A = build(*tensors)
@@ -70,7 +70,7 @@ def _check_finite_differences(
             inputs,
             check_fwd_over_rev=True,
             check_batched_grad=True,
-            check_undefined_grad=False,  # the first order has tried it, and here it takes half of the time
+            check_undefined_grad=False,  # covered by the first order; here it would double the time
             fast_mode=True,
         )
 
@@ -106,12 +106,12 @@ def _check_building_inside(
             gradients = compute()
         for got, expected in zip(gradients, wants if mode == "vmap(grad)" else want, strict=True):
             size = max(float(expected.abs().max()), 1e-3)
-            agree(A, f"{where} {mode}", got, expected, size, "Autograd has another.", DERIVATIVE_TOLERANCE)
+            agree(A, f"{where} {mode}", got, expected, size, "It differs from that of autograd.", DERIVATIVE_TOLERANCE)
     with blaming(A, f"{where} jvp"):
         slope = fn.jvp(loss, tuple(ones), tuple(ones))[1]
     expected = sum((inner_tensor(g, t) for g, t in zip(want, ones, strict=True)), start=torch.zeros(()))
     size = max(float(expected.abs()), 1e-3)
-    agree(A, f"{where} jvp", slope, expected, size, "Reverse mode has another.", DERIVATIVE_TOLERANCE)
+    agree(A, f"{where} jvp", slope, expected, size, "It differs from that of reverse mode.", DERIVATIVE_TOLERANCE)
 
 
 def _check_kinds_of_tensors(A: LinearOperator, build: Builder, originals: list[Tensor]) -> None:
@@ -126,26 +126,31 @@ def _check_kinds_of_tensors(A: LinearOperator, build: Builder, originals: list[T
     known = list(B.parameters())
     for parameter in parameters:
         kept = any(parameter is other for other in known)
-        require(A, promise, kept, "a parameter that it was built from is none of its parameters() any more")
+        require(A, promise, kept, "a parameter that it was built from is not among its parameters()")
     require(A, promise, len(known) == len(parameters), f"{len(parameters)} parameters became {len(known)}")
     with torch.no_grad():
         for parameter in parameters:
             parameter.mul_(0.97)
     C = build(*(parameter.detach().clone() for parameter in parameters))
-    hint = "A parameter was changed in place: is something derived from it kept?"
+    hint = "A parameter was changed in place: is something derived from it cached?"
     scale = max(sides(A)[0].norm, sides(C)[0].norm) * norm(x)
     agree(A, f"{promise}: A(x) after a change in place", B(x), C(x), scale, hint)
     agree(A, f"{promise}: A.H(y) after a change in place", adjoint(y), C.H(y), scale * norm(y), hint)
     agree(A, f"{promise}: (A.H @ A)(x) after it", square(x), C.H(C(x)), scale**2 + scale, hint)
     require(
-        A, promise, not torch.equal(before[0], B(x)) or not torch.equal(before[1], adjoint(y)), "they have no effect"
+        A,
+        promise,
+        not torch.equal(before[0], B(x)) or not torch.equal(before[1], adjoint(y)),
+        "the parameters have no effect",
     )
 
     leaves = [tensor.clone().requires_grad_() for tensor in originals]
     D = build(*(1 * leaf for leaf in leaves))
     quartic(D(x)).backward()  # type: ignore[no-untyped-call]
     reached = [leaf.grad is not None for leaf in leaves]
-    require(A, promise, all(reached), "a tensor with a graph was given, and no gradient reaches what it came from")
+    require(
+        A, promise, all(reached), "built from a tensor with a graph, but no gradient reaches the leaves of the graph"
+    )
 
     names = {id(tensor): name for name, tensor in [*B.named_parameters(), *B.named_buffers()]}
     values = {names[id(parameter)]: tensor for parameter, tensor in zip(parameters, originals, strict=True)}

@@ -1,4 +1,4 @@
-"""What a check says when a promise does not hold."""
+"""Comparisons and error messages of the checks."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def agree(
     wide = torch.complex128
     error = float((got.detach().to(wide) - want.detach().to(wide)).abs().max())
     allowed = tolerance * scale
-    if not error <= allowed:  # so that nan fails
+    if not error <= allowed:  # NaN must fail
         raise AssertionError(f"{A.name_and_type}: {what}: off by {error:.2g}, allowed {allowed:.2g}. {hint}".rstrip())
 
 
 def require(A: LinearOperator, what: str, holds: bool, message: str) -> None:
-    """Raise ``message`` unless it ``holds``."""
+    """Raise an ``AssertionError`` with ``message`` unless ``holds`` is true."""
     if not holds:
         raise AssertionError(f"{A.name_and_type}: {what}: {message}")
 
@@ -45,7 +45,7 @@ def require(A: LinearOperator, what: str, holds: bool, message: str) -> None:
 def require_refusal(
     A: LinearOperator, kind: type[Exception], call: Callable[[], Any], parts: Sequence[str], what: str
 ) -> None:
-    """Raise unless ``call`` raises ``kind`` with every one of ``parts`` in its message."""
+    """Raise unless ``call`` raises ``kind`` with all ``parts`` in its message."""
     try:
         call()
     except Exception as error:
@@ -61,7 +61,7 @@ def require_refusal(
 
 @contextmanager
 def blaming(A: LinearOperator, what: str) -> Iterator[None]:
-    """Turn an error of torch or of the operator into a verdict that says where it came up."""
+    """Convert an error of torch or of the operator to an ``AssertionError`` that says where it occurred."""
     try:
         yield
     except AssertionError as error:

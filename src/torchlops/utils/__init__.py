@@ -1,4 +1,4 @@
-"""What goes around operators: tests, wavelets, tapers, metrics."""
+"""Helpers around operators: tests, wavelets, tapers, metrics."""
 
 from torchlops.memory import reuse_memory
 from torchlops.utils.dottest import dottest

@@ -1,4 +1,4 @@
-"""Decorators of operators and solvers that were written for PyLops."""
+"""Decorators for operators and solvers written for PyLops."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def reshaped(func: Callable[..., Any] | None = None, forward: bool | None = None, swapaxis: bool = False) -> Any:
-    """Let a method on arrays of shape ``dims`` (``dimsd`` for the adjoint) serve as one on flat vectors.
+    """Convert a method on arrays of shape ``dims`` (``dimsd`` for the adjoint) to a method on flat vectors.
 
     Args:
         func: The method, ``_matvec`` or ``_rmatvec``.
-        forward: Whether it is the forward; by default its name tells.
-        swapaxis: Bring the operator's ``axis`` last, and back.
+        forward: Whether it is the forward; by default inferred from its name.
+        swapaxis: Move the operator's ``axis`` to the end, and back.
 
     Example:
         >>> import numpy as np, torchlops
@@ -39,14 +39,14 @@ def reshaped(func: Callable[..., Any] | None = None, forward: bool | None = None
 
 
 def count(func: Callable[..., Any] | None = None, forward: bool | None = None, matmat: bool = False) -> Any:
-    """Let a method of an operator count its calls.
+    """Count the calls of a method of an operator.
 
-    The number is an attribute of the operator: ``matvec_count`` or ``rmatvec_count``, with ``matmat`` ``matmat_count``
-    or ``rmatmat_count``.
+    The count is an attribute of the operator: ``matvec_count`` or ``rmatvec_count`` or, with ``matmat``,
+    ``matmat_count`` or ``rmatmat_count``.
 
     Args:
         func: The method, such as ``_matvec`` or ``_rmatvec``.
-        forward: Whether it is the forward; by default its name tells.
+        forward: Whether it is the forward; by default inferred from its name.
         matmat: Whether it takes several vectors, as columns.
 
     Example:
@@ -74,9 +74,9 @@ def count(func: Callable[..., Any] | None = None, forward: bool | None = None, m
 
 
 def add_ndarray_support_to_solver(func: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a solver of flat vectors, ``func(A, b, *args, **kwargs)``, take data and an ``x0`` of any shape.
+    """Let a solver for flat vectors, ``func(A, b, *args, **kwargs)``, take data and an ``x0`` of any shape.
 
-    The solution, which ``func`` returns first, has the shape ``A.dims``, unless a flat ``x0`` was given.
+    The solution, the first result of ``func``, is reshaped to ``A.dims``, unless a flat ``x0`` was given.
 
     Example:
         >>> import numpy as np, scipy.sparse.linalg, torchlops
@@ -100,8 +100,8 @@ def add_ndarray_support_to_solver(func: Callable[..., Any]) -> Callable[..., Any
 
 
 def disable_ndarray_multiplication(func: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``func`` as it is: flat vectors come back flat from ``A @ x`` here, always, so nothing has to be disabled.
+    """Return ``func`` unchanged. For compatibility with PyLops.
 
-    PyLops's decorator makes sure of that within ``func``.
+    PyLops's decorator ensures that ``A @ x`` is flat for a flat ``x`` within ``func``. Here, it always is.
     """
     return func

@@ -11,16 +11,16 @@ from torchlops.linearoperator import LinearOperator
 
 
 def describe(Op: LinearOperator) -> Any:
-    """Print the composition of ``Op`` as a formula of matrix symbols, with what each symbol stands for.
+    """Print the composition of ``Op`` as a formula of matrix symbols, and the meaning of each symbol.
 
-    An operator is called by its ``name``; a second one of the same name gets the next free letter. (PyLops
-    takes random letters.)
+    The symbol of an operator is its ``name``. A second operator with the same name gets the next free letter. (PyLops
+    chooses random letters.)
 
     Returns:
-        The SymPy expression. SymPy is an extra: ``pip install torchlops[describe]``.
+        The SymPy expression. SymPy is an optional dependency: ``pip install torchlops[describe]``.
 
     Raises:
-        ImportError: when SymPy is not installed.
+        ImportError: If SymPy is not installed.
 
     Example:
         >>> import torchlops

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,30 +13,30 @@ def dottest(
     nc: int | None = None,
     rtol: float = 1e-6,
     atol: float = 1e-21,
-    complexflag: int = 0,
+    complexflag: Literal[0, 1, 2, 3] = 0,
     raiseerror: bool = True,
     verb: bool = False,
-    backend: str = "numpy",
+    backend: Literal["numpy", "torch"] = "numpy",
 ) -> bool:
-    r"""Test :math:`\langle A u, v \rangle = \langle u, A^H v \rangle` on one pair of random vectors.
+    r"""Test :math:`\langle A u, v \rangle = \langle u, A^H v \rangle` for one pair of random vectors.
 
-    For an operator that is linear over the real numbers only, the test is that of the real parts.
-    :func:`torchlops.testing.check` tests far more.
+    For an operator that is only real-linear, only the real parts are compared.
+    :func:`torchlops.testing.check` is much more thorough.
 
     Args:
-        Op: The operator, ours or PyLops's.
-        nr: Number of rows, for a check of the shape.
-        nc: Number of columns.
+        Op: An operator of torchlops or PyLops.
+        nr: Expected number of rows; not checked by default.
+        nc: Expected number of columns; not checked by default.
         rtol: Relative tolerance.
         atol: Absolute tolerance.
-        complexflag: Which vectors are complex: 0 none, 1 the model, 2 the data, 3 both.
-        raiseerror: Raise where the test fails; else return False.
-        verb: Print the outcome.
-        backend: ``"numpy"`` or ``"torch"``: the arrays that the operator is given.
+        complexflag: Which vectors are complex: 0 for none, 1 for the model, 2 for the data, 3 for both.
+        raiseerror: Raise if the test fails, instead of returning False.
+        verb: Print the result.
+        backend: Kind of arrays passed to the operator, ``"numpy"`` or ``"torch"``.
 
     Raises:
-        AssertionError: when the test fails and ``raiseerror`` is set, or ``nr, nc`` is not the shape.
-        ValueError: when ``backend`` or ``complexflag`` is unknown.
+        AssertionError: If the test fails and ``raiseerror`` is set, or ``nr`` and ``nc`` do not match the shape.
+        ValueError: If ``backend`` or ``complexflag`` is unknown.
 
     Example:
         >>> import torchlops

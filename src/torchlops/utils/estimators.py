@@ -1,4 +1,4 @@
-"""Stochastic estimators of the trace of an operator, by the name of PyLops's module."""
+"""Stochastic trace estimators, under the name of PyLops's module."""
 
 from torchlops.optimization.spectral.stochastic import trace_hutchinson, trace_hutchpp, trace_nahutchpp
 

@@ -1,15 +1,18 @@
-"""Measures of the distance between two arrays; NumPy arrays and tensors alike."""
+"""Measures of the distance between two arrays or tensors."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+Array = TypeVar("Array", Tensor, NDArray[Any])
 
-def mae(xref: Any, xcmp: Any) -> Any:
+
+def mae(xref: Array, xcmp: Array) -> Any:
     """Return the mean absolute error, ``mean |xref - xcmp|``.
 
     >>> import numpy as np
@@ -19,7 +22,7 @@ def mae(xref: Any, xcmp: Any) -> Any:
     return abs(xref - xcmp).mean()
 
 
-def mse(xref: Any, xcmp: Any) -> Any:
+def mse(xref: Array, xcmp: Array) -> Any:
     """Return the mean squared error, ``mean |xref - xcmp|^2``.
 
     >>> import numpy as np
@@ -29,7 +32,7 @@ def mse(xref: Any, xcmp: Any) -> Any:
     return (abs(xref - xcmp) ** 2).mean()
 
 
-def snr(xref: Any, xcmp: Any) -> Any:
+def snr(xref: Array, xcmp: Array) -> Any:
     """Return the signal-to-noise ratio in dB, ``10 log10(mean |xref|^2 / mse)``.
 
     >>> import numpy as np
@@ -39,14 +42,14 @@ def snr(xref: Any, xcmp: Any) -> Any:
     return _decibel((abs(xref) ** 2).mean() / mse(xref, xcmp))
 
 
-def psnr(xref: Any, xcmp: Any, xmax: float | None = None, xmin: float | None = 0.0) -> Any:
+def psnr(xref: Array, xcmp: Array, xmax: float | None = None, xmin: float | None = 0.0) -> Any:
     """Return the peak signal-to-noise ratio in dB, ``10 log10((xmax - xmin)^2 / mse)``.
 
     Args:
-        xref: The reference.
-        xcmp: What is compared with it.
-        xmax: Largest value; that of the reference by default.
-        xmin: Smallest value; None takes that of the reference.
+        xref: Reference.
+        xcmp: Array to compare with the reference.
+        xmax: Maximum value; by default that of the reference.
+        xmin: Minimum value; that of the reference if None.
 
     >>> import numpy as np
     >>> round(float(psnr(np.ones(3), 0.9 * np.ones(3))), 6)

@@ -1,4 +1,4 @@
-"""How much faster an operator runs on more threads."""
+"""Scaling of operators with the number of threads."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import torch
 def scalability_test(
     Op: Any, x: Any, workers: Sequence[int] | None = None, forward: bool = True, ntimes: int = 1
 ) -> tuple[list[float], list[float]]:
-    """Time an operator on different numbers of threads of torch, where PyLops starts processes.
+    """Time an operator with different numbers of torch threads.
+
+    PyLops uses processes instead.
 
     Args:
         Op: The operator.
         x: Model ``(N,)`` or, for the adjoint, data ``(M,)``.
         workers: Numbers of threads; ``[1, 2, 4]`` by default.
-        forward: Whether to time the forward, or the adjoint.
-        ntimes: How often it is applied; 10 and more give stable numbers.
+        forward: Time the forward if True, the adjoint if False.
+        ntimes: Number of repetitions. Use 10 or more for stable results.
 
     Returns:
-        The seconds of one call on each number of threads, and how many times faster that is than on the first.
+        The time in seconds of one call for each number of threads, and the speedup relative to the first.
 
     Raises:
-        ValueError: when ``ntimes`` or a number of threads is below 1.
+        ValueError: If ``ntimes`` or a number of threads is less than 1.
 
     Example:
         >>> import torchlops

@@ -1,8 +1,8 @@
 """Synthetic seismic gathers: linear, parabolic and hyperbolic events in two and three dimensions.
 
-Each function returns the gather of spikes and the gather convolved with the wavelet, ``(nx, nt)`` or
-``(ny, nx, nt)``. Each event is a curve of arrival times ``t(x, y)``; its amplitude is shared linearly between
-the two samples around it. Arrivals outside the time axis are left out.
+Each function returns the gather of spikes and the gather convolved with the wavelet, each ``(nx, nt)`` or
+``(ny, nx, nt)``. An event is a curve of arrival times ``t(x, y)``; its amplitude is distributed linearly over the two
+nearest samples. Arrivals outside the time axis are dropped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Events: TypeAlias = "float | Sequence[float] | Array"
 
 
 def makeaxis(par: Mapping[str, float]) -> tuple[Array, Array, Array, Array | None]:
-    """Return the axes ``t``, ``t2`` (two-sided), ``x`` and ``y`` (None without ``oy``) that ``par`` describes.
+    """Return the axes ``t``, ``t2`` (two-sided), ``x`` and ``y`` (None without ``oy``) described by ``par``.
 
     Args:
         par: Origins ``ot, ox, oy``, samplings ``dt, dx, dy`` and sizes ``nt, nx, ny``, in seconds and metres.
@@ -39,11 +39,11 @@ def linear2d(x: Array, t: Array, v: float, t0: Events, theta: Events, amp: Event
     Args:
         x: Offsets in metres.
         t: Times in seconds.
-        v: Velocity in metres a second.
-        t0: Intercept times in seconds, one an event.
-        theta: Angles in degrees, one an event.
-        amp: Amplitudes, one an event.
-        wav: Wavelet, its centre in the middle.
+        v: Velocity in metres per second.
+        t0: Intercept times in seconds, one per event.
+        theta: Angles in degrees, one per event.
+        amp: Amplitudes, one per event.
+        wav: Wavelet, centred in the middle.
 
     >>> d, dwav = linear2d(np.arange(3.0), np.arange(4.0), 1.0, 1.0, 0.0, 2.0, np.ones(1))
     >>> d[0]
@@ -72,7 +72,8 @@ def linear3d(
 ) -> tuple[Array, Array]:
     r"""Linear events, :math:`t(x, y) = t_0 + (\sin\theta\cos\phi\, x + \sin\theta\sin\phi\, y) / v`.
 
-    The arguments are those of :func:`linear2d`, with ``y`` the other offsets and ``phi`` the azimuths in degrees.
+    The arguments are as in :func:`linear2d`, with the crossline offsets ``y`` in metres and the azimuths ``phi`` in
+    degrees.
     """
     t0, theta, phi, amp = _per_event(2, t0, theta, phi, amp)
     slope = np.sin(np.deg2rad(theta)) / v
@@ -107,10 +108,10 @@ def hyperbolic3d(
 
 
 def _per_event(axes: int, *values: Events) -> list[Array]:
-    """Return each of ``values`` as ``(events, 1, ...)``, one number an event, ready to meet the offsets."""
+    """Return each of ``values`` as ``(events, 1, ...)``, one number per event, to broadcast with the offsets."""
     arrays = [np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in values]
     if len({len(array) for array in arrays}) > 1:
-        raise ValueError(f"each event takes one value of each kind, got {[len(array) for array in arrays]} of them")
+        raise ValueError(f"each event takes one value of each kind, got {[len(array) for array in arrays]} values")
     return [array.reshape((-1, *(1,) * axes)) for array in arrays]
 
 

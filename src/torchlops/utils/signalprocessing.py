@@ -1,26 +1,29 @@
-"""Matrices of convolutions, and estimates of local slopes and dips."""
+"""Convolution matrices, and estimates of local slopes and dips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.polynomial import polynomial
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from torchlops.arrays import from_array
 from torchlops.extras import import_extra
 
+Array = TypeVar("Array", Tensor, NDArray[Any])
 
-def convmtx(h: Any, n: int, offset: int = 0, sparse: bool = False) -> Any:
+
+def convmtx(h: ArrayLike, n: int, offset: int = 0, sparse: bool = False) -> Any:
     """Return the matrix ``C`` of the full convolution with ``h``: ``C @ x`` is ``np.convolve(h, x)`` for ``n`` samples.
 
     Args:
         h: The filter ``(nh,)``.
         n: Number of columns.
-        offset: How many of the first rows to leave out; as many rows of zeros follow.
+        offset: Number of leading rows to omit; the same number of zero rows is appended.
         sparse: Return a SciPy CSR matrix.
 
     >>> convmtx(np.array([1.0, 2.0]), 2)
@@ -34,14 +37,16 @@ def convmtx(h: Any, n: int, offset: int = 0, sparse: bool = False) -> Any:
     return _as_asked(np.where(inside, h[np.clip(rows, 0, len(h) - 1)], 0), sparse)
 
 
-def nonstationary_convmtx(H: Any, n: int, hc: int = 0, pad: tuple[int, int] = (0, 0), sparse: bool = False) -> Any:
+def nonstationary_convmtx(
+    H: ArrayLike, n: int, hc: int = 0, pad: tuple[int, int] = (0, 0), sparse: bool = False
+) -> Any:
     """Return the matrix of a non-stationary convolution: column ``i`` holds the filter ``H[i]`` from row ``i - hc`` on.
 
     Args:
-        H: The filters ``(n, nh)``, one for each column.
+        H: The filters ``(n, nh)``, one per column.
         n: Number of rows.
         hc: Index of the centre of the filters.
-        pad: Zeros before and after each filter, which the cyclic shift by ``i`` needs.
+        pad: Number of zeros before and after each filter, as required by the cyclic shift by ``i``.
         sparse: Return a SciPy CSR matrix.
 
     >>> nonstationary_convmtx(np.array([[1.0, 2.0], [3.0, 4.0]]), 2, pad=(0, 2))
@@ -57,27 +62,27 @@ def nonstationary_convmtx(H: Any, n: int, hc: int = 0, pad: tuple[int, int] = (0
 
 
 def slope_estimate(
-    d: Any, dz: float = 1.0, dx: float = 1.0, smooth: float = 5.0, eps: float = 0.0, dips: bool = False
-) -> tuple[Any, Any]:
-    r"""Estimate local slopes by the smoothed structure tensor.
+    d: Array, dz: float = 1.0, dx: float = 1.0, smooth: float = 5.0, eps: float = 0.0, dips: bool = False
+) -> tuple[Array, Array]:
+    r"""Estimate local slopes from the smoothed structure tensor.
 
-    With the gradients :math:`g_z, g_x` and the Gaussian means :math:`g_{zz}, g_{zx}, g_{xx}` of their products, the
+    Let :math:`g_z, g_x` be the gradients, and :math:`g_{zz}, g_{zx}, g_{xx}` the Gaussian means of their products. The
     slope is that of the eigenvector of the largest eigenvalue :math:`\lambda_1`,
-    :math:`(\lambda_1 - g_{zz}) / g_{zx}`, and the linearity :math:`1 - \lambda_2 / \lambda_1`.
+    :math:`(\lambda_1 - g_{zz}) / g_{zx}`, and the linearity is :math:`1 - \lambda_2 / \lambda_1`.
 
     Args:
         d: Images ``(*batch, nz, nx)``, an array or a tensor.
         dz: Sampling along the first axis, in any unit.
-        dx: Sampling along the second axis.
-        smooth: Standard deviation of the Gaussian mean, in samples; 0 for none.
-        eps: Products at or below it, relative to the largest, count as zero.
+        dx: Sampling along the second axis, in the same unit.
+        smooth: Standard deviation of the Gaussian mean, in samples; 0 for no smoothing.
+        eps: Threshold relative to the largest product. Products up to it count as zero.
         dips: Return dip angles in radians, :math:`\frac12 \mathrm{atan2}(2 g_{zx}, g_{zz} - g_{xx})`, not slopes.
 
     Returns:
-        The slopes (or dips) and the linearity, 0 where there is no gradient.
+        The slopes (or dips) and the linearity. Both are 0 where there is no gradient.
 
     Raises:
-        ValueError: when ``smooth`` is negative.
+        ValueError: If ``smooth`` is negative.
 
     Source: van Vliet and Verbeek, ASCI conference (1995), 442.
 
@@ -107,42 +112,44 @@ def slope_estimate(
     return torch.where(sloped, (first - gzz) / torch.where(sloped, gzx, 1), zero), linearity
 
 
-def dip_estimate(d: Any, dz: float = 1.0, dx: float = 1.0, smooth: int = 5, eps: float = 0.0) -> tuple[Any, Any]:
-    """Estimate local dip angles in radians; :func:`slope_estimate` with ``dips=True``."""
+def dip_estimate(
+    d: Array, dz: float = 1.0, dx: float = 1.0, smooth: float = 5, eps: float = 0.0
+) -> tuple[Array, Array]:
+    """Estimate local dip angles in radians, by :func:`slope_estimate` with ``dips=True``."""
     return slope_estimate(d, dz=dz, dx=dx, smooth=smooth, eps=eps, dips=True)
 
 
 def pwd_slope_estimate(
-    d: Any,
+    d: ArrayLike,
     niter: int = 5,
     liter: int = 20,
-    order: int = 2,
-    smoothing: str = "triangle",
+    order: Literal[1, 2] = 2,
+    smoothing: Literal["triangle", "boxcar"] = "triangle",
     nsmooth: int | Sequence[int] = 10,
     damp: float = 0.0,
     axis: int = -1,
-) -> Any:
+) -> NDArray[Any]:
     r"""Estimate local slopes by plane-wave destruction.
 
-    Gauss-Newton on the filter :math:`C(\sigma)\,d` that predicts each trace from its neighbour: in each iteration
-    :math:`C'(\sigma)\,d\;\Delta\sigma = -C(\sigma)\,d` is solved by LSQR for a smooth :math:`\Delta\sigma`.
+    Gauss-Newton iterations on the filter :math:`C(\sigma)\,d`, which predicts each trace from its neighbour: each
+    iteration solves :math:`C'(\sigma)\,d\;\Delta\sigma = -C(\sigma)\,d` for a smooth :math:`\Delta\sigma` by LSQR.
 
     Args:
         d: A section ``(nz, nx)`` or a volume ``(nz, ny, nx)``.
-        niter: Iterations of Gauss-Newton.
-        liter: Iterations of LSQR in each.
-        order: 1 for the filter of three, 2 for that of five samples.
+        niter: Number of Gauss-Newton iterations.
+        liter: Number of LSQR iterations in each.
+        order: 1 for a filter of three samples, 2 for five.
         smoothing: ``triangle`` (two box means) or ``boxcar``.
-        nsmooth: Length of the mean in samples, one or one an axis.
+        nsmooth: Length of the mean in samples, one value or one per axis.
         damp: Damping of LSQR.
-        axis: Axis of the traces for which a volume's slopes are taken.
+        axis: Axis across traces along which slopes of a volume are estimated.
 
     Returns:
-        The slopes in samples per trace, of the shape of ``d``. The solver is SciPy's: ``pip install torchlops[scipy]``.
+        The slopes in samples per trace, of the shape of ``d``. Requires SciPy: ``pip install torchlops[scipy]``.
 
     Raises:
-        ImportError: when SciPy is not installed.
-        ValueError: when an option is unknown, or ``d`` has neither two nor three axes.
+        ImportError: If SciPy is not installed.
+        ValueError: If an option is unknown, or ``d`` does not have two or three axes.
 
     Source: Fomel, Geophysics 67, 1946 (2002).
     """
@@ -171,7 +178,7 @@ def pwd_slope_estimate(
     return slopes.swapaxes(1, 2) if axis % section.ndim == 2 else slopes
 
 
-# The taps of the maximally flat fractional delay by s samples are polynomials in s: their roots, and a divisor.
+# The taps of the maximally flat fractional delay by s samples are polynomials in s. Here are their roots and divisors.
 _DELAY_TAPS: dict[int, list[tuple[list[int], int]]] = {
     1: [([1, 2], 12), ([-2, 2], -6), ([-1, -2], 12)],
     2: [
@@ -199,7 +206,7 @@ def _plane_wave_filter(d: Any, slopes: Any, order: int) -> tuple[Any, Any]:
 
 
 def _gaussian_mean(x: Tensor, sigma: float) -> Tensor:
-    """Return the Gaussian mean along the last two axes, the image mirrored at its edges."""
+    """Return the Gaussian mean along the last two axes, with the image mirrored at its edges."""
     if sigma < 0:
         raise ValueError(f"smooth must be 0 or more, got {sigma}")
     if sigma == 0:

@@ -1,4 +1,4 @@
-"""Windows that fall off at their ends."""
+"""Taper windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def hanningtaper(nmask: int, ntap: int) -> Array:
     """Return a window of ``nmask`` samples with Hanning ramps of ``ntap`` samples at both ends.
 
     Raises:
-        ValueError: when two ramps do not fit into the window.
+        ValueError: If two ramps do not fit into the window.
 
     >>> hanningtaper(5, 2)
     array([0., 1., 1., 1., 0.])
@@ -29,12 +29,12 @@ def cosinetaper(nmask: int, ntap: int, square: bool = False, exponent: float | N
 
     Args:
         nmask: Number of samples of the window.
-        ntap: Number of samples of a ramp; a ramp of one sample is none, as in PyLops.
+        ntap: Number of samples of a ramp. A value of 1 means no ramp, as in PyLops.
         square: Square the ramps.
-        exponent: Raise the ramps to this power instead.
+        exponent: Raise the ramps to this power, instead of ``square``.
 
     Raises:
-        ValueError: when two ramps do not fit into the window.
+        ValueError: If two ramps do not fit into the window.
 
     >>> cosinetaper(6, 3)
     array([0. , 0.5, 1. , 1. , 0.5, 0. ])
@@ -49,7 +49,7 @@ def taper(nmask: int, ntap: int, tapertype: TaperType | None) -> Array:
     """Return a window of the type ``hanning``, ``cosine``, ``cosinesquare`` or ``cosinesqrt``; ones for None.
 
     Raises:
-        ValueError: when the type is unknown, or two ramps do not fit.
+        ValueError: If the type is unknown, or two ramps do not fit into the window.
     """
     if tapertype is None:
         return np.ones(nmask)
@@ -62,7 +62,7 @@ def taper(nmask: int, ntap: int, tapertype: TaperType | None) -> Array:
 
 
 def taper2d(nt: int, nmask: int, ntap: int | tuple[int, int], tapertype: TaperType | None = "hanning") -> Array:
-    """Return a window ``(nmask, nt)``, tapered along its first axis, with two ``ntap`` along both."""
+    """Return a window ``(nmask, nt)``, tapered along its first axis or, with two values of ``ntap``, along both."""
     if isinstance(ntap, tuple | list):
         return np.outer(taper(nmask, ntap[0], tapertype), taper(nt, ntap[1], tapertype))
     return np.tile(taper(nmask, ntap, tapertype)[:, None], (1, nt))
@@ -82,5 +82,5 @@ def tapernd(nmask: Sequence[int], ntap: Sequence[int], tapertype: TaperType | No
 def _ramped(nmask: int, ramp: Array) -> Array:
     ntap = len(ramp)
     if 2 * ntap > nmask:
-        raise ValueError(f"ntap={ntap} must be smaller or equal than {nmask // 2}, half of the {nmask} samples")
+        raise ValueError(f"ntap={ntap} must be at most {nmask // 2}, half of the {nmask} samples")
     return np.concatenate([ramp, np.ones(nmask - 2 * ntap), ramp[::-1]])

@@ -1,4 +1,4 @@
-"""A report of the software that a result was computed with."""
+"""A report of the software versions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 class Report:
-    """The versions of Python, of the packages that matter here, and the machine.
+    """The versions of Python and of the relevant packages, and the machine.
 
     Args:
         add_pckg: Names of further packages.
-        ncol: Columns of the table.
-        text_width: Its width in characters.
+        ncol: Number of columns of the table.
+        text_width: Width of the table in characters.
         sort: Sort the packages by name.
 
     Example:

@@ -1,4 +1,4 @@
-"""Wavelets of seismic sources: each returns its samples, its time axis and the index of its centre."""
+"""Seismic wavelets. Each function returns the samples, the time axis and the index of the centre."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 Taper: TypeAlias = "Callable[[int], Array] | None"
 
 
-def ricker(t: Any, f0: float = 10, taper: Taper = None) -> tuple[Array, Array, int]:
+def ricker(t: ArrayLike | Tensor, f0: float = 10, taper: Taper = None) -> tuple[Array, Array, int]:
     r"""Return a Ricker wavelet, :math:`w(t) = (1 - 2 \pi^2 f_0^2 t^2)\, e^{-\pi^2 f_0^2 t^2}`.
 
     Args:
-        t: Time axis from 0 on, in seconds. An even number of samples loses the last, with a warning.
+        t: Time axis from 0 on, in seconds. If the number of samples is even, the last is dropped, with a warning.
         f0: Peak frequency in Hz.
-        taper: Function that gives a window of as many samples as it is told.
+        taper: Function that returns a window of a given number of samples.
 
     Returns:
         The wavelet on the mirrored time axis, that axis, and the index of the centre.
@@ -32,7 +34,7 @@ def ricker(t: Any, f0: float = 10, taper: Taper = None) -> tuple[Array, Array, i
     return _finish((1 - 2 * squared) * np.exp(-squared), times, taper)
 
 
-def gaussian(t: Any, std: float = 1.0) -> tuple[Array, Array, int]:
+def gaussian(t: ArrayLike | Tensor, std: float = 1.0) -> tuple[Array, Array, int]:
     r"""Return a Gaussian wavelet, :math:`w_i = e^{-i^2 / 2 \sigma^2}` for sample ``i`` from the centre.
 
     Args:
@@ -47,13 +49,13 @@ def gaussian(t: Any, std: float = 1.0) -> tuple[Array, Array, int]:
     return _finish(np.exp(-(samples**2) / (2 * std**2)), times, None)
 
 
-def klauder(t: Any, f: Sequence[float] = (5.0, 20.0), taper: Taper = None) -> tuple[Array, Array, int]:
+def klauder(t: ArrayLike | Tensor, f: Sequence[float] = (5.0, 20.0), taper: Taper = None) -> tuple[Array, Array, int]:
     """Return a Klauder wavelet: the autocorrelation of a linear sweep.
 
     Args:
         t: Time axis from 0 on, in seconds.
-        f: Lowest and highest frequency of the sweep in Hz.
-        taper: Function that gives a window of as many samples as it is told.
+        f: Minimum and maximum frequency of the sweep in Hz.
+        taper: Function that returns a window of a given number of samples.
 
     >>> w, t, center = klauder(np.arange(51) * 0.004, (10.0, 60.0))
     >>> center, float(w[center])
@@ -68,13 +70,15 @@ def klauder(t: Any, f: Sequence[float] = (5.0, 20.0), taper: Taper = None) -> tu
     return _finish(autocorrelation / autocorrelation.max(), times, taper)
 
 
-def ormsby(t: Any, f: Sequence[float] = (5.0, 10.0, 45.0, 50.0), taper: Taper = None) -> tuple[Array, Array, int]:
+def ormsby(
+    t: ArrayLike | Tensor, f: Sequence[float] = (5.0, 10.0, 45.0, 50.0), taper: Taper = None
+) -> tuple[Array, Array, int]:
     """Return an Ormsby wavelet, whose spectrum is a trapezoid.
 
     Args:
         t: Time axis from 0 on, in seconds.
-        f: The four corner frequencies of the trapezoid in Hz, rising.
-        taper: Function that gives a window of as many samples as it is told.
+        f: The four corner frequencies of the trapezoid in Hz, in ascending order.
+        taper: Function that returns a window of a given number of samples.
 
     >>> w, t, center = ormsby(np.arange(51) * 0.004)
     >>> center, float(w[center])
@@ -90,12 +94,12 @@ def ormsby(t: Any, f: Sequence[float] = (5.0, 10.0, 45.0, 50.0), taper: Taper = 
     return _finish(w / w.max(), times, taper)
 
 
-def _two_sided(t: Any) -> Array:
-    t = np.asarray(t, dtype=np.float64)
-    if len(t) % 2 == 0:
+def _two_sided(t: ArrayLike | Tensor) -> Array:
+    times: Array = np.asarray(t, dtype=np.float64)
+    if len(times) % 2 == 0:
         warnings.warn("One sample removed from time axis...", stacklevel=3)
-        t = t[:-1]
-    return np.concatenate((-t[:0:-1], t))
+        times = times[:-1]
+    return np.concatenate((-times[:0:-1], times))
 
 
 def _finish(w: Array, times: Array, taper: Taper) -> tuple[Array, Array, int]:

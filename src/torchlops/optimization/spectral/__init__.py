@@ -1,1 +1,1 @@
-"""Eigenvalues, singular values, norms, traces and log-determinants of operators, without their matrices."""
+"""Matrix-free eigenvalues, singular values, norms, traces and log-determinants of operators."""

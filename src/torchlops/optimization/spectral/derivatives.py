@@ -1,6 +1,6 @@
-r"""Derivatives of eigenpairs and of log-determinants, exact in every mode, at the cost of one more solve.
+r"""Derivatives of eigenpairs and log-determinants, exact in every mode, at the cost of one additional solve.
 
-Values and vectors of a Hermitian matrix :math:`M` obey, with :math:`|v_i| = 1`,
+The eigenvalues and the eigenvectors of a Hermitian matrix :math:`M` satisfy, with :math:`|v_i| = 1`,
 
 .. math::
 
@@ -8,11 +8,12 @@ Values and vectors of a Hermitian matrix :math:`M` obey, with :math:`|v_i| = 1`,
     \dot v_i = T_i \dot M v_i, \qquad
     T_i = \sum_{j \ne i} \frac{v_j v_j^H}{\lambda_i - \lambda_j} - N_i^{-1} P,
 
-with the sum over the other known vectors, :math:`P` the projector on the complement of all of them, and :math:`N_i` the
-matrix :math:`P (M - \lambda_i) P`, made regular by a multiple of :math:`I - P`, for MINRES. :math:`T_i` is Hermitian,
-so that it is the backward rule too. That rule is differentiable code made of values, vectors and tensors, which all
-carry their own derivatives, and so it holds to any order. In forward mode (see ``implicit/equation.py``), tangents are
-taken off first, and put back by as many steps of Newton's method as forward levels are active,
+where the sum runs over the other known vectors, :math:`P` projects onto the orthogonal complement of all known vectors,
+and :math:`N_i` is the matrix :math:`P (M - \lambda_i) P` plus a multiple of :math:`I - P`, which makes it regular for
+MINRES. :math:`T_i` is Hermitian, so it is also the backward rule. That rule is differentiable code in terms of values,
+vectors and tensors, which carry their own derivatives, so it holds to any order. In forward mode (see
+``implicit/equation.py``), tangents are stripped first, and restored by one step of Newton's method per active forward
+level,
 
 .. math::
 
@@ -20,14 +21,14 @@ taken off first, and put back by as many steps of Newton's method as forward lev
     \lambda_i \leftarrow \lambda_i + \mathrm{Re} \langle \hat v_i, r_i \rangle, \qquad
     v_i \leftarrow v_i + \hat T_i r_i + \tfrac12 (1 - |v_i|^2) \, \hat v_i,
 
-with all that has a hat fixed: each makes one more order exact.
+with hatted quantities held fixed. Each step makes one more order exact.
 
-The phase of a complex vector is free. It is chosen so that :math:`\langle \hat v_i, v_i \rangle` stays real, with
-:math:`\hat v_i` the value of the vector: then :math:`\langle v_i, \dot v_i \rangle = 0`, and second derivatives are
-symmetric. Whatever does not depend on phases does not see the choice.
+The phase of a complex vector is arbitrary. It is chosen such that :math:`\langle \hat v_i, v_i \rangle` stays real,
+where :math:`\hat v_i` is the value of the vector. Then :math:`\langle v_i, \dot v_i \rangle = 0`, and second
+derivatives are symmetric. Functions that do not depend on phases are independent of this choice.
 
-Singular triplets are eigenpairs of :math:`\begin{pmatrix} 0 & A \\ A^H & 0 \end{pmatrix}`, with the vectors
-:math:`(u, v) / \sqrt 2` and the values :math:`\sigma`; each comes with :math:`(u, -v) / \sqrt 2` and :math:`-\sigma`.
+Singular triplets are eigenpairs of :math:`\begin{pmatrix} 0 & A \\ A^H & 0 \end{pmatrix}`, with vectors
+:math:`(u, v) / \sqrt 2` and values :math:`\sigma`; each is paired with :math:`(u, -v) / \sqrt 2` and :math:`-\sigma`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class _Outside(LinearOperator):
         inside = gram(V, x).mT @ V
         x = x - inside
         y = self.M.apply_nd(x) - values.unsqueeze(-1).to(x.dtype) * x
-        size = values.detach().abs().amax((-1,), keepdim=True).unsqueeze(-1)  # any number that is not zero would do
+        size = values.detach().abs().amax((-1,), keepdim=True).unsqueeze(-1)  # any nonzero number works
         return y - gram(V, y).mT @ V + torch.where(size > 0, size, 1.0).to(x.dtype) * inside
 
     _adjoint = _forward
@@ -85,7 +86,7 @@ class _Outside(LinearOperator):
 
 
 class _OutsideEquation(Equation):
-    """``g_i - N_i x_i = 0``, which is Hermitian; one sample is all of ``g``, and the inputs are that and all pairs."""
+    """The Hermitian equation ``g_i - N_i x_i = 0``. One sample is all of ``g``. Inputs are ``g`` and all pairs."""
 
     is_linear = True
 
@@ -104,8 +105,8 @@ class _OutsideEquation(Equation):
         is_singular = (norm(x) * gap > norm(g)).squeeze(-1)
         if bool((outcome.early() | outcome.failed() | is_singular).any()):
             warnings.warn(
-                f"derivatives of vectors, and second ones of values, of {self.name} are inexact or do not exist: a "
-                "value that was asked for is close to one that was not. Ask for more values.",
+                f"derivatives of vectors, and second derivatives of values, of {self.name} are inexact or do not "
+                "exist: a requested value is close to one that was not requested. Request more values.",
                 SolverWarning,
                 stacklevel=2,
             )
@@ -139,8 +140,8 @@ def differentiable_pairs(
 
     Args:
         M: The matrix.
-        compute: Returns the three, without derivatives.
-        used: The places of the pairs that are asked for, all by default; the others are there to be known.
+        compute: Function that returns all three, without derivatives.
+        used: Indices of the requested pairs; all by default. The others are used in derivatives only.
     """
     theta = own_tensors([M])
     levels = count_forward_levels()
@@ -165,14 +166,14 @@ def differentiable_pairs(
 
 
 class _Pairs(torch.autograd.Function):
-    """Eigenpairs; forward mode sees constants here."""
+    """Eigenpairs. In forward mode, they are constants."""
 
     @staticmethod
     def forward(M: Hermitian, compute: _Compute, used: Sequence[int] | None, *theta: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
             values, vectors, converged = compute(without_graph(M, theta).flat)
             _warn_of_clusters(M, values, vectors, used)
-        return values.clone(), vectors.clone(), converged.clone()  # forward mode takes no views
+        return values.clone(), vectors.clone(), converged.clone()  # forward mode does not accept views
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -189,7 +190,7 @@ class _Pairs(torch.autograd.Function):
         if of_values is not None:
             left = left + of_values[:, None].to(vectors.dtype) * vectors
         if of_vectors is not None:
-            if vectors.is_complex():  # a part that turns the phase acts on all of the vector
+            if vectors.is_complex():  # a component along the phase acts on the whole vector
                 fixed = constant(vectors)
                 turn = _inner(of_vectors, 1j * vectors).real / _inner(fixed, vectors).real
                 of_vectors = of_vectors - 1j * turn[:, None] * fixed
@@ -213,7 +214,7 @@ _pairs: Any = _Pairs.apply
 
 
 def _response(M: Hermitian, theta: Sequence[Tensor], values: Tensor, vectors: Tensor, x: Tensor, value: bool) -> Tensor:
-    """Return ``T_i x_i``; with ``value=False`` the part outside is zero, with its derivatives."""
+    """Return ``T_i x_i``. With ``value=False``, the part outside the known vectors is zero, but has its derivatives."""
     every, V = all_known(M.rows, values, vectors)
     inside = gram(V, x).mT
     gaps = values[:, None] - every
@@ -227,7 +228,7 @@ def _response(M: Hermitian, theta: Sequence[Tensor], values: Tensor, vectors: Te
 
 
 def _smallest_gap(values: Tensor) -> Tensor:
-    """Return the difference under which values count as equal: their vectors are then not to be told apart."""
+    """Return the difference below which values count as equal, since their vectors cannot be distinguished."""
     gap: Tensor = values.detach().abs().amax(-1, keepdim=True) * torch.finfo(values.dtype).eps ** 0.5
     return gap
 
@@ -241,9 +242,9 @@ def _warn_of_clusters(M: Hermitian, values: Tensor, vectors: Tensor, used: Seque
         equal = [index for index in equal if index in asked]
     if equal:
         warnings.warn(
-            f"the values {equal} of {M.A.name_and_type} are equal to another (or singular values of zero): a single "
-            "one of them has no derivative, and its vector has none. Their sum has first and second derivatives, and "
-            "the projector on all their vectors has a first one.",
+            f"the values {equal} of {M.A.name_and_type} are equal to another (or singular values of zero): such a "
+            "value and its vector have no derivatives of their own. The sum of equal values has first and second "
+            "derivatives, and the projector onto all their vectors has a first derivative.",
             SolverWarning,
             stacklevel=2,
         )
@@ -253,18 +254,18 @@ def _warn_of_clusters(M: Hermitian, values: Tensor, vectors: Tensor, used: Seque
 
 
 def differentiable_log(M: Hermitian, compute: _Compute, niter: int, rtol: float | None) -> tuple[Tensor, Tensor]:
-    r"""Return estimates of ``log det M``, one of each probe ``z``, with derivatives that are right in the mean.
+    r"""Return estimates of ``log det M``, one per probe ``z``, with unbiased derivatives.
 
     .. math:: \dot{\log\det M} = \mathrm{E}\, \mathrm{Re} \langle M^{-1} z, \dot M z \rangle
 
-    In forward mode they are those of the power series of
-    :math:`\mathrm{tr} \log(I + X)`, :math:`X = \hat M^{-1} (M - \hat M)`, to the order of the forward levels.
+    In forward mode, the derivatives are those of the power series of
+    :math:`\mathrm{tr} \log(I + X)`, :math:`X = \hat M^{-1} (M - \hat M)`, up to the number of forward levels.
 
     Args:
         M: The matrix.
-        compute: Returns estimates ``(q,)``, probes ``(q, n)`` and whether the former have converged.
+        compute: Function that returns estimates ``(q,)``, probes ``(q, n)``, and whether the estimates have converged.
         niter: Maximum number of iterations of the solves.
-        rtol: Their relative tolerance.
+        rtol: Relative tolerance of the solves.
 
     Returns:
         The estimates, and whether they have converged.
@@ -288,7 +289,7 @@ def differentiable_log(M: Hermitian, compute: _Compute, niter: int, rtol: float 
 
 
 class _Log(torch.autograd.Function):
-    """Estimates of a log-determinant, and their probes; forward mode sees constants here."""
+    """Estimates of a log-determinant, and their probes. In forward mode, they are constants."""
 
     @staticmethod
     def forward(M: Hermitian, compute: _Compute, equation: System, *theta: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
@@ -334,6 +335,6 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _one_by_one(size: int, in_dims: Sequence[int | None], theta: Sequence[Tensor]) -> Any:
-    """Yield the tensors of each sample: a Krylov space is of one matrix."""
+    """Yield the tensors of each sample, since each matrix has its own Krylov space."""
     for index in range(size):
         yield [t if axis is None else t.select(axis, index) for t, axis in zip(theta, in_dims, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,14 +21,14 @@ from torchlops.torchoperator import aslinearoperator
 
 
 class GolubKahan:
-    r"""Golub-Kahan bidiagonalisation, with bases of models and of data that are both orthonormal in full.
+    r"""Golub-Kahan bidiagonalisation, with full reorthogonalisation of the bases of models and of data.
 
     .. math:: A V = U B, \qquad A^H U = V B^H + \beta v e_k^H
 
     Args:
-        flat: An operator with no more columns than rows, so that no null space comes in.
-        capacity: How many vectors there is room for.
-        generator: Source of random vectors.
+        flat: An operator with at most as many columns as rows, so that there is no structural null space.
+        capacity: Number of vectors to allocate.
+        generator: Generator of random vectors.
 
     Source: G. Golub and W. Kahan, Calculating the singular values and pseudo-inverse of a matrix, SIAM J. Numer. Anal.
     2 (1965), 205-224.
@@ -48,7 +49,7 @@ class GolubKahan:
         return new_direction(random(self.flat, (), self.generator, basis.shape[-1]), basis)
 
     def grow(self, capacity: int) -> None:
-        """Make room for more vectors."""
+        """Allocate space for more vectors."""
         more = capacity - self.capacity
         self.U, self.V = (torch.cat([W, W.new_zeros(more, W.shape[1])]) for W in (self.U, self.V))
         self.B = torch.nn.functional.pad(self.B, (0, more, 0, more))
@@ -81,11 +82,11 @@ class GolubKahan:
         return self.S, self.beta * self.X[-1].abs()
 
     def vectors(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return the left and the right vectors of the first values of the last ``ritz``, as rows."""
+        """Return the left and right vectors of the first ``count`` values of the last ``ritz``, as rows."""
         return self.X[:, :count].mT @ self.U, self.Y[:, :count].mT @ self.V[:-1]
 
     def restart(self, count: int, fresh: bool) -> None:
-        """Keep the first ``count`` triplets only (J. Baglama and L. Reichel, SIAM J. Sci. Comput. 27 (2005), 19)."""
+        """Keep only the first ``count`` triplets (J. Baglama and L. Reichel, SIAM J. Sci. Comput. 27 (2005), 19)."""
         following = self.V[-1].clone()
         self.U[:count], self.V[:count] = self.vectors(count)
         self.V[count] = self._new_direction(self.V[:count]) if fresh else following
@@ -106,7 +107,7 @@ def triplets(
     looks_for_copies: bool = True,
     name: str = "golub_kahan",
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return singular values, left and right vectors as rows, and whether each has converged; wanted ones first."""
+    """Return singular values, left and right vectors as rows, and whether each has converged, wanted ones first."""
     if flat.rows < flat.columns:
         S, V, U, converged = triplets(
             flat.H,
@@ -131,7 +132,7 @@ def triplets(
 def golub_kahan(
     Op: LinearOperator,
     k: int = 6,
-    which: str = "LM",
+    which: Literal["LM", "SM"] = "LM",
     niter: int = 300,
     tol: float | None = None,
     *,
@@ -140,19 +141,19 @@ def golub_kahan(
 ) -> SingularTriplets:
     r"""Return singular triplets, by Golub-Kahan bidiagonalisation with thick restarts.
 
-    Two bases, of models and of data, give :math:`U^H A V`; both are kept orthogonal in full. The products with
-    :math:`A^H A`, which would square the condition number, are never formed.
+    The method projects the operator onto two bases, of models and of data, :math:`U^H A V`, with full
+    reorthogonalisation. It never forms products with :math:`A^H A`, which would square the condition number.
 
     Args:
         Op: The operator.
-        k: How many triplets.
-        which: ``"LM"`` the largest, ``"SM"`` the smallest singular values. (The smallest of a large operator come
-            slowly, where many are close to them, relative to the largest.)
-        niter: Maximum number of rounds: each doubles the bases, or, from some hundred vectors on, restarts.
-        tol: Norm of the residuals ``A^H u - sigma v`` to reach, relative to the largest singular value; by default the
-            rounding of the dtype to the power of three quarters. The error of a value is about the square of it.
-        basis: Size of the bases, which then stays the same.
-        generator: Source of the random first vector.
+        k: Number of triplets.
+        which: ``"LM"`` for the largest, ``"SM"`` for the smallest singular values. (The smallest of a large operator
+            converge slowly if many others are close to them, relative to the largest.)
+        niter: Maximum number of rounds. Each round doubles the bases or, from a few hundred vectors on, restarts.
+        tol: Tolerance for the norm of the residuals ``A^H u - sigma v``, relative to the largest singular value. The
+            error of a value is about its square. By default, the machine epsilon to the power 3/4.
+        basis: Size of the bases, which is then fixed.
+        generator: Generator of the random first vector.
 
     Sources: G. Golub and W. Kahan, Calculating the singular values and pseudo-inverse of a matrix, SIAM J. Numer. Anal.
     2 (1965), 205-224; J. Baglama and L. Reichel, Augmented implicitly restarted Lanczos bidiagonalization methods, SIAM
@@ -179,17 +180,17 @@ def golub_kahan(
 def operator_norm(
     Op: LinearOperator, niter: int = 100, tol: float | None = None, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    r"""Return the spectral norm :math:`\|A\|`, the largest singular value, as a tensor with its derivative.
+    r"""Return the spectral norm :math:`\|A\|`, the largest singular value, as a differentiable tensor.
 
-    By Golub-Kahan bidiagonalisation. Also of an operator that is linear over the real numbers only, as a real matrix.
-    For step lengths, which must not exceed ``1 / norm ** 2``, there is :func:`largest_eigenvalue`, a bound from above.
+    It is computed by Golub-Kahan bidiagonalisation. An operator that is only real-linear is treated as a real matrix.
+    For step lengths, which must not exceed ``1 / norm ** 2``, use the upper bound :func:`largest_eigenvalue`.
 
     Args:
         Op: The operator.
         niter: Maximum number of rounds, as in :func:`golub_kahan`.
-        tol: Norm of the residual to reach, relative to the norm. The error of the norm is about its square; by default
-            the rounding of the dtype to the power of one half, which gives the norm to rounding.
-        generator: Source of the random first vector.
+        tol: Tolerance for the norm of the residual, relative to the norm. The error of the norm is about its square. By
+            default, the square root of the machine epsilon, which gives the norm to rounding.
+        generator: Generator of the random first vector.
 
     Example:
         >>> import torchlops
@@ -210,18 +211,18 @@ def operator_norm(
 
 
 Compute = Callable[[VectorOperator], tuple[Tensor, Tensor, Tensor, Tensor]]
-"""Returns singular values, left and right vectors as rows, and whether each has converged."""
+"""Function that returns singular values, left and right vectors as rows, and whether each has converged."""
 
 
 def differentiable_triplets(A: LinearOperator, compute: Compute, used: Sequence[int] | None = None) -> SingularTriplets:
-    """Return singular triplets with their derivatives; ``used`` are the places of those that are asked for."""
+    """Return singular triplets with their derivatives; ``used`` are the indices of the requested ones."""
     S, joined, converged = _pairs(A, compute, used)
     U, V = torch.split(math.sqrt(2) * joined, list(A.shape), -1)
     return SingularTriplets(U.mT, S, V.conj(), converged)
 
 
 def singular_values(A: LinearOperator, compute: Compute, used: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
-    """Return singular values with their derivatives, those of the real matrix where there is no complex one."""
+    """Return singular values with their derivatives; those of the real matrix if there is no complex one."""
     S, _, converged = _pairs(A, compute, used)
     return S, converged
 

@@ -1,4 +1,4 @@
-"""An operator as a Hermitian matrix between vectors, which singular values are eigenvalues of, too."""
+"""An operator as a Hermitian matrix on vectors, whose eigenvalues also give singular values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchlops.torch_internals import is_plain_eager
 
 
 class Hermitian(LinearOperator):
-    """An operator as a Hermitian matrix on vectors: ``A`` itself, or, ``doubled``, ``[[0, A], [A^H, 0]]``."""
+    """An operator as a Hermitian matrix on vectors: ``A`` itself or, with ``doubled``, ``[[0, A], [A^H, 0]]``."""
 
     def __init__(self, A: LinearOperator, doubled: bool = False, as_pairs: bool = False) -> None:
         flat = VectorOperator(A, as_pairs=as_pairs)
@@ -25,11 +25,11 @@ class Hermitian(LinearOperator):
         self.as_pairs = as_pairs
         refuse_tensors_of_transforms([self.A])
         self.rows = flat.rows if doubled else 0
-        """Length of the vectors of data; 0 if it is not doubled."""
+        """Length of the data vectors; 0 if the matrix is not doubled."""
 
     @property
     def flat(self) -> VectorOperator:
-        """The operator between vectors."""
+        """The operator on flat vectors."""
         return VectorOperator(self.A, as_pairs=self.as_pairs)
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class Hermitian(LinearOperator):
     _adjoint = _forward
 
     def _given_tensors(self) -> list[Tensor]:
-        return []  # its vectors may be real where the tensors are complex
+        return []  # the vectors may be real although the tensors are complex
 
     def with_tensors(self, theta: Sequence[Tensor]) -> Hermitian:
         """Return the operator with other tensors."""
@@ -66,7 +66,7 @@ class Hermitian(LinearOperator):
 
 
 def all_known(rows: int, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the given pairs and those that come with them, of a doubled matrix of ``rows`` data."""
+    """Return all known pairs: the given ones and, for a doubled matrix with ``rows`` data, their counterparts."""
     if not rows:
         return values, vectors
     u, v = torch.split(vectors, [rows, vectors.shape[-1] - rows], -1)
@@ -74,10 +74,10 @@ def all_known(rows: int, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tenso
 
 
 def without_graph(M: Hermitian, theta: Sequence[Tensor]) -> Hermitian:
-    """Return the matrix with the tensors ``theta``, without their graph; it must compute with no other one.
+    """Return the matrix with the tensors ``theta``, detached from their graph.
 
     Raises:
-        ValueError: if it does.
+        ValueError: If the operator computes with any other tensor that requires a gradient.
     """
     other = M.with_tensors([tensor.detach() for tensor in theta])
     refuse_hidden_tensors(other.A, ())
@@ -85,6 +85,6 @@ def without_graph(M: Hermitian, theta: Sequence[Tensor]) -> Hermitian:
 
 
 def may_be_differentiated(A: LinearOperator) -> bool:
-    """Whether a derivative with respect to the tensors of ``A`` may be asked for."""
+    """Whether derivatives with respect to the tensors of ``A`` may be requested."""
     wants = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in A._all_tensors())
     return wants or not is_plain_eager()

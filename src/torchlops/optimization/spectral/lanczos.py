@@ -1,9 +1,10 @@
-"""Lanczos's process, eigenpairs by it, and the largest eigenvalue of a normal operator, for the steps of methods."""
+"""The Lanczos process, eigenpairs, and a bound of the largest eigenvalue of ``A^H A`` for step lengths."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,17 +28,18 @@ from torchlops.optimization.spectral.results import Eigenpairs, warn_not_converg
 
 
 class Lanczos:
-    r"""Lanczos's process for a Hermitian operator, one for each of a batch of first vectors.
+    r"""The Lanczos process for a Hermitian operator, for a batch of first vectors.
 
     .. math:: A V = V H + \beta v e_k^H
 
-    ``V`` is orthonormal, in full, and ``H`` tridiagonal (after a restart, its first rows are an arrow).
+    ``V`` is orthonormal, with full reorthogonalisation, and ``H`` is tridiagonal. (After a restart, the leading block
+    of ``H`` is an arrowhead matrix.)
 
     Args:
         apply: The operator, on vectors ``(*batch, n)``.
         start: First vectors.
-        capacity: How many vectors there is room for.
-        draw: Returns random vectors, with which to go on where a space is invariant.
+        capacity: Number of vectors to allocate.
+        draw: Function that returns random vectors, used to continue from an invariant subspace.
 
     Source: C. Lanczos, J. Res. Nat. Bur. Standards 45 (1950), 255-282.
     """
@@ -57,15 +59,15 @@ class Lanczos:
         self.V[..., 0, :] = unit(start)
 
     def grow(self, capacity: int) -> None:
-        """Make room for more vectors."""
+        """Allocate space for more vectors."""
         more = capacity - self.capacity
-        rows = more if self.capacity else more + 1  # one is the next vector
+        rows = more if self.capacity else more + 1  # plus one for the next vector
         self.V = torch.cat([self.V, self.V.new_zeros((*self.V.shape[:-2], rows, self.whole))], -2)
         self.H = torch.nn.functional.pad(self.H, (0, more, 0, more))
         self.capacity = capacity
 
     def extend(self, size: int | None = None) -> None:
-        """Extend the basis, to its capacity by default."""
+        """Extend the basis to ``size`` vectors; to its capacity by default."""
         for j in range(self.size, self.capacity if size is None else size):
             w = self.apply(self.V[..., j, :])
             self.largest = maximum(self.largest, norm(w))
@@ -73,7 +75,7 @@ class Lanczos:
             self.H[..., : j + 1, j], self.H[..., j, : j + 1] = h, h.conj()
             self.H[..., j, j] = h[..., j].real
             length = norm(w)
-            ended = length <= 10 * self.rounding * self.largest  # the space is invariant: go on in another one
+            ended = length <= 10 * self.rounding * self.largest  # an invariant subspace: continue in another one
             self.beta = where(ended, 0.0 * length, length)
             if j + 1 == self.whole:
                 self.beta = 0.0 * length
@@ -92,7 +94,7 @@ class Lanczos:
             self.H[..., j, j + 1] = self.H[..., j + 1, j] = beta
 
     def ritz(self, which: str) -> tuple[Tensor, Tensor]:
-        """Return the Ritz values of one process, wanted ones first, and the norms of their residuals."""
+        """Return the Ritz values of a single process, wanted ones first, and the norms of their residuals."""
         theta, S = torch.linalg.eigh(self.H)
         order = torch.argsort({"LA": -theta, "SA": theta, "LM": -theta.abs()}[which], stable=True)
         self.theta, self.S = theta[order], S[:, order]
@@ -100,12 +102,12 @@ class Lanczos:
         return self.theta, residuals
 
     def vectors(self, count: int) -> Tensor:
-        """Return the Ritz vectors of the first values of the last ``ritz``, as rows."""
+        """Return the Ritz vectors of the first ``count`` values of the last ``ritz``, as rows."""
         vectors: Tensor = self.S[:, :count].mT @ self.V[: self.capacity]
         return vectors
 
     def restart(self, count: int, fresh: bool) -> None:
-        """Keep the first ``count`` Ritz pairs only (K. Wu and H. Simon, SIAM J. Matrix Anal. Appl. 22 (2000), 602)."""
+        """Keep only the first ``count`` Ritz pairs (K. Wu and H. Simon, SIAM J. Matrix Anal. Appl. 22 (2000), 602)."""
         following = self.V[self.capacity].clone()
         self.V[:count] = self.vectors(count)
         self.V[count] = new_direction(self.draw(), self.V[:count]) if fresh else following
@@ -117,7 +119,7 @@ class Lanczos:
 def lanczos(
     Op: LinearOperator,
     neigs: int = 6,
-    which: str = "LA",
+    which: Literal["LA", "SA", "LM"] = "LA",
     niter: int = 300,
     tol: float | None = None,
     *,
@@ -126,21 +128,22 @@ def lanczos(
 ) -> Eigenpairs:
     r"""Return eigenpairs of a Hermitian operator, by the Lanczos method with thick restarts.
 
-    A basis :math:`V` of a Krylov space gives the Ritz pairs of :math:`V^H A V`; it is kept orthogonal in full. It grows
-    to some hundred vectors; then the method restarts from the wanted half of the Ritz vectors.
+    The method computes the Ritz pairs of :math:`V^H A V` for a basis :math:`V` of a Krylov space, with full
+    reorthogonalisation. The basis grows to a few hundred vectors. Then the method restarts from the wanted half of the
+    Ritz vectors.
 
     Args:
         Op: A Hermitian operator.
-        neigs: How many eigenpairs.
-        which: ``"LA"`` the largest, ``"SA"`` the smallest, ``"LM"`` those of largest modulus.
-        niter: Maximum number of rounds: each doubles the basis, or restarts.
-        tol: Norm of the residuals ``A v - lambda v`` to reach, relative to the largest modulus; by default the
-            rounding of the dtype to the power of three quarters. The error of a value is about the square of it.
-        basis: Size of the basis, which then stays the same.
-        generator: Source of the random first vector.
+        neigs: Number of eigenpairs.
+        which: ``"LA"`` for the largest, ``"SA"`` for the smallest, ``"LM"`` for those of largest modulus.
+        niter: Maximum number of rounds. Each round doubles the basis, or restarts.
+        tol: Tolerance for the norm of the residuals ``A v - lambda v``, relative to the largest modulus. The error of a
+            value is about its square. By default, the machine epsilon to the power 3/4.
+        basis: Size of the basis, which is then fixed.
+        generator: Generator of the random first vector.
 
-    A Krylov space has one vector of a multiple eigenvalue. For the others the method goes on from new random vectors,
-    until they bring nothing new.
+    A Krylov space contains only one vector of a multiple eigenvalue. To find the others, the method continues from new
+    random vectors until no new values appear.
 
     Sources: C. Lanczos, J. Res. Nat. Bur. Standards 45 (1950), 255-282; K. Wu and H. Simon, Thick-restart Lanczos
     method for large symmetric eigenvalue problems, SIAM J. Matrix Anal. Appl. 22 (2000), 602-616.
@@ -157,7 +160,7 @@ def lanczos(
     count = at_most(neigs, A.shape[0], "neigs")
 
     def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
-        must_be_hermitian(flat.A, "lanczos", "take golub_kahan, or the eigenvalues of its matrix")
+        must_be_hermitian(flat.A, "lanczos", "use golub_kahan, or the eigenvalues of its matrix")
         drawn = source(generator)
         first, limit = basis_sizes(count, basis, flat.columns, flat.columns, flat.dtype.itemsize)
         process = Lanczos(flat.forward, random(flat, (), drawn), first, lambda: random(flat, (), drawn))
@@ -171,15 +174,14 @@ def lanczos(
 
 
 def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float = 1e-3) -> Tensor:
-    """Return an upper bound, closer than ``tol`` (relative), of the largest eigenvalue of ``A^H A``.
+    """Return an upper bound, within the relative tolerance ``tol``, of the largest eigenvalue of ``A^H A``.
 
-    It is that of a Lanczos process, of which two vectors are kept: the largest Ritz value plus the norm of its
-    residual. The result has the shape ``(*batch, 1)`` where the tensors of ``A`` differ from sample to sample, else
-    ``(1,)``.
+    The bound is the largest Ritz value of a Lanczos process plus the norm of its residual. Only two vectors are stored.
+    The result has shape ``(*batch, 1)`` if the tensors of ``A`` differ between samples, else ``(1,)``.
 
     Args:
         A: The operator.
-        x: A model, of any values, with the batch shape, dtype and device to use.
+        x: A model with the batch shape, dtype and device to use. Its values are ignored.
         niter: Maximum number of iterations.
         tol: Relative tolerance.
     """
@@ -197,7 +199,7 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
         size = first.max().item() if isinstance(first, Tensor) else first
         size = 2.0 ** math.frexp(size)[1] if 0.0 < size < math.inf else 1.0
         old, beta = torch.zeros_like(v), _number(0.0 * norm(v), v)
-        most = min(niter, 2 * flat.columns)  # orthogonality is lost on the way
+        most = min(niter, 2 * flat.columns)  # more steps than the size, since orthogonality is lost
         T = torch.zeros(*v.shape[:-1], most, most, dtype=real_dtype(flat.dtype), device=v.device)
         for k in range(most):
             w = flat.adjoint(flat.forward(v) / size) / size - beta * old
@@ -226,5 +228,5 @@ def _is_shared(flat: VectorOperator, v: Tensor) -> bool:
 
 
 def _number(value: Scalar, v: Tensor) -> Tensor:
-    """Return a real number of each vector as a tensor ``(*batch, 1)``."""
+    """Return one real number per vector as a tensor ``(*batch, 1)``."""
     return value if isinstance(value, Tensor) else torch.full((1,), value, dtype=real_dtype(v.dtype), device=v.device)

@@ -1,6 +1,8 @@
-"""Eigenpairs by the locally optimal block preconditioned conjugate gradients."""
+"""Eigenpairs by the locally optimal block preconditioned conjugate gradient method."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +22,7 @@ from torchlops.torchoperator import aslinearoperator
 def lobpcg(
     Op: LinearOperator,
     neigs: int = 6,
-    which: str = "LA",
+    which: Literal["LA", "SA"] = "LA",
     niter: int = 300,
     tol: float | None = None,
     *,
@@ -28,21 +30,23 @@ def lobpcg(
     X: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Eigenpairs:
-    r"""Return eigenpairs of a Hermitian operator, by the locally optimal block preconditioned conjugate gradients.
+    r"""Return eigenpairs of a Hermitian operator, by the LOBPCG method.
 
-    Each iteration takes the best vectors in the span of the current ones, of their preconditioned residuals
-    :math:`M (A x - \lambda x)`, and of the last steps. It is kept as one orthogonal basis.
+    LOBPCG is the locally optimal block preconditioned conjugate gradient method.
+
+    Each iteration computes the Ritz vectors in the span of the current vectors, their preconditioned residuals
+    :math:`M (A x - \lambda x)`, and the previous steps, with one orthonormal basis of that span.
 
     Args:
         Op: A Hermitian operator.
-        neigs: How many eigenpairs; at most a third of the size, otherwise :func:`lanczos` is the method.
-        which: ``"LA"`` the largest, ``"SA"`` the smallest.
-        niter: Maximum number of iterations, with ``neigs`` products each, as one batch.
-        tol: Norm of the residuals to reach, relative to the largest modulus; by default the rounding of the dtype to
-            the power of three quarters.
+        neigs: Number of eigenpairs; at most a third of the size. For more, use :func:`lanczos`.
+        which: ``"LA"`` for the largest, ``"SA"`` for the smallest.
+        niter: Maximum number of iterations. Each takes ``neigs`` products, as one batch.
+        tol: Tolerance for the norm of the residuals, relative to the largest modulus. By default, the machine epsilon
+            to the power 3/4.
         M: Preconditioner, an approximate inverse of the operator (for ``"SA"``).
         X: First vectors as columns, ``(n, neigs)``; random by default.
-        generator: Source of these.
+        generator: Generator of the random first vectors.
 
     Sources: A. V. Knyazev, Toward the optimal preconditioned eigensolver: locally optimal block preconditioned
     conjugate gradient method, SIAM J. Sci. Comput. 23 (2001), 517-541; the basis as in J. A. Duersch et al., SIAM J.
@@ -59,7 +63,7 @@ def lobpcg(
     A = square(Op, "lobpcg")
     if not 1 <= neigs <= max(A.shape[0] // 3, 1):
         raise ValueError(
-            f"lobpcg takes 1 to {max(A.shape[0] // 3, 1)} eigenpairs of {A.name_and_type}, got {neigs}: take lanczos"
+            f"lobpcg computes 1 to {max(A.shape[0] // 3, 1)} eigenpairs of {A.name_and_type}, got {neigs}: use lanczos"
         )
     preconditioner = None if M is None else aslinearoperator(M)
     first = None if X is None else as_tensor(X, "lobpcg: X").detach()
@@ -67,7 +71,7 @@ def lobpcg(
         raise ValueError(f"lobpcg: X must have the shape {(A.shape[0], neigs)}, got {tuple(first.shape)}")
 
     def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
-        must_be_hermitian(flat.A, "lobpcg", "take golub_kahan, or the eigenvalues of its matrix")
+        must_be_hermitian(flat.A, "lobpcg", "use golub_kahan, or the eigenvalues of its matrix")
         accuracy = flat.rounding**0.75 if tol is None else tol
         drawn = random(flat, (neigs,), source(generator)) if first is None else first.to(flat.device, flat.dtype).mT
         inverse = None if preconditioner is None else VectorOperator(preconditioner, flat.data_dtype)
@@ -85,7 +89,7 @@ def lobpcg(
 def _lobpcg(
     flat: VectorOperator, X: Tensor, which: str, niter: int, tol: float, M: VectorOperator | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return eigenvalues, vectors as rows, and the norms of their residuals relative to the largest modulus."""
+    """Return eigenvalues, vectors as rows, and the norms of their residuals, relative to the largest modulus."""
     count = X.shape[0]
     X = orthonormal_rows(X)
     AX = flat.forward(X)
@@ -95,12 +99,12 @@ def _lobpcg(
         X, AX = C.mT @ X, C.mT @ AX
         R = AX - theta[:, None].to(AX.dtype) * X
         lengths = norm(R).squeeze(-1)
-        active = lengths > tol * size  # the others are close to rounding, where a new direction means nothing
+        active = lengths > tol * size  # the others are near rounding, where new directions are meaningless
         if not bool(active.any()) or iteration == niter:
             break
         W = R[active] if M is None else M.forward(R[active])
         basis, W = torch.cat([X, P]), unit(W)
-        for _ in range(2):  # once is not enough where residuals are small
+        for _ in range(2):  # once is not enough if residuals are small
             W = orthonormal_rows(W - gram(basis, W).mT @ basis)
         basis, products = torch.cat([basis, W]), torch.cat([AX, AP, flat.forward(W)])
         theta, C = _ritz(basis, products, which)

@@ -1,4 +1,4 @@
-"""What an operator must be to have eigenvalues or a determinant, and random vectors for it."""
+"""Requirements on an operator to have eigenvalues or a determinant, and random vectors for it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from torchlops.torchoperator import aslinearoperator
 
 
 def clinear(Op: Any, name: str) -> LinearOperator:
-    """Return ``Op`` as an operator, which must have a complex matrix."""
+    """Return ``Op`` as an operator; raise if it has no complex matrix."""
     A: LinearOperator = aslinearoperator(Op)
     if not A.clinear:
         raise TypeError(
-            f"{name}: {A.name_and_type} is only real-linear, so it has no complex matrix, and no eigenvalues, complex "
-            "singular vectors, determinant or trace"
+            f"{name}: {A.name_and_type} is only real-linear, so it has no complex matrix, and hence no eigenvalues, "
+            "complex singular vectors, determinant or trace"
         )
     return A
 
 
 def square(Op: Any, name: str) -> LinearOperator:
-    """Return ``Op`` as an operator, which must have a square complex matrix."""
+    """Return ``Op`` as an operator; raise if it has no square complex matrix."""
     A = clinear(Op, name)
     if A.shape[0] != A.shape[1]:
-        raise ValueError(f"{name} takes square operators, {A.name_and_type} is {A.shape}: take its singular values")
+        raise ValueError(
+            f"{name} takes square operators, but {A.name_and_type} has shape {A.shape}: use its singular values"
+        )
     return A
 
 
@@ -41,11 +43,11 @@ def must_be_hermitian(A: LinearOperator, name: str, remedy: str) -> None:
         x = random(flat, (), source(None))
         y = flat.forward(x)
         if not norm(flat.adjoint(x) - y) <= flat.rounding**0.5 * norm(y):
-            raise ValueError(f"{name} takes Hermitian operators, which {A.name_and_type} is not: {remedy}")
+            raise ValueError(f"{name} takes Hermitian operators, but {A.name_and_type} is not Hermitian: {remedy}")
 
 
 def at_most(count: int, size: int, what: str) -> int:
-    """Return how many of ``size`` values there are if ``count`` are asked for."""
+    """Return ``count``, but at most ``size``; raise if it is not positive."""
     if count < 1:
         raise ValueError(f"{what} must be 1 or more, got {count}")
     return min(count, size)
@@ -55,18 +57,18 @@ def at_most(count: int, size: int, what: str) -> int:
 
 
 def source(generator: torch.Generator | None) -> torch.Generator:
-    """Return the generator that is given, or one of a fixed seed: global random numbers are left alone."""
+    """Return the given generator, or one with a fixed seed. The global random state is not touched."""
     return torch.Generator("cpu").manual_seed(0) if generator is None else generator
 
 
 def random(flat: VectorOperator, batch: tuple[int, ...], generator: torch.Generator, size: int | None = None) -> Tensor:
-    """Return random normal vectors of models, or of another ``size``."""
+    """Return normal random vectors of the size of a model, or of another ``size``."""
     shape = (*batch, flat.columns if size is None else size)
     return torch.randn(shape, generator=generator, dtype=flat.dtype, device=generator.device).to(flat.device)
 
 
 def signs(flat: VectorOperator, count: int, generator: torch.Generator) -> Tensor:
-    """Return random signs, or random phases of complex vectors."""
+    """Return vectors of random signs, or of random phases if complex."""
     real = real_dtype(flat.dtype)
     drawn = torch.rand(count, flat.columns, generator=generator, dtype=real, device=generator.device).to(flat.device)
     if flat.dtype.is_complex:

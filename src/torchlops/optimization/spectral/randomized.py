@@ -1,8 +1,8 @@
-"""Methods that multiply random vectors: the singular triplets of a sketch, and the power method."""
+"""Methods that start from random vectors: randomised singular triplets, and the power method."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,16 +31,17 @@ def randomized_svd(
 
     .. math:: Q = \mathrm{orth}((A A^H)^q A\, \Omega), \qquad Q^H A = \hat U S V^H, \qquad U = Q \hat U
 
-    With :math:`2 + 2q` products, each with a batch of ``k + oversampling`` vectors. It is exact up to what the operator
-    does beyond its first ``k + oversampling`` singular values; :func:`golub_kahan` is exact up to its tolerance.
-    ``converged`` of the result says which residuals :math:`|A v - \sigma u|` are below the root of the rounding.
+    It takes :math:`2 + 2q` products, each with a batch of ``k + oversampling`` vectors. The error is determined by the
+    singular values beyond the first ``k + oversampling``. For results accurate to a tolerance, use :func:`golub_kahan`.
+    A triplet has ``converged`` if its residual :math:`|A v - \sigma u|`, relative to the largest singular value, is
+    below the square root of the machine epsilon.
 
     Args:
         Op: The operator.
-        k: How many triplets.
-        oversampling: How many more vectors are sketched.
+        k: Number of triplets.
+        oversampling: Number of additional vectors in the sketch.
         niter: Number ``q`` of power iterations.
-        generator: Source of the random vectors.
+        generator: Generator of the random vectors.
 
     Source: N. Halko, P. G. Martinsson and J. A. Tropp, Finding structure with randomness: probabilistic algorithms for
     constructing approximate matrix decompositions, SIAM Review 53 (2011), 217-288.
@@ -75,7 +76,7 @@ def power_iteration(
     niter: int = 10,
     tol: float = 1e-5,
     dtype: DType = "float32",
-    backend: str = "numpy",
+    backend: Literal["numpy", "torch"] = "numpy",
     *,
     generator: torch.Generator | None = None,
 ) -> tuple[Any, Any, int]:
@@ -83,21 +84,21 @@ def power_iteration(
 
     .. math:: b \leftarrow A b / \|A b\|, \qquad \lambda \approx \langle b, A b\rangle
 
-    It converges as :math:`|\lambda_2 / \lambda_1|^k`: :func:`lanczos` needs far fewer products, and
-    :func:`operator_norm` takes operators that are not square. With ``backend="torch"``, value and vector carry
-    derivatives, if the operator is Hermitian: those of the exact pair, so run until it converges.
+    The error decreases as :math:`|\lambda_2 / \lambda_1|^k`. :func:`lanczos` needs far fewer products, and
+    :func:`operator_norm` also takes operators that are not square. With ``backend="torch"`` and a Hermitian operator,
+    value and vector are differentiable. The derivatives are those of the exact pair, so iterate until convergence.
 
     Args:
         Op: A square operator.
         niter: Maximum number of iterations.
-        tol: Stop where the eigenvalue changes by less than this fraction of it. (PyLops compares without moduli, so
-            that it never stops early on a negative eigenvalue.)
-        dtype: Type of the first vector, which is random.
-        backend: ``"numpy"`` for NumPy, ``"torch"`` for tensors.
-        generator: Source of the random vector.
+        tol: Stop if the relative change of the eigenvalue is below this tolerance. (PyLops compares without absolute
+            values, so it never stops early for a negative eigenvalue.)
+        dtype: Data type of the random first vector.
+        backend: Kind of the results, ``"numpy"`` for arrays or ``"torch"`` for tensors.
+        generator: Generator of the random first vector.
 
     Raises:
-        ValueError: where a derivative is wanted, and the operator is not Hermitian.
+        ValueError: If a derivative is requested, but the operator is not Hermitian.
 
     Example:
         >>> import torchlops
@@ -117,7 +118,7 @@ def power_iteration(
 
     def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
         must_be_hermitian(
-            flat.A, "power_iteration with derivatives", "call it under torch.no_grad(), or take operator_norm"
+            flat.A, "power_iteration with derivatives", "call it under torch.no_grad(), or use operator_norm"
         )
         start = wanted if flat.dtype.is_complex else real_dtype(wanted)
         value, b, iiter, done = _power_iteration(flat.A, niter, tol, start, source(generator))

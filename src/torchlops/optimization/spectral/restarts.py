@@ -1,4 +1,4 @@
-"""Krylov spaces that grow, and then restart with the best of their vectors, until the wanted values have converged."""
+"""Krylov spaces that grow, and then restart with their best vectors, until the wanted values have converged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Process(Protocol):
     """A Krylov process with its bases, as :func:`converge` sees it.
 
     Attributes:
-        capacity: How many vectors a basis has room for.
-        whole: Number of vectors of a basis of the whole space.
-        products: Number of steps so far, each with one product (with an operator and its adjoint, of Golub and Kahan).
+        capacity: Number of vectors that a basis can hold.
+        whole: Number of vectors in a basis of the whole space.
+        products: Number of steps so far. Each takes one product (for Golub-Kahan, with the operator and its adjoint).
     """
 
     capacity: int
@@ -30,13 +30,13 @@ class Process(Protocol):
         """Extend the bases to their capacity."""
 
     def grow(self, capacity: int) -> None:
-        """Make room for more vectors."""
+        """Allocate space for more vectors."""
 
     def ritz(self, which: str) -> tuple[Tensor, Tensor]:
         """Return the approximate values, wanted ones first, and the norms of their residuals."""
 
     def restart(self, count: int, fresh: bool) -> None:
-        """Keep the first ``count`` pairs of the last ``ritz`` only; go on from a random direction if ``fresh``."""
+        """Keep only the first ``count`` pairs of the last ``ritz``; continue from a random direction if ``fresh``."""
 
 
 def converge(
@@ -44,16 +44,16 @@ def converge(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run a process until ``count`` values have converged.
 
-    The bases grow to twice their size until they reach their limit, since a Krylov space that is kept whole converges
-    fastest; from there on, thick restarts keep the wanted half of the vectors.
+    The bases double in size up to the limit, since an unrestarted Krylov space converges fastest. From then on, thick
+    restarts keep the wanted half of the vectors.
 
     Args:
         process: The process.
-        count: How many values.
-        which: Which ones, as ``process.ritz`` knows.
-        niter: Maximum number of rounds.
-        tol: Norm of the residuals to reach, relative to the largest modulus.
-        limit: Largest size of a basis; that of the process by default.
+        count: Number of values.
+        which: The wanted values, as in ``process.ritz``.
+        niter: Maximum number of rounds. Each round doubles the bases, or restarts.
+        tol: Tolerance for the norm of the residuals, relative to the largest modulus.
+        limit: Maximum size of a basis; by default the capacity of the process.
         looks_for_copies: Whether to look for the copies of multiple values.
 
     Returns:
@@ -83,14 +83,14 @@ def converge(
 
 
 def basis_sizes(count: int, basis: int | None, smaller: int, larger: int, itemsize: int) -> tuple[int, int]:
-    """Return the first and the largest number of vectors of a basis of a space of ``smaller`` dimensions.
+    """Return the initial and the maximum number of vectors in a basis of a space of ``smaller`` dimensions.
 
     Args:
-        count: How many values are wanted.
-        basis: What the user asks for; this is then both.
+        count: Number of wanted values.
+        basis: Size requested by the user, which is then used for both.
         smaller: Number of dimensions.
-        larger: Number of samples of all that is stored with one vector.
-        itemsize: Bytes of a sample.
+        larger: Number of elements stored per vector.
+        itemsize: Size of an element in bytes.
     """
     if basis is not None:
         size = min(smaller, max(basis, count + 2))
@@ -100,21 +100,21 @@ def basis_sizes(count: int, basis: int | None, smaller: int, larger: int, itemsi
 
 
 def new_direction(drawn: Tensor, basis: Tensor) -> Tensor:
-    """Return the random vectors ``drawn`` as unit vectors that are orthogonal to the rows of ``basis``."""
+    """Return the random vectors ``drawn``, orthogonalised against the rows of ``basis`` and normalised."""
     return unit(orthogonalized(drawn, basis)[0])
 
 
 def unit(a: Tensor, length: Scalar = None) -> Tensor:
-    """Return vectors divided by their lengths; zero stays zero."""
+    """Return normalised vectors; zero stays zero."""
     result: Tensor = a * reciprocal(norm(a) if length is None else length)
     return result
 
 
 class _Copies:
-    """Looks for the copies of multiple values, of which a Krylov space has but one.
+    """Looks for the copies of multiple values, of which a Krylov space contains only one.
 
-    When the wanted values have converged, the method goes on from a new random direction, for as many products as it
-    took so far. They are complete when they have converged again and are the same.
+    When the wanted values have converged, the method continues from a new random direction, for the same number of
+    products as before. The values are complete if they then converge to the same values again.
     """
 
     def __init__(self, enabled: bool) -> None:
@@ -123,7 +123,7 @@ class _Copies:
         self.until = 0
 
     def check(self, done: bool, values: Tensor, close: Tensor, products: int) -> tuple[bool, bool]:
-        """Return whether the values are complete, and whether to go on from a new direction."""
+        """Return whether the values are complete, and whether to continue from a new direction."""
         if not self.enabled:
             return True, False
         if not done or products < self.until:

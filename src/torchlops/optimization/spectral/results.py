@@ -1,4 +1,4 @@
-"""What the methods for eigenvalues, singular values and determinants give, and how they say that it is inexact."""
+"""Results of the methods for eigenvalues, singular values and determinants, and the warning that they are inexact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torchlops.optimization.solver.result import SolverWarning
 
 
 class Unpacked:
-    """A result that unpacks as its first ``length`` fields, as those of ``torch.linalg`` do; the others have names."""
+    """A result that unpacks as its first ``length`` fields, like results of ``torch.linalg``."""
 
     length: ClassVar[int]
 
@@ -75,7 +75,7 @@ class LogDeterminant(Unpacked):
     Attributes:
         estimate: The estimate.
         error: Its standard error.
-        converged: Whether the Lanczos steps sufficed, so that the standard error is all that is missing.
+        converged: Whether the Lanczos steps have converged, so that the standard error covers the whole error.
     """
 
     estimate: Tensor
@@ -85,7 +85,7 @@ class LogDeterminant(Unpacked):
 
 
 def warn_not_converged(name: str, converged: Tensor, missing: str) -> None:
-    """Warn where not all of the values that ``name`` computed have converged."""
+    """Warn if not all values computed by ``name`` have converged."""
     if not bool(converged.all()):
         which = (~converged).nonzero().flatten().tolist() if converged.ndim else "the value"
         warnings.warn(

@@ -1,9 +1,9 @@
-"""The diagonal of an operator by unit vectors, and its trace and log-determinant by random ones."""
+"""The diagonal of an operator, and stochastic estimates of its trace and log-determinant."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor
@@ -20,15 +20,18 @@ from torchlops.optimization.spectral.matrices import must_be_hermitian, random, 
 from torchlops.optimization.spectral.restarts import unit
 from torchlops.optimization.spectral.results import Estimate, LogDeterminant, warn_not_converged
 
+Backend: TypeAlias = Literal["numpy", "torch"]
+Sampler: TypeAlias = Literal["gaussian", "rayleigh", "rademacher"]
+
 _FIRST_CHECK = 10
 _SHARE = 0.1
 
 _BLOCK = 2**22
-"""Number of samples of the data of the unit vectors that go through an operator at once."""
+"""Maximum number of elements in a batch of unit vectors."""
 
 
 def diagonal(A: LinearOperator) -> Tensor:
-    """Return the diagonal of the matrix of ``A``, by one product per entry, in blocks that bound the memory."""
+    """Return the diagonal of the matrix of ``A``, by one product per entry, in batches of limited size."""
     rows, columns = A.shape
     count = min(rows, columns)
     step = max(1, _BLOCK // max(rows, columns, 1))
@@ -45,21 +48,21 @@ def trace_hutchinson(
     Op: LinearOperator,
     neval: int | None = None,
     batch_size: int | None = None,
-    sampler: str = "rademacher",
-    backend: str = "numpy",
-) -> Any:
-    r"""Hutchinson's estimator, :math:`\mathrm{tr}(A) \approx \frac1q \sum_i z_i^T A z_i` of random ``z_i``.
+    sampler: Literal[Sampler, "unitvector"] = "rademacher",
+    backend: Backend = "numpy",
+) -> float | complex | Tensor:
+    r"""Hutchinson's estimator, :math:`\mathrm{tr}(A) \approx \frac1q \sum_i z_i^T A z_i` with random ``z_i``.
 
     Args:
         Op: A square operator, real or complex.
-        neval: Number ``q`` of random vectors, a tenth of the size by default. ``unitvector`` takes as many
-            different unit vectors, and is exact with all of them.
-        batch_size: How many vectors go through the operator at once, at most 100 by default.
+        neval: Number ``q`` of random vectors; by default a tenth of the size. With ``unitvector``, they are distinct
+            unit vectors, and the result is exact if all are used.
+        batch_size: Maximum number of vectors per batch; 100 by default.
         sampler: ``gaussian``, ``rayleigh`` (Gaussian on a sphere), ``rademacher`` (signs) or ``unitvector``.
-        backend: ``"numpy"`` for a number, ``"torch"`` for a tensor with the graph of the operator's tensors.
+        backend: ``"numpy"`` for a number, ``"torch"`` for a differentiable tensor.
 
     Raises:
-        ValueError: when the operator is not square, ``neval`` is too small, or an option is unknown.
+        ValueError: If the operator is not square, ``neval`` is too small, or an option is unknown.
 
     Source: Hutchinson, Communications in Statistics 18, 1059 (1989).
 
@@ -80,13 +83,13 @@ def trace_hutchinson(
 
 
 def trace_hutchpp(
-    Op: LinearOperator, neval: int | None = None, sampler: str = "rademacher", backend: str = "numpy"
-) -> Any:
-    r"""Hutch++: the trace on the range of ``A`` is taken exactly, the rest is estimated.
+    Op: LinearOperator, neval: int | None = None, sampler: Sampler = "rademacher", backend: Backend = "numpy"
+) -> float | complex | Tensor:
+    r"""Hutch++: the exact trace on an approximate range of ``A``, plus an estimate of the rest.
 
     :math:`\mathrm{tr}(Q^H A Q) + \frac3q \mathrm{tr}(G^H (I - Q Q^H) A (I - Q Q^H) G)`, with ``Q`` an orthonormal
     basis of ``A S``, and ``S`` and ``G`` a third of the ``q`` random vectors each. The arguments are those of
-    :func:`trace_hutchinson`; PyLops leaves the conjugates out, which is wrong for complex operators.
+    :func:`trace_hutchinson`. (PyLops omits the conjugates, which is wrong for complex operators.)
 
     Source: Meyer, Musco, Musco and Woodruff, Symposium on Simplicity in Algorithms (2021).
 
@@ -104,12 +107,12 @@ def estimate_trace(
 ) -> Estimate:
     """Return an estimate of the trace by Hutch++, and its standard error; see :func:`trace_hutchpp`.
 
-    Both are tensors, and the estimate has derivatives, which are right in the mean.
+    Both are tensors. The estimate is differentiable, with unbiased derivatives.
 
     Args:
         Op: A square operator, real or complex.
-        nprobes: Number of random vectors, a tenth of the size by default, and at least 6.
-        generator: Source of the random vectors; by default one of a fixed seed.
+        nprobes: Number of random vectors; by default a tenth of the size, but at least 6.
+        generator: Generator of the random vectors; by default one with a fixed seed.
 
     >>> import torchlops
     >>> value, error = estimate_trace(torchlops.Diagonal(torch.tensor([3.0, 0.0, 0.0, 0.0])), 6)
@@ -126,7 +129,7 @@ def _hutchpp(Op: LinearOperator, neval: int, sampler: str, options: _Options) ->
     _at_least_one(neval, count)
     size = Op.shape[1]
     S, G = _sample(sampler, size, count, options), _sample(sampler, size, count, options)
-    Q = orthonormal_rows(constant(_images(S, Op)))  # the estimate is right in the mean with any Q: it is a constant
+    Q = orthonormal_rows(constant(_images(S, Op)))  # the estimate is unbiased for any Q, so Q is a constant
     G = G.to(Q.dtype)
     samples = _forms(G - gram(Q, G).mT @ Q, Op)
     error = samples.detach().std() / math.sqrt(count) if count > 1 else samples.detach().abs().new_tensor(math.inf)
@@ -136,21 +139,21 @@ def _hutchpp(Op: LinearOperator, neval: int, sampler: str, options: _Options) ->
 def trace_nahutchpp(
     Op: LinearOperator,
     neval: int | None = None,
-    sampler: str = "rademacher",
+    sampler: Sampler = "rademacher",
     c1: float = 1.0 / 6.0,
     c2: float = 1.0 / 3.0,
-    backend: str = "numpy",
-) -> Any:
+    backend: Backend = "numpy",
+) -> float | complex | Tensor:
     r"""Non-adaptive Hutch++: one pass over the operator, with a low-rank part :math:`Z (S^H Z)^+ W^H` of ``A``.
 
-    ``Z = A R`` and ``W = A^H S``. (PyLops takes ``A S`` for ``W``, which is right for symmetric operators only.)
+    ``Z = A R`` and ``W = A^H S``. (PyLops uses ``A S`` for ``W``, which is correct only for symmetric operators.)
 
     Args:
         Op: A square operator, real or complex.
-        neval: Number of random vectors, a tenth of the size by default.
+        neval: Number of random vectors; by default a tenth of the size.
         sampler: ``gaussian``, ``rayleigh`` or ``rademacher``.
-        c1: Their fraction in ``S``.
-        c2: Their fraction in ``R``, larger than ``c1``; the others estimate the rest.
+        c1: Fraction of the random vectors in ``S``.
+        c2: Fraction of the random vectors in ``R``, larger than ``c1``. The others estimate the remainder.
         backend: ``"numpy"`` for a number, ``"torch"`` for a tensor.
 
     Source: Meyer, Musco, Musco and Woodruff, Symposium on Simplicity in Algorithms (2021).
@@ -183,7 +186,7 @@ class _Options(TypedDict):
 def _prepare(Op: LinearOperator, neval: int | None, backend: str) -> tuple[int, _Options]:
     rows, size = Op.shape
     if rows != size:
-        raise ValueError(f"only a square operator has a trace: {Op.name_and_type} is {Op.shape}")
+        raise ValueError(f"only a square operator has a trace, but {Op.name_and_type} has shape {Op.shape}")
     if backend not in ("numpy", "torch"):
         raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
     neval = max(1, round(size * 0.1)) if neval is None else neval
@@ -211,7 +214,7 @@ def _images(probes: Tensor, Op: LinearOperator) -> Tensor:
 
 
 def _forms(probes: Tensor, Op: LinearOperator) -> Tensor:
-    """Return ``z^H A z`` of each probe."""
+    """Return ``z^H A z`` for each probe."""
     images = _images(probes, Op)
     forms: Tensor = inner(probes.to(images.dtype), images).squeeze(-1)
     return forms
@@ -219,10 +222,10 @@ def _forms(probes: Tensor, Op: LinearOperator) -> Tensor:
 
 def _at_least_one(neval: int, *counts: int) -> None:
     if min(counts) < 1:
-        raise ValueError(f"neval={neval} random vectors are too few for this estimator: give more")
+        raise ValueError(f"neval={neval} random vectors are too few for this estimator: increase neval")
 
 
-def _give(trace: Tensor, backend: str) -> Any:
+def _give(trace: Tensor, backend: str) -> float | complex | Tensor:
     return trace if backend == "torch" else trace.item()
 
 
@@ -244,20 +247,21 @@ def logdet(
         \log\det A = \mathrm{tr} \log A = \mathrm{E}\, z^H \log(A) z
         \approx \frac{n}{q} \sum_{i=1}^q \sum_j |s^{(i)}_{1j}|^2 \log \theta^{(i)}_j
 
-    with random signs (or phases) ``z`` and the Ritz pairs of Lanczos steps from each, all as one batch. The steps end
-    where the last third of them has changed the estimate by less than a tenth of its standard error, so that this error
-    is what is missing. Derivatives are estimated with the same random vectors, and right in the mean, to any order.
+    with random signs (or phases) ``z`` and the Ritz pairs of Lanczos steps from each of them, all as one batch. The
+    steps stop when the last third of them has changed the estimate by less than a tenth of its standard error, so that
+    the standard error covers the whole error. Derivatives of any order are estimated with the same random vectors; they
+    are unbiased.
 
     Args:
         Op: The operator.
         nprobes: Number ``q`` of random vectors.
-        niter: Maximum number of Lanczos steps, each with one product; ``nprobes * niter`` vectors are stored.
-        rtol: Relative tolerance of the solve ``A w = z`` for the derivative, done in the backward pass; by default
-            the rounding of the dtype to the power of three quarters.
-        generator: Source of the random vectors.
+        niter: Maximum number of Lanczos steps, each with one product. Up to ``nprobes * niter`` vectors are stored.
+        rtol: Relative tolerance of the solve ``A w = z`` in the backward pass. By default, the machine epsilon to the
+            power 3/4.
+        generator: Generator of the random vectors.
 
     Raises:
-        ValueError: where the operator is not Hermitian positive definite.
+        ValueError: If the operator is not Hermitian positive definite.
 
     Source: S. Ubaru, J. Chen and Y. Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature, SIAM J. Matrix
     Anal. Appl. 38 (2017), 1075-1099.
@@ -273,7 +277,7 @@ def logdet(
         raise ValueError(f"nprobes and niter must be 1 or more, got {nprobes} and {niter}")
 
     def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
-        must_be_hermitian(flat.A, "logdet", "take half of the log-determinant of A.H @ A, or its matrix")
+        must_be_hermitian(flat.A, "logdet", "use half of the log-determinant of A.H @ A, or its matrix")
         drawn = source(generator)
         z = signs(flat, nprobes, drawn)
         process = Lanczos(flat.forward, z, min(niter, flat.columns), lambda: random(flat, (nprobes,), drawn))
@@ -281,7 +285,7 @@ def logdet(
         allowed = _SHARE * _standard_error(values) if nprobes > 1 else flat.rounding**0.5 * values.abs().mean()
         converged = change <= allowed + flat.rounding * flat.columns
         warn_not_converged(
-            "logdet", converged, f"the last steps changed the estimate by {float(change):.2g}, of {values.mean():.6g}"
+            "logdet", converged, f"the last steps changed the estimate {values.mean():.6g} by {float(change):.2g}"
         )
         return values, z, converged
 
@@ -290,7 +294,7 @@ def logdet(
 
 
 def _quadrature(process: Lanczos, name: str) -> tuple[Tensor, Tensor]:
-    """Return ``z^H log(A) z`` of each probe, and by how much the last steps have changed the mean."""
+    """Return ``z^H log(A) z`` for each probe, and the change of the mean in the last steps."""
     values = change = torch.full((), math.inf, device=process.V.device)
     size = 0
     while size < process.capacity:
@@ -299,7 +303,7 @@ def _quadrature(process: Lanczos, name: str) -> tuple[Tensor, Tensor]:
         theta, S = torch.linalg.eigh(process.H[..., :size, :size])
         if not bool((theta > 0).all()):
             raise ValueError(
-                f"logdet takes positive definite operators: {name} has the Ritz value {float(theta.min()):.3g}"
+                f"logdet takes positive definite operators, but {name} has the Ritz value {float(theta.min()):.3g}"
             )
         before = values
         values = process.whole * (S[:, 0].abs() ** 2 * theta.log()).sum(-1)
