@@ -19,7 +19,7 @@ from torchlops.optimization.implicit.solve import NO_GRAPH, Attach, check, solve
 from torchlops.optimization.solver.batch import Batch
 from torchlops.optimization.solver.options import Options, SolveOptions
 from torchlops.optimization.solver.problem import Layout, make_problem, read_data, read_guess
-from torchlops.optimization.solver.result import Solution, SolverError, SolverWarning, describe, solution_of
+from torchlops.optimization.solver.result import Result, Solution, SolverError, SolverWarning, describe, solution_of
 from torchlops.optimization.solver.run import finish, progress_bar
 from torchlops.optimization.solver.solver import Solver as _Solver
 from torchlops.optimization.solver.solver import as_text
@@ -58,13 +58,17 @@ class Solver:
         status: A :class:`Status` for each sample, after ``finalize``.
     """
 
-    algorithm: ClassVar[Callable[..., _Solver[Any]]]
+    algorithm: ClassVar[type[_Solver[Any]]]
     """What iterates: its options are arguments of ``setup`` and ``solve``."""
+    result: ClassVar[type[Result]]
+    """What ``solve`` returns."""
     setup_order: ClassVar[str]
     solve_order: ClassVar[str]
     """The arguments of ``setup`` and ``solve`` in the order that they have in PyLops; further ones go by name."""
+    by_name: ClassVar[str] = "x0"
+    """Arguments that go by name only, where they are not in order, apart from the options of the algorithm."""
+    required: ClassVar[str] = "y"
     niter_name: ClassVar[str] = "niter"
-    weight_name: ClassVar[str] = "damp"
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Of arguments that are no options of the algorithm, where they differ from the usual ones."""
 
@@ -98,40 +102,48 @@ class Solver:
 
     def setup(self, *args: Any, **kwargs: Any) -> Any:
         """Read the data, start, and return the first ``x``; arguments as in ``solve``."""
-        given, options = self._read("setup", self.setup_order, args, kwargs)
-        solver = type(self).algorithm(**options)
-        return self._setup(
-            solver, given["y"], given["x0"], given[self.niter_name], given[self.weight_name], given["show"]
-        )
+        given = self._read("setup", self.setup_order, args, kwargs)
+        niter, weight = given[self.niter_name], given[self.algorithm.weight_name]
+        return self._setup(self._algorithm(given), given["y"], given["x0"], niter, weight, given["show"])
 
     def solve(self, *args: Any, **kwargs: Any) -> Any:
         """Solve; the arguments are those of the function with the name of the class, in the order of PyLops's class."""
-        given, options = self._read("solve", self.solve_order, args, kwargs)
-        niter, weight = given[self.niter_name], given[self.weight_name]
-        solver = type(self).algorithm(**options)
-        solution = self._solve(solver, given["y"], given["x0"], niter, weight, given["show"], given["itershow"])
+        given = self._read("solve", self.solve_order, args, kwargs)
+        niter, weight = given[self.niter_name], given[self.algorithm.weight_name]
+        solver, show, itershow = self._algorithm(given), given["show"], given["itershow"]
+        solution = self._solve(solver, given["y"], given["x0"], niter, weight, show, itershow, *self._attach(solver))
         return self._result(solution)
+
+    def _algorithm(self, given: Mapping[str, Any]) -> _Solver[Any]:
+        """Return what iterates, out of the arguments of ``setup`` or ``solve``."""
+        names = inspect.signature(self.algorithm).parameters
+        return self.algorithm(**{name: given[name] for name in names if name in given})
+
+    def _attach(self, solver: Any) -> tuple[Attach | None, Sequence[Any]]:  # noqa: ARG002
+        """Return what gives a solution its derivatives, and what it depends on besides the operator and the data."""
+        return None, ()
 
     def _result(self, solution: Solution) -> Any:
         """Return a solution as the function with the name of the class does."""
-        raise NotImplementedError
+        return self.result.of(solution)
 
-    def _read(
-        self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return arguments by name: those of the solve, and the options of the algorithm."""
-        names = order.split()
-        options = list(inspect.signature(self.algorithm).parameters)
-        known = [*names, *(name for name in options if name not in names), "x0"]
+    def _names(self, order: str) -> list[str]:
+        """Return the names of the arguments, given those that have a place."""
+        further = (*inspect.signature(self.algorithm).parameters, *self.by_name.split())
+        return list(dict.fromkeys((*order.split(), *further)))
+
+    def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments by name."""
+        names, known = order.split(), self._names(order)
         by_place = dict(zip(names, args, strict=False))
         wrong = [name for name in kwargs if name in by_place or name not in known]
-        if len(args) > len(names) or wrong or not {"y"} <= {*by_place, *kwargs}:
+        if len(args) > len(names) or wrong or not {*self.required.split()} <= {*by_place, *kwargs}:
             raise TypeError(
                 f"{type(self).__name__}.{method} takes ({', '.join(names)}), and by name {', '.join(known)}; "
                 f"got {len(args)} in order and {', '.join(kwargs) or 'none'} by name"
             )
-        given = {**_DEFAULTS, self.niter_name: 10, self.weight_name: 0.0, **self.defaults, **by_place, **kwargs}
-        return given, {name: given.pop(name) for name in options if name in given}
+        usual = {self.niter_name: 10 if method == "solve" else None, self.algorithm.weight_name: 0.0}
+        return {**_DEFAULTS, **usual, **self.defaults, **by_place, **kwargs}
 
     def _setup(self, solver: _Solver[Any], y: Any, x0: Any, niter: int | None, weight: Any, show: bool) -> Any:
         """Read the data and start: what the ``setup`` of each solver calls."""

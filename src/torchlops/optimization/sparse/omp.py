@@ -24,6 +24,7 @@ from torchlops.optimization.solver.vectors import (
     where,
 )
 from torchlops.optimization.sparse.sparsesolver import SIGMA, tolerance, vectors_of
+from torchlops.torchoperator import aslinearoperator
 
 _CHUNK = 256
 
@@ -70,6 +71,7 @@ class OMP(Solver[OMPState]):
         sigma: Stop a sample when the norm of its residual is not above this; by default 1e-4 times the norm of
             the data.
         rtol: Stop a sample when the norm of its residual is not above this times that of the data.
+        rtol1: The same, as there is no initial guess.
         normalizecols: Whether to choose columns by ``|A^H r|`` over their norms, which takes an application of the
             operator to each unit vector.
         Opbasis: Operator whose columns are normalised instead of those of ``Op``.
@@ -83,12 +85,17 @@ class OMP(Solver[OMPState]):
     niter_inner: int = 40
     sigma: Any = SIGMA
     rtol: float = 0.0
+    rtol1: float = 0.0
     normalizecols: bool = False
     Opbasis: LinearOperator | None = None
     optimal_coeff: bool = False
 
     keeps_complex = True
     vectors = (3, 3)
+
+    def __post_init__(self) -> None:
+        if self.Opbasis is not None:
+            object.__setattr__(self, "Opbasis", aslinearoperator(self.Opbasis))
 
     def start(self, problem: Problem) -> OMPState:
         y, x = problem.y, problem.x
@@ -98,7 +105,7 @@ class OMP(Solver[OMPState]):
             data_basis=y.new_zeros((*problem.batch, 0, y.shape[-1])),
             model_basis=x.new_zeros((*problem.batch, 0, x.shape[-1])),
             norms=self._column_norms(problem) if self.normalizecols else None,
-            limit=maximum(self.rtol * ynorm, tolerance(problem, self.sigma, "sigma", ynorm)),
+            limit=maximum(max(self.rtol, self.rtol1) * ynorm, tolerance(problem, self.sigma, "sigma", ynorm)),
         )  # fmt: skip
         state.go_on(ynorm > state.limit)
         return state
