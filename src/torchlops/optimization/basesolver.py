@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -134,16 +134,10 @@ class Solver:
 
     def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments by name."""
-        names, known = order.split(), self._names(order)
-        by_place = dict(zip(names, args, strict=False))
-        wrong = [name for name in kwargs if name in by_place or name not in known]
-        if len(args) > len(names) or wrong or not {*self.required.split()} <= {*by_place, *kwargs}:
-            raise TypeError(
-                f"{type(self).__name__}.{method} takes ({', '.join(names)}), and by name {', '.join(known)}; "
-                f"got {len(args)} in order and {', '.join(kwargs) or 'none'} by name"
-            )
+        what, known = f"{type(self).__name__}.{method}", self._names(order)
+        given = read_arguments(what, order.split(), known, self.required, args, kwargs)
         usual = {self.niter_name: 10 if method == "solve" else None, self.algorithm.weight_name: 0.0}
-        return {**_DEFAULTS, **usual, **self.defaults, **by_place, **kwargs}
+        return {**_DEFAULTS, **usual, **self.defaults, **given}
 
     def _setup(self, solver: _Solver[Any], y: Any, x0: Any, niter: int | None, weight: Any, show: bool) -> Any:
         """Read the data and start: what the ``setup`` of each solver calls."""
@@ -370,6 +364,25 @@ class Solver:
         counts = [describe(status, code, names=False) for code in Status]
         print(f"\nIterations = {self.solution.iiter}        Total time (s) = {self.telapsed:.2f}")
         print(f"{', '.join(filter(None, counts))}\n{_RULE}\n")
+
+
+def read_arguments(
+    method: str, order: Sequence[str], known: Collection[str], required: str, args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Return the arguments of a method by name, given those that have a place, and all.
+
+    Raises:
+        TypeError: where one is missing, unknown or there twice.
+    """
+    by_place = dict(zip(order, args, strict=False))
+    wrong = [name for name in kwargs if name in by_place or name not in known]
+    if len(args) > len(order) or wrong or not {*required.split()} <= {*by_place, *kwargs}:
+        raise TypeError(
+            f"{method} takes ({', '.join(order)}), and by name {', '.join(known)}; "
+            f"got {len(args)} in order and {', '.join(kwargs) or 'none'} by name"
+        )
+    return {**by_place, **kwargs}
 
 
 def memory_usage(
