@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,9 +17,9 @@ from torchlops.optimization.callback import Callbacks, _callback_stop
 from torchlops.optimization.implicit.solve import NO_GRAPH, Attach, check, solve
 from torchlops.optimization.solver.batch import Batch
 from torchlops.optimization.solver.options import Options, SolveOptions
-from torchlops.optimization.solver.problem import Layout, make_problem, read_data, read_guess
+from torchlops.optimization.solver.problem import Layout, read_data, read_guess
 from torchlops.optimization.solver.result import Result, Solution, SolverError, SolverWarning, describe, solution_of
-from torchlops.optimization.solver.run import finish, progress_bar
+from torchlops.optimization.solver.run import finish, progress
 from torchlops.optimization.solver.solver import Solver as _Solver
 from torchlops.optimization.solver.solver import as_text
 from torchlops.optimization.solver.state import Status
@@ -91,9 +90,8 @@ class Solver:
         self.options = Options(**how)
         self.niter = None
         self.tstart = time.time()
-        self._batch: Batch[Any] | None = None
+        self._begun: tuple[Batch[Any], Layout] | None = None
         self._shown: Any = None
-        self._layout: Layout | None = None
         self._stopped = False
         self._show = False
         self._itershow: Sequence[int] = (10, 10, 10)
@@ -147,17 +145,14 @@ class Solver:
         data, has_axes, back = read_data(A, y)
         guess = read_guess(A, x0, data, solver.name)
         with self._grad_mode(back is None):
-            problem = make_problem(
-                solver.name, A, data, guess, weight, solver.weight_name, solver.weight_power, self.M,
-                solver.keeps_complex,
-            )  # fmt: skip
+            problem = solver.problem(A, data, guess, weight, self.M)
             self._begin(Batch(solver, problem), niter, show, (has_axes, back))
         self._call("on_setup_end", self._shown, last_first=True)
         return self._shown
 
     def step(self, x: Any, show: bool = False) -> Any:
         """Do one iteration from ``x`` (what ``setup`` or the last step returned), and return the new ``x``."""
-        batch = self._running()
+        batch, _ = self._running()
         self._call("on_step_begin", x)
         with self._grad_mode():
             self._go_to(x)
@@ -170,7 +165,7 @@ class Solver:
 
     def run(self, x: Any, niter: int | None = None, show: bool = False, itershow: Sequence[int] = (10, 10, 10)) -> Any:
         """Iterate until every sample has stopped, or ``niter`` iterations are done, and return ``x``."""
-        batch = self._running()
+        batch, _ = self._running()
         niter = self.niter if niter is None else niter
         if niter is None:
             raise ValueError("niter must be given, to setup or to run")
@@ -182,16 +177,15 @@ class Solver:
                 self._run_watched(batch, niter)
             else:
                 options = replace(self.options, compact=False)  # x shows all samples
-                with progress_bar(batch.solver.name, niter) if options.progress else nullcontext() as bar:
-                    batch.run(niter, options, None if bar is None else bar.update)
+                with progress(batch.solver.name, niter, options) as advance:
+                    batch.run(niter, options, advance)
             self._shown = self._view()
         self._call("on_run_end", self._shown, last_first=True)
         return self._shown
 
     def finalize(self, show: bool = False) -> None:
         """End the solution: put all samples back, and say of each why it stopped."""
-        batch, layout = self._running(), self._layout
-        assert layout is not None
+        batch, layout = self._running()
         with self._grad_mode():
             outcome = finish(batch, self.Op, self.options, self._stopped)
             self._end(solution_of(batch.solver, outcome, layout), show)
@@ -210,22 +204,21 @@ class Solver:
 
     def _vectors(self) -> tuple[int, int]:
         """Return how many vectors of the size of the model, and of the data, are alive at once."""
-        return (2, 1) if self._batch is None else self._batch.solver.vectors
+        return (2, 1) if self._begun is None else self._begun[0].solver.vectors
 
     @property
     def iiter(self) -> int:
         """Number of iterations so far."""
         if "solution" in vars(self):
             return self.solution.iiter
-        return 0 if self._batch is None else self._batch.count
+        return 0 if self._begun is None else self._begun[0].count
 
     @property
     def cost(self) -> Any:
         """History of the cost: a list while the solver runs, an array at the end."""
         if "solution" in vars(self):
             return self.solution.cost
-        batch, layout = self._running(), self._layout
-        assert layout is not None
+        batch, layout = self._running()
         unit = batch.problem.scale**batch.solver.cost_power
         return [layout.number(entry * unit) for entry in batch.history]
 
@@ -280,10 +273,10 @@ class Solver:
 
     def _begin(self, batch: Batch[Any], niter: int | None, show: bool, seen: tuple[bool, Any]) -> None:
         vars(self).pop("solution", None)
-        self._batch, self._stopped = batch, False
-        self._layout = Layout(self.Op, batch.problem.operator, *seen)  # type: ignore[arg-type]
+        layout = Layout(self.Op, batch.problem.operator, *seen)  # type: ignore[arg-type]
+        self._begun, self._stopped = (batch, layout), False
         self.niter, self.tstart = niter, time.time()
-        self.ynorm = self._layout.number(_norm_of_data(batch) * batch.problem.scale)
+        self.ynorm = layout.number(_norm_of_data(batch) * batch.problem.scale)
         self._shown = self._view()
         if show:
             self._print_setup()
@@ -296,24 +289,22 @@ class Solver:
             self._print_finalize()
 
     def _run_watched(self, batch: Batch[Any], niter: int) -> None:
-        bar = progress_bar(batch.solver.name, niter) if self.options.progress else None
         first, last, every = self._itershow
-        while batch.count < niter and batch.goes_on():
-            left = niter - batch.count
-            x = self.step(self._shown, self._show and (batch.count < first or left < last or not batch.count % every))
-            self.callback(x)
-            if bar is not None:
-                bar.update(1)
-            if _callback_stop(self.callbacks):
-                self._stopped = True
-                break
-        if bar is not None:
-            bar.close()
+        with progress(batch.solver.name, niter, self.options) as advance:
+            while batch.count < niter and batch.goes_on():
+                count, left = batch.count, niter - batch.count
+                x = self.step(self._shown, self._show and (count < first or left < last or not count % every))
+                self.callback(x)
+                if advance is not None:
+                    advance(1)
+                if _callback_stop(self.callbacks):
+                    self._stopped = True
+                    break
 
-    def _running(self) -> Batch[Any]:
-        if self._batch is None:
+    def _running(self) -> tuple[Batch[Any], Layout]:
+        if self._begun is None:
             raise RuntimeError(f"{type(self).__name__}: call setup first")
-        return self._batch
+        return self._begun
 
     def _is_watched(self) -> bool:
         own_callback = "callback" in vars(self) or type(self).callback is not Solver.callback
@@ -324,28 +315,26 @@ class Solver:
             getattr(callback, name)(self, x)
 
     def _grad_mode(self, may_record: bool = True) -> torch.set_grad_enabled:
-        may_record = may_record and (self._layout is None or self._layout.back is None)
+        may_record = may_record and (self._begun is None or self._begun[1].back is None)
         return torch.set_grad_enabled(torch.is_grad_enabled() and may_record and self.options.unrolls)
 
     def _view(self) -> Any:
         """Return the solution so far as the user sees it, in memory of its own."""
-        batch, layout = self._running(), self._layout
-        assert layout is not None
+        batch, layout = self._running()
         return layout.model(batch.solver.solution(batch.problem, batch.state) * batch.problem.scale)
 
     def _go_to(self, x: Any) -> None:
         """Go on from another ``x`` than ours, if the user gives one."""
         if x is self._shown or x is None:
             return
-        batch, layout = self._running(), self._layout
-        assert layout is not None
+        batch, layout = self._running()
         vector = layout.vector(x, batch.problem.y) / batch.problem.scale
         batch.solver.moved(batch.problem, batch.state, vector)
 
     # -- printing --------------------------------------------------------------------------------------------
 
     def _print_setup(self) -> None:
-        batch = self._running()
+        batch, _ = self._running()
         rows, columns = self.Op.shape
         shape = f", batch {batch.problem.batch}" if batch.problem.batch else ""
         solver, problem = batch.solver, batch.problem
@@ -354,7 +343,7 @@ class Solver:
         print("    Itn          x[0]      " + "".join(f"{name:>14}" for name in solver.columns(problem, batch.state)))
 
     def _print_step(self) -> None:
-        batch = self._running()
+        batch, _ = self._running()
         first = as_tensor(self._shown, "x").detach().flatten()[0].item()
         columns = batch.solver.columns(batch.problem, batch.state).values()
         print(f"{batch.count:6g}   {first:14.4e}    " + "".join(f"{as_text(value):>14}" for value in columns))

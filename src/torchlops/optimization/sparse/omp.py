@@ -166,8 +166,5 @@ class OMP(Solver[OMPState]):
     def accuracy(self, problem: Problem, state: OMPState) -> Scalar:  # noqa: ARG002
         return ratio(state.cost * 0, state.cost)  # what it finds is exact on its support, however small that is
 
-    def columns(self, problem: Problem, state: OMPState) -> dict[str, Scalar]:
-        return {"r2norm": state.cost * problem.scale}
-
     def option_text(self, problem: Problem) -> str:  # noqa: ARG002
         return f"sigma = {self.sigma}\tniter_inner = {self.niter_inner}\tnormalizecols = {self.normalizecols}"
