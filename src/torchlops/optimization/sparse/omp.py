@@ -14,6 +14,7 @@ from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import WORK, State, Status
 from torchlops.optimization.solver.vectors import (
     Scalar,
+    combination,
     inner,
     inners,
     maximum,
@@ -127,9 +128,8 @@ class OMP(Solver[OMPState]):
             return
         length = norm(image)
         for _ in range(2):
-            along = inners(s.data_basis, image).unsqueeze(-2)
-            image = image - (along @ s.data_basis).squeeze(-2)
-            column = column - (along @ s.model_basis).squeeze(-2)
+            along = inners(s.data_basis, image)
+            image, column = image - combination(s.data_basis, along), column - combination(s.model_basis, along)
         left = norm(image)
         new = left > 1e3 * problem.rounding * length  # not so, the residual is orthogonal to all other columns
         s.stop(negate(new), Status.UNREACHABLE)
