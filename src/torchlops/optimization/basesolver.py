@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -114,7 +113,7 @@ class Solver:
 
     def _algorithm(self, given: Mapping[str, Any]) -> _Solver[Any]:
         """Return what iterates, out of the arguments of ``setup`` or ``solve``."""
-        names = inspect.signature(self.algorithm).parameters
+        names = [field.name for field in fields(self.algorithm)]
         return self.algorithm(**{name: given[name] for name in names if name in given})
 
     def _attach(self, solver: Any) -> tuple[Attach | None, Sequence[Any]]:  # noqa: ARG002
@@ -127,7 +126,7 @@ class Solver:
 
     def _names(self, order: str) -> list[str]:
         """Return the names of the arguments, given those that have a place."""
-        further = (*inspect.signature(self.algorithm).parameters, *self.by_name.split())
+        further = (*(field.name for field in fields(self.algorithm)), *self.by_name.split())
         return list(dict.fromkeys((*order.split(), *further)))
 
     def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
