@@ -46,6 +46,27 @@ def test_arguments_come_in_the_same_order_with_the_same_defaults(package: str) -
     assert not wrong
 
 
+SOLVERS = {
+    "cls_basic": ["CG", "CGLS", "LSQR"],
+    "cls_leastsquares": ["NormalEquationsInversion", "PreconditionedInversion", "RegularizedInversion"],
+    "cls_sparsity": ["FISTA", "IRLS", "ISTA", "OMP", "SPGL1", "SplitBregman"],
+}
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module, names in SOLVERS.items() for name in names])
+@pytest.mark.parametrize("method", ["setup", "solve"])
+def test_arguments_of_solvers_come_in_the_same_order(module: str, name: str, method: str) -> None:
+    theirs = getattr(importlib.import_module(f"pylops.optimization.{module}"), name)
+    ours = getattr(importlib.import_module(f"torchlops.optimization.{module}"), name)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    expected = [
+        parameter.name
+        for parameter in inspect.signature(getattr(theirs, method)).parameters.values()
+        if parameter.kind in kinds and parameter.name != "self"
+    ]
+    assert getattr(ours, f"{method}_order").split()[: len(expected)] == expected
+
+
 @pytest.mark.parametrize(
     "module",
     [module.name for module in pkgutil.iter_modules(utils.__path__) if not module.name.startswith("_")],

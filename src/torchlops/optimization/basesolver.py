@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -18,9 +16,9 @@ from torchlops.optimization.callback import Callbacks, _callback_stop
 from torchlops.optimization.implicit.solve import NO_GRAPH, Attach, check, solve
 from torchlops.optimization.solver.batch import Batch
 from torchlops.optimization.solver.options import Options, SolveOptions
-from torchlops.optimization.solver.problem import Layout, make_problem, read_data, read_guess
-from torchlops.optimization.solver.result import Solution, SolverError, SolverWarning, describe, solution_of
-from torchlops.optimization.solver.run import finish, progress_bar
+from torchlops.optimization.solver.problem import Layout, read_data, read_guess
+from torchlops.optimization.solver.result import Result, Solution, SolverError, SolverWarning, describe, solution_of
+from torchlops.optimization.solver.run import finish, progress
 from torchlops.optimization.solver.solver import Solver as _Solver
 from torchlops.optimization.solver.solver import as_text
 from torchlops.optimization.solver.state import Status
@@ -58,13 +56,17 @@ class Solver:
         status: A :class:`Status` for each sample, after ``finalize``.
     """
 
-    algorithm: ClassVar[Callable[..., _Solver[Any]]]
+    algorithm: ClassVar[type[_Solver[Any]]]
     """What iterates: its options are arguments of ``setup`` and ``solve``."""
+    result: ClassVar[type[Result]]
+    """What ``solve`` returns."""
     setup_order: ClassVar[str]
     solve_order: ClassVar[str]
     """The arguments of ``setup`` and ``solve`` in the order that they have in PyLops; further ones go by name."""
+    by_name: ClassVar[str] = "x0"
+    """Arguments that go by name only, where they are not in order, apart from the options of the algorithm."""
+    required: ClassVar[str] = "y"
     niter_name: ClassVar[str] = "niter"
-    weight_name: ClassVar[str] = "damp"
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Of arguments that are no options of the algorithm, where they differ from the usual ones."""
 
@@ -87,9 +89,8 @@ class Solver:
         self.options = Options(**how)
         self.niter = None
         self.tstart = time.time()
-        self._batch: Batch[Any] | None = None
+        self._begun: tuple[Batch[Any], Layout] | None = None
         self._shown: Any = None
-        self._layout: Layout | None = None
         self._stopped = False
         self._show = False
         self._itershow: Sequence[int] = (10, 10, 10)
@@ -98,40 +99,42 @@ class Solver:
 
     def setup(self, *args: Any, **kwargs: Any) -> Any:
         """Read the data, start, and return the first ``x``; arguments as in ``solve``."""
-        given, options = self._read("setup", self.setup_order, args, kwargs)
-        solver = type(self).algorithm(**options)
-        return self._setup(
-            solver, given["y"], given["x0"], given[self.niter_name], given[self.weight_name], given["show"]
-        )
+        given = self._read("setup", self.setup_order, args, kwargs)
+        niter, weight = given[self.niter_name], given[self.algorithm.weight_name]
+        return self._setup(self._algorithm(given), given["y"], given["x0"], niter, weight, given["show"])
 
     def solve(self, *args: Any, **kwargs: Any) -> Any:
         """Solve; the arguments are those of the function with the name of the class, in the order of PyLops's class."""
-        given, options = self._read("solve", self.solve_order, args, kwargs)
-        niter, weight = given[self.niter_name], given[self.weight_name]
-        solver = type(self).algorithm(**options)
-        solution = self._solve(solver, given["y"], given["x0"], niter, weight, given["show"], given["itershow"])
+        given = self._read("solve", self.solve_order, args, kwargs)
+        niter, weight = given[self.niter_name], given[self.algorithm.weight_name]
+        solver, show, itershow = self._algorithm(given), given["show"], given["itershow"]
+        solution = self._solve(solver, given["y"], given["x0"], niter, weight, show, itershow, *self._attach(solver))
         return self._result(solution)
+
+    def _algorithm(self, given: Mapping[str, Any]) -> _Solver[Any]:
+        """Return what iterates, out of the arguments of ``setup`` or ``solve``."""
+        names = [field.name for field in fields(self.algorithm)]
+        return self.algorithm(**{name: given[name] for name in names if name in given})
+
+    def _attach(self, solver: Any) -> tuple[Attach | None, Sequence[Any]]:  # noqa: ARG002
+        """Return what gives a solution its derivatives, and what it depends on besides the operator and the data."""
+        return None, ()
 
     def _result(self, solution: Solution) -> Any:
         """Return a solution as the function with the name of the class does."""
-        raise NotImplementedError
+        return self.result.of(solution)
 
-    def _read(
-        self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return arguments by name: those of the solve, and the options of the algorithm."""
-        names = order.split()
-        options = list(inspect.signature(self.algorithm).parameters)
-        known = [*names, *(name for name in options if name not in names), "x0"]
-        by_place = dict(zip(names, args, strict=False))
-        wrong = [name for name in kwargs if name in by_place or name not in known]
-        if len(args) > len(names) or wrong or not {"y"} <= {*by_place, *kwargs}:
-            raise TypeError(
-                f"{type(self).__name__}.{method} takes ({', '.join(names)}), and by name {', '.join(known)}; "
-                f"got {len(args)} in order and {', '.join(kwargs) or 'none'} by name"
-            )
-        given = {**_DEFAULTS, self.niter_name: 10, self.weight_name: 0.0, **self.defaults, **by_place, **kwargs}
-        return given, {name: given.pop(name) for name in options if name in given}
+    def _names(self, order: str) -> list[str]:
+        """Return the names of the arguments, given those that have a place."""
+        further = (*(field.name for field in fields(self.algorithm)), *self.by_name.split())
+        return list(dict.fromkeys((*order.split(), *further)))
+
+    def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments by name."""
+        what, known = f"{type(self).__name__}.{method}", self._names(order)
+        given = read_arguments(what, order.split(), known, self.required, args, kwargs)
+        usual = {self.niter_name: 10 if method == "solve" else None, self.algorithm.weight_name: 0.0}
+        return {**_DEFAULTS, **usual, **self.defaults, **given}
 
     def _setup(self, solver: _Solver[Any], y: Any, x0: Any, niter: int | None, weight: Any, show: bool) -> Any:
         """Read the data and start: what the ``setup`` of each solver calls."""
@@ -141,17 +144,14 @@ class Solver:
         data, has_axes, back = read_data(A, y)
         guess = read_guess(A, x0, data, solver.name)
         with self._grad_mode(back is None):
-            problem = make_problem(
-                solver.name, A, data, guess, weight, solver.weight_name, solver.weight_power, self.M,
-                solver.keeps_complex,
-            )  # fmt: skip
+            problem = solver.problem(A, data, guess, weight, self.M)
             self._begin(Batch(solver, problem), niter, show, (has_axes, back))
         self._call("on_setup_end", self._shown, last_first=True)
         return self._shown
 
     def step(self, x: Any, show: bool = False) -> Any:
         """Do one iteration from ``x`` (what ``setup`` or the last step returned), and return the new ``x``."""
-        batch = self._running()
+        batch, _ = self._running()
         self._call("on_step_begin", x)
         with self._grad_mode():
             self._go_to(x)
@@ -164,7 +164,7 @@ class Solver:
 
     def run(self, x: Any, niter: int | None = None, show: bool = False, itershow: Sequence[int] = (10, 10, 10)) -> Any:
         """Iterate until every sample has stopped, or ``niter`` iterations are done, and return ``x``."""
-        batch = self._running()
+        batch, _ = self._running()
         niter = self.niter if niter is None else niter
         if niter is None:
             raise ValueError("niter must be given, to setup or to run")
@@ -176,16 +176,15 @@ class Solver:
                 self._run_watched(batch, niter)
             else:
                 options = replace(self.options, compact=False)  # x shows all samples
-                with progress_bar(batch.solver.name, niter) if options.progress else nullcontext() as bar:
-                    batch.run(niter, options, None if bar is None else bar.update)
+                with progress(batch.solver.name, niter, options) as advance:
+                    batch.run(niter, options, advance)
             self._shown = self._view()
         self._call("on_run_end", self._shown, last_first=True)
         return self._shown
 
     def finalize(self, show: bool = False) -> None:
         """End the solution: put all samples back, and say of each why it stopped."""
-        batch, layout = self._running(), self._layout
-        assert layout is not None
+        batch, layout = self._running()
         with self._grad_mode():
             outcome = finish(batch, self.Op, self.options, self._stopped)
             self._end(solution_of(batch.solver, outcome, layout), show)
@@ -204,22 +203,21 @@ class Solver:
 
     def _vectors(self) -> tuple[int, int]:
         """Return how many vectors of the size of the model, and of the data, are alive at once."""
-        return (2, 1) if self._batch is None else self._batch.solver.vectors
+        return (2, 1) if self._begun is None else self._begun[0].solver.vectors
 
     @property
     def iiter(self) -> int:
         """Number of iterations so far."""
         if "solution" in vars(self):
             return self.solution.iiter
-        return 0 if self._batch is None else self._batch.count
+        return 0 if self._begun is None else self._begun[0].count
 
     @property
     def cost(self) -> Any:
         """History of the cost: a list while the solver runs, an array at the end."""
         if "solution" in vars(self):
             return self.solution.cost
-        batch, layout = self._running(), self._layout
-        assert layout is not None
+        batch, layout = self._running()
         unit = batch.problem.scale**batch.solver.cost_power
         return [layout.number(entry * unit) for entry in batch.history]
 
@@ -274,10 +272,10 @@ class Solver:
 
     def _begin(self, batch: Batch[Any], niter: int | None, show: bool, seen: tuple[bool, Any]) -> None:
         vars(self).pop("solution", None)
-        self._batch, self._stopped = batch, False
-        self._layout = Layout(self.Op, batch.problem.operator, *seen)  # type: ignore[arg-type]
+        layout = Layout(self.Op, batch.problem.operator, *seen)  # type: ignore[arg-type]
+        self._begun, self._stopped = (batch, layout), False
         self.niter, self.tstart = niter, time.time()
-        self.ynorm = self._layout.number(_norm_of_data(batch) * batch.problem.scale)
+        self.ynorm = layout.number(_norm_of_data(batch) * batch.problem.scale)
         self._shown = self._view()
         if show:
             self._print_setup()
@@ -290,24 +288,22 @@ class Solver:
             self._print_finalize()
 
     def _run_watched(self, batch: Batch[Any], niter: int) -> None:
-        bar = progress_bar(batch.solver.name, niter) if self.options.progress else None
         first, last, every = self._itershow
-        while batch.count < niter and batch.goes_on():
-            left = niter - batch.count
-            x = self.step(self._shown, self._show and (batch.count < first or left < last or not batch.count % every))
-            self.callback(x)
-            if bar is not None:
-                bar.update(1)
-            if _callback_stop(self.callbacks):
-                self._stopped = True
-                break
-        if bar is not None:
-            bar.close()
+        with progress(batch.solver.name, niter, self.options) as advance:
+            while batch.count < niter and batch.goes_on():
+                count, left = batch.count, niter - batch.count
+                x = self.step(self._shown, self._show and (count < first or left < last or not count % every))
+                self.callback(x)
+                if advance is not None:
+                    advance(1)
+                if _callback_stop(self.callbacks):
+                    self._stopped = True
+                    break
 
-    def _running(self) -> Batch[Any]:
-        if self._batch is None:
+    def _running(self) -> tuple[Batch[Any], Layout]:
+        if self._begun is None:
             raise RuntimeError(f"{type(self).__name__}: call setup first")
-        return self._batch
+        return self._begun
 
     def _is_watched(self) -> bool:
         own_callback = "callback" in vars(self) or type(self).callback is not Solver.callback
@@ -318,28 +314,26 @@ class Solver:
             getattr(callback, name)(self, x)
 
     def _grad_mode(self, may_record: bool = True) -> torch.set_grad_enabled:
-        may_record = may_record and (self._layout is None or self._layout.back is None)
+        may_record = may_record and (self._begun is None or self._begun[1].back is None)
         return torch.set_grad_enabled(torch.is_grad_enabled() and may_record and self.options.unrolls)
 
     def _view(self) -> Any:
         """Return the solution so far as the user sees it, in memory of its own."""
-        batch, layout = self._running(), self._layout
-        assert layout is not None
+        batch, layout = self._running()
         return layout.model(batch.solver.solution(batch.problem, batch.state) * batch.problem.scale)
 
     def _go_to(self, x: Any) -> None:
         """Go on from another ``x`` than ours, if the user gives one."""
         if x is self._shown or x is None:
             return
-        batch, layout = self._running(), self._layout
-        assert layout is not None
+        batch, layout = self._running()
         vector = layout.vector(x, batch.problem.y) / batch.problem.scale
         batch.solver.moved(batch.problem, batch.state, vector)
 
     # -- printing --------------------------------------------------------------------------------------------
 
     def _print_setup(self) -> None:
-        batch = self._running()
+        batch, _ = self._running()
         rows, columns = self.Op.shape
         shape = f", batch {batch.problem.batch}" if batch.problem.batch else ""
         solver, problem = batch.solver, batch.problem
@@ -348,7 +342,7 @@ class Solver:
         print("    Itn          x[0]      " + "".join(f"{name:>14}" for name in solver.columns(problem, batch.state)))
 
     def _print_step(self) -> None:
-        batch = self._running()
+        batch, _ = self._running()
         first = as_tensor(self._shown, "x").detach().flatten()[0].item()
         columns = batch.solver.columns(batch.problem, batch.state).values()
         print(f"{batch.count:6g}   {first:14.4e}    " + "".join(f"{as_text(value):>14}" for value in columns))
@@ -358,6 +352,25 @@ class Solver:
         counts = [describe(status, code, names=False) for code in Status]
         print(f"\nIterations = {self.solution.iiter}        Total time (s) = {self.telapsed:.2f}")
         print(f"{', '.join(filter(None, counts))}\n{_RULE}\n")
+
+
+def read_arguments(
+    method: str, order: Sequence[str], known: Collection[str], required: str, args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Return the arguments of a method by name, given those that have a place, and all.
+
+    Raises:
+        TypeError: where one is missing, unknown or there twice.
+    """
+    by_place = dict(zip(order, args, strict=False))
+    wrong = [name for name in kwargs if name in by_place or name not in known]
+    if len(args) > len(order) or wrong or not {*required.split()} <= {*by_place, *kwargs}:
+        raise TypeError(
+            f"{method} takes ({', '.join(order)}), and by name {', '.join(known)}; "
+            f"got {len(args)} in order and {', '.join(kwargs) or 'none'} by name"
+        )
+    return {**by_place, **kwargs}
 
 
 def memory_usage(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torchlops.optimization import krylov
 from torchlops.optimization.basesolver import Solver, with_callback
 from torchlops.optimization.callback import Callbacks
-from torchlops.optimization.cls_basic import CG, CGLS, LSQR, CGLSResult, CGResult, LSQRResult, cg_result
+from torchlops.optimization.cls_basic import CG, CGLS, LSQR, CGLSResult, CGResult, LSQRResult
 from torchlops.optimization.solver.options import SolveOptions
 from torchlops.optimization.solver.result import Result
 
@@ -228,10 +228,11 @@ def lsmr(
     """
     solver: Solver = with_callback(Solver(Op, callbacks, **how), callback)
     solution = solver._solve(krylov.LSMR(atol, btol, conlim), y, x0, niter, damp, show, itershow)
-    numbers = [solution.numbers[name] for name in ("r2norm", "arnorm", "anorm", "acond", "xnorm")]
-    result = LSMRResult(solution.x, solution.numbers["istop"], solution.iiter, *numbers)
-    result.solution = solution
-    return result
+    numbers = solution.numbers
+    return LSMRResult.of(
+        solution, normr=numbers["r2norm"], normar=numbers["arnorm"], norma=numbers["anorm"], conda=numbers["acond"],
+        normx=numbers["xnorm"],
+    )  # fmt: skip
 
 
 def minres(
@@ -276,7 +277,7 @@ def minres(
         True
     """
     solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
-    return cg_result(solver._solve(krylov.MINRES(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))
+    return CGResult.of(solver._solve(krylov.MINRES(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))
 
 
 def gmres(
@@ -325,7 +326,7 @@ def gmres(
         True
     """
     solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
-    return cg_result(
+    return CGResult.of(
         solver._solve(krylov.GMRES(tol, rtol, rtol1, restart, flexible), y, x0, niter, damp, show, itershow)
     )
 
@@ -372,4 +373,4 @@ def bicgstab(
         True
     """
     solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
-    return cg_result(solver._solve(krylov.BiCGSTAB(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))
+    return CGResult.of(solver._solve(krylov.BiCGSTAB(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))

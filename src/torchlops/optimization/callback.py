@@ -32,7 +32,7 @@ class Solver(Protocol):
 class Callbacks:
     """What is called before and after each method of a solver, with the solver and the vector ``x``.
 
-    A subclass overrides what it needs. One with an attribute ``stop`` ends the run when it sets that to True.
+    A subclass overrides what it needs. It ends the run when it sets its attribute ``stop`` to True.
 
     Example:
         >>> from torchlops import MatrixMult
@@ -47,6 +47,8 @@ class Callbacks:
         >>> count.count
         2
     """
+
+    stop = False
 
     def on_setup_begin(self, solver: Solver, x0: Any) -> None:
         """Run before the setup, with the initial guess, if any."""
@@ -72,7 +74,6 @@ class CostToDataCallback(Callbacks):
 
     def __init__(self, rtol: float) -> None:
         self.rtol = rtol
-        self.stop = False
 
     def on_step_end(self, solver: Solver, x: Any) -> None:  # noqa: ARG002
         self.stop = self.stop or _all(solver.cost[-1] < self.rtol * solver.ynorm)
@@ -83,7 +84,6 @@ class CostToInitialCallback(Callbacks):
 
     def __init__(self, rtol: float) -> None:
         self.rtol = rtol
-        self.stop = False
 
     def on_step_end(self, solver: Solver, x: Any) -> None:  # noqa: ARG002
         self.stop = self.stop or _all(solver.cost[-1] < self.rtol * solver.cost[0])
@@ -91,9 +91,6 @@ class CostToInitialCallback(Callbacks):
 
 class CostNanInfCallback(Callbacks):
     """Stop when the cost of a sample is NaN or infinite."""
-
-    def __init__(self) -> None:
-        self.stop = False
 
     def on_step_end(self, solver: Solver, x: Any) -> None:  # noqa: ARG002
         self.stop = self.stop or not bool(torch.isfinite(as_tensor(solver.cost[-1], "the cost")).all())

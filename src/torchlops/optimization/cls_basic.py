@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import ClassVar
 
 from torchlops.optimization import krylov
 from torchlops.optimization.basesolver import Solver
-from torchlops.optimization.solver.result import Result, Solution
-from torchlops.optimization.solver.state import Status
+from torchlops.optimization.solver.result import Result
 
 __all__ = ["CG", "CGLS", "LSQR"]
 
@@ -70,30 +70,6 @@ class LSQRResult(Result, _LSQRResult):
     """
 
 
-def cg_result(solution: Solution) -> CGResult:
-    """Return a solution as PyLops's ``cg`` does."""
-    result = CGResult(solution.x, solution.iiter, solution.cost)
-    result.solution = solution
-    return result
-
-
-def _cgls_result(solution: Solution) -> CGLSResult:
-    numbers, status = solution.numbers, solution.status
-    stopped = int(Status.STOPPED)
-    istop = min(status, stopped) if isinstance(status, int) else status.clip(max=stopped)
-    result = CGLSResult(solution.x, istop, solution.iiter, numbers["r1norm"], numbers["r2norm"], solution.cost)
-    result.solution = solution
-    return result
-
-
-def _lsqr_result(solution: Solution) -> LSQRResult:
-    names = ("r1norm", "r2norm", "anorm", "acond", "arnorm", "xnorm", "var")
-    numbers = (solution.numbers[name] for name in names)
-    result = LSQRResult._make((solution.x, solution.numbers["istop"], solution.iiter, *numbers, solution.cost))
-    result.solution = solution
-    return result
-
-
 class CG(Solver):
     """Conjugate gradients as an object that may be stepped; see :func:`~torchlops.cg` for the arguments.
 
@@ -106,11 +82,9 @@ class CG(Solver):
     """
 
     algorithm = krylov.CG
+    result = CGResult
     setup_order = "y x0 niter damp tol preallocate show"
     solve_order = f"{setup_order} itershow"
-
-    def _result(self, solution: Solution) -> CGResult:
-        return cg_result(solution)
 
 
 class CGLS(Solver):
@@ -128,11 +102,9 @@ class CGLS(Solver):
     """
 
     algorithm = krylov.CGLS
+    result = CGLSResult
     setup_order = "y x0 niter damp tol preallocate show"
     solve_order = f"{setup_order} itershow"
-
-    def _result(self, solution: Solution) -> CGLSResult:
-        return _cgls_result(solution)
 
 
 class LSQR(Solver):
@@ -147,8 +119,7 @@ class LSQR(Solver):
     """
 
     algorithm = krylov.LSQR
+    result = LSQRResult
     setup_order = "y x0 damp atol btol conlim niter calc_var preallocate show"
     solve_order = f"{setup_order} itershow"
-
-    def _result(self, solution: Solution) -> LSQRResult:
-        return _lsqr_result(solution)
+    defaults: ClassVar = {"niter": 10}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,13 +15,13 @@ from torch import Tensor
 
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator, VerticalStack, scaled
-from torchlops.optimization.basesolver import _RULE, memory_usage, with_callback
+from torchlops.optimization.basesolver import _RULE, Solver, memory_usage, read_arguments, with_callback
 from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_basic import CG, CGLS, LSQR
 from torchlops.optimization.implicit.solve import NO_GRAPH
 from torchlops.optimization.solver.options import SolveOptions
 from torchlops.optimization.solver.problem import iteration_dtype, read_data, read_guess, read_number
-from torchlops.optimization.solver.result import Result
+from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.solver.state import Status
 from torchlops.torch_internals import uncompiled
 from torchlops.torchoperator import aslinearoperator, operators_of
@@ -28,9 +29,7 @@ from torchlops.torchoperator import aslinearoperator, operators_of
 __all__ = ["NormalEquationsInversion", "PreconditionedInversion", "RegularizedInversion", "RegularizedOperator"]
 
 
-class _NormalEquationsResult(NamedTuple):
-    x: Any
-    istop: Any
+_NormalEquationsResult = namedtuple("_NormalEquationsResult", "x istop")
 
 
 class NormalEquationsResult(Result, _NormalEquationsResult):
@@ -44,12 +43,7 @@ class NormalEquationsResult(Result, _NormalEquationsResult):
     """
 
 
-class _RegularizedResult(NamedTuple):
-    x: Any
-    istop: Any
-    itn: int
-    r1norm: Any
-    r2norm: Any
+_RegularizedResult = namedtuple("_RegularizedResult", "x istop itn r1norm r2norm")
 
 
 class RegularizedResult(Result, _RegularizedResult):
@@ -179,60 +173,6 @@ def read(A: LinearOperator, y: Any, name: str) -> Data:
     return Data(name, A, data, has_axes, back, like)
 
 
-def normal_equations(
-    data: Data,
-    Regs: Sequence[Any] | None,
-    Weight: Any,
-    dataregs: Sequence[Any] | None,
-    epsRs: Sequence[Any] | None,
-    NRegs: Sequence[Any] | None,
-    epsNRs: Sequence[Any] | None,
-) -> tuple[LinearOperator, Tensor]:
-    """Return operator and right-hand side of weighted and regularised normal equations."""
-    A = data.A
-    squares = [aslinearoperator(part) for part in NRegs or ()]
-    epsilons = [1.0] * len(squares) if epsNRs is None or not squares else list(epsNRs)
-    if len(squares) != len(epsilons):
-        raise ValueError(
-            f"{data.name}: NRegs and epsNRs must have the same length, got {len(squares)} and {len(epsilons)}"
-        )
-    weighted, weighted_data = data.weighted(Weight)
-    normal = A.H @ weighted
-    rhs = A.apply_nd(weighted_data.reshape(data.y.shape), True)
-    for part, value, eps in data.regularizers(Regs, dataregs, epsRs):
-        term = part.H @ part
-        factor = data.factor(eps, term, "epsRs")
-        normal = normal + scaled(factor**2, term)
-        if value is not None:
-            value = value.expand(*data.batch, *part.dimsd)
-            rhs = rhs + (factor**2 * part.apply_nd(value, True)).reshape(rhs.shape)
-    for term, eps in zip(squares, epsilons, strict=True):
-        normal = normal + scaled(data.factor(eps, term, "epsNRs") ** 2, term)
-    return normal, rhs.reshape(*data.batch, *normal.dimsd)
-
-
-def stacked_equations(
-    data: Data,
-    Regs: Sequence[Any] | None,
-    Weight: Any,
-    dataregs: Sequence[Any] | None,
-    epsRs: Sequence[Any] | None,
-) -> tuple[LinearOperator, Tensor]:
-    """Return operator and data of weighted least squares, on top of its regularisers."""
-    weighted, weighted_data = data.weighted(Weight)
-    regularizers = data.regularizers(Regs, dataregs, epsRs)
-    factors = [data.factor(eps, part, "epsRs") for part, _, eps in regularizers]
-    top = weighted_data.reshape(*data.batch, weighted.shape[0])
-    pieces = [top]
-    for (part, value, _), factor in zip(regularizers, factors, strict=True):
-        rows = (*data.batch, part.shape[0])
-        if value is None:
-            pieces.append(top.new_zeros(rows))
-        else:
-            pieces.append((factor * value.expand(*data.batch, *part.dimsd)).reshape(rows))
-    return RegularizedOperator(weighted, [part for part, *_ in regularizers], factors), torch.cat(pieces, dim=-1)
-
-
 def RegularizedOperator(Op: Any, Regs: Sequence[Any], epsRs: Sequence[Any] = (1,)) -> LinearOperator:
     r"""Return the operator on top of its regularisers, :math:`(A;\ \epsilon_1 R_1;\ \epsilon_2 R_2; \ldots)`.
 
@@ -255,58 +195,6 @@ def RegularizedOperator(Op: Any, Regs: Sequence[Any], epsRs: Sequence[Any] = (1,
     return VerticalStack(operators_of([Op, *parts], "RegularizedOperator"))
 
 
-# -- the solvers ---------------------------------------------------------------------------------------------------
-
-
-def _solve(
-    solver: Callable[..., Any],
-    K: LinearOperator,
-    y: Any,
-    x0: Tensor | None,
-    callbacks: Sequence[Callbacks] | None,
-    options: dict[str, Any],
-) -> Any:
-    """Solve ``K x = y`` with the options of a function of ``basic``, from a guess that may have other axes."""
-    how = {name: options.pop(name) for name in (*SolveOptions.__annotations__, "M") if name in options}
-    one = with_callback(solver(K, callbacks, **how), options.pop("callback", None))
-    if x0 is not None:
-        x0 = x0.reshape(*y.shape[: y.ndim - len(K.dimsd)], *K.dims)
-    return one.solve(y, x0, **options)
-
-
-def _options(engine: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a solver in our names.
-
-    Raises:
-        NotImplementedError: when the engine is not known.
-    """
-    if engine not in ("scipy", "pylops"):
-        raise NotImplementedError(f"engine must be 'scipy' or 'pylops', got {engine!r}")
-    chosen = dict(options)
-    for name in ("iter_lim", "maxiter"):
-        niter = chosen.pop(name, None)
-        if niter is not None:
-            chosen["niter"] = niter
-    return chosen
-
-
-def _least_squares(
-    K: LinearOperator,
-    y: Any,
-    x0: Tensor | None,
-    engine: str,
-    callbacks: Sequence[Callbacks] | None,
-    show: bool,
-    options: dict[str, Any],
-) -> Any:
-    """Solve ``K x = y`` in the least-squares sense."""
-    chosen = {"show": show, **_options(engine, options)}
-    if engine == "pylops":
-        return _solve(CGLS, K, y, x0, callbacks, chosen)
-    defaults = {"atol": 1e-6, "btol": 1e-6, "niter": 2 * K.shape[1], "calc_var": False}
-    return _solve(LSQR, K, y, x0, callbacks, {**defaults, **chosen})
-
-
 # -- as PyLops has them --------------------------------------------------------------------------------------------
 
 
@@ -318,6 +206,14 @@ class Inversion:
         callbacks: Objects that watch the solver, and may stop it.
     """
 
+    setup_order: ClassVar[str] = "y Regs Weight dataregs epsRs show"
+    solve_order: ClassVar[str] = "y Regs x0 Weight dataregs epsRs engine show"
+    """The arguments of ``setup`` and ``solve`` in the order that they have in PyLops; ``solve`` takes those of the
+    solver by name."""
+    required: ClassVar[str] = "y Regs"
+    vectors: ClassVar[tuple[int, int]] = (5, 4)
+    """How many vectors of the size of the model, and of the data, are alive at once."""
+
     _data: Data
 
     @uncompiled(NO_GRAPH)
@@ -325,6 +221,53 @@ class Inversion:
         self.Op: LinearOperator = aslinearoperator(Op)
         self.callbacks = callbacks
         self.tstart = time.time()
+
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        """Write the equations; arguments as in ``solve``."""
+        name, order = type(self).__name__, self.setup_order.split()
+        given = read_arguments(f"{name}.setup", order, order, self.required, args, kwargs)
+        self.y, self.tstart, show = given.pop("y"), time.time(), given.pop("show", False)
+        self._data = read(self.Op, self.y, name)
+        with self._data.records():
+            text = self._write(self._data, **given)
+        if show:
+            print(f"{name}\n{_RULE}\n{text}\n{_RULE}")
+
+    def run(self, x: Any, engine: str = "scipy", show: bool = False, **kwargs_solver: Any) -> Any:
+        """Solve the equations from the initial guess ``x`` (or None).
+
+        Raises:
+            NotImplementedError: when the engine is not known.
+        """
+        if engine not in ("scipy", "pylops"):
+            raise NotImplementedError(f"engine must be 'scipy' or 'pylops', got {engine!r}")
+        options = {"show": show, **kwargs_solver}
+        for name in ("iter_lim", "maxiter"):
+            niter = options.pop(name, None)
+            if niter is not None:
+                options["niter"] = niter
+        K, y = self._equations()
+        kind, options = self._solver(engine, options)
+        how = {name: options.pop(name) for name in (*SolveOptions.__annotations__, "M") if name in options}
+        solver = with_callback(kind(K, self.callbacks, **how), options.pop("callback", None))
+        guess = self._guess(x)
+        if guess is not None:  # it may have other axes
+            guess = guess.reshape(*y.shape[: y.ndim - len(K.dimsd)], *K.dims)
+        solver.solve(y, guess, **options)
+        return self._result(solver.solution)
+
+    @uncompiled(NO_GRAPH)
+    def solve(self, *args: Any, **kwargs: Any) -> Any:
+        """Set up, run and finalize; the arguments are those of the function, in the order of PyLops's class."""
+        order = self.solve_order.split()
+        given = read_arguments(
+            f"{type(self).__name__}.solve", order, (*order, *kwargs), self.required, args, kwargs
+        )  # fmt: skip
+        show, equations = given.get("show", False), self.setup_order.split()
+        self.setup(**{name: given.pop(name) for name in equations if name in given})
+        result = self.run(given.pop("x0", None), show=show, **given)
+        self.finalize(show)
+        return result
 
     def step(self, *_: Any, **__: Any) -> None:
         """Raise: as in PyLops, an inversion runs as a whole.
@@ -343,17 +286,44 @@ class Inversion:
         if show:
             print(f"Total time (s) = {self.telapsed:.2f}\n{_RULE}\n")
 
-    def _read(self, y: Any) -> Data:
-        self.y, self.tstart = y, time.time()
-        self._data = read(self.Op, y, type(self).__name__)
-        return self._data
+    def memory_usage(self, nopRegs: Any = None, show: bool = False, unit: str = "B") -> float:
+        """Return, and print with ``show``, the memory of the vectors of one sample.
 
-    def _print_setup(self, text: str) -> None:
-        print(f"{type(self).__name__}\n{_RULE}\n{text}\n{_RULE}")
-
-    def _memory(self, of_model: int, of_data: int, nopRegs: Any, show: bool, unit: str) -> float:
+        Args:
+            nopRegs: Number of data of the regularisers.
+            show: Whether to print it.
+            unit: ``B``, ``KB``, ``MB`` or ``GB``.
+        """
         more_rows = 0 if nopRegs is None else math.prod(nopRegs) if hasattr(nopRegs, "__len__") else int(nopRegs)
-        return memory_usage(type(self).__name__, self.Op, (of_model, of_data), more_rows, show, unit)
+        return memory_usage(type(self).__name__, self.Op, self.vectors, more_rows, show, unit)
+
+    def _write(self, data: Data, *args: Any, **kwargs: Any) -> str:
+        """Write the equations, and return the arguments as text."""
+        raise NotImplementedError
+
+    def _equations(self) -> tuple[LinearOperator, Any]:
+        """Return the operator of the equations, and their right-hand side."""
+        raise NotImplementedError
+
+    def _guess(self, x: Any) -> Tensor | None:
+        """Return the initial guess of the solution of the equations."""
+        return read_guess(self.Op, x, self._data.y, self._data.name)
+
+    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver], dict[str, Any]]:
+        """Return what solves the equations, with all of its options: in the least-squares sense."""
+        if engine == "pylops":
+            return CGLS, options
+        return LSQR, {
+            "atol": 1e-6,
+            "btol": 1e-6,
+            "niter": 2 * self._equations()[0].shape[1],
+            "calc_var": False,
+            **options,
+        }
+
+    def _result(self, solution: Solution) -> Any:
+        """Return the solution of the equations as ``solve`` does."""
+        return RegularizedResult.of(solution, x=self._data.model(solution.x), itn=solution.iiter)
 
 
 class NormalEquationsInversion(Inversion):
@@ -392,95 +362,58 @@ class NormalEquationsInversion(Inversion):
         (tensor([0.2000, 0.2000, 0.2000]), 0)
     """
 
-    def setup(
-        self,
-        y: Any,
-        Regs: Sequence[Any] | None,
-        Weight: Any = None,
-        dataregs: Sequence[Any] | None = None,
-        epsI: Any = 0,
-        epsRs: Sequence[Any] | None = None,
-        NRegs: Sequence[Any] | None = None,
-        epsNRs: Sequence[Any] | None = None,
-        show: bool = False,
-    ) -> None:
-        """Write the normal equations."""
-        data = self._read(y)
-        with data.records():
-            self.Op_normal, rhs = normal_equations(data, Regs, Weight, dataregs, epsRs, NRegs, epsNRs)
-            self._damp = data.number(epsI, "epsI") ** 2
-        self.y_normal = data.given(rhs)
-        self.Regs, self.epsRs, self.epsI = Regs, epsRs, epsI
-        if show:
-            self._print_setup(f"Regs={Regs}\nepsRs={epsRs}     epsI={epsI}")
+    setup_order = "y Regs Weight dataregs epsI epsRs NRegs epsNRs show"
+    solve_order = "y Regs x0 Weight dataregs epsI epsRs NRegs epsNRs engine show"
+    vectors = (6, 1)
 
-    def run(self, x: Any, engine: str = "scipy", show: bool = False, **kwargs_solver: Any) -> NormalEquationsResult:
-        """Solve the normal equations from the initial guess ``x`` (or None)."""
-        options = _options(engine, kwargs_solver)
+    def _write(
+        self, data: Data, Regs: Sequence[Any] | None, Weight: Any = None, dataregs: Sequence[Any] | None = None,
+        epsI: Any = 0, epsRs: Sequence[Any] | None = None, NRegs: Sequence[Any] | None = None,
+        epsNRs: Sequence[Any] | None = None,
+    ) -> str:  # fmt: skip
+        squares = [aslinearoperator(part) for part in NRegs or ()]
+        epsilons = [1.0] * len(squares) if epsNRs is None or not squares else list(epsNRs)
+        if len(squares) != len(epsilons):
+            raise ValueError(
+                f"{data.name}: NRegs and epsNRs must have the same length, got {len(squares)} and {len(epsilons)}"
+            )
+        weighted, weighted_data = data.weighted(Weight)
+        normal = self.Op.H @ weighted
+        rhs = self.Op.apply_nd(weighted_data.reshape(data.y.shape), True)
+        for part, value, eps in data.regularizers(Regs, dataregs, epsRs):
+            term = part.H @ part
+            factor = data.factor(eps, term, "epsRs")
+            normal = normal + scaled(factor**2, term)
+            if value is not None:
+                value = value.expand(*data.batch, *part.dimsd)
+                rhs = rhs + (factor**2 * part.apply_nd(value, True)).reshape(rhs.shape)
+        for term, eps in zip(squares, epsilons, strict=True):
+            normal = normal + scaled(data.factor(eps, term, "epsNRs") ** 2, term)
+        self.Op_normal, self.y_normal = normal, data.given(rhs.reshape(*data.batch, *normal.dimsd))
+        self._damp = data.number(epsI, "epsI") ** 2
+        self.Regs, self.epsRs, self.epsI = Regs, epsRs, epsI
+        return f"Regs={Regs}\nepsRs={epsRs}     epsI={epsI}"
+
+    def _equations(self) -> tuple[LinearOperator, Any]:
+        return self.Op_normal, self.y_normal
+
+    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver], dict[str, Any]]:
         if engine == "scipy":
             atol = options.pop("tol", options.pop("atol", 0.0))
             tolerances = {"rtol1": options.pop("rtol", 1e-5), "tol": float(atol) ** 2}
             options = {"niter": 10 * self.Op.shape[1], **tolerances, **options}
-        guess = read_guess(self.Op, x, self._data.y, self._data.name)
-        options = {"damp": self._damp, "show": show, **options}
-        solution = _solve(CG, self.Op_normal, self.y_normal, guess, self.callbacks, options).solution
-        status, iters = solution.status, solution.iters
-        failed = status >= Status.INDEFINITE
+        return CG, {"damp": self._damp, **options}
+
+    def _result(self, solution: Solution) -> NormalEquationsResult:
+        iters, failed = solution.iters, solution.status >= Status.INDEFINITE
         if isinstance(iters, int):
             istop: Any = 0 if solution.converged else -1 if failed else iters
         else:
             istop = (iters * ~failed - 1 * failed) * ~solution.converged
-        result = NormalEquationsResult(self._data.model(solution.x), istop)
-        result.solution = solution
-        return result
-
-    @uncompiled(NO_GRAPH)
-    def solve(
-        self,
-        y: Any,
-        Regs: Sequence[Any] | None,
-        x0: Any = None,
-        Weight: Any = None,
-        dataregs: Sequence[Any] | None = None,
-        epsI: Any = 0,
-        epsRs: Sequence[Any] | None = None,
-        NRegs: Sequence[Any] | None = None,
-        epsNRs: Sequence[Any] | None = None,
-        engine: str = "scipy",
-        show: bool = False,
-        **kwargs_solver: Any,
-    ) -> NormalEquationsResult:
-        """Set up, run and finalize."""
-        self.setup(y, Regs, Weight, dataregs, epsI, epsRs, NRegs, epsNRs, show)
-        result = self.run(x0, engine, show, **kwargs_solver)
-        self.finalize(show)
-        return result
-
-    def memory_usage(self, nopRegs: Any = None, show: bool = False, unit: str = "B") -> float:
-        """Return, and print with ``show``, the memory of the vectors of one sample.
-
-        Args:
-            nopRegs: Number of data of the regularisers.
-            show: Whether to print it.
-            unit: ``B``, ``KB``, ``MB`` or ``GB``.
-        """
-        return self._memory(6, 1, nopRegs, show, unit)
+        return NormalEquationsResult.of(solution, x=self._data.model(solution.x), istop=istop)
 
 
-class _StackedInversion(Inversion):
-    """Base of the inversions that are one least-squares problem ``K x = d``."""
-
-    def _solve_stacked(
-        self, K: LinearOperator, d: Any, x0: Tensor | None, engine: str, show: bool, options: dict[str, Any],
-        model: Callable[[Any], Any],
-    ) -> RegularizedResult:  # fmt: skip
-        solved = _least_squares(K, d, x0, engine, self.callbacks, show, options)
-        result = RegularizedResult(self._data.model(model(solved.x)), *solved[1:5])
-        result.solution = solved.solution
-        return result
-
-
-class RegularizedInversion(_StackedInversion):
+class RegularizedInversion(Inversion):
     r"""Inversion of weighted and regularised least squares.
 
     .. math:: \min_x \|W (A x - y)\|^2 + \sum_i \epsilon_{R_i}^2 \|R_i x - y_{R_i}\|^2
@@ -512,60 +445,30 @@ class RegularizedInversion(_StackedInversion):
         tensor([0.2000, 0.2000, 0.2000])
     """
 
-    def setup(
-        self,
-        y: Any,
-        Regs: Sequence[Any] | None,
-        Weight: Any = None,
-        dataregs: Sequence[Any] | None = None,
+    def _write(
+        self, data: Data, Regs: Sequence[Any] | None, Weight: Any = None, dataregs: Sequence[Any] | None = None,
         epsRs: Sequence[Any] | None = None,
-        show: bool = False,
-    ) -> None:
-        """Stack operators and data."""
-        data = self._read(y)
-        with data.records():
-            self.RegOp, datatot = stacked_equations(data, Regs, Weight, dataregs, epsRs)
-        self.datatot = data.given(datatot)
+    ) -> str:  # fmt: skip
+        weighted, weighted_data = data.weighted(Weight)
+        top = weighted_data.reshape(*data.batch, weighted.shape[0])
+        parts, factors, pieces = [], [], [top]
+        for part, value, eps in data.regularizers(Regs, dataregs, epsRs):
+            rows, factor = (*data.batch, part.shape[0]), data.factor(eps, part, "epsRs")
+            if value is None:
+                pieces.append(top.new_zeros(rows))
+            else:
+                pieces.append((factor * value.expand(*data.batch, *part.dimsd)).reshape(rows))
+            parts.append(part)
+            factors.append(factor)
+        self.RegOp, self.datatot = RegularizedOperator(weighted, parts, factors), data.given(torch.cat(pieces, dim=-1))
         self.Regs, self.epsRs, self.dataregs = Regs, epsRs, dataregs
-        if show:
-            self._print_setup(f"Regs={Regs}\nepsRs={epsRs}")
+        return f"Regs={Regs}\nepsRs={epsRs}"
 
-    def run(self, x: Any, engine: str = "scipy", show: bool = False, **kwargs_solver: Any) -> RegularizedResult:
-        """Solve from the initial guess ``x`` (or None)."""
-        guess = read_guess(self.Op, x, self._data.y, self._data.name)
-        return self._solve_stacked(self.RegOp, self.datatot, guess, engine, show, kwargs_solver, lambda x: x)
-
-    @uncompiled(NO_GRAPH)
-    def solve(
-        self,
-        y: Any,
-        Regs: Sequence[Any] | None,
-        x0: Any = None,
-        Weight: Any = None,
-        dataregs: Sequence[Any] | None = None,
-        epsRs: Sequence[Any] | None = None,
-        engine: str = "scipy",
-        show: bool = False,
-        **kwargs_solver: Any,
-    ) -> RegularizedResult:
-        """Set up, run and finalize."""
-        self.setup(y, Regs, Weight, dataregs, epsRs, show)
-        result = self.run(x0, engine, show, **kwargs_solver)
-        self.finalize(show)
-        return result
-
-    def memory_usage(self, nopRegs: Any = None, show: bool = False, unit: str = "B") -> float:
-        """Return, and print with ``show``, the memory of the vectors of one sample.
-
-        Args:
-            nopRegs: Number of data of the regularisers.
-            show: Whether to print it.
-            unit: ``B``, ``KB``, ``MB`` or ``GB``.
-        """
-        return self._memory(5, 4, nopRegs, show, unit)
+    def _equations(self) -> tuple[LinearOperator, Any]:
+        return self.RegOp, self.datatot
 
 
-class PreconditionedInversion(_StackedInversion):
+class PreconditionedInversion(Inversion):
     r"""Inversion of least squares in other coordinates, :math:`x = P p`.
 
     .. math:: \min_p \|A P p - y\|^2
@@ -587,44 +490,26 @@ class PreconditionedInversion(_StackedInversion):
         tensor([1.0000, 0.5000])
     """
 
-    def setup(self, y: Any, P: Any, show: bool = False) -> None:
-        """Make the preconditioned operator."""
-        self._read(y)
+    setup_order = "y P show"
+    solve_order = "y P x0 engine show"
+    required = "y P"
+
+    def memory_usage(self, show: bool = False, unit: str = "B") -> float:  # type: ignore[override]  # as in PyLops
+        """Return, and print with ``show``, the memory of the vectors of one sample, as :class:`Inversion` does."""
+        return super().memory_usage(None, show, unit)
+
+    def _write(self, data: Data, P: Any) -> str:
         self.P = aslinearoperator(P)
         self.POp = self.Op @ self.P
-        if show:
-            self._print_setup(f"Prec={self.P}")
+        self._rows = data.y.reshape(*data.batch, *self.POp.dimsd)
+        return f"Prec={self.P}"
 
-    def run(self, x: Any, engine: str = "scipy", show: bool = False, **kwargs_solver: Any) -> RegularizedResult:
-        """Solve from the initial guess ``x`` (or None) of ``p``."""
-        data, K, P = self._data, self.POp, self.P
-        rows = data.y.reshape(*data.batch, *K.dimsd)
-        guess = read_guess(K, x, rows, data.name)
-        return self._solve_stacked(
-            K, data.given(rows), guess, engine, show, kwargs_solver, lambda p: P(p.reshape((*data.batch, *P.dims)))
-        )
+    def _equations(self) -> tuple[LinearOperator, Any]:
+        return self.POp, self._data.given(self._rows)
 
-    @uncompiled(NO_GRAPH)
-    def solve(
-        self,
-        y: Any,
-        P: Any,
-        x0: Any = None,
-        engine: str = "scipy",
-        show: bool = False,
-        **kwargs_solver: Any,
-    ) -> RegularizedResult:
-        """Set up, run and finalize."""
-        self.setup(y, P, show)
-        result = self.run(x0, engine, show, **kwargs_solver)
-        self.finalize(show)
-        return result
+    def _guess(self, x: Any) -> Tensor | None:
+        return read_guess(self.POp, x, self._rows, self._data.name)
 
-    def memory_usage(self, show: bool = False, unit: str = "B") -> float:
-        """Return, and print with ``show``, the memory of the vectors of one sample.
-
-        Args:
-            show: Whether to print it.
-            unit: ``B``, ``KB``, ``MB`` or ``GB``.
-        """
-        return self._memory(5, 4, None, show, unit)
+    def _result(self, solution: Solution) -> RegularizedResult:
+        x = self.P(solution.x.reshape((*self._data.batch, *self.P.dims)))
+        return RegularizedResult.of(solution, x=self._data.model(x), itn=solution.iiter)

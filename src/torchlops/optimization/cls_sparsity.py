@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 
@@ -20,16 +21,12 @@ from torchlops.optimization.implicit.support import (
 from torchlops.optimization.implicit.zeros import attach_split_bregman
 from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.sparse.leastsquares import read_inner_options
-from torchlops.optimization.sparse.sparsesolver import SIGMA, TOL
 from torchlops.torchoperator import aslinearoperator
 
 __all__ = ["FISTA", "IRLS", "ISTA", "OMP", "SPGL1", "SplitBregman"]
 
 
-class _SparseResult(NamedTuple):
-    x: Any
-    iiter: int
-    cost: Any
+_SparseResult = namedtuple("_SparseResult", "x iiter cost")
 
 
 class SparseResult(Result, _SparseResult):
@@ -43,9 +40,7 @@ class SparseResult(Result, _SparseResult):
     """
 
 
-class _IRLSResult(NamedTuple):
-    x: Any
-    nouter: int
+_IRLSResult = namedtuple("_IRLSResult", "x nouter")
 
 
 class IRLSResult(Result, _IRLSResult):
@@ -59,10 +54,7 @@ class IRLSResult(Result, _IRLSResult):
     """
 
 
-class _SPGL1Result(NamedTuple):
-    x: Any
-    p: Any
-    info: dict[str, Any]
+_SPGL1Result = namedtuple("_SPGL1Result", "x p info")
 
 
 class SPGL1Result(Result, _SPGL1Result):
@@ -78,12 +70,6 @@ class SPGL1Result(Result, _SPGL1Result):
     """
 
 
-def _sparse_result(solution: Solution) -> SparseResult:
-    result = SparseResult(solution.x, solution.iiter, solution.cost)
-    result.solution = solution
-    return result
-
-
 class SynthesisSolver(Solver):
     """A solver whose model is ``S`` of what is solved for: a change of variables outside of the solver."""
 
@@ -95,10 +81,14 @@ class SynthesisSolver(Solver):
         super().__init__(*args, **kwargs)
         self._alone = self.Op
 
-    def _compose(self, S: LinearOperator | None, x0: Any) -> Any:
-        """Solve for the coefficients of ``S`` from now on; return the initial ones."""
+    def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        given = super()._read(method, order, args, kwargs)
+        S, x0 = self._synthesis(given.get("SOp")), given["x0"]
         self.Op, self.S = self._alone if S is None else self._alone @ S, S
-        return x0 if S is None or x0 is None else S.H(x0)
+        return {**given, "x0": x0 if S is None or x0 is None else S.H(x0)}
+
+    def _synthesis(self, SOp: Any) -> LinearOperator | None:
+        return None if SOp is None else aslinearoperator(SOp)
 
     def _view(self) -> Any:
         x = super()._view()
@@ -125,33 +115,22 @@ class ISTA(SynthesisSolver):
         tensor([ 1.8000,  0.0000, -0.8000])
     """
 
-    _kind: ClassVar[type[sparse.ISTA]] = sparse.ISTA
+    algorithm = sparse.ISTA
+    result = SparseResult
+    setup_order = "y x0 niter SOp eps alpha eigsdict tol threshkind perc decay monitorres preallocate show"
+    solve_order = f"{setup_order} itershow"
+    defaults: ClassVar = {"eps": 0.1}
 
-    def setup(
-        self, y: Any, x0: Any = None, niter: int | None = None, SOp: Any = None, eps: Any = 0.1, alpha: Any = None,
-        eigsdict: Mapping[str, Any] | None = None, tol: Any = TOL, threshkind: str = "soft", perc: float | None = None,
-        decay: Any = None, monitorres: bool = False, preallocate: bool = False,  # noqa: ARG002
-        show: bool = False, *, rtol: float = 0.0, rtol1: float = 0.0,
-    ) -> Any:  # fmt: skip
-        """Read the data, start, and return the first ``x``."""
-        solver = self._kind(tol, rtol, rtol1, alpha, eigsdict, threshkind, perc, decay, monitorres).checked(niter)
-        x0 = self._compose(None if SOp is None else aslinearoperator(SOp), x0)
-        return self._setup(solver, y, x0, niter, eps, show)
+    def _algorithm(self, given: Mapping[str, Any]) -> sparse.ISTA:
+        solver = super()._algorithm(given)
+        assert isinstance(solver, sparse.ISTA)
+        return solver.checked(given["niter"])
 
-    def solve(
-        self, y: Any, x0: Any = None, niter: int = 10, SOp: Any = None, eps: Any = 0.1, alpha: Any = None,
-        eigsdict: Mapping[str, Any] | None = None, tol: Any = TOL, threshkind: str = "soft", perc: float | None = None,
-        decay: Any = None, monitorres: bool = False, preallocate: bool = False,  # noqa: ARG002
-        show: bool = False, itershow: Sequence[int] = (10, 10, 10), *, rtol: float = 0.0, rtol1: float = 0.0,
-    ) -> SparseResult:  # fmt: skip
-        """Minimise ``||y - A x||^2 + eps ||x||_p^p``."""
-        solver = self._kind(tol, rtol, rtol1, alpha, eigsdict, threshkind, perc, decay, monitorres).checked(niter)
-        x0 = self._compose(None if SOp is None else aslinearoperator(SOp), x0)
-        attach: Attach = attach_lasso
-        if threshkind != "soft" or decay is not None:
-            with_decay = " and a decay" if decay is not None else ""
-            attach = refuse_derivative(f" with threshkind={threshkind!r}{with_decay}")
-        return _sparse_result(self._solve(solver, y, x0, niter, eps, show, itershow, attach, (decay,)))
+    def _attach(self, solver: sparse.ISTA) -> tuple[Attach, Sequence[Any]]:
+        if solver.threshkind == "soft" and solver.decay is None:
+            return attach_lasso, ()
+        with_decay = " and a decay" if solver.decay is not None else ""
+        return refuse_derivative(f" with threshkind={solver.threshkind!r}{with_decay}"), (solver.decay,)
 
 
 class FISTA(ISTA):
@@ -165,7 +144,7 @@ class FISTA(ISTA):
                 [0.0000, 0.0000, 0.0000]])
     """
 
-    _kind = sparse.FISTA
+    algorithm = sparse.FISTA
 
 
 class OMP(Solver):
@@ -180,32 +159,31 @@ class OMP(Solver):
                 [0., 0., 2.]])
     """
 
-    def _make(self, niter_inner: int, sigma: Any, rtol: float, normalizecols: bool, Opbasis: Any, best: bool) -> Any:
-        basis = None if Opbasis is None else aslinearoperator(Opbasis)
-        return sparse.OMP(niter_inner, sigma, rtol, normalizecols, basis, best)
+    algorithm = sparse.OMP
+    result = SparseResult
+    setup_order = "y niter_outer niter_inner sigma normalizecols Opbasis optimal_coeff preallocate show"
+    solve_order = "y niter_outer niter_inner sigma normalizecols Opbasis optimal_coeff engine preallocate show itershow"
+    by_name = ""
+    niter_name = "niter_outer"
+    defaults: ClassVar = {"niter_outer": 10}
 
-    def setup(
-        self, y: Any, niter_outer: int = 10, niter_inner: int = 40, sigma: Any = SIGMA, normalizecols: bool = False,
-        Opbasis: Any = None, optimal_coeff: bool = False, preallocate: bool = False,  # noqa: ARG002
-        show: bool = False, *, rtol: float = 0.0, rtol1: float = 0.0,
-    ) -> Any:  # fmt: skip
-        """Read the data, start, and return the first ``x``."""
-        solver = self._make(niter_inner, sigma, max(rtol, rtol1), normalizecols, Opbasis, optimal_coeff)
-        return self._setup(solver, y, None, niter_outer, 0.0, show)
-
-    def solve(
-        self, y: Any, niter_outer: int = 10, niter_inner: int = 40, sigma: Any = SIGMA, normalizecols: bool = False,
-        Opbasis: Any = None, optimal_coeff: bool = False, engine: str = "scipy",  # noqa: ARG002
-        preallocate: bool = False,  # noqa: ARG002
-        show: bool = False, itershow: Sequence[int] = (10, 10, 10), *, rtol: float = 0.0, rtol1: float = 0.0,
-    ) -> SparseResult:  # fmt: skip
-        """Fit the data by few columns of the operator."""
-        solver = self._make(niter_inner, sigma, max(rtol, rtol1), normalizecols, Opbasis, optimal_coeff)
-        attach = attach_pursuit if niter_inner else refuse_derivative(" for matching pursuit (niter_inner=0)")
-        return _sparse_result(self._solve(solver, y, None, niter_outer, 0.0, show, itershow, attach))
+    def _attach(self, solver: sparse.OMP) -> tuple[Attach, Sequence[Any]]:
+        return attach_pursuit if solver.niter_inner else refuse_derivative(" for matching pursuit (niter_inner=0)"), ()
 
 
-class IRLS(Solver):
+class _NestedSolver(Solver):
+    """A solver whose further arguments are options of the solver inside it."""
+
+    by_name = "x0 engine"
+
+    def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        names = {*self._names(order)}
+        inner = {name: value for name, value in kwargs.items() if name not in names}
+        given = super()._read(method, order, args, {name: kwargs[name] for name in kwargs if name in names})
+        return {**given, "inner": read_inner_options(type(self).__name__, given.get("engine", "scipy"), inner)}
+
+
+class IRLS(_NestedSolver):
     """Iteratively reweighted least squares; see :func:`~torchlops.optimization.sparsity.irls` for the arguments.
 
     Example:
@@ -215,28 +193,21 @@ class IRLS(Solver):
         tensor([1.0000], dtype=torch.float64)
     """
 
-    def setup(
-        self, y: Any, nouter: int | None = None, threshR: bool = False, epsR: Any = TOL, epsI: Any = 1e-10,
-        tolIRLS: Any = TOL, warm: bool = False, kind: str = "data", preallocate: bool = False,  # noqa: ARG002
-        show: bool = False, *, x0: Any = None, engine: str = "scipy", **kwargs_solver: Any,
-    ) -> Any:  # fmt: skip
-        """Read the data, start, and return the first ``x``."""
-        inner = read_inner_options(type(self).__name__, engine, kwargs_solver)
-        return self._setup(sparse.IRLS(threshR, epsR, tolIRLS, kind, warm, inner), y, x0, nouter, epsI, show)
+    algorithm = sparse.IRLS
+    result = IRLSResult
+    setup_order = "y nouter threshR epsR epsI tolIRLS warm kind preallocate show"
+    solve_order = "y x0 nouter threshR epsR epsI tolIRLS kind warm engine preallocate show itershow"
+    niter_name = "nouter"
+    defaults: ClassVar = {"epsI": 1e-10, "kind": "data"}
 
-    def solve(
-        self, y: Any, x0: Any = None, nouter: int = 10, threshR: bool = False, epsR: Any = TOL, epsI: Any = 1e-10,
-        tolIRLS: Any = TOL, kind: str = "data", warm: bool = False, engine: str = "scipy",
-        preallocate: bool = False,  # noqa: ARG002
-        show: bool = False, itershow: Sequence[int] = (10, 10, 10), **kwargs_solver: Any,
-    ) -> IRLSResult:  # fmt: skip
-        """Fit data but for outliers, or by a sparse model, or both."""
-        inner = read_inner_options(type(self).__name__, engine, kwargs_solver)
-        solver = sparse.IRLS(threshR, epsR, tolIRLS, kind, warm, inner)
-        solution = self._solve(solver, y, x0, nouter, epsI, show, itershow, refuse_derivative(""))
-        result = IRLSResult(solution.x, solution.iiter)
-        result.solution = solution
-        return result
+    def _algorithm(self, given: Mapping[str, Any]) -> Any:
+        return super()._algorithm({**given, "variant": given["kind"]})
+
+    def _attach(self, solver: sparse.IRLS) -> tuple[Attach, Sequence[Any]]:  # noqa: ARG002
+        return refuse_derivative(""), ()
+
+    def _result(self, solution: Solution) -> IRLSResult:
+        return IRLSResult.of(solution, nouter=solution.iiter)
 
 
 class SPGL1(SynthesisSolver):
@@ -250,33 +221,31 @@ class SPGL1(SynthesisSolver):
         (tensor([0.0000, 0.0000, 1.5000], dtype=torch.float64), 0.5)
     """
 
-    def setup(
-        self, y: Any, SOp: Any = None, tau: Any = 0.0, sigma: Any = 0.0, show: bool = False, *, x0: Any = None,
-        iter_lim: int | None = None, opt_tol: float = 1e-4, bp_tol: float = 1e-6, n_prev_vals: int = 3,
-    ) -> Any:  # fmt: skip
-        """Read the data, start, and return the first ``x``."""
-        x0 = self._compose(None if SOp is None else aslinearoperator(SOp).H, x0)
-        niter = 10 * self.Op.shape[0] if iter_lim is None else iter_lim
-        return self._setup(sparse.SPGL1(tau, opt_tol, bp_tol, n_prev_vals), y, x0, niter, sigma, show)
+    algorithm = sparse.SPGL1
+    result = SPGL1Result
+    setup_order = "y SOp tau sigma show"
+    solve_order = "y x0 SOp tau sigma show itershow"
+    by_name = "x0 iter_lim verbosity iscomplex"
+    niter_name = "iter_lim"
+    defaults: ClassVar = {"iter_lim": None}
 
-    def solve(
-        self, y: Any, x0: Any = None, SOp: Any = None, tau: Any = 0.0, sigma: Any = 0.0, show: bool = False,
-        itershow: Sequence[int] = (10, 10, 10), *, iter_lim: int | None = None, opt_tol: float = 1e-4,
-        bp_tol: float = 1e-6, n_prev_vals: int = 3, verbosity: int = 0, iscomplex: bool = False,  # noqa: ARG002
-    ) -> SPGL1Result:  # fmt: skip
-        """Minimise ``||x||_1`` for ``||y - A x|| <= sigma``."""
-        x0 = self._compose(None if SOp is None else aslinearoperator(SOp).H, x0)
-        niter = 10 * self.Op.shape[0] if iter_lim is None else iter_lim
-        solver = sparse.SPGL1(tau, opt_tol, bp_tol, n_prev_vals)
-        solution = self._solve(solver, y, x0, niter, sigma, show, itershow, attach_basis_pursuit, (tau,))
+    def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        given = super()._read(method, order, args, kwargs)
+        return {**given, "iter_lim": 10 * self.Op.shape[0] if given["iter_lim"] is None else given["iter_lim"]}
+
+    def _synthesis(self, SOp: Any) -> LinearOperator | None:
+        return None if SOp is None else aslinearoperator(SOp).H
+
+    def _attach(self, solver: sparse.SPGL1) -> tuple[Attach, Sequence[Any]]:
+        return attach_basis_pursuit, (solver.tau,)
+
+    def _result(self, solution: Solution) -> SPGL1Result:
         info = {name: solution.numbers[name] for name in ("tau", "rnorm", "gnorm", "rgap", "n_newton")}
         info |= {"niters": solution.iiter, "rnorm2": solution.cost, "stat": solution.status}
-        result = SPGL1Result(solution.x, self.coefficients, info)
-        result.solution = solution
-        return result
+        return SPGL1Result.of(solution, p=self.coefficients, info=info)
 
 
-class SplitBregman(Solver):
+class SplitBregman(_NestedSolver):
     """Split Bregman; see :func:`~torchlops.splitbregman` for the arguments.
 
     Example:
@@ -287,43 +256,19 @@ class SplitBregman(Solver):
         tensor([0.1167, 0.1167, 0.1167, 1.9250, 1.9250], dtype=torch.float64)
     """
 
-    def _make(
-        self, RegsL1: Sequence[Any], RegsL2: Sequence[Any] | None, *options: Any, engine: str,
-        kwargs_lsqr: Mapping[str, Any],
-    ) -> sparse.SplitBregman:  # fmt: skip
-        Regs1, Regs2 = (tuple(map(aslinearoperator, Regs or ())) for Regs in (RegsL1, RegsL2))
-        inner = read_inner_options(type(self).__name__, engine, kwargs_lsqr)
-        tol, rtol, rtol1, data, eps1, eps2, niter_inner, tau, restart = options
-        return sparse.SplitBregman(tol, rtol, rtol1, Regs1, Regs2, data, eps1, eps2, niter_inner, tau, restart, inner)
+    algorithm = sparse.SplitBregman
+    result = SparseResult
+    setup_order = (
+        "y RegsL1 x0 niter_outer niter_inner RegsL2 dataregsL2 mu epsRL1s epsRL2s tol tau restart preallocate show"
+    )
+    solve_order = (
+        "y RegsL1 x0 niter_outer niter_inner RegsL2 dataregsL2 mu epsRL1s epsRL2s tol tau restart engine preallocate "
+        "show itershow show_inner"
+    )
+    required = "y RegsL1"
+    niter_name = "niter_outer"
+    defaults: ClassVar = {"niter_outer": 3, "mu": 1.0}
 
-    def setup(
-        self, y: Any, RegsL1: Sequence[Any], x0: Any = None, niter_outer: int = 3, niter_inner: int = 5,
-        RegsL2: Sequence[Any] | None = None, dataregsL2: Sequence[Any] | None = None, mu: Any = 1.0,
-        epsRL1s: Sequence[Any] | None = None, epsRL2s: Sequence[Any] | None = None, tol: Any = TOL, tau: float = 1.0,
-        restart: bool = False, preallocate: bool = False,  # noqa: ARG002
-        show: bool = False, *, rtol: float = 0.0, rtol1: float = 0.0, engine: str = "scipy", **kwargs_lsqr: Any,
-    ) -> Any:  # fmt: skip
-        """Read the data, start, and return the first ``x``."""
-        solver = self._make(
-            RegsL1, RegsL2, tol, rtol, rtol1, dataregsL2, epsRL1s, epsRL2s, niter_inner, tau, restart, engine=engine,
-            kwargs_lsqr=kwargs_lsqr,
-        )  # fmt: skip
-        return self._setup(solver, y, x0, niter_outer, mu, show)
-
-    def solve(
-        self, y: Any, RegsL1: Sequence[Any], x0: Any = None, niter_outer: int = 3, niter_inner: int = 5,
-        RegsL2: Sequence[Any] | None = None, dataregsL2: Sequence[Any] | None = None, mu: Any = 1.0,
-        epsRL1s: Sequence[Any] | None = None, epsRL2s: Sequence[Any] | None = None, tol: Any = TOL, tau: float = 1.0,
-        restart: bool = False, engine: str = "scipy", preallocate: bool = False,  # noqa: ARG002
-        show: bool = False, itershow: Sequence[int] = (10, 10, 10), show_inner: bool = False,  # noqa: ARG002
-        *, rtol: float = 0.0, rtol1: float = 0.0, **kwargs_lsqr: Any,
-    ) -> SparseResult:  # fmt: skip
-        """Minimise a misfit with L2 and L1 penalties of ``R x``."""
-        solver = self._make(
-            RegsL1, RegsL2, tol, rtol, rtol1, dataregsL2, epsRL1s, epsRL2s, niter_inner, tau, restart, engine=engine,
-            kwargs_lsqr=kwargs_lsqr,
-        )  # fmt: skip
-        assert solver.epsRL1s is not None
-        assert solver.epsRL2s is not None
-        others = (*solver.RegsL1, *solver.RegsL2, *solver.epsRL1s, *solver.epsRL2s, *(dataregsL2 or ()))
-        return _sparse_result(self._solve(solver, y, x0, niter_outer, mu, show, itershow, attach_split_bregman, others))
+    def _attach(self, solver: sparse.SplitBregman) -> tuple[Attach, Sequence[Any]]:
+        parts = (solver.RegsL1, solver.RegsL2, solver.epsRL1s, solver.epsRL2s, solver.dataregsL2)
+        return attach_split_bregman, [value for part in parts if part is not None for value in part]

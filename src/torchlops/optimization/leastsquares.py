@@ -72,9 +72,10 @@ def normal_equations_inversion(
         >>> eps.grad
         tensor(-0.4800)
     """
-    return NormalEquationsInversion(Op).solve(
+    result: NormalEquationsResult = NormalEquationsInversion(Op).solve(
         y, Regs, x0, Weight, dataregs, epsI, epsRs, NRegs, epsNRs, engine, show, **kwargs_solver
     )
+    return result
 
 
 def regularized_inversion(
@@ -119,7 +120,10 @@ def regularized_inversion(
         >>> bool((x.diff().diff().abs() < 1e-3).all())  # a straight line
         True
     """
-    return RegularizedInversion(Op).solve(y, Regs, x0, Weight, dataregs, epsRs, engine, show, **kwargs_solver)
+    result: RegularizedResult = RegularizedInversion(Op).solve(
+        y, Regs, x0, Weight, dataregs, epsRs, engine, show, **kwargs_solver
+    )
+    return result
 
 
 def preconditioned_inversion(
@@ -151,4 +155,5 @@ def preconditioned_inversion(
         >>> torch.allclose(x, torch.tensor([1.0, 0.25]))
         True
     """
-    return PreconditionedInversion(Op).solve(y, P, x0, engine, show, **kwargs_solver)
+    result: RegularizedResult = PreconditionedInversion(Op).solve(y, P, x0, engine, show, **kwargs_solver)
+    return result

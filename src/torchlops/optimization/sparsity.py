@@ -58,10 +58,10 @@ def irls(
         >>> irls(A, torch.tensor([2.0], dtype=torch.float64), kind="model", nouter=50).x.round(decimals=6)
         tensor([2., 0., 0.], dtype=torch.float64)
     """
-    solver: IRLS = with_callback(IRLS(Op, **_how(kwargs_solver)), callback)
-    return solver.solve(
+    result: IRLSResult = with_callback(IRLS(Op, **_how(kwargs_solver)), callback).solve(
         y, x0, nouter, threshR, epsR, epsI, tolIRLS, kind, warm, engine, preallocate, show, itershow, **kwargs_solver
     )
+    return result
 
 
 def omp(
@@ -96,11 +96,11 @@ def omp(
         >>> omp(torchlops.Identity(3), torch.tensor([1.0, -3.0, 2.0]), niter_outer=2).x
         tensor([ 0., -3.,  2.])
     """
-    solver: OMP = with_callback(OMP(Op, **how), callback)
-    return solver.solve(
+    result: SparseResult = with_callback(OMP(Op, **how), callback).solve(
         y, niter_outer, niter_inner, sigma, normalizecols, Opbasis, optimal_coeff, engine, preallocate, show, itershow,
         rtol=rtol, rtol1=rtol1,
     )  # fmt: skip
+    return result
 
 
 def ista(
@@ -141,11 +141,11 @@ def ista(
         tensor([[ 2.5000,  0.0000],
                 [-0.5000,  3.5000]])
     """
-    solver: ISTA = with_callback(ISTA(Op, **how), callback)
-    return solver.solve(
+    result: SparseResult = with_callback(ISTA(Op, **how), callback).solve(
         y, x0, niter, SOp, eps, alpha, eigsdict, tol, threshkind, perc, decay, monitorres, preallocate, show, itershow,
         rtol=rtol, rtol1=rtol1,
     )  # fmt: skip
+    return result
 
 
 def fista(
@@ -186,11 +186,11 @@ def fista(
         tensor([[ 2.5000,  0.0000],
                 [-0.5000,  3.5000]])
     """
-    solver: FISTA = with_callback(FISTA(Op, **how), callback)
-    return solver.solve(
+    result: SparseResult = with_callback(FISTA(Op, **how), callback).solve(
         y, x0, niter, SOp, eps, alpha, eigsdict, tol, threshkind, perc, decay, monitorres, preallocate, show, itershow,
         rtol=rtol, rtol1=rtol1,
     )  # fmt: skip
+    return result
 
 
 def spgl1(
@@ -217,8 +217,10 @@ def spgl1(
         >>> x
         tensor([2., 0., 0.])
     """
-    solver: SPGL1 = with_callback(SPGL1(Op, **_how(kwargs_spgl1)), kwargs_spgl1.pop("callback", None))
-    return solver.solve(y, x0, SOp, tau, sigma, show, **kwargs_spgl1)
+    result: SPGL1Result = with_callback(SPGL1(Op, **_how(kwargs_spgl1)), kwargs_spgl1.pop("callback", None)).solve(
+        y, x0, SOp, tau, sigma, show, **kwargs_spgl1
+    )
+    return result
 
 
 def splitbregman(
@@ -266,11 +268,11 @@ def splitbregman(
         >>> splitbregman(torchlops.Identity(4), y, [D], epsRL1s=[0.4], niter_outer=300, niter_inner=1).x
         tensor([0.1600, 0.2000, 3.0000, 3.0400], dtype=torch.float64)
     """
-    solver: SplitBregman = with_callback(SplitBregman(Op, **_how(kwargs_lsqr)), callback)
-    return solver.solve(
+    result: SparseResult = with_callback(SplitBregman(Op, **_how(kwargs_lsqr)), callback).solve(
         y, RegsL1, x0, niter_outer, niter_inner, RegsL2, dataregsL2, mu, epsRL1s, epsRL2s, tol, tau, restart, engine,
         preallocate, show, itershow, show_inner, rtol=rtol, rtol1=rtol1, **kwargs_lsqr,
     )  # fmt: skip
+    return result
 
 
 def _how(options: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ order exact: the error obeys :math:`e \leftarrow (I - N(\hat b)^{-1} N(b)) e`. A
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -101,8 +102,7 @@ class Equation:
 
     def mapped(self, theta: Sequence[Tensor], in_dims: Sequence[int | None]) -> Equation:
         """Return the equation whose tensors carry a further batch axis where ``in_dims`` says so."""
-        other = object.__new__(type(self))
-        vars(other).update(vars(self))
+        other = copy.copy(self)
         places = {id(tensor): index for index, tensor in enumerate(self.theta)}
         operators = []
         for A in self.operators:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +13,6 @@ from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import Equation, Input, Operators, attach, constant
 from torchlops.optimization.krylov.cgls import CGLS
 from torchlops.optimization.solver.options import Implicit, OnFail, Options
-from torchlops.optimization.solver.problem import make_problem
 from torchlops.optimization.solver.result import Outcome, describe, say
 from torchlops.optimization.solver.run import Drive, run
 from torchlops.optimization.solver.solver import Solver
@@ -50,15 +51,23 @@ class Solved(Equation):
         """How the solution went, until somebody takes it from here."""
 
     def solve(self, operators: Operators, *inputs: Input) -> Tensor:
-        data, weight, guess = inputs[:3]
+        return model_of(self.outcome_of(operators, inputs))
+
+    def outcome_of(self, operators: Operators, inputs: Sequence[Input]) -> Outcome:
+        """Return how the solution goes, and keep it."""
+        data, weight, guess, *others = inputs
         assert data is not None
-        A, M = operators[0], operators[1] if len(operators) > 1 else None
+        solver, M = self.solver_of(operators[1:], others)
         outcome = solve_once(
-            self.solver, A, data, guess, self.weight if weight is None else weight, M, self.niter, self.options,
+            solver, operators[0], data, guess, self.weight if weight is None else weight, M, self.niter, self.options,
             self.drive,
         )  # fmt: skip
         self.outcomes.append(outcome)
-        return model_of(outcome)
+        return outcome
+
+    def solver_of(self, operators: Operators, others: Sequence[Input]) -> tuple[Solver[Any], LinearOperator | None]:  # noqa: ARG002
+        """Return the solver and the preconditioner, given the further operators and inputs."""
+        return self.solver, operators[0] if operators else None
 
     @property
     def accuracy(self) -> dict[str, Any]:
@@ -85,10 +94,7 @@ def solve_once(
     """Solve for data ``(*batch, *dimsd)``, without implicit derivatives."""
     if guess is not None:
         guess = guess.expand(*data.shape[: data.ndim - len(A.dimsd)], *A.dims)
-    problem = make_problem(
-        solver.name, A, data, guess, weight, solver.weight_name, solver.weight_power, M, solver.keeps_complex, offset
-    )
-    return run(solver, problem, A, niter, options, drive)
+    return run(solver, solver.problem(A, data, guess, weight, M, offset), A, niter, options, drive)
 
 
 def model_of(outcome: Outcome) -> Tensor:
@@ -145,8 +151,8 @@ class Normal(Equation):
         return g - A.apply_nd(A.apply_nd(x, False), True) - _factor(damp, self.weight, A) ** 2 * x
 
     def linearised(self, adjoint: bool) -> Equation:  # noqa: ARG002
-        other: Equation = object.__new__(type(self))
-        vars(other).update(vars(self), guess=None)
+        other = copy.copy(self)
+        other.guess = None
         return other
 
 

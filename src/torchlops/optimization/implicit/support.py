@@ -25,10 +25,9 @@ from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import Input, Operators, attach, constant, value_of
-from torchlops.optimization.implicit.linear import Normal, Solved, factor, model_of, solve_once
+from torchlops.optimization.implicit.linear import Normal, Solved, factor
 from torchlops.optimization.implicit.rebind import own_tensors
 from torchlops.optimization.implicit.solve import Attach, Call, equation_of, inputs_of, with_derivative_of
-from torchlops.optimization.solver.result import Outcome
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.sparse.omp import OMP
 from torchlops.optimization.sparse.prox import phase
@@ -57,19 +56,8 @@ class SolvedWith(Solved):
         self.operators, self.ndims = (call.A, *operators), (*plain.ndims, *ndims)
         self.theta, self.solver_with = own_tensors(self.operators), solver_with
 
-    def outcome_of(self, operators: Operators, inputs: Sequence[Input]) -> Outcome:
-        """Return how the solution goes, and keep it."""
-        data, weight, guess, *others = inputs
-        assert data is not None
-        outcome = solve_once(
-            self.solver_with(operators[1:], others), operators[0], data, guess,
-            self.weight if weight is None else weight, None, self.niter, self.options, self.drive,
-        )  # fmt: skip
-        self.outcomes.append(outcome)
-        return outcome
-
-    def solve(self, operators: Operators, *inputs: Input) -> Tensor:
-        return model_of(self.outcome_of(operators, inputs))
+    def solver_of(self, operators: Operators, others: Sequence[Input]) -> tuple[Solver[Any], None]:
+        return self.solver_with(operators, others), None
 
 
 def refuse_derivative(what: str) -> Attach:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.optimization.solver.problem import Problem, can_look
+from torchlops.optimization.solver.problem import Layout, Problem, can_look
 from torchlops.optimization.solver.solver import Solver, limit_of, mismatch
 from torchlops.optimization.solver.state import WORK, State, Status
 from torchlops.optimization.solver.vectors import (
@@ -137,6 +137,9 @@ class CGLS(Solver[CGLSState]):
         arnorm = sqrt(state.k) if state.unit is None else sqrt(state.k) * state.unit
         r2norm = sqrt(state.rr + problem.damp**2 * squared_norm(state.x))
         return {"r1norm": (sqrt(state.rr), 1), "r2norm": (r2norm, 1), "arnorm": (arnorm, 1)}
+
+    def report(self, problem: Problem, state: CGLSState, status: Tensor, layout: Layout) -> dict[str, Any]:  # noqa: ARG002
+        return {"istop": layout.number(status.clamp(max=int(Status.STOPPED)).unsqueeze(-1))}
 
     def columns(self, problem: Problem, state: CGLSState) -> dict[str, Scalar]:
         return {name: value * problem.scale for name, (value, _) in self.numbers(problem, state).items()}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchlops.optimization.krylov.square import SquareSolver, SquareState
 from torchlops.optimization.solver.problem import Problem
 from torchlops.optimization.solver.state import WORK, Status
-from torchlops.optimization.solver.vectors import Scalar, inners, maximum, norm, reciprocal, squared_norm, where
+from torchlops.optimization.solver.vectors import Scalar, maximum, norm, orthogonalized, reciprocal, squared_norm, where
 
 
 @dataclass(kw_only=True)
@@ -92,13 +92,8 @@ class GMRES(SquareSolver[GMRESState]):
         direction = problem.precondition(s.basis[..., j, :].contiguous())
         if self.flexible:
             s.directions = _put(s.directions, j, direction)
-        w = self.multiply(problem, direction)
-        basis = s.basis[..., : j + 1, :]
-        column = inners(basis, w)
-        w = w - (basis.mT @ column.unsqueeze(-1)).squeeze(-1)
-        again = inners(basis, w)  # twice is enough (Kahan)
-        w = w - (basis.mT @ again.unsqueeze(-1)).squeeze(-1)
-        self._append(s, column + again, w)
+        w, column = orthogonalized(self.multiply(problem, direction), s.basis[..., : j + 1, :])
+        self._append(s, column, w)
 
     def _append(self, s: GMRESState, column: Tensor, w: Tensor) -> None:
         """Append a column to the Hessenberg matrix, ``w`` to the basis, and watch the norm of the residual.

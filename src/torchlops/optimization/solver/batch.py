@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -11,9 +12,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from torchlops.optimization.solver.options import Options
-from torchlops.optimization.solver.problem import Problem
+from torchlops.optimization.solver.problem import Problem, select
 from torchlops.optimization.solver.solver import Solver
-from torchlops.optimization.solver.state import State, copy_of, tensors_of
+from torchlops.optimization.solver.state import State, tensors_of
 from torchlops.optimization.solver.vectors import Scalar
 from torchlops.torch_internals import is_plain_eager
 
@@ -107,11 +108,11 @@ class Batch(Generic[S]):
                 compacts = self._drop_stopped()
 
     def _run_checkpointed(self, count: int) -> None:
-        before, names = copy_of(self.state), list(tensors_of(self.state))
+        before, names = copy.copy(self.state), list(tensors_of(self.state))
         solver, problem = self.solver, self.problem
 
         def segment(*tensors: Tensor) -> tuple[Tensor, ...]:
-            state = copy_of(before)
+            state = copy.copy(before)
             vars(state).update(zip(names, tensors, strict=True))
             history = []
             for _ in range(count):
@@ -136,7 +137,7 @@ class Batch(Generic[S]):
         if 2 * int(active.sum()) >= size or size < 8 or not bool(active.any()):
             return True
         keep = active.nonzero().flatten()
-        problem, state = self.problem.select(keep), _selected(self.state, keep, size)
+        problem, state = select(self.problem, keep, size), select(self.state, keep, size)
         if not self.solver.treats_alike(problem, state):
             return False
         x = self.solver.solution(self.problem, self.state)
@@ -169,11 +170,3 @@ def _step(solver: Solver[S], problem: Problem, state: S) -> None:
     state.iters = state.iters + state.active
     state.count += 1
     solver.iterate(problem, state)
-
-
-def _selected(state: S, keep: Tensor, size: int) -> S:
-    new = copy_of(state)
-    for name, value in tensors_of(state).items():
-        if value.ndim > 1 and value.shape[0] == size:
-            setattr(new, name, value[keep])
-    return new

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
@@ -91,22 +92,20 @@ class Problem:
         Raises:
             ValueError: when its shape is not that of the batch.
         """
-        return _in_units(read_number(value, self.solver_name, name, self.y), self.scale, power)
-
-    def select(self, keep: Tensor) -> Problem:
-        """Return the problem of some samples of a batch with one axis."""
-        return select(self, keep, self.y.shape[0])
+        return in_units(read_number(value, self.solver_name, name, self.y), self.scale, power)
 
 
 def select(fields: T, keep: Tensor, size: int) -> T:
-    """Return a dataclass whose tensors of ``size`` samples, also those in tuples, are those of the samples ``keep``."""
+    """Return a copy whose tensors of ``size`` samples, also those in tuples, are those of the samples ``keep``."""
 
     def kept(value: Any) -> Any:
         if isinstance(value, Tensor):
             return value[keep] if value.ndim > 1 and value.shape[0] == size else value
         return tuple(map(kept, value)) if isinstance(value, tuple) else value
 
-    return replace(fields, **{name: kept(value) for name, value in vars(fields).items()})  # type: ignore[type-var]
+    new = copy.copy(fields)
+    vars(new).update({name: kept(value) for name, value in vars(fields).items()})
+    return new
 
 
 @dataclass(frozen=True)
@@ -234,72 +233,14 @@ def iteration_dtype(A: LinearOperator, tensors: tuple[Tensor | None, ...], solve
     return dtype
 
 
-def make_problem(
-    solver_name: str,
-    A: LinearOperator,
-    data: Tensor,
-    guess: Tensor | None,
-    weight: Any,
-    weight_name: str,
-    weight_power: int | None,
-    M: LinearOperator | None,
-    keeps_complex: bool,
-    offset: Tensor | None = None,
-) -> Problem:
-    """Return the problem of data ``(*batch, *dimsd)`` and a guess ``(*batch, *dims)``.
-
-    Args:
-        solver_name: The name of the solver, for messages.
-        A: The operator.
-        data: The data.
-        guess: The initial guess, if there is one.
-        weight: The damping, or what the solver has in its place: a number, or one per sample.
-        weight_name: What the user calls it.
-        weight_power: How it goes with the unit of the data; None for a solver whose problem has a scale of its own.
-        M: The preconditioner.
-        keeps_complex: Whether complex vectors stay complex.
-        offset: What is added to the gradient, ``(*batch, *dims)``.
-    """
-    dtype = iteration_dtype(A, (data, guess), solver_name)
-    operator = VectorOperator(A, dtype, as_pairs=not (keeps_complex and A.clinear))
-    y = operator.data_vector(data)
-    if guess is None:
-        x = y.new_zeros((*y.shape[:-1], operator.columns), dtype=operator.dtype)
-        r = y
-    else:
-        x = operator.model_vector(guess)
-        r = y - operator.forward(x)
-    scale: Scalar = 1.0
-    if weight_power is not None:
-        of_model = None if offset is None else operator.model_vector(offset)
-        scale = _unit(torch.cat([y, *(() if guess is None else (r,)), *(() if of_model is None else (of_model,))], -1))
-        y, r = y / scale, r / scale
-        x = x if guess is None else x / scale
-        offset = None if of_model is None else of_model / scale
-    number = read_number(weight, solver_name, weight_name, y)
-    return Problem(
-        solver_name=solver_name,
-        operator=operator,
-        y=y,
-        x=x,
-        r=r,
-        has_guess=guess is not None,
-        damp=_in_units(number, scale, weight_power or 0),
-        is_damped=isinstance(weight, Tensor) or bool(torch.as_tensor(weight, device="cpu").any()),
-        M=None if M is None else VectorOperator(M, operator.model_dtype, operator.as_pairs),
-        scale=scale,
-        offset=offset,
-    )
-
-
-def _in_units(number: Scalar, scale: Scalar, power: float) -> Scalar:
+def in_units(number: Scalar, scale: Scalar, power: float) -> Scalar:
     """Return ``number / scale ** power``, also where the square of the scale underflows."""
     while power > 1:
         number, power = number / scale, power - 1
     return number / scale**power if power else number
 
 
-def _unit(y: Tensor) -> Scalar:
+def unit_of(y: Tensor) -> Scalar:
     """Return the power of two at the largest modulus of each sample; 1 where that is 0 or not finite."""
     largest = largest_modulus(y)
     if is_one_problem(y):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from torchlops.optimization.solver.problem import Layout, can_look
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import Status
 from torchlops.optimization.solver.vectors import largest_modulus
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class SolverError(RuntimeError):
@@ -63,6 +66,14 @@ class Result:
     """
 
     solution: Solution
+
+    @classmethod
+    def of(cls, solution: Solution, **others: Any) -> Self:
+        """Return a solution in the fields of the result; ``others`` are those that are none of its numbers."""
+        known = {"x": solution.x, "iiter": solution.iiter, "cost": solution.cost, **solution.numbers, **others}
+        result: Self = cls._make(known[name] for name in cls._fields)  # type: ignore[attr-defined]  # a named tuple
+        result.solution = solution
+        return result
 
     @property
     def status(self) -> Any:

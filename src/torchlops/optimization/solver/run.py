@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -41,11 +42,9 @@ def run(
     stopped = False
     if drive is not None:
         stopped = drive(batch, niter)
-    elif options.progress:
-        with progress_bar(solver.name, niter) as bar:
-            batch.run(niter, options, bar.update)
     else:
-        batch.run(niter, options)
+        with progress(solver.name, niter, options) as advance:
+            batch.run(niter, options, advance)
     return finish(batch, A, options, stopped)
 
 
@@ -64,14 +63,19 @@ def finish(batch: Batch[Any], A: LinearOperator, options: Options, stopped: bool
     return outcome
 
 
-def progress_bar(name: str, niter: int) -> Any:
-    """Return a progress bar, which is quiet where the output is no terminal.
+@contextmanager
+def progress(name: str, niter: int, options: Options) -> Iterator[Callable[[int], None] | None]:
+    """Give what moves a progress bar on, which is quiet where the output is no terminal; None where none is wanted.
 
     Raises:
         ImportError: when tqdm is missing.
     """
+    if not options.progress:
+        yield None
+        return
     try:
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError("a progress bar needs tqdm: pip install tqdm, or leave progress=False") from None
-    return tqdm(total=niter, desc=name, leave=False, disable=not sys.stderr.isatty())
+    with tqdm(total=niter, desc=name, leave=False, disable=not sys.stderr.isatty()) as bar:
+        yield bar.update

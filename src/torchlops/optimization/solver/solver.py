@@ -8,8 +8,18 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from torchlops.optimization.solver.problem import Layout, OperatorOnVectors, Problem
+from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.solver.problem import (
+    Layout,
+    OperatorOnVectors,
+    Problem,
+    in_units,
+    iteration_dtype,
+    read_number,
+    unit_of,
+)
 from torchlops.optimization.solver.state import State
+from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import Scalar, inner, maximum, norm
 
 S = TypeVar("S", bound=State)
@@ -42,6 +52,47 @@ class Solver(Generic[S]):
     def name(self) -> str:
         """The name of the solver, for messages."""
         return type(self).__name__
+
+    def problem(
+        self, A: LinearOperator, data: Tensor, guess: Tensor | None, weight: Any, M: LinearOperator | None = None,
+        offset: Tensor | None = None,
+    ) -> Problem:  # fmt: skip
+        """Return the problem of data ``(*batch, *dimsd)`` and a guess ``(*batch, *dims)``.
+
+        Args:
+            A: The operator.
+            data: The data.
+            guess: The initial guess, if there is one.
+            weight: The damping, or what the solver has in its place: a number, or one per sample.
+            M: The preconditioner.
+            offset: What is added to the gradient, ``(*batch, *dims)``.
+        """
+        dtype = iteration_dtype(A, (data, guess), self.name)
+        operator = VectorOperator(A, dtype, as_pairs=not (self.keeps_complex and A.clinear))
+        y = operator.data_vector(data)
+        if guess is None:
+            x = y.new_zeros((*y.shape[:-1], operator.columns), dtype=operator.dtype)
+            r = y
+        else:
+            x = operator.model_vector(guess)
+            r = y - operator.forward(x)
+        scale: Scalar = 1.0
+        if self.weight_power is not None:
+            of_model = None if offset is None else operator.model_vector(offset)
+            scale = unit_of(
+                torch.cat([y, *(() if guess is None else (r,)), *(() if of_model is None else (of_model,))], -1)
+            )
+            y, r = y / scale, r / scale
+            x = x if guess is None else x / scale
+            offset = None if of_model is None else of_model / scale
+        number = read_number(weight, self.name, self.weight_name, y)
+        return Problem(
+            solver_name=self.name, operator=operator, y=y, x=x, r=r, has_guess=guess is not None,
+            damp=in_units(number, scale, self.weight_power or 0),
+            is_damped=isinstance(weight, Tensor) or bool(torch.as_tensor(weight, device="cpu").any()),
+            M=None if M is None else VectorOperator(M, operator.model_dtype, operator.as_pairs),
+            scale=scale, offset=offset,
+        )  # fmt: skip
 
     def start(self, problem: Problem) -> S:
         """Return the first state."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from torchlops.optimization.solver.vectors import Scalar, is_one_problem, where
-
-S = TypeVar("S", bound="State")
 
 
 class Status(IntEnum):
@@ -89,11 +85,6 @@ class State:
     def work(cls) -> tuple[str, ...]:
         """Return the names of the work vectors."""
         return tuple(each.name for each in fields(cls) if each.metadata.get("work"))
-
-
-def copy_of(state: S) -> S:
-    """Return a state that goes its own way, as long as the tensors are not overwritten."""
-    return copy.copy(state)
 
 
 def tensors_of(state: State) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -48,8 +50,7 @@ class VectorOperator:
     @property
     def H(self) -> VectorOperator:
         """The adjoint, a view."""
-        other = object.__new__(VectorOperator)
-        vars(other).update(vars(self))
+        other = copy.copy(self)
         other.is_adjoint, other.rows, other.columns = not self.is_adjoint, self.columns, self.rows
         return other
 

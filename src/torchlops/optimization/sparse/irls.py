@@ -18,6 +18,7 @@ from torchlops.optimization.solver.vectors import (
     largest,
     norm,
     ratio,
+    sqrt,
     where,
 )
 from torchlops.optimization.sparse.leastsquares import Inner, Stack, least_squares
@@ -189,6 +190,5 @@ def _root_of_weights(v: Tensor, in_pairs: bool, smallest: Scalar | None, thresho
     weights = size
     if smallest is not None:
         weights = 1 / (torch.clamp(size, min=smallest) if threshold else size + smallest)
-    weights = weights * ratio(1.0, largest(weights))
-    positive = weights > 0
-    return torch.where(positive, torch.where(positive, weights, 1.0).sqrt(), 0.0)
+    root: Tensor = sqrt(weights * ratio(1.0, largest(weights)))
+    return root

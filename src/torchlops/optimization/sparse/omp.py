@@ -14,6 +14,7 @@ from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import WORK, State, Status
 from torchlops.optimization.solver.vectors import (
     Scalar,
+    combination,
     inner,
     inners,
     maximum,
@@ -24,6 +25,7 @@ from torchlops.optimization.solver.vectors import (
     where,
 )
 from torchlops.optimization.sparse.sparsesolver import SIGMA, tolerance, vectors_of
+from torchlops.torchoperator import aslinearoperator
 
 _CHUNK = 256
 
@@ -70,6 +72,7 @@ class OMP(Solver[OMPState]):
         sigma: Stop a sample when the norm of its residual is not above this; by default 1e-4 times the norm of
             the data.
         rtol: Stop a sample when the norm of its residual is not above this times that of the data.
+        rtol1: The same, as there is no initial guess.
         normalizecols: Whether to choose columns by ``|A^H r|`` over their norms, which takes an application of the
             operator to each unit vector.
         Opbasis: Operator whose columns are normalised instead of those of ``Op``.
@@ -83,12 +86,17 @@ class OMP(Solver[OMPState]):
     niter_inner: int = 40
     sigma: Any = SIGMA
     rtol: float = 0.0
+    rtol1: float = 0.0
     normalizecols: bool = False
     Opbasis: LinearOperator | None = None
     optimal_coeff: bool = False
 
     keeps_complex = True
     vectors = (3, 3)
+
+    def __post_init__(self) -> None:
+        if self.Opbasis is not None:
+            object.__setattr__(self, "Opbasis", aslinearoperator(self.Opbasis))
 
     def start(self, problem: Problem) -> OMPState:
         y, x = problem.y, problem.x
@@ -98,7 +106,7 @@ class OMP(Solver[OMPState]):
             data_basis=y.new_zeros((*problem.batch, 0, y.shape[-1])),
             model_basis=x.new_zeros((*problem.batch, 0, x.shape[-1])),
             norms=self._column_norms(problem) if self.normalizecols else None,
-            limit=maximum(self.rtol * ynorm, tolerance(problem, self.sigma, "sigma", ynorm)),
+            limit=maximum(max(self.rtol, self.rtol1) * ynorm, tolerance(problem, self.sigma, "sigma", ynorm)),
         )  # fmt: skip
         state.go_on(ynorm > state.limit)
         return state
@@ -120,9 +128,8 @@ class OMP(Solver[OMPState]):
             return
         length = norm(image)
         for _ in range(2):
-            along = inners(s.data_basis, image).unsqueeze(-2)
-            image = image - (along @ s.data_basis).squeeze(-2)
-            column = column - (along @ s.model_basis).squeeze(-2)
+            along = inners(s.data_basis, image)
+            image, column = image - combination(s.data_basis, along), column - combination(s.model_basis, along)
         left = norm(image)
         new = left > 1e3 * problem.rounding * length  # not so, the residual is orthogonal to all other columns
         s.stop(negate(new), Status.UNREACHABLE)
@@ -158,9 +165,6 @@ class OMP(Solver[OMPState]):
 
     def accuracy(self, problem: Problem, state: OMPState) -> Scalar:  # noqa: ARG002
         return ratio(state.cost * 0, state.cost)  # what it finds is exact on its support, however small that is
-
-    def columns(self, problem: Problem, state: OMPState) -> dict[str, Scalar]:
-        return {"r2norm": state.cost * problem.scale}
 
     def option_text(self, problem: Problem) -> str:  # noqa: ARG002
         return f"sigma = {self.sigma}\tniter_inner = {self.niter_inner}\tnormalizecols = {self.normalizecols}"

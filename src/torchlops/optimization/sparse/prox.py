@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from torchlops.optimization.solver.vectors import Scalar, total
+from torchlops.optimization.solver.vectors import Scalar, sqrt, total
 
 KINDS = ("hard", "soft", "half", "hard-percentile", "soft-percentile", "half-percentile")
 
@@ -85,8 +85,7 @@ def penalty(kind: str, x: Tensor) -> Scalar:
     if kind == "hard":
         size = (size != 0).to(size.dtype)
     elif kind == "half":
-        positive = size > 0  # the derivative of a root is infinite at zero
-        size = torch.where(positive, torch.where(positive, size, 1.0).sqrt(), 0.0)
+        size = sqrt(size)
     return total(size)
 
 

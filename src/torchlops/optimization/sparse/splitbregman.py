@@ -32,6 +32,7 @@ from torchlops.optimization.solver.vectors import (
 from torchlops.optimization.sparse.leastsquares import Inner, Stack, least_squares
 from torchlops.optimization.sparse.prox import penalty, soft
 from torchlops.optimization.sparse.sparsesolver import SparseSolver, SparseState, is_in_pairs, vectors_of
+from torchlops.torchoperator import aslinearoperator
 
 
 @dataclass(kw_only=True)
@@ -112,7 +113,9 @@ class SplitBregman(SparseSolver[SplitBregmanState]):
     vectors = (6, 4)
 
     def __post_init__(self) -> None:
-        for number, Regs in (("1", self.RegsL1), ("2", self.RegsL2)):
+        for number in ("1", "2"):
+            Regs = tuple(map(aslinearoperator, getattr(self, f"RegsL{number}") or ()))
+            object.__setattr__(self, f"RegsL{number}", Regs)
             name = f"epsRL{number}s"
             if getattr(self, name) is None:
                 object.__setattr__(self, name, (1.0,) * len(Regs))
