@@ -290,3 +290,33 @@ def test_pylops_options_have_no_effect() -> None:
 def test_pylops_names_are_there() -> None:
     for name in ("MatrixMult", "Diagonal", "FirstDerivative", "LinearOperator", "TorchOperator", "aslinearoperator"):
         assert hasattr(torchlops, name)
+
+
+@pytest.mark.parametrize(
+    ("forward", "dimsd"), [(lambda x: x[..., :-1], None), (lambda x: x.sum(-1, keepdim=True), None), (lambda x: x, 3)]
+)
+def test_a_result_of_another_shape_than_declared_raises(forward, dimsd):
+    class Wrong(LinearOperator):
+        def _forward(self, x):
+            return forward(x)
+
+    A = Wrong(5, dimsd)
+    for apply in (A, A + torchlops.Zero(*A.shape), 2 * A):
+        with pytest.raises(ValueError, match=r"_forward of Wrong gave .* it must give \(\*batch, "):
+            apply(torch.ones(5))
+
+
+def test_a_scalar_tensor_leaves_the_precision_to_the_data():
+    class Decay(LinearOperator):
+        def __init__(self, factor):
+            super().__init__(4)
+            self._register("factor", factor)
+
+        def _forward(self, x):
+            return self.factor * x.cumsum(-1)
+
+    A, x = Decay(torch.tensor(0.9, dtype=torch.float64)), torch.ones(4)
+    assert A(x).dtype == A.H(x).dtype == torch.float32
+    complex_factor = Decay(torch.tensor(0.9j))
+    assert complex_factor.H(x).dtype == torch.complex64
+    torch.testing.assert_close(complex_factor.H(x), -0.9j * torch.tensor([4.0, 3.0, 2.0, 1.0]))

@@ -609,3 +609,9 @@ def test_everything_is_where_the_operator_is(method: str) -> None:
             torchlops.optimization.eigs.randomized_svd(H, 1).S,
         ]
     assert all(tensor.is_cpu for tensor in found)
+
+
+def test_least_squares_of_a_real_linear_operator_takes_batches():
+    A, y = torchlops.Conj(dims=4, dtype="complex128"), torch.randn(3, 4, dtype=torch.complex128)
+    torch.testing.assert_close(torchlops.linalg.lstsq(A, y).solution, y.conj())
+    torch.testing.assert_close(torchlops.linalg.pinv(A)(y), y.conj())

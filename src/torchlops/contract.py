@@ -105,7 +105,7 @@ class Contract(nn.Module):
         """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
         if self._function is not None:
             return self._function(y, True)
-        dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors())])
+        dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors() if tensor.ndim)])
         if self._torch_dtype().is_complex or not self.clinear:
             dtype = complex_dtype(dtype)
         if self.real_model:

@@ -237,3 +237,12 @@ def test_stopped_samples_are_dropped_only_where_all_operators_treat_samples_alik
     torch.testing.assert_close(found.x, kept.x)
     assert found.iters.tolist() == kept.iters.tolist()
     assert len(set(found.iters.tolist())) > 2
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-10, 1e10, 1e12])
+def test_the_step_of_an_operator_of_any_size(size):
+    """One over the largest eigenvalue of ``A^H A``, whose squares leave the range of float32."""
+    A = torch.eye(3) + 0.1
+    y = torch.ones(3)
+    x = torchlops.fista(torchlops.MatrixMult(size * A), y, niter=200, eps=1e-4 * size).x
+    torch.testing.assert_close(size * x, torchlops.fista(torchlops.MatrixMult(A), y, niter=200, eps=1e-4).x)
