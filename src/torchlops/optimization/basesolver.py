@@ -83,8 +83,8 @@ class Solver:
         unknown = sorted(set(how) - set(SolveOptions.__annotations__))
         if unknown:
             raise TypeError(
-                f"{type(self).__name__} does not know {', '.join(unknown)}: options of all solvers are "
-                f"{', '.join(SolveOptions.__annotations__)}"
+                f"{type(self).__name__} does not know {', '.join(unknown)}: it takes the arguments that its "
+                f"documentation lists, and the options of all solvers, {', '.join(SolveOptions.__annotations__)}"
             )
         self.options = Options(**how)
         self.niter = None
@@ -364,11 +364,18 @@ def read_arguments(
         TypeError: where one is missing, unknown or there twice.
     """
     by_place = dict(zip(order, args, strict=False))
-    wrong = [name for name in kwargs if name in by_place or name not in known]
-    if len(args) > len(order) or wrong or not {*required.split()} <= {*by_place, *kwargs}:
+    unknown = [name for name in kwargs if name not in known]
+    twice = [name for name in kwargs if name in by_place]
+    missing = [name for name in required.split() if name not in by_place and name not in kwargs]
+    faults = {"does not know": unknown, "got twice": twice, "needs": missing}
+    said = [f"{fault} {', '.join(names)}" for fault, names in faults.items() if names]
+    if len(args) > len(order):
+        said.append(f"got {len(args)} arguments without a name, and takes {len(order)}")
+    if said:
+        further = [name for name in dict.fromkeys(known) if name not in order]
         raise TypeError(
-            f"{method} takes ({', '.join(order)}), and by name {', '.join(known)}; "
-            f"got {len(args)} in order and {', '.join(kwargs) or 'none'} by name"
+            f"{method} {' and '.join(said)}: it takes ({', '.join(order)})"
+            + (f", and by name {', '.join(further)}" if further else "")
         )
     return {**by_place, **kwargs}
 

@@ -71,7 +71,7 @@ def cg(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
-        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
+        callbacks: Objects that watch the solver, and may stop it: :class:`torchlops.optimization.callback.Callbacks`.
         M: Preconditioner, an approximate inverse of the operator.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
@@ -120,7 +120,7 @@ def cgls(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
-        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
+        callbacks: Objects that watch the solver, and may stop it: :class:`torchlops.optimization.callback.Callbacks`.
         gtol: Tolerance on the norm of the gradient, relative to that at ``x = 0``: the one to use where the
             data cannot be fitted.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
@@ -172,7 +172,7 @@ def lsqr(
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
         preallocate: Accepted and ignored: work vectors are always reused.
-        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
+        callbacks: Objects that watch the solver, and may stop it: :class:`torchlops.optimization.callback.Callbacks`.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
@@ -217,7 +217,7 @@ def lsmr(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
-        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
+        callbacks: Objects that watch the solver, and may stop it: :class:`torchlops.optimization.callback.Callbacks`.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
     Example:
@@ -266,7 +266,7 @@ def minres(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
-        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
+        callbacks: Objects that watch the solver, and may stop it: :class:`torchlops.optimization.callback.Callbacks`.
         M: Preconditioner, an approximate inverse of the operator.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
@@ -313,7 +313,7 @@ def gmres(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
-        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
+        callbacks: Objects that watch the solver, and may stop it: :class:`torchlops.optimization.callback.Callbacks`.
         M: Preconditioner, an approximate inverse of the operator.
         restart: Number of vectors that are kept.
         flexible: Whether the preconditioner may change from one iteration to the next.
@@ -362,7 +362,7 @@ def bicgstab(
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
-        callbacks: Objects that watch the solver, and may stop it; see ``callback.py``.
+        callbacks: Objects that watch the solver, and may stop it: :class:`torchlops.optimization.callback.Callbacks`.
         M: Preconditioner, an approximate inverse of the operator.
         **how: Derivatives, failures, batches: see :class:`~torchlops.optimization.solver.options.Options`.
 
