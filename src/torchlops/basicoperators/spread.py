@@ -145,7 +145,12 @@ def _stack(found: list[Any]) -> Tensor:
 
 def _as_indices(table: Any) -> Tensor:
     """Return indices as int32, and -1 for those that are skipped: NaN and numbers out of the range of int32."""
-    numbers = table.detach() if isinstance(table, Tensor) else as_tensor(table, "Spread: indices")
+    if isinstance(table, Tensor):
+        numbers = table.detach()
+    elif torch.compiler.is_compiling():  # which cannot follow the checks of as_tensor
+        numbers = torch.from_numpy(np.array(table))
+    else:
+        numbers = as_tensor(table, "Spread: indices")
     inside = (numbers >= 0) & (numbers < 2**31 - 1)
     if numbers.is_floating_point() and is_readable(numbers) and bool((inside & (numbers != numbers.floor())).any()):
         raise TypeError("Spread takes integers or NaN as indices, got fractions: pass those as weights (dtable)")

@@ -115,14 +115,19 @@ class Equation:
 
     def refuse_hidden_tensors(self, operators: Operators, first: Tensor) -> None:
         """Raise where an operator computes with a tensor that requires a gradient and that it does not register."""
-        batch = first.shape[: first.ndim - self.ndims[0]]
         for A in operators:
-            refuse_hidden_tensors(A, batch)
+            refuse_hidden_tensors(A, self.batch_of((first,)))
+
+    def batch_of(self, inputs: Sequence[Input]) -> tuple[int, ...]:
+        """Return the shape of the batch, given the inputs."""
+        first = inputs[0]
+        assert first is not None
+        return tuple(first.shape[: first.ndim - self.ndims[0]])
 
 
 def attach(equation: Equation, *inputs: Input) -> Tensor:
     """Return the solution of ``equation`` with exact derivatives of every order and mode."""
-    refuse_tensors_of_transforms(equation.operators)
+    refuse_tensors_of_transforms(equation.operators, equation.batch_of(inputs))
     theta = equation.theta
     levels = count_forward_levels()
     if not levels:
@@ -139,7 +144,7 @@ def attach(equation: Equation, *inputs: Input) -> Tensor:
 
 def value_of(equation: Equation, *inputs: Input) -> Tensor:
     """Return the solution of ``equation`` as a constant, also inside transforms."""
-    refuse_tensors_of_transforms(equation.operators)
+    refuse_tensors_of_transforms(equation.operators, equation.batch_of(inputs))
     x: Tensor = _solve(equation, True, *map(constant, (*inputs, *equation.theta)))
     return x
 
@@ -384,7 +389,7 @@ def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int] = ()) -> None:
         raise _hidden_tensor(A)
 
 
-def refuse_tensors_of_transforms(operators: Sequence[LinearOperator]) -> None:
+def refuse_tensors_of_transforms(operators: Sequence[LinearOperator], batch: Sequence[int] = ()) -> None:
     """Raise where an operator computes with a tensor that it does not register and that a transform differentiates.
 
     A transform of ``torch.func`` takes its tensors off before a rule of differentiation runs, which then sees nothing.
@@ -399,7 +404,7 @@ def refuse_tensors_of_transforms(operators: Sequence[LinearOperator]) -> None:
         if isinstance(A, _MappedOperator):
             continue
         device = next((tensor.device for tensor in theta), torch.device("cpu"))
-        probe = torch.zeros(A.dims, dtype=real_dtype(A._torch_dtype()), device=device)
+        probe = torch.zeros((*batch, *A.dims), dtype=real_dtype(A._torch_dtype()), device=device)
         out = A.apply_nd(probe, False)
         if requires_gradient(out) or (is_mapped(out) and not any(map(is_mapped, theta))):
             raise _hidden_tensor(A)
