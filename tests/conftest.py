@@ -13,8 +13,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--operator", metavar="NAME", help="run only the tests on the cases of this operator class")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of one operator, if one is named."""
+    """Leave dear tests to the full gate, and keep those of one operator, if one is named."""
+    for item in items:
+        if _is_dear(item):
+            item.add_marker(pytest.mark.slow)
     name = config.getoption("operator")
     if name is None:
         return
@@ -23,6 +27,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"--operator {name}: no test case is of that class")
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _is_dear(item: pytest.Item) -> bool:
+    """Return whether a test repeats for complex numbers, or in compiled code, what the fast gate tests anyway."""
+    if not (isinstance(item, pytest.Function) and hasattr(item, "callspec")):
+        return False
+    is_complex = any(isinstance(value, torch.dtype) and value.is_complex for value in item.callspec.params.values())
+    return ("derivative" in item.name and is_complex) or ("the_checks" in item.nodeid and "compiled_" in item.name)
 
 
 def _operator_of(item: pytest.Item) -> str | None:

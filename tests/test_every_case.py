@@ -8,16 +8,17 @@ import pytest
 import torch
 
 from tests.every_operator.test_promises import CASES
-from torchlops import autograd, linearoperator
+from torchlops import autograd
 from torchlops.testing.matrix import Draw, sides
+
+pytestmark = pytest.mark.slow
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 @pytest.fixture(params=[1, 10**9], ids=["fast kernels", "differentiable kernels"])
 def kernels(request, monkeypatch):
-    for module in {autograd, linearoperator}:
-        monkeypatch.setattr(module, "FAST_FROM", request.param, raising=False)
+    monkeypatch.setattr(autograd, "FAST_FROM", request.param)
 
 
 @every_case

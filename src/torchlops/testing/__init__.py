@@ -60,7 +60,7 @@ PROMISES: dict[str, Promise[Callable[[LinearOperator], None]]] = {
     "shapes": Promise(check_shapes),
     "batches": Promise(check_batches),
     "no_aliasing": Promise(check_no_aliasing),
-    "derivatives": Promise(check_derivatives, fast="three per class"),
+    "derivatives": Promise(check_derivatives, fast="one per class"),
     "functorch": Promise(check_functorch, fast="one per class"),
     "nested_functorch": Promise(check_nested_functorch, fast="one per family"),
     "dtypes": Promise(check_dtypes),
