@@ -20,7 +20,6 @@ from benchmarks.timing import seconds_of
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.krylov import CG, CGLS, GMRES, LSMR, LSQR, MINRES, BiCGSTAB
 from torchlops.optimization.solver.batch import Batch
-from torchlops.optimization.solver.problem import make_problem
 from torchlops.optimization.solver.solver import Solver
 from torchlops.utils.wavelets import gaussian, ricker
 
@@ -329,17 +328,7 @@ def overheads(quick: bool) -> Iterator[dict[str, Any]]:
             times, bare = [], []
             with torch.no_grad():
                 for _ in range(rounds):
-                    problem = make_problem(
-                        solver.name,
-                        operator,
-                        samples,
-                        None,
-                        0.0,
-                        "damp",
-                        solver.weight_power,
-                        None,
-                        solver.keeps_complex,
-                    )
+                    problem = solver.problem(operator, samples, None, 0.0)
                     state = Batch(solver, problem)
                     times.append(seconds_of(lambda s=state: [s.step() for _ in range(count)]) / count)
                     loop = _vector_work(samples, work, kind is GMRES)

@@ -92,7 +92,7 @@ def as_scalar(value: Any, what: str) -> complex | Tensor:
     """
     if isinstance(value, Tensor):
         return as_tensor(value, what)
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, (np.ndarray, np.generic)):
         _refuse_inexact(value, what)
     number = value.item() if hasattr(value, "item") else value
     if isinstance(number, int | float | complex):
@@ -104,6 +104,8 @@ def as_scalar(value: Any, what: str) -> complex | Tensor:
 
 def _refuse_inexact(array: Any, what: str) -> None:
     """Raise if converting a NumPy array to a tensor would lose information."""
+    if torch.compiler.is_compiling():  # which cannot follow the look at a mask
+        return
     if np.ma.is_masked(array):
         raise TypeError(
             f"{what} is a masked array, and a tensor would ignore its mask: fill the masked values first, for example "
@@ -125,8 +127,10 @@ def as_indices(values: Any, what: str) -> Tensor:
         TypeError: If they are not integers. Booleans and fractions are refused.
         ValueError: If there are none, or they are not one-dimensional.
     """
-    if isinstance(values, Tensor):
-        indices, is_integer = values, not (values.is_floating_point() or values.is_complex() or _is_bool(values))
+    compiling = torch.compiler.is_compiling()  # which cannot follow the checks of an array
+    if isinstance(values, Tensor) or compiling:
+        indices = values if isinstance(values, Tensor) else torch.from_numpy(np.asarray(values))
+        is_integer = not (indices.is_floating_point() or indices.is_complex() or _is_bool(indices))
     else:
         array = values if isinstance(values, np.ndarray) else np.array(values)
         _refuse_inexact(array, what)
@@ -151,7 +155,7 @@ def counted_from_start(indices: Tensor, size: int, what: str) -> Tensor:
     >>> counted_from_start(torch.tensor([0, -1]), 4, "iava")
     tensor([0, 3])
     """
-    if not indices.is_meta:
+    if not (indices.is_meta or torch.compiler.is_compiling()):
         lowest, highest = int(indices.min()), int(indices.max())
         if lowest < -size or highest >= size:
             raise ValueError(f"{what} must be from {-size} to {size - 1}, got values from {lowest} to {highest}")
@@ -198,7 +202,7 @@ def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:
 
 
 def _array_to_tensor(array: Any, what: str) -> Tensor:
-    if isinstance(array, np.ndarray | np.generic):
+    if isinstance(array, (np.ndarray, np.generic)):
         _refuse_inexact(array, what)
         array = np.asarray(array)
         if not array.dtype.isnative:

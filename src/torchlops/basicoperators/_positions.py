@@ -30,6 +30,8 @@ def register_positions(operator: LinearOperator, name: str, value: Any) -> bool:
 
 def constants(value: Any, what: str) -> Tensor:
     """Return an array, list or range of numbers as a new float64 tensor."""
+    if torch.compiler.is_compiling():  # which cannot follow the checks below
+        return torch.from_numpy(np.array(value, dtype=np.float64))
     try:
         array = value.copy() if isinstance(value, np.ndarray) else np.array(value)  # a masked one stays so
     except (TypeError, ValueError):
