@@ -16,7 +16,7 @@ from torch import Tensor
 
 from torchlops.arrays import complex_dtype
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import constant, without_tangent
+from torchlops.optimization.implicit.tangents import constant, without_tangent
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.spectral.derivatives import differentiable_pairs
 from torchlops.optimization.spectral.golub_kahan import differentiable_triplets, singular_values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.arguments import memory_usage, read_arguments
 from torchlops.optimization.callback import Callbacks, _callback_stop
 from torchlops.optimization.implicit.solve import NO_GRAPH, Attach, check, solve
 from torchlops.optimization.solver.batch import Batch
@@ -28,9 +29,8 @@ from torchlops.torchoperator import aslinearoperator
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Solver", "SolverError", "SolverWarning", "Status", "memory_usage"]
+__all__ = ["Solver", "SolverError", "SolverWarning", "Status"]
 
-_UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _RULE = "-" * 65
 _DEFAULTS = {"x0": None, "preallocate": False, "show": False, "itershow": (10, 10, 10)}
 """Of arguments that all solvers have; ``preallocate`` is accepted and ignored."""
@@ -352,43 +352,6 @@ class Solver:
         counts = [describe(status, code, names=False) for code in Status]
         print(f"\nIterations = {self.solution.iiter}        Total time (s) = {self.telapsed:.2f}")
         print(f"{', '.join(filter(None, counts))}\n{_RULE}\n")
-
-
-def read_arguments(
-    method: str, order: Sequence[str], known: Collection[str], required: str, args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    """Return the arguments of a method by name, given those that have a place, and all.
-
-    Raises:
-        TypeError: where one is missing, unknown or there twice.
-    """
-    by_place = dict(zip(order, args, strict=False))
-    unknown = [name for name in kwargs if name not in known]
-    twice = [name for name in kwargs if name in by_place]
-    missing = [name for name in required.split() if name not in by_place and name not in kwargs]
-    faults = {"does not know": unknown, "got twice": twice, "needs": missing}
-    said = [f"{fault} {', '.join(names)}" for fault, names in faults.items() if names]
-    if len(args) > len(order):
-        said.append(f"got {len(args)} arguments without a name, and takes {len(order)}")
-    if said:
-        further = [name for name in dict.fromkeys(known) if name not in order]
-        raise TypeError(
-            f"{method} {' and '.join(said)}: it takes ({', '.join(order)})"
-            + (f", and by name {', '.join(further)}" if further else "")
-        )
-    return {**by_place, **kwargs}
-
-
-def memory_usage(
-    name: str, A: LinearOperator, vectors: tuple[int, int], more_rows: int, show: bool, unit: str
-) -> float:
-    """Return, and print with ``show``, the memory of vectors of one sample: so many models, and so many data."""
-    of_model, of_data = vectors
-    usage = float((of_model * A.shape[1] + of_data * (A.shape[0] + more_rows)) * A.dtype.itemsize) / _UNITS[unit]
-    if show:
-        print(f"{name} predicted memory usage: {usage:.2f} {unit}")
-    return usage
 
 
 def with_callback(solver: Any, callback: Callable[[Any], None] | None) -> Any:

@@ -25,17 +25,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchlops.arrays import real_dtype
 from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.implicit.hidden import refuse_hidden_tensors, refuse_tensors_of_transforms
+from torchlops.optimization.implicit.mapped import MappedOperator
 from torchlops.optimization.implicit.rebind import own_tensors, rebound
+from torchlops.optimization.implicit.tangents import constant, without_tangent
 from torchlops.optimization.solver.options import WarmStart
 from torchlops.torch_internals import (
     count_forward_levels,
     is_batched_by_legacy_vmap,
-    is_mapped,
     is_plain_eager,
-    is_wrapped,
-    requires_gradient,
 )
 
 Input = Tensor | None
@@ -108,7 +107,7 @@ class Equation:
         for A in self.operators:
             own = own_tensors([A])
             which = [places[id(tensor)] for tensor in own]
-            operators.append(_MappedOperator(A, own, [theta[i] for i in which], [in_dims[i] for i in which]))
+            operators.append(MappedOperator(A, own, [theta[i] for i in which], [in_dims[i] for i in which]))
         other.operators = tuple(operators)
         other.theta = own_tensors(operators)
         return other
@@ -270,149 +269,6 @@ def _with_leading_axis(x: Input, axis: int | None, size: int, ndim: int, expand:
     return x.reshape(size, *(1,) * (ndim + 1 - x.ndim), *x.shape[1:])
 
 
-class _Drop(torch.autograd.Function):
-    """The identity, which takes the tangents of forward mode off, and lets gradients through."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
-        return grad
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:  # noqa: ARG004
-        return torch.zeros_like(tangent)
-
-
-_dropped: Any = _Drop.apply
-
-
-class _Constant(torch.autograd.Function):
-    """The identity, without derivatives."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
-        ctx.mark_non_differentiable(output)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
-        return torch.zeros_like(grad)
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> None:  # noqa: ARG004
-        return None
-
-
-_constant: Any = _Constant.apply
-
-
-def constant(x: Any) -> Any:
-    """Return a tensor without its derivatives, also inside transforms; anything else as it is."""
-    if not isinstance(x, Tensor):
-        return x
-    if is_plain_eager():
-        return x.detach()
-    return _constant(x) if x.is_floating_point() or x.is_complex() else x
-
-
-def without_tangent(x: Any) -> Any:
-    """Return a tensor without the tangents of forward mode, but with its graph; anything else as it is."""
-    return _dropped(x) if isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex()) else x
-
-
 def _like(gradient: Tensor, x: Tensor) -> Tensor:
     gradient = gradient.real if gradient.is_complex() and not x.is_complex() else gradient
     return gradient.to(x.dtype)
-
-
-class _MappedOperator(LinearOperator):
-    """An operator whose tensors differ from sample to sample along the first batch axis (``torch.vmap``)."""
-
-    def __init__(
-        self, part: LinearOperator, old: Sequence[Tensor], new: Sequence[Tensor], in_dims: Sequence[int | None]
-    ) -> None:
-        super().__init__(
-            part.dims, part.dimsd, part._torch_dtype(), part.clinear, part.real_model, name=part.name_and_type
-        )
-        self.of = (part, tuple(old))  # its tensors are not ours
-        self.in_dims: list[int | None] = []
-        for index, (tensor, axis) in enumerate(zip(new, in_dims, strict=True)):
-            self.register_buffer(f"tensor{index}", tensor if axis is None else tensor.movedim(axis, 0))
-            self.in_dims.append(None if axis is None else 0)
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._mapped(x, False)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._mapped(y, True)
-
-    def _mapped(self, x: Tensor, adjoint: bool) -> Tensor:
-        part, old = self.of
-        tensors = [getattr(self, f"tensor{index}") for index in range(len(self.in_dims))]
-
-        def one(x: Tensor, *tensors: Tensor) -> Tensor:
-            return rebound([part], old, tensors)[0].apply_nd(x, adjoint)
-
-        out: Tensor = torch.func.vmap(one, in_dims=(0, *self.in_dims))(x, *tensors)
-        return out
-
-
-def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int] = ()) -> None:
-    """Raise where an operator, whose own tensors have no graph, computes with one that has.
-
-    Args:
-        A: The operator.
-        batch: Shape of the batch that it is applied to: it may have tensors per sample.
-
-    Raises:
-        ValueError: then.
-    """
-    device = next((tensor.device for tensor in own_tensors([A])), torch.device("cpu"))
-    dtype = real_dtype(A._torch_dtype())
-    with torch.enable_grad():
-        out = A.apply_nd(torch.zeros((*batch, *A.dims), dtype=dtype, device=device), False)
-    if out.requires_grad or is_wrapped(out):
-        raise _hidden_tensor(A)
-
-
-def refuse_tensors_of_transforms(operators: Sequence[LinearOperator], batch: Sequence[int] = ()) -> None:
-    """Raise where an operator computes with a tensor that it does not register and that a transform differentiates.
-
-    A transform of ``torch.func`` takes its tensors off before a rule of differentiation runs, which then sees nothing.
-
-    Raises:
-        ValueError: then.
-    """
-    if is_plain_eager():
-        return
-    theta = own_tensors(operators)
-    for A in rebound(tuple(operators), theta, [constant(tensor) for tensor in theta]):
-        if isinstance(A, _MappedOperator):
-            continue
-        device = next((tensor.device for tensor in theta), torch.device("cpu"))
-        probe = torch.zeros((*batch, *A.dims), dtype=real_dtype(A._torch_dtype()), device=device)
-        out = A.apply_nd(probe, False)
-        if requires_gradient(out) or (is_mapped(out) and not any(map(is_mapped, theta))):
-            raise _hidden_tensor(A)
-
-
-def _hidden_tensor(A: LinearOperator) -> ValueError:
-    return ValueError(
-        f"{A.name_and_type} computes with a tensor that requires a gradient, or is mapped over, and that is none of "
-        "its parameters or buffers: that would be lost. Register the tensor (self._register in a LinearOperator), or "
-        "differentiate the iterations, with grad='unroll'."
-    )

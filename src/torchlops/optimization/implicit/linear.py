@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import Equation, Input, Operators, attach, constant
+from torchlops.optimization.implicit.equation import Equation, Input, Operators, attach
+from torchlops.optimization.implicit.tangents import constant
 from torchlops.optimization.krylov.cgls import CGLS
 from torchlops.optimization.solver.options import Implicit, OnFail, Options
 from torchlops.optimization.solver.result import Outcome, describe, say

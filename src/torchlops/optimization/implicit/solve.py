@@ -11,7 +11,8 @@ from torch import Tensor
 
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import attach, constant, refuse_hidden_tensors, value_of
+from torchlops.optimization.implicit.equation import attach, value_of
+from torchlops.optimization.implicit.hidden import refuse_hidden_tensors
 from torchlops.optimization.implicit.linear import (
     LeastSquares,
     SmallestSquares,
@@ -20,6 +21,7 @@ from torchlops.optimization.implicit.linear import (
     attach_smallest,
     solve_once,
 )
+from torchlops.optimization.implicit.tangents import constant
 from torchlops.optimization.solver.options import Options
 from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_data, read_guess
 from torchlops.optimization.solver.result import Outcome, Solution, describe, say, solution_of

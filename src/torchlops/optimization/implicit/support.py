@@ -24,10 +24,11 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import Input, Operators, attach, constant, value_of
+from torchlops.optimization.implicit.equation import Input, Operators, attach, value_of
 from torchlops.optimization.implicit.linear import Normal, Solved, factor
 from torchlops.optimization.implicit.rebind import own_tensors
 from torchlops.optimization.implicit.solve import Attach, Call, equation_of, inputs_of, with_derivative_of
+from torchlops.optimization.implicit.tangents import constant
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.sparse.omp import OMP
 from torchlops.optimization.sparse.prox import phase

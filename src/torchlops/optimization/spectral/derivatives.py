@@ -41,16 +41,10 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import (
-    Equation,
-    Input,
-    Operators,
-    constant,
-    solution_with_value,
-    without_tangent,
-)
+from torchlops.optimization.implicit.equation import Equation, Input, Operators, solution_with_value
 from torchlops.optimization.implicit.linear import System, model_of, solve_once
 from torchlops.optimization.implicit.rebind import own_tensors
+from torchlops.optimization.implicit.tangents import constant, without_tangent
 from torchlops.optimization.krylov.cg import CG
 from torchlops.optimization.krylov.minres import MINRES
 from torchlops.optimization.solver.options import Options

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import refuse_hidden_tensors, refuse_tensors_of_transforms
+from torchlops.optimization.implicit.hidden import refuse_hidden_tensors, refuse_tensors_of_transforms
 from torchlops.optimization.implicit.rebind import own_tensors, rebound
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.torch_internals import is_plain_eager

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchlops.arrays import real_dtype
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import constant
+from torchlops.optimization.implicit.tangents import constant
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, inner, norm, orthonormal_rows
 from torchlops.optimization.spectral.derivatives import differentiable_log

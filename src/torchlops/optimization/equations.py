@@ -1,0 +1,149 @@
+"""Data, regularisers and weights as the equations of one least-squares problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchlops.arrays import as_tensor
+from torchlops.linearoperator import LinearOperator, VerticalStack, scaled
+from torchlops.optimization.solver.problem import iteration_dtype, read_data, read_number
+from torchlops.torchoperator import aslinearoperator, operators_of
+
+
+@dataclass(frozen=True)
+class Data:
+    """Data of a user, and how further arguments go with them.
+
+    Attributes:
+        name: The name of the inversion, for messages.
+        A: The operator.
+        y: The data, ``(*batch, *dimsd)``.
+        has_axes: Whether the user's data have the axes of the operator, or are flattened.
+        back: What turns a tensor into the kind of array that the data were; None for tensors.
+        like: An empty vector for each sample, of the type of the iterations.
+    """
+
+    name: str
+    A: LinearOperator
+    y: Tensor
+    has_axes: bool
+    back: Callable[[Tensor], Any] | None
+    like: Tensor
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch."""
+        return tuple(self.like.shape[:-1])
+
+    def number(self, value: Any, what: str) -> Any:
+        """Return a number, or a tensor: one value, or one per sample.
+
+        Raises:
+            ValueError: when it is complex, or its shape is not that of the batch.
+        """
+        is_one = not getattr(value, "shape", ())
+        number = read_number(value, self.name, what, self.like.new_empty(0) if is_one else self.like)
+        return number.reshape(() if is_one else self.batch) if isinstance(number, Tensor) else number
+
+    def factor(self, value: Any, part: LinearOperator, what: str) -> Any:
+        """Return a number that multiplies the data of ``part``, with an axis for each of theirs."""
+        number = self.number(value, what)
+        return number.reshape((*number.shape, *(1,) * len(part.dimsd))) if hasattr(number, "shape") else number
+
+    def array(self, value: Any, part: LinearOperator, what: str) -> Tensor:
+        """Return data of ``part``, of one sample or of the batch, flattened or not, with their axes.
+
+        Raises:
+            ValueError: when they have another shape.
+        """
+        tensor = as_tensor(value, f"{self.name}: an array").to(self.y.device)
+        for dims in (part.dimsd, part.shape[:1]):
+            batch = tuple(tensor.shape[: tensor.ndim - len(dims)])
+            if tuple(tensor.shape) in (dims, (*self.batch, *dims)):
+                return tensor.reshape(*batch, *part.dimsd)
+        raise ValueError(
+            f"{self.name}: {what} the shape {part.dimsd}, after the batch {self.batch} or without it, "
+            f"got {tuple(tensor.shape)}"
+        )
+
+    def weighted(self, Weight: Any) -> tuple[LinearOperator, Tensor]:
+        """Return ``W A`` and ``W y``, for an operator, or for one weight per sample of the data."""
+        A, y = self.A, self.y
+        if Weight is None:
+            return A, y
+        if isinstance(Weight, Tensor | np.ndarray):
+            weights = self.array(Weight, A, "Weight must be an operator, or have")
+            return scaled(weights, A), y * weights
+        W = aslinearoperator(Weight)
+        return W @ A, W.apply_nd(y.reshape(*self.batch, *W.dims), False)
+
+    def regularizers(
+        self, Regs: Sequence[Any] | None, dataregs: Sequence[Any] | None, epsRs: Sequence[Any] | None
+    ) -> list[tuple[LinearOperator, Tensor | None, Any]]:
+        """Return each regulariser with its data, or None for zero, and its epsilon."""
+        parts = [aslinearoperator(part) for part in Regs or ()]
+        data = [None] * len(parts) if dataregs is None or not parts else list(dataregs)
+        epsilons = [1.0] * len(parts) if epsRs is None or not parts else list(epsRs)
+        if not len(parts) == len(data) == len(epsilons):
+            raise ValueError(
+                f"{self.name}: Regs, dataregs and epsRs must have the same length, got {len(parts)}, {len(data)} and "
+                f"{len(epsilons)}"
+            )
+        values = [
+            None if value is None else self.array(value, part, f"the data of {part.name_and_type} must have")
+            for part, value in zip(parts, data, strict=True)
+        ]
+        return list(zip(parts, values, epsilons, strict=True))
+
+    def records(self) -> torch.set_grad_enabled:
+        """Return a context without a graph, where the data are no tensors."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and self.back is None)
+
+    def given(self, tensor: Tensor) -> Any:
+        """Return a tensor as the kind of array that the data were."""
+        return tensor if self.back is None else self.back(tensor)
+
+    def model(self, x: Any) -> Any:
+        """Return a solution in the shape that goes with that of the data."""
+        return x.reshape((*self.batch, *(self.A.dims if self.has_axes else self.A.shape[1:])))
+
+
+def read(A: LinearOperator, y: Any, name: str) -> Data:
+    """Read the data of a user.
+
+    Raises:
+        ValueError: when their shape is not that of the data of ``A``.
+        TypeError: when they are of a 16-bit type.
+    """
+    data, has_axes, back = read_data(A, y)
+    batch = data.shape[: data.ndim - len(A.dimsd)]
+    like = data.new_empty((*batch, 0), dtype=iteration_dtype(A, (data,), name))
+    return Data(name, A, data, has_axes, back, like)
+
+
+def RegularizedOperator(Op: Any, Regs: Sequence[Any], epsRs: Sequence[Any] = (1,)) -> LinearOperator:
+    r"""Return the operator on top of its regularisers, :math:`(A;\ \epsilon_1 R_1;\ \epsilon_2 R_2; \ldots)`.
+
+    Args:
+        Op: The operator.
+        Regs: The regularisers.
+        epsRs: As many numbers, or tensors that broadcast against the data of the regularisers.
+
+    Raises:
+        ValueError: when there are not as many ``epsRs`` as ``Regs``.
+
+    Example:
+        >>> import torch, torchlops
+        >>> RegularizedOperator(torchlops.Identity(2), [torchlops.Identity(2)], epsRs=[3.0])(torch.ones(2))
+        tensor([1., 1., 3., 3.])
+    """
+    if len(Regs) != len(epsRs):
+        raise ValueError(f"RegularizedOperator takes as many Regs as epsRs, got {len(Regs)} and {len(epsRs)}")
+    parts = [scaled(eps, aslinearoperator(part)) for eps, part in zip(epsRs, Regs, strict=True)]
+    return VerticalStack(operators_of([Op, *parts], "RegularizedOperator"))
