@@ -358,6 +358,7 @@ def test_derivatives_of_values(name: str, dtype: torch.dtype) -> None:
     assert gradgradcheck(ours, (A,), check_fwd_over_rev=True, fast_mode=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_transforms_of_values(name: str) -> None:
     ours, dense = ALL[name]

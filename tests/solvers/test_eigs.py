@@ -304,6 +304,7 @@ def test_derivatives_of_vectors(method, dtype):
         assert gradgradcheck(ours, (A,), check_fwd_over_rev=True, fast_mode=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_nesting_of_modes(method):
     ours, dense, options = METHODS[method]
@@ -323,6 +324,7 @@ def test_every_nesting_of_modes(method):
     close(vmap(hessian(mine))(stack)[0], second, 1e-8)
 
 
+@pytest.mark.slow
 def test_third_derivatives_of_vectors():
     A, B = hermitian(5), matrix(5, 5)
 
@@ -469,6 +471,7 @@ def test_a_hidden_tensor_is_refused():
         operator_norm(Hidden(6, 4))
 
 
+@pytest.mark.slow
 def test_models_with_axes():
     """Vectors come flat, in the order of the samples; derivatives reach a filter."""
     h = torch.tensor([0.3, 1.0, 0.5], dtype=REAL).requires_grad_()
