@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator, VerticalStack, scaled
-from torchlops.optimization.solver.problem import iteration_dtype, read_data, read_number
+from torchlops.optimization.solver.problem import iteration_dtype, read_data, read_number, with_axes
 from torchlops.torchoperator import aslinearoperator, operators_of
 
 
@@ -53,8 +53,7 @@ class Data:
 
     def factor(self, value: Any, part: LinearOperator, what: str) -> Any:
         """Return a number that multiplies the data of ``part``, with an axis for each of theirs."""
-        number = self.number(value, what)
-        return number.reshape((*number.shape, *(1,) * len(part.dimsd))) if hasattr(number, "shape") else number
+        return with_axes(self.number(value, what), part.dimsd)
 
     def array(self, value: Any, part: LinearOperator, what: str) -> Tensor:
         """Return data of ``part``, of one sample or of the batch, flattened or not, with their axes.

@@ -24,10 +24,8 @@ def refuse_hidden_tensors(A: LinearOperator, batch: Sequence[int] = ()) -> None:
     Raises:
         ValueError: then.
     """
-    device = next((tensor.device for tensor in own_tensors([A])), torch.device("cpu"))
-    dtype = real_dtype(A._torch_dtype())
     with torch.enable_grad():
-        out = A.apply_nd(torch.zeros((*batch, *A.dims), dtype=dtype, device=device), False)
+        out = _image_of_zero(A, batch, own_tensors([A]))
     if out.requires_grad or is_wrapped(out):
         raise _hidden_tensor(A)
 
@@ -46,11 +44,15 @@ def refuse_tensors_of_transforms(operators: Sequence[LinearOperator], batch: Seq
     for A in rebound(tuple(operators), theta, [constant(tensor) for tensor in theta]):
         if isinstance(A, MappedOperator):
             continue
-        device = next((tensor.device for tensor in theta), torch.device("cpu"))
-        probe = torch.zeros((*batch, *A.dims), dtype=real_dtype(A._torch_dtype()), device=device)
-        out = A.apply_nd(probe, False)
+        out = _image_of_zero(A, batch, theta)
         if requires_gradient(out) or (is_mapped(out) and not any(map(is_mapped, theta))):
             raise _hidden_tensor(A)
+
+
+def _image_of_zero(A: LinearOperator, batch: Sequence[int], theta: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return ``A 0``, on the device of the tensors ``theta``."""
+    device = next((tensor.device for tensor in theta), torch.device("cpu"))
+    return A.apply_nd(torch.zeros((*batch, *A.dims), dtype=real_dtype(A._torch_dtype()), device=device), False)
 
 
 def _hidden_tensor(A: LinearOperator) -> ValueError:

@@ -14,6 +14,7 @@ from torchlops.optimization.implicit.equation import Equation, Input, Operators,
 from torchlops.optimization.implicit.tangents import constant
 from torchlops.optimization.krylov.cgls import CGLS
 from torchlops.optimization.solver.options import Implicit, OnFail, Options
+from torchlops.optimization.solver.problem import with_axes
 from torchlops.optimization.solver.result import Outcome, describe, say
 from torchlops.optimization.solver.run import Drive, run
 from torchlops.optimization.solver.solver import Solver
@@ -281,10 +282,5 @@ def which(hit: Tensor) -> str:
 
 
 def _factor(damp: Input, weight: float, A: LinearOperator) -> float | Tensor:
-    number: float | Tensor = factor(weight if damp is None else damp, A)
+    number: float | Tensor = with_axes(weight if damp is None else damp, A.dims)
     return number
-
-
-def factor(number: Any, A: LinearOperator) -> Any:
-    """Return a number, which may be one per sample, with an axis for each of a model."""
-    return number.reshape((*number.shape, *(1,) * len(A.dims))) if isinstance(number, Tensor) else number

@@ -57,6 +57,11 @@ class Call:
         return tuple(self.data.shape[: self.data.ndim - len(self.A.dimsd)])
 
     @property
+    def is_unweighted(self) -> bool:
+        """Whether the weight is known to be zero: a number."""
+        return not isinstance(self.weight, Tensor) and self.weight == 0
+
+    @property
     def rounding(self) -> float:
         """Rounding of the iterations."""
         dtype = iteration_dtype(self.A, (self.data, self.guess), self.solver.name)
@@ -150,15 +155,11 @@ def check(solver: Solver[Any], A: LinearOperator, M: LinearOperator | None, opti
         raise ValueError(f"full_rank=False is for cgls, lsqr and lsmr: {solver.name} needs an inverse")
 
 
-def _is_zero(weight: Any) -> bool:
-    return not isinstance(weight, Tensor) and weight == 0
-
-
 def _has_null_space(call: Call) -> bool:
     """Return whether the solution is the smallest one of several."""
     rows, columns = call.A.shape
     may_have = rows < columns or not call.options.implicit.full_rank
-    return call.solver.kind == "least squares" and may_have and _is_zero(call.weight)
+    return call.solver.kind == "least squares" and may_have and call.is_unweighted
 
 
 def needs_attaching(call: Call, others: Sequence[Any] = ()) -> bool:

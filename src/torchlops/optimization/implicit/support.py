@@ -25,10 +25,11 @@ from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import Input, Operators, attach, value_of
-from torchlops.optimization.implicit.linear import Normal, Solved, factor
+from torchlops.optimization.implicit.linear import Normal, Solved
 from torchlops.optimization.implicit.rebind import own_tensors
 from torchlops.optimization.implicit.solve import Attach, Call, equation_of, inputs_of, with_derivative_of
 from torchlops.optimization.implicit.tangents import constant
+from torchlops.optimization.solver.problem import with_axes
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.sparse.omp import OMP
 from torchlops.optimization.sparse.prox import phase
@@ -82,7 +83,7 @@ def attach_lasso(call: Call) -> tuple[Tensor, Solved]:
     x = value_of(equation, *inputs_of(call))
     if call.options.grad is None:
         return x, equation
-    weight, g, new = factor(call.weight, call.A) / 2, adjoint(call.A, call.data), x
+    weight, g, new = with_axes(call.weight, call.A.dims) / 2, adjoint(call.A, call.data), x
     for _ in range(2 if x.is_complex() else 1):
         new = _on_support(call, new, g - weight * phase(new), weight if x.is_complex() else None)
     return with_derivative_of(x, new), equation
@@ -123,7 +124,7 @@ def attach_basis_pursuit(call: Call) -> tuple[Tensor, Solved]:
     x = value_of(equation, *inputs_of(call), tau)
     if call.options.grad is None:
         return x, equation
-    is_exact = not isinstance(call.weight, Tensor) and call.weight == 0
+    is_exact = call.is_unweighted
     if is_exact and (solver.tau == 0 if tau is None else False):
         return with_derivative_of(x, _on_support(call, x, adjoint(call.A, call.data), None)), equation
     step = _to_radius if is_exact else _to_residual
@@ -149,7 +150,7 @@ def _to_radius(call: Call, x: Tensor, weight: Tensor | None) -> tuple[Tensor, Te
     A, tau, axes = call.A, call.solver.tau, _axes(call.A.dims)
     u = phase(x)
     p, q = _on_support(call, x, adjoint(A, call.data), weight), _on_support(call, x, u, weight)
-    excess, length = _inner(u, p, axes) - factor(tau, A), _inner(u, q, axes)
+    excess, length = _inner(u, p, axes) - with_axes(tau, A.dims), _inner(u, q, axes)
     new = torch.where(length > 0, excess.clamp(min=0) / torch.where(length > 0, length, 1.0), 0.0)
     return p - q * new, new
 
@@ -158,7 +159,7 @@ def _to_residual(call: Call, x: Tensor, weight: Tensor | None) -> tuple[Tensor, 
     """Return the next solution and the next multiplier, for a norm of the residual."""
     A, y, sigma, axes = call.A, call.data, call.weight, _axes(call.A.dimsd)
     p, q = _on_support(call, x, adjoint(A, y), weight), _on_support(call, x, phase(x), weight)
-    sigma = sigma.reshape((*sigma.shape, *(1,) * len(A.dimsd))) if isinstance(sigma, Tensor) else sigma
+    sigma = with_axes(sigma, A.dimsd)
     r, Aq = y - A.apply_nd(p, False), A.apply_nd(q, False)
     scale = _inner(Aq, Aq, axes)
     half = 0.0 if weight is None else _inner(r, Aq, axes)  # it is orthogonal where M is A_S^H A_S

@@ -150,6 +150,15 @@ class Layout:
         return value if self.back is None else to_numpy(value)
 
 
+def with_axes(number: Any, dims: tuple[int, ...]) -> Any:
+    """Return a number, or one per sample, with an axis for each of ``dims``, to multiply ``(*batch, *dims)``.
+
+    >>> with_axes(torch.ones(3), (4, 5)).shape, with_axes(2.0, (4, 5))
+    (torch.Size([3, 1, 1]), 2.0)
+    """
+    return number.reshape((*number.shape, *(1,) * len(dims))) if isinstance(number, Tensor) else number
+
+
 def can_look() -> bool:
     """Return whether values may be read: not inside a transform that records."""
     return is_plain_eager() or not torch.is_grad_enabled()

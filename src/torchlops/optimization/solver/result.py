@@ -149,8 +149,8 @@ def conclude(solver: Solver[Any], batch: Batch[Any], stopped: bool = False) -> O
 
 
 def complain(solver: Solver[Any], operator_name: str, outcome: Outcome, on_fail: OnFail) -> None:
-    """Warn, or raise, about failed samples."""
-    if on_fail == "ignore" or not can_look() or not bool(outcome.failed().any()):
+    """Warn, or raise, about failed samples, where values may be read."""
+    if not bool(outcome.failed().any()):
         return
     status = outcome.status
     reasons = [describe(status, code) for code in Status if code >= Status.INDEFINITE]
