@@ -1,0 +1,123 @@
+"""``import pylops``, answered by torchlops.
+
+Code that is written for PyLops, also in packages of others, runs on torchlops without a change: call :func:`install`
+before its first ``import pylops``, or run a script or a module from the command line::
+
+    python -m torchlops.compat.pylops script.py
+    python -m torchlops.compat.pylops -m pytest tests
+
+A sub-module ``pylops.x`` is the sub-module ``torchlops.x``: the same object, so that classes agree, however imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+PEER = "pylops"
+
+
+class _Loader(importlib.abc.Loader):
+    """Hands out a module of torchlops, as it is."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module, self.spec = module, module.__spec__
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:  # noqa: ARG002
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.spec  # the import system has just written the alias's into it
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds ``pylops`` and its sub-modules in torchlops."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> importlib.machinery.ModuleSpec | None:
+        root, dot, rest = fullname.partition(".")
+        if root != PEER:
+            return None
+        ours = f"torchlops{dot}{rest}"
+        try:
+            module = importlib.import_module(ours)
+        except ModuleNotFoundError as error:
+            if error.name != ours:
+                raise
+            raise ModuleNotFoundError(
+                f"PyLops's module {fullname} has no counterpart in torchlops: see the page Coming from PyLops",
+                name=fullname,
+            ) from None
+        return importlib.util.spec_from_loader(fullname, _Loader(module))
+
+
+_FINDER = _Finder()
+
+
+def install() -> None:
+    """Make ``import pylops`` give torchlops, in this process from now on.
+
+    Raises:
+        RuntimeError: If PyLops itself has been imported already, so that its classes would mix with ours.
+
+    Example:
+        >>> import torchlops.compat.pylops
+        >>> torchlops.compat.pylops.install()
+        >>> import pylops
+        >>> pylops is torchlops
+        True
+        >>> torchlops.compat.pylops.uninstall()
+    """
+    loaded = sys.modules.get(PEER)
+    if loaded is not None and loaded.__name__ == PEER:
+        raise RuntimeError(
+            "pylops has been imported already: call torchlops.compat.pylops.install() before the first import of it, "
+            "also by other packages"
+        )
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
+
+
+def uninstall() -> None:
+    """Take back :func:`install`; names that were imported meanwhile stay as they are."""
+    if _FINDER in sys.meta_path:
+        sys.meta_path.remove(_FINDER)
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == PEER and module.__name__.startswith("torchlops"):
+            del sys.modules[name]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a script, or with ``-m`` a module, with ``import pylops`` answered by torchlops."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    is_module = arguments[:1] == ["-m"]
+    command = arguments[is_module:]
+    if not command:
+        raise SystemExit("usage: python -m torchlops.compat.pylops (SCRIPT | -m MODULE) [ARGUMENTS]")
+    _installer().install()
+    sys.argv = command
+    if is_module:
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = str(Path(command[0]).resolve().parent)
+        runpy.run_path(command[0], run_name="__main__")
+
+
+def _installer() -> ModuleType:
+    """Return this module under its own name, which ``python -m`` runs as ``__main__``."""
+    return importlib.import_module("torchlops.compat.pylops")
+
+
+if __name__ == "__main__":
+    main()

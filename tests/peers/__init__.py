@@ -1,0 +1,1 @@
+"""The tests and the gallery of other packages, run on torchlops."""

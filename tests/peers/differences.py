@@ -1,0 +1,31 @@
+"""What differs from the peers, each with its reason: tests and scripts of theirs that cannot give the same here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["type", "defect", "decision", "private", "environment"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference from a peer.
+
+    Args:
+        kind: ``"type"``, a type that torch lacks; ``"defect"``, the peer is wrong; ``"decision"``, ours differs on
+            purpose; ``"private"``, a private name of the peer; ``"environment"``, the peer fails as well.
+        reason: What differs, who is right, and what to write instead.
+        tests: The tests, as ``module::test[parameters]``, or the scripts that show it.
+    """
+
+    kind: Kind
+    reason: str
+    tests: tuple[str, ...] = ()
+
+
+SUITE: tuple[Difference, ...] = ()
+GALLERY: tuple[Difference, ...] = ()
+PROXIMAL: tuple[Difference, ...] = ()
+
+LISTS = {"pylops": SUITE, "gallery": GALLERY, "pyproximal": PROXIMAL}

@@ -1,0 +1,59 @@
+"""Run a peer's own tests on torchlops: ``python -m tests.peers.suite pylops [OPTIONS OF PYTEST]``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.peers.sdist import fetched
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A package whose tests are run.
+
+    Args:
+        version: Its version.
+        folders: What its tests need of its source distribution.
+        missing: Modules of tests of sub-packages that torchlops does not have.
+    """
+
+    version: str
+    folders: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+
+PEERS = {
+    "pylops": Peer(
+        "2.8.0",
+        ("pytests", "testdata", "tutorials", "examples"),
+        missing=(
+            "avo", "blending", "ct", "directwave", "kirchhoff", "lsm", "marchenko", "mri", "oneway", "poststack",
+            "prestack", "seismicinterpolation", "twoway", "wavedecomposition", "waveeqprocessing",
+        ),
+    ),
+    "pyproximal": Peer("0.13.0", ("pytests", "testdata", "pyproximal")),
+}  # fmt: skip
+
+
+def main() -> int:
+    """Run the tests of the peer that the command line names; return the exit status of pytest."""
+    name, *options = sys.argv[1:]
+    peer = PEERS[name]
+    folder = fetched(name, peer.version, peer.folders)
+    tests = [] if any("::" in option or option.endswith(".py") for option in options) else ["pytests"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.peers.plugin", "-p", "no:cacheprovider"]
+    command += ["-c", str(Path(__file__).with_name("pytest.ini")), "--rootdir", str(folder), *options, *tests]
+    command += [f"--ignore=pytests/test_{module}.py" for module in peer.missing]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "TORCHLOPS_PEER": name, "PYTHONPATH": paths, "MPLBACKEND": "Agg"}
+    return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
