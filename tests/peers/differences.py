@@ -24,6 +24,18 @@ class Difference:
     tests: tuple[str, ...] = ()
 
 
+KINDS: dict[Kind, str] = {
+    "decision": "Decisions",
+    "defect": "Where PyLops 2.8.0 is wrong",
+    "type": "Types that torch does not have",
+    "private": "Private names",
+    "environment": "Tests and scripts that fail on PyLops as well",
+}
+"""The kinds, with their titles on the page."""
+
+DECISIONS: tuple[Difference, ...] = ()
+"""Differences that no test or script of the peers shows."""
+
 SUITE: tuple[Difference, ...] = ()
 GALLERY: tuple[Difference, ...] = ()
 PROXIMAL: tuple[Difference, ...] = ()

@@ -1,0 +1,85 @@
+"""Write the page *Coming from PyLops* from the lists of differences: ``python -m tests.peers.page`` (``make docs``)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.peers.differences import DECISIONS, GALLERY, KINDS, PROXIMAL, SUITE, Difference
+from tests.peers.record import load
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming_from_pylops.md"
+COMMAND = "python -m tests.peers.page"
+
+INTRODUCTION = """\
+# Coming from PyLops
+
+Change one import, `import torchlops as pylops`, and code that is written for PyLops 2.8 runs: names, arguments,
+defaults and sub-packages are the same, NumPy arrays come back as NumPy arrays, and solvers return what PyLops's
+return. (The sub-packages `waveeqprocessing`, `avo` and `medical` are not here yet.)
+
+For code that you do not want to touch, also in packages of others, there is an alias:
+
+```python
+import torchlops.compat.pylops
+
+torchlops.compat.pylops.install()
+
+import pylops  # this is torchlops now
+
+assert pylops is torchlops
+torchlops.compat.pylops.uninstall()
+```
+
+From the command line, `python -m torchlops.compat.pylops script.py` runs a script so, and
+`python -m torchlops.compat.pylops -m pytest tests` a module.
+
+## The proof
+
+PyLops's own tests, its gallery, and the tests of PyProximal, which is built on PyLops, are fetched and run on
+torchlops (`make pylops-suite`, `make pylops-gallery`, `make pyproximal-suite`). Each test that cannot pass stands in a
+list with its reason, and a reason that no longer holds fails the run.
+"""
+
+SHAPES = """\
+## Shapes: one rule
+
+- `A(x)`, `A @ x`, `A.matvec(x)` and `A.H @ y` answer in kind: flat in, flat out; `dims`-shaped in, `dimsd`-shaped out.
+- Solvers, `A / y`, `A.div(y)` and inversions answer with models of shape `(*batch, *dims)`, whether the data, or the
+  guess, were flat or not. (PyLops's answer depends on the solver, on the shape of `x0` and on `forceflat`.) For an
+  operator with one axis, that is the flat model.
+"""
+
+
+def page() -> str:
+    """Return ``docs/coming_from_pylops.md``."""
+    parts = [INTRODUCTION, _numbers(), SHAPES, "## Differences\n"]
+    for kind, title in KINDS.items():
+        entries = [entry for entry in (*DECISIONS, *SUITE, *GALLERY, *PROXIMAL) if entry.kind == kind]
+        if entries:
+            parts += [f"### {title}\n", _bullets(entries)]
+    return "\n".join(parts)
+
+
+def _numbers() -> str:
+    rows = [f"| {name} | {text} |" for name, text in load().items()]
+    return "\n".join(["| | on torchlops |", "| --- | --- |", *rows, ""])
+
+
+def _bullets(entries: list[Difference]) -> str:
+    lines = []
+    for reason in dict.fromkeys(entry.reason for entry in entries):
+        count = sum(len(entry.tests) for entry in entries if entry.reason == reason)
+        shown = f" ({count} {'test or script' if count == 1 else 'tests or scripts'})" if count else ""
+        lines.append(f"- {reason}{shown}")
+    return "\n".join([*lines, ""])
+
+
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
