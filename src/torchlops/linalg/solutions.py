@@ -71,11 +71,11 @@ def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | Non
     A = aslinearoperator(A)
     if A.shape[0] != A.shape[1]:
         raise ValueError(f"solve takes square operators, but {A.name_and_type} has shape {A.shape}: use linalg.lstsq")
-    y, _, back = read_data(A, B)
-    if back is None:
+    y, layout = read_data(A, B)
+    if layout.back is None:
         return _solved(A, y, method, solver, options)
     with torch.no_grad():
-        return back(_solved(A, y, method, solver, options))
+        return layout.back(_solved(A, y, method, solver, options))
 
 
 def _solved(A: LinearOperator, y: Tensor, method: Method, solver: str | None, options: Mapping[str, Any]) -> Tensor:
@@ -128,11 +128,11 @@ def lstsq(
         (tensor([2.]), tensor(1.4142))
     """
     A = aslinearoperator(A)
-    y, _, back = read_data(A, B)
-    if back is not None:
+    y, layout = read_data(A, B)
+    if layout.back is not None:
         with torch.no_grad():
             found = lstsq(A, y, rcond, method=method, solver=solver, **options)
-        return LeastSquares(*map(back, found))
+        return LeastSquares(*map(layout.back, found))
     if not _iterates(A, method, "vectors", solver, options):
         x = _dense_solution(A, y, lambda matrix, b: torch.linalg.pinv(matrix, rtol=rcond) @ b)
         converged = torch.ones(y.shape[: y.ndim - len(A.dimsd)], dtype=torch.bool, device=y.device)

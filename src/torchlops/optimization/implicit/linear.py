@@ -13,10 +13,10 @@ from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import Equation, Input, Operators, attach
 from torchlops.optimization.implicit.tangents import constant
 from torchlops.optimization.krylov.cgls import CGLS
+from torchlops.optimization.solver.batch import Drive
 from torchlops.optimization.solver.options import Implicit, OnFail, Options
 from torchlops.optimization.solver.problem import with_axes
-from torchlops.optimization.solver.result import Outcome, describe, say
-from torchlops.optimization.solver.run import Drive, run
+from torchlops.optimization.solver.result import Outcome, describe, run, say
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import Status
 
@@ -96,13 +96,12 @@ def solve_once(
     """Solve for data ``(*batch, *dimsd)``, without implicit derivatives."""
     if guess is not None:
         guess = guess.expand(*data.shape[: data.ndim - len(A.dimsd)], *A.dims)
-    return run(solver, solver.problem(A, data, guess, weight, M, offset), A, niter, options, drive)
+    return run(solver, solver.problem(A, data, guess, weight, M, offset), niter, options, drive)
 
 
 def model_of(outcome: Outcome) -> Tensor:
     """Return a solution as ``(*batch, *dims)``, in memory of its own, so that it may be changed in place."""
-    operator: Any = outcome.batch.problem.operator
-    model: Tensor = operator.as_model(outcome.x)
+    model = outcome.model
     return model.clone() if model._is_view() else model
 
 

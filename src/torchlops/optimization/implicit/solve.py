@@ -22,10 +22,10 @@ from torchlops.optimization.implicit.linear import (
     solve_once,
 )
 from torchlops.optimization.implicit.tangents import constant
+from torchlops.optimization.solver.batch import Drive
 from torchlops.optimization.solver.options import Options
-from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_data, read_guess
-from torchlops.optimization.solver.result import Outcome, Solution, describe, say, solution_of
-from torchlops.optimization.solver.run import Drive
+from torchlops.optimization.solver.problem import iteration_dtype, read_data, read_guess
+from torchlops.optimization.solver.result import Outcome, Solution, describe, say
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import Status
 from torchlops.torch_internals import is_plain_eager, is_wrapped, uncompiled
@@ -113,27 +113,20 @@ def solve(
         raise NotImplementedError(f"{solver.name} on {A.name_and_type} cannot be exported: {NO_GRAPH}")
     options = Options() if options is None else options
     check(solver, A, M, options)
-    data, has_axes, back = read_data(A, y)
+    data, layout = read_data(A, y)
     guess = read_guess(A, x0, data, solver.name)
     weight = as_tensor(weight, f"{solver.name}: {solver.weight_name}") if hasattr(weight, "shape") else float(weight)
     call = Call(solver, A, M, data, guess, weight, niter, options, drive)
-    if back is None and not options.unrolls and needs_attaching(call, others):
+    if layout.back is None and not options.unrolls and needs_attaching(call, others):
         x, equation = (_attach_linear if attach_solution is None else attach_solution)(call)
         outcome = equation.outcomes.pop()
         if options.grad is not None:
             _complain_of_early_stop(call, outcome)
-        layout = _layout(outcome, A, has_axes, back)
-        x = x.clone()  # a backward pass reads the solution, which the user may change in place
-        x = x if has_axes else x.reshape(*x.shape[: x.ndim - len(A.dims)], A.shape[1])
+        x = layout.model(x.clone())  # a backward pass reads the solution, which the user may change in place
         with torch.no_grad():
-            return solution_of(solver, outcome, layout, x)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and back is None and options.unrolls):
-        outcome = solve_once(solver, A, data, guess, weight, M, niter, options, drive)
-        return solution_of(solver, outcome, _layout(outcome, A, has_axes, back))
-
-
-def _layout(outcome: Outcome, A: LinearOperator, has_axes: bool, back: Callable[[Tensor], Any] | None) -> Layout:
-    return Layout(A, outcome.batch.problem.operator, has_axes, back)  # type: ignore[arg-type]
+            return outcome.solution(layout, x)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and layout.back is None and options.unrolls):
+        return solve_once(solver, A, data, guess, weight, M, niter, options, drive).solution(layout)
 
 
 def check(solver: Solver[Any], A: LinearOperator, M: LinearOperator | None, options: Options) -> None:
