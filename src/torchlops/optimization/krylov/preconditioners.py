@@ -140,7 +140,8 @@ class CirculantPreconditioner(_Preconditioner):
     def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
         spectrum = torch.fft.fftn(x.reshape(*x.shape[:-1], *self.dims), dim=self.axes)
         filtered = spectrum * (conjugate(self.reciprocal) if adjoint else self.reciprocal)
-        return torch.fft.ifftn(filtered, dim=self.axes).flatten(-len(self.dims))
+        y: Tensor = torch.fft.ifftn(filtered, dim=self.axes)
+        return y.reshape(x.shape)
 
 
 class NystromPreconditioner(_Preconditioner):
