@@ -33,11 +33,7 @@ SQUARE_SOLVERS: dict[str, type[Solver[Any]]] = {
     "gmres": krylov.GMRES,
     "bicgstab": krylov.BiCGSTAB,
 }
-LEAST_SQUARES_SOLVERS: dict[str, type[Solver[Any]]] = {
-    "cgls": krylov.CGLS,
-    "lsqr": krylov.LSQR,
-    "lsmr": krylov.LSMR,
-}
+LEAST_SQUARES_SOLVERS: dict[str, type[Solver[Any]]] = {"cgls": krylov.CGLS, "lsqr": krylov.LSQR, "lsmr": krylov.LSMR}
 _SOLVERS = {**SQUARE_SOLVERS, **LEAST_SQUARES_SOLVERS}
 
 
@@ -159,12 +155,7 @@ def inv(A: LinearOperator, *, method: Method = None, solver: str | None = None, 
 
 
 def pinv(
-    A: LinearOperator,
-    rcond: float | None = None,
-    *,
-    method: Method = None,
-    solver: str | None = None,
-    **options: Any,
+    A: LinearOperator, rcond: float | None = None, *, method: Method = None, solver: str | None = None, **options: Any
 ) -> InverseOperator:
     """Return the pseudo-inverse, as an operator that solves when it is applied. With ``damp``, it is regularised.
 
@@ -328,21 +319,14 @@ def _iterates(A: LinearOperator, method: Method, what: str, name: str | None, op
 
 @uncompiled(NO_GRAPH)
 def iterate(
-    A: LinearOperator,
-    y: Tensor,
-    name: str | None,
-    options: Mapping[str, Any],
-    known: Mapping[str, type[Solver[Any]]],
+    A: LinearOperator, y: Tensor, name: str | None, options: Mapping[str, Any], known: Mapping[str, type[Solver[Any]]]
 ) -> tuple[Tensor, Tensor]:
     """Return the solution for data ``(*batch, *dimsd)`` by an iteration, and which samples have converged."""
     return read_iteration(A, name, options, known).solve(A, y)
 
 
 def read_iteration(
-    A: LinearOperator,
-    name: str | None,
-    options: Mapping[str, Any],
-    known: Mapping[str, type[Solver[Any]]],
+    A: LinearOperator, name: str | None, options: Mapping[str, Any], known: Mapping[str, type[Solver[Any]]]
 ) -> Iteration:
     """Read the name and the options of an iteration.
 

@@ -19,7 +19,7 @@ order exact: the error obeys :math:`e \leftarrow (I - N(\hat b)^{-1} N(b)) e`. A
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -199,23 +199,16 @@ class _Solve(torch.autograd.Function):
         inputs, theta = tensors[:count], tensors[count:]
         w = _adjoint_solution(equation, grad, inputs, theta)
         wanted = [index for index in range(len(tensors)) if ctx.needs_input_grad[2 + index]]
-        grads: list[Tensor | None] = [None] * len(tensors)
-        if wanted and wanted[0] == 0:
-            pulled = equation.pull(equation.with_tensors(theta), w)
-            if pulled is not None:
-                grads[0] = _like(pulled, tensors[0])
-                wanted = wanted[1:]
+        pulled = equation.pull(equation.with_tensors(theta), w) if 0 in wanted else None
+        if pulled is not None:
+            wanted.remove(0)
 
-        def residual(*chosen: Tensor) -> Tensor:
-            now = list(tensors)
-            for index, tensor in zip(wanted, chosen, strict=True):
-                now[index] = tensor
+        def residual(*now: Any) -> Tensor:
             return equation.residual(equation.with_tensors(now[count:]), x, *now[:count])
 
-        if wanted:
-            _, pullback, *_ = torch.func.vjp(residual, *(tensors[index] for index in wanted))
-            for index, of_tensor in zip(wanted, pullback(w), strict=True):
-                grads[index] = of_tensor
+        grads = gradients(residual, tensors, wanted, w)
+        if pulled is not None:
+            grads[0] = _like(pulled, tensors[0])
         return None, None, *grads
 
     @staticmethod
@@ -246,6 +239,25 @@ class _Solve(torch.autograd.Function):
 
 
 _solve: Any = _Solve.apply
+
+
+def gradients(
+    function: Callable[..., Tensor], tensors: Sequence[Any], wanted: Sequence[int], left: Tensor
+) -> list[Tensor | None]:
+    """Return the gradients of ``Re <left, function(*tensors)>`` for the tensors ``wanted``, and None for the others."""
+
+    def of_wanted(*chosen: Tensor) -> Tensor:
+        now = list(tensors)
+        for index, tensor in zip(wanted, chosen, strict=True):
+            now[index] = tensor
+        return function(*now)
+
+    grads: list[Tensor | None] = [None] * len(tensors)
+    if wanted:
+        _, pullback, *_ = torch.func.vjp(of_wanted, *(tensors[index] for index in wanted))
+        for index, gradient in zip(wanted, pullback(left), strict=True):
+            grads[index] = gradient
+    return grads
 
 
 def _adjoint_solution(equation: Equation, rhs: Tensor, inputs: Sequence[Input], theta: Sequence[Tensor]) -> Tensor:
