@@ -266,7 +266,7 @@ def differentiable_log(M: Hermitian, compute: _Compute, niter: int, rtol: float 
     """
     theta = own_tensors([M])
     accuracy = torch.finfo(M._torch_dtype()).eps ** 0.75 if rtol is None else rtol
-    equation = System(CG(), (M,), 0.0, Options(), False, accuracy, niter)
+    equation = System(CG(tol=0.0, rtol1=accuracy), (M,), Options(), niter)
     levels = count_forward_levels()
     fixed = [without_tangent(tensor) for tensor in theta] if levels else theta
     values, z, converged = _log(M, compute, equation, *fixed)

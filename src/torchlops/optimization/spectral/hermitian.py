@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.implicit.equation import gradients
 from torchlops.optimization.implicit.hidden import refuse_hidden_tensors, refuse_tensors_of_transforms
 from torchlops.optimization.implicit.rebind import own_tensors, rebound
 from torchlops.optimization.solver.vectoroperator import VectorOperator
@@ -50,19 +51,7 @@ class Hermitian(LinearOperator):
 
     def pull(self, theta: Sequence[Tensor], wanted: Sequence[int], x: Tensor, left: Tensor) -> list[Tensor | None]:
         """Return the gradients of ``Re <left, M x>`` with respect to the tensors ``wanted``."""
-
-        def product(*chosen: Tensor) -> Tensor:
-            now = list(theta)
-            for index, tensor in zip(wanted, chosen, strict=True):
-                now[index] = tensor
-            return self.with_tensors(now).apply_nd(x)
-
-        grads: list[Tensor | None] = [None] * len(theta)
-        if wanted:
-            _, pullback, *_ = torch.func.vjp(product, *(theta[index] for index in wanted))
-            for index, gradient in zip(wanted, pullback(left), strict=True):
-                grads[index] = gradient
-        return grads
+        return gradients(lambda *now: self.with_tensors(now).apply_nd(x), theta, wanted, left)
 
 
 def all_known(rows: int, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
