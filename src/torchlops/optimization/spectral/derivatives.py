@@ -285,7 +285,7 @@ def differentiable_log(M: Hermitian, compute: _Compute, niter: int, rtol: float 
         The estimates, and whether they have converged.
     """
     accuracy = torch.finfo(M._torch_dtype()).eps ** 0.75 if rtol is None else rtol
-    equation = System(CG(), (M,), 0.0, Options(), False, accuracy, niter)
+    equation = System(CG(tol=0.0, rtol1=accuracy), (M,), Options(), niter)
 
     def rule(theta: Sequence[Tensor], _: Tensor, z: Tensor, of_values: Tensor | None, __: None) -> Tensor:
         if of_values is None:
