@@ -150,12 +150,12 @@ def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | 
     Returns:
         The model ``(*batch, *dims)``.
     """
-    data, _, back = read_data(A, y)
+    data, layout = read_data(A, y)
     x = solve_exactly(A, data)
     if x is None:
         most = min(max(100, 4 * min(A.shape)), 1000) if niter is None else niter
         x = iterate(A, data, "lsqr", {"niter": most}, LEAST_SQUARES_SOLVERS)[0]
-    return x if back is None else back(x)
+    return layout.given(x)
 
 
 def inverse(A: LinearOperator, solver: str | None = None, **options: Any) -> LinearOperator:

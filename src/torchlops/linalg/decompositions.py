@@ -20,16 +20,20 @@ from torchlops.linalg.dense import (
     is_dense,
 )
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.solver.vectoroperator import VectorOperator
-from torchlops.optimization.spectral.golub_kahan import golub_kahan, operator_norm, singular_values, triplets
+from torchlops.optimization.spectral.golub_kahan import differentiable_triplets, golub_kahan, operator_norm, triplets
 from torchlops.optimization.spectral.lanczos import lanczos
 from torchlops.optimization.spectral.matrices import at_most, clinear, square
+from torchlops.optimization.spectral.restarts import Wanted
 from torchlops.optimization.spectral.results import Eigenpairs, SingularTriplets
 from torchlops.torchoperator import aslinearoperator
 
 _ROUNDS = 20
 """Default number of rounds of an iteration for singular values and eigenvalues: about 5,000 steps."""
 
+Moduli: TypeAlias = Literal["LM", "SM"]
+"""The largest or the smallest singular values."""
+Ends: TypeAlias = Literal["LA", "SA"]
+"""The largest or the smallest eigenvalues."""
 Order: TypeAlias = Literal["fro", "nuc", 1, -1, 2, -2] | float | None
 
 
@@ -99,21 +103,12 @@ def cond(A: LinearOperator, *, method: Method = None, niter: int | None = None) 
 
 
 def _smallest_singular_value(A: LinearOperator, name: str, niter: int | None) -> Tensor:
-    def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return triplets(
-            flat, 1, "SM", niter or _ROUNDS, flat.rounding**0.75, looks_for_copies=False, name=f"linalg.{name}"
-        )
-
-    return singular_values(A, compute)[0][0]
+    wanted = Wanted(f"linalg.{name}", 1, "SM", niter or _ROUNDS, looks_for_copies=False)
+    return differentiable_triplets(A, lambda flat: triplets(flat, wanted)).S[0]
 
 
 def svdvals(
-    A: LinearOperator,
-    k: int | None = None,
-    which: Literal["LM", "SM"] = "LM",
-    *,
-    method: Method = None,
-    niter: int | None = None,
+    A: LinearOperator, k: int | None = None, which: Moduli = "LM", *, method: Method = None, niter: int | None = None
 ) -> Tensor:
     """Return singular values in descending order.
 
@@ -130,20 +125,14 @@ def svdvals(
         tensor([4., 3.])
     """
     A = clinear(A, "svdvals")
-    places = _places(A, k, which, "LM", method, "values", "svdvals", niter)
+    count, places = _places(A, k, which, "LM", method, "values", "svdvals", niter)
     if places is None:
-        assert k is not None
-        return golub_kahan(A, k, which, niter or _ROUNDS).S
-    return dense_singular_values(A, places)[places[0] : places[-1] + 1]
+        return golub_kahan(A, count, which, niter or _ROUNDS).S
+    return dense_singular_values(A, places)[places.start : places.stop]
 
 
 def svd(
-    A: LinearOperator,
-    k: int | None = None,
-    which: Literal["LM", "SM"] = "LM",
-    *,
-    method: Method = None,
-    niter: int | None = None,
+    A: LinearOperator, k: int | None = None, which: Moduli = "LM", *, method: Method = None, niter: int | None = None
 ) -> SingularTriplets:
     """Return singular triplets, which unpack as ``(U, S, Vh)``, like ``torch.linalg.svd(A, full_matrices=False)``.
 
@@ -157,11 +146,10 @@ def svd(
         True
     """
     A = clinear(A, "svd")
-    places = _places(A, k, which, "LM", method, "vectors", "svd", niter)
+    count, places = _places(A, k, which, "LM", method, "vectors", "svd", niter)
     if places is None:
-        assert k is not None
-        return golub_kahan(A, k, which, niter or _ROUNDS)
-    found, part = dense_triplets(A, places), slice(places[0], places[-1] + 1)
+        return golub_kahan(A, count, which, niter or _ROUNDS)
+    found, part = dense_triplets(A, places), slice(places.start, places.stop)
     return SingularTriplets(found.U[:, part], found.S[part], found.Vh[part], found.converged[part])
 
 
@@ -169,12 +157,7 @@ def svd(
 
 
 def eigvalsh(
-    A: LinearOperator,
-    k: int | None = None,
-    which: Literal["LA", "SA"] = "LA",
-    *,
-    method: Method = None,
-    niter: int | None = None,
+    A: LinearOperator, k: int | None = None, which: Ends = "LA", *, method: Method = None, niter: int | None = None
 ) -> Tensor:
     """Return eigenvalues of a Hermitian operator in ascending order.
 
@@ -191,19 +174,14 @@ def eigvalsh(
         tensor([-4.,  3.])
     """
     A = square(A, "eigvalsh")
-    places = _places(A, k, which, "SA", method, "values", "eigvalsh", niter)
+    count, places = _places(A, k, which, "SA", method, "values", "eigvalsh", niter)
     if places is None:
-        return _lanczos(A, k, which, niter or _ROUNDS).eigenvalues
-    return dense_eigenvalues(A, places)[places[0] : places[-1] + 1]
+        return _lanczos(A, count, which, niter or _ROUNDS).eigenvalues
+    return dense_eigenvalues(A, places)[places.start : places.stop]
 
 
 def eigh(
-    A: LinearOperator,
-    k: int | None = None,
-    which: Literal["LA", "SA"] = "LA",
-    *,
-    method: Method = None,
-    niter: int | None = None,
+    A: LinearOperator, k: int | None = None, which: Ends = "LA", *, method: Method = None, niter: int | None = None
 ) -> Eigenpairs:
     """Return eigenpairs of a Hermitian operator in ascending order, which unpack as ``(eigenvalues, eigenvectors)``.
 
@@ -217,16 +195,15 @@ def eigh(
                 [1., 0.]]))
     """
     A = square(A, "eigh")
-    places = _places(A, k, which, "SA", method, "vectors", "eigh", niter)
+    count, places = _places(A, k, which, "SA", method, "vectors", "eigh", niter)
     if places is None:
-        return _lanczos(A, k, which, niter or _ROUNDS)
-    found, part = dense_eigenpairs(A, places), slice(places[0], places[-1] + 1)
+        return _lanczos(A, count, which, niter or _ROUNDS)
+    found, part = dense_eigenpairs(A, places), slice(places.start, places.stop)
     return Eigenpairs(found.eigenvalues[part], found.eigenvectors[:, part], found.converged[part])
 
 
-def _lanczos(A: LinearOperator, k: int | None, which: Literal["LA", "SA"], niter: int) -> Eigenpairs:
-    assert k is not None
-    found = lanczos(A, k, which, niter)
+def _lanczos(A: LinearOperator, count: int, which: Ends, niter: int) -> Eigenpairs:
+    found = lanczos(A, count, which, niter)
     if which == "SA":
         return found
     return Eigenpairs(found.eigenvalues.flip(0), found.eigenvectors.flip(-1), found.converged.flip(0))
@@ -254,8 +231,8 @@ def eigvals(A: LinearOperator, *, method: Method = None) -> Tensor:
 
 def _places(
     A: LinearOperator, k: int | None, which: str, first: str, method: Method, what: str, name: str, niter: int | None
-) -> range | None:
-    """Return the indices of the requested values in the order of ``first``, or None to use the iterative method."""
+) -> tuple[int, range | None]:
+    """Return how many values are requested, and their indices in the order of ``first``: None to iterate."""
     known = ("LM", "SM") if first == "LM" else ("LA", "SA")
     if which not in known:
         raise ValueError(f"{name}: which must be {known[0]!r} or {known[1]!r}, got {which!r}")
@@ -267,8 +244,8 @@ def _places(
                 f"{name} of all values needs the matrix of {A.name_and_type}, {A.shape}, which exceeds the limit of "
                 f"{DENSE_UP_TO[what]} unknowns: pass k, or method='dense'"
             )
-        return None
-    return range(count) if which == first else range(size - count, size)
+        return count, None
+    return count, range(count) if which == first else range(size - count, size)
 
 
 def _must_be_dense(A: LinearOperator, method: Method, what: str, name: str) -> None:

@@ -19,7 +19,7 @@ from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.tangents import constant, without_tangent
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.spectral.derivatives import differentiable_pairs
-from torchlops.optimization.spectral.golub_kahan import differentiable_triplets, singular_values
+from torchlops.optimization.spectral.golub_kahan import Found, differentiable_triplets
 from torchlops.optimization.spectral.hermitian import Hermitian, may_be_differentiated
 from torchlops.optimization.spectral.matrices import must_be_hermitian
 from torchlops.optimization.spectral.results import Eigenpairs, SingularTriplets
@@ -93,14 +93,19 @@ def dense_eigenvalues(A: LinearOperator, used: Sequence[int] | None = None) -> T
 
 
 def dense_triplets(A: LinearOperator, used: Sequence[int] | None = None) -> SingularTriplets:
-    """Return all singular triplets in descending order."""
-    return differentiable_triplets(A, _triplets, used)
+    """Return all singular triplets in descending order; those of the real matrix if there is no complex one."""
+
+    def compute(flat: VectorOperator) -> Found:
+        U, S, Vh = torch.linalg.svd(dense_matrix(flat.A), full_matrices=False)
+        return S, U.mT, Vh.conj(), torch.ones_like(S, dtype=torch.bool)
+
+    return differentiable_triplets(A, compute, used)
 
 
 def dense_singular_values(A: LinearOperator, used: Sequence[int] | None = None) -> Tensor:
     """Return all singular values in descending order; those of the real matrix if there is no complex one."""
     if may_be_differentiated(A):
-        return singular_values(A, _triplets, used)[0]
+        return dense_triplets(A, used).S
     values: Tensor = torch.linalg.svdvals(dense_matrix(A))
     return values
 
@@ -178,11 +183,6 @@ def dense_slogdet(matrix: Tensor) -> tuple[Tensor, Tensor]:
     exchanged = pivots != torch.arange(1, pivots.shape[-1] + 1, device=pivots.device)
     parity = 1 - 2 * (exchanged.sum(-1) % 2)
     return parity * diagonal.sgn().prod(-1), diagonal.abs().log().sum(-1)
-
-
-def _triplets(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    U, S, Vh = torch.linalg.svd(dense_matrix(flat.A), full_matrices=False)
-    return S, U.mT, Vh.conj(), torch.ones_like(S, dtype=torch.bool)
 
 
 def _must_be_hermitian(A: LinearOperator) -> None:

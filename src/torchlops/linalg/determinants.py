@@ -13,6 +13,9 @@ from torchlops.optimization.spectral import stochastic
 from torchlops.optimization.spectral.matrices import clinear, square
 from torchlops.optimization.spectral.results import Unpacked
 
+_BLOCK = 2**22
+"""Maximum number of elements in a batch of unit vectors."""
+
 
 @dataclass(frozen=True, eq=False)
 class SignedLogDeterminant(Unpacked):
@@ -104,7 +107,15 @@ def diagonal(A: LinearOperator) -> Tensor:
         >>> diagonal(torchlops.MatrixMult(torch.tensor([[1.0, 2.0], [3.0, 4.0]])))
         tensor([1., 4.])
     """
-    return stochastic.diagonal(clinear(A, "diagonal"))
+    A = clinear(A, "diagonal")
+    rows, columns = A.shape
+    step = max(1, _BLOCK // max(rows, columns, 1))
+    parts = []
+    for some in torch.split(torch.arange(min(rows, columns), device=A._device()), step):
+        units = torch.nn.functional.one_hot(some, columns).to(A._torch_dtype())
+        images = A.apply_nd(units.reshape(-1, *A.dims), False).reshape(-1, rows)
+        parts.append(images.gather(-1, some.unsqueeze(-1)).squeeze(-1))
+    return torch.cat(parts)
 
 
 def trace(A: LinearOperator) -> Tensor:

@@ -33,11 +33,7 @@ SQUARE_SOLVERS: dict[str, type[Solver[Any]]] = {
     "gmres": krylov.GMRES,
     "bicgstab": krylov.BiCGSTAB,
 }
-LEAST_SQUARES_SOLVERS: dict[str, type[Solver[Any]]] = {
-    "cgls": krylov.CGLS,
-    "lsqr": krylov.LSQR,
-    "lsmr": krylov.LSMR,
-}
+LEAST_SQUARES_SOLVERS: dict[str, type[Solver[Any]]] = {"cgls": krylov.CGLS, "lsqr": krylov.LSQR, "lsmr": krylov.LSMR}
 _SOLVERS = {**SQUARE_SOLVERS, **LEAST_SQUARES_SOLVERS}
 
 
@@ -71,11 +67,11 @@ def solve(A: LinearOperator, B: Any, *, method: Method = None, solver: str | Non
     A = aslinearoperator(A)
     if A.shape[0] != A.shape[1]:
         raise ValueError(f"solve takes square operators, but {A.name_and_type} has shape {A.shape}: use linalg.lstsq")
-    y, _, back = read_data(A, B)
-    if back is None:
+    y, layout = read_data(A, B)
+    if layout.back is None:
         return _solved(A, y, method, solver, options)
     with torch.no_grad():
-        return back(_solved(A, y, method, solver, options))
+        return layout.back(_solved(A, y, method, solver, options))
 
 
 def _solved(A: LinearOperator, y: Tensor, method: Method, solver: str | None, options: Mapping[str, Any]) -> Tensor:
@@ -128,11 +124,11 @@ def lstsq(
         (tensor([2.]), tensor(1.4142))
     """
     A = aslinearoperator(A)
-    y, _, back = read_data(A, B)
-    if back is not None:
+    y, layout = read_data(A, B)
+    if layout.back is not None:
         with torch.no_grad():
             found = lstsq(A, y, rcond, method=method, solver=solver, **options)
-        return LeastSquares(*map(back, found))
+        return LeastSquares(*map(layout.back, found))
     if not _iterates(A, method, "vectors", solver, options):
         x = _dense_solution(A, y, lambda matrix, b: torch.linalg.pinv(matrix, rtol=rcond) @ b)
         converged = torch.ones(y.shape[: y.ndim - len(A.dimsd)], dtype=torch.bool, device=y.device)
@@ -159,12 +155,7 @@ def inv(A: LinearOperator, *, method: Method = None, solver: str | None = None, 
 
 
 def pinv(
-    A: LinearOperator,
-    rcond: float | None = None,
-    *,
-    method: Method = None,
-    solver: str | None = None,
-    **options: Any,
+    A: LinearOperator, rcond: float | None = None, *, method: Method = None, solver: str | None = None, **options: Any
 ) -> InverseOperator:
     """Return the pseudo-inverse, as an operator that solves when it is applied. With ``damp``, it is regularised.
 
@@ -328,21 +319,14 @@ def _iterates(A: LinearOperator, method: Method, what: str, name: str | None, op
 
 @uncompiled(NO_GRAPH)
 def iterate(
-    A: LinearOperator,
-    y: Tensor,
-    name: str | None,
-    options: Mapping[str, Any],
-    known: Mapping[str, type[Solver[Any]]],
+    A: LinearOperator, y: Tensor, name: str | None, options: Mapping[str, Any], known: Mapping[str, type[Solver[Any]]]
 ) -> tuple[Tensor, Tensor]:
     """Return the solution for data ``(*batch, *dimsd)`` by an iteration, and which samples have converged."""
     return read_iteration(A, name, options, known).solve(A, y)
 
 
 def read_iteration(
-    A: LinearOperator,
-    name: str | None,
-    options: Mapping[str, Any],
-    known: Mapping[str, type[Solver[Any]]],
+    A: LinearOperator, name: str | None, options: Mapping[str, Any], known: Mapping[str, type[Solver[Any]]]
 ) -> Iteration:
     """Read the name and the options of an iteration.
 

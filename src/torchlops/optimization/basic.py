@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torchlops.optimization import krylov
-from torchlops.optimization.basesolver import Solver, with_callback
+from torchlops.optimization import cls_basic
 from torchlops.optimization.callback import Callbacks
-from torchlops.optimization.cls_basic import CG, CGLS, LSQR, CGLSResult, CGResult, LSQRResult
+from torchlops.optimization.cls_basic import CGLSResult, CGResult, LSMRResult, LSQRResult
 from torchlops.optimization.solver.options import SolveOptions
-from torchlops.optimization.solver.result import Result
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-_LSMRResult = namedtuple("_LSMRResult", "x istop iiter normr normar norma conda normx")
-
-
-class LSMRResult(Result, _LSMRResult):
-    """The result of LSMR, which unpacks as SciPy's.
-
-    Attributes:
-        x: The solution.
-        istop: As in :class:`~torchlops.optimization.cls_basic.LSQRResult`.
-        iiter: Number of iterations (of the slowest sample).
-        normr: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
-        normar: Norm of the gradient, ``||A^H r - damp^2 x||``.
-        norma, conda: Estimates of the norm and the condition number of the operator.
-        normx: ``||x||``.
-        cost: ``||y - A x||`` after each iteration, ``(iiter + 1, *batch)``.
-        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
-    """
 
 
 def cg(
@@ -81,10 +59,9 @@ def cg(
         >>> x
         tensor([1.0000, 0.5000, 0.2500])
     """
-    result: CGResult = with_callback(CG(Op, callbacks, M=M, **how), callback).solve(
-        y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1
+    return cls_basic.CG(Op, callbacks, M, **how).solve(
+        y, x0, niter, damp, tol, preallocate, show, itershow, callback=callback, rtol=rtol, rtol1=rtol1
     )
-    return result
 
 
 def cgls(
@@ -132,10 +109,9 @@ def cgls(
         >>> torch.allclose(x, torch.tensor([-1.5, -0.5, 0.5, 1.5]), atol=1e-5)
         True
     """
-    result: CGLSResult = with_callback(CGLS(Op, callbacks, **how), callback).solve(
-        y, x0, niter, damp, tol, preallocate, show, itershow, rtol=rtol, rtol1=rtol1, gtol=gtol
+    return cls_basic.CGLS(Op, callbacks, **how).solve(
+        y, x0, niter, damp, tol, preallocate, show, itershow, callback=callback, rtol=rtol, rtol1=rtol1, gtol=gtol
     )
-    return result
 
 
 def lsqr(
@@ -181,10 +157,9 @@ def lsqr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25])), istop
         (True, 1)
     """
-    result: LSQRResult = with_callback(LSQR(Op, callbacks, **how), callback).solve(
-        y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow
+    return cls_basic.LSQR(Op, callbacks, **how).solve(
+        y, x0, damp, atol, btol, conlim, niter, calc_var, preallocate, show, itershow, callback=callback
     )
-    return result
 
 
 def lsmr(
@@ -226,13 +201,8 @@ def lsmr(
         >>> torch.allclose(x, torch.tensor([1.0, 0.5, 0.25]))
         True
     """
-    solver: Solver = with_callback(Solver(Op, callbacks, **how), callback)
-    solution = solver._solve(krylov.LSMR(atol, btol, conlim), y, x0, niter, damp, show, itershow)
-    numbers = solution.numbers
-    return LSMRResult.of(
-        solution, normr=numbers["r2norm"], normar=numbers["arnorm"], norma=numbers["anorm"], conda=numbers["acond"],
-        normx=numbers["xnorm"],
-    )  # fmt: skip
+    solver = cls_basic.LSMR(Op, callbacks, **how)
+    return solver.solve(y, x0, damp, atol, btol, conlim, niter, show, itershow, callback=callback)
 
 
 def minres(
@@ -276,8 +246,9 @@ def minres(
         >>> torch.allclose(minres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
-    return CGResult.of(solver._solve(krylov.MINRES(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))
+    return cls_basic.MINRES(Op, callbacks, M, **how).solve(
+        y, x0, niter, damp, tol, show=show, itershow=itershow, callback=callback, rtol=rtol, rtol1=rtol1
+    )
 
 
 def gmres(
@@ -325,10 +296,10 @@ def gmres(
         >>> torch.allclose(gmres(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
-    return CGResult.of(
-        solver._solve(krylov.GMRES(tol, rtol, rtol1, restart, flexible), y, x0, niter, damp, show, itershow)
-    )
+    return cls_basic.GMRES(Op, callbacks, M, **how).solve(
+        y, x0, niter, damp, tol, show=show, itershow=itershow, callback=callback, rtol=rtol, rtol1=rtol1,
+        restart=restart, flexible=flexible,
+    )  # fmt: skip
 
 
 def bicgstab(
@@ -372,5 +343,6 @@ def bicgstab(
         >>> torch.allclose(bicgstab(A, torch.tensor([3.0, 1.0])).x, torch.ones(2), atol=1e-5)
         True
     """
-    solver: Solver = with_callback(Solver(Op, callbacks, M=M, **how), callback)
-    return CGResult.of(solver._solve(krylov.BiCGSTAB(tol, rtol, rtol1), y, x0, niter, damp, show, itershow))
+    return cls_basic.BiCGSTAB(Op, callbacks, M, **how).solve(
+        y, x0, niter, damp, tol, show=show, itershow=itershow, callback=callback, rtol=rtol, rtol1=rtol1
+    )

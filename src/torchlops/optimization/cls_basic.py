@@ -7,15 +7,12 @@ from typing import ClassVar
 
 from torchlops.optimization import krylov
 from torchlops.optimization.basesolver import Solver
-from torchlops.optimization.solver.result import Result
+from torchlops.optimization.solver.result import Result, Solution
 
 __all__ = ["CG", "CGLS", "LSQR"]
 
 
-_CGResult = namedtuple("_CGResult", "x iiter cost")
-
-
-class CGResult(Result, _CGResult):
+class CGResult(Result, namedtuple("CGResult", "x iiter cost")):
     """The result of CG, MINRES, GMRES and BiCGSTAB, which unpacks as that of PyLops's ``cg``.
 
     Attributes:
@@ -27,10 +24,7 @@ class CGResult(Result, _CGResult):
     """
 
 
-_CGLSResult = namedtuple("_CGLSResult", "x istop iiter r1norm r2norm cost")
-
-
-class CGLSResult(Result, _CGLSResult):
+class CGLSResult(Result, namedtuple("CGLSResult", "x istop iiter r1norm r2norm cost")):
     """The result of CGLS, which unpacks as PyLops's.
 
     Attributes:
@@ -46,10 +40,7 @@ class CGLSResult(Result, _CGLSResult):
     """
 
 
-_LSQRResult = namedtuple("_LSQRResult", "x istop iiter r1norm r2norm anorm acond arnorm xnorm var cost")
-
-
-class LSQRResult(Result, _LSQRResult):
+class LSQRResult(Result, namedtuple("LSQRResult", "x istop iiter r1norm r2norm anorm acond arnorm xnorm var cost")):
     """The result of LSQR, which unpacks as PyLops's.
 
     Attributes:
@@ -70,7 +61,31 @@ class LSQRResult(Result, _LSQRResult):
     """
 
 
-class CG(Solver):
+class LSMRResult(Result, namedtuple("LSMRResult", "x istop iiter normr normar norma conda normx")):
+    """The result of LSMR, which unpacks as SciPy's.
+
+    Attributes:
+        x: The solution.
+        istop: As in :class:`~torchlops.optimization.cls_basic.LSQRResult`.
+        iiter: Number of iterations (of the slowest sample).
+        normr: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
+        normar: Norm of the gradient, ``||A^H r - damp^2 x||``.
+        norma, conda: Estimates of the norm and the condition number of the operator.
+        normx: ``||x||``.
+        cost: ``||y - A x||`` after each iteration, ``(iiter + 1, *batch)``.
+        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+    """
+
+
+class SquareSolver(Solver[CGResult]):
+    """Base of the solvers of square systems."""
+
+    result = CGResult
+    setup_order = "y x0 niter damp tol preallocate show"
+    solve_order = f"{setup_order} itershow"
+
+
+class CG(SquareSolver):
     """Conjugate gradients as an object that may be stepped; see :func:`~torchlops.cg` for the arguments.
 
     Example:
@@ -82,12 +97,27 @@ class CG(Solver):
     """
 
     algorithm = krylov.CG
-    result = CGResult
-    setup_order = "y x0 niter damp tol preallocate show"
-    solve_order = f"{setup_order} itershow"
 
 
-class CGLS(Solver):
+class MINRES(SquareSolver):
+    """Minimum residuals; see :func:`~torchlops.minres` for the arguments."""
+
+    algorithm = krylov.MINRES
+
+
+class GMRES(SquareSolver):
+    """Generalized minimum residuals; see :func:`~torchlops.gmres` for the arguments."""
+
+    algorithm = krylov.GMRES
+
+
+class BiCGSTAB(SquareSolver):
+    """Stabilised biconjugate gradients; see :func:`~torchlops.bicgstab` for the arguments."""
+
+    algorithm = krylov.BiCGSTAB
+
+
+class CGLS(Solver[CGLSResult]):
     """Conjugate gradients for least squares; see :func:`~torchlops.cgls` for the arguments.
 
     Other than in PyLops 2.8, an initial guess and damping go together, and iterations past the rounding of the
@@ -107,7 +137,7 @@ class CGLS(Solver):
     solve_order = f"{setup_order} itershow"
 
 
-class LSQR(Solver):
+class LSQR(Solver[LSQRResult]):
     """LSQR; see :func:`~torchlops.lsqr` for the arguments.
 
     Example:
@@ -123,3 +153,16 @@ class LSQR(Solver):
     setup_order = "y x0 damp atol btol conlim niter calc_var preallocate show"
     solve_order = f"{setup_order} itershow"
     defaults: ClassVar = {"niter": 10}
+
+
+class LSMR(Solver[LSMRResult]):
+    """LSMR; see :func:`~torchlops.lsmr` for the arguments."""
+
+    algorithm = krylov.LSMR
+    result = LSMRResult
+    setup_order = "y x0 damp atol btol conlim niter show"
+    solve_order = f"{setup_order} itershow"
+
+    def _result(self, solution: Solution) -> LSMRResult:
+        names = {"normr": "r2norm", "normar": "arnorm", "norma": "anorm", "conda": "acond", "normx": "xnorm"}
+        return LSMRResult.of(solution, **{name: solution.numbers[ours] for name, ours in names.items()})

@@ -6,19 +6,17 @@ import math
 import time
 from collections import namedtuple
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import torch
-from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator, scaled
-from torchlops.optimization.arguments import memory_usage, read_arguments
-from torchlops.optimization.basesolver import _RULE, Solver, with_callback
+from torchlops.optimization.arguments import RULE, Face
+from torchlops.optimization.basesolver import R, Solver, constructor_options
 from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_basic import CG, CGLS, LSQR
 from torchlops.optimization.equations import Data, RegularizedOperator, read
 from torchlops.optimization.implicit.solve import NO_GRAPH
-from torchlops.optimization.solver.options import SolveOptions
 from torchlops.optimization.solver.problem import read_guess
 from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.solver.state import Status
@@ -28,10 +26,7 @@ from torchlops.torchoperator import aslinearoperator
 __all__ = ["NormalEquationsInversion", "PreconditionedInversion", "RegularizedInversion", "RegularizedOperator"]
 
 
-_NormalEquationsResult = namedtuple("_NormalEquationsResult", "x istop")
-
-
-class NormalEquationsResult(Result, _NormalEquationsResult):
+class NormalEquationsResult(Result, namedtuple("NormalEquationsResult", "x istop")):
     """The result of an inversion of normal equations, which unpacks as PyLops's.
 
     Attributes:
@@ -42,10 +37,7 @@ class NormalEquationsResult(Result, _NormalEquationsResult):
     """
 
 
-_RegularizedResult = namedtuple("_RegularizedResult", "x istop itn r1norm r2norm")
-
-
-class RegularizedResult(Result, _RegularizedResult):
+class RegularizedResult(Result, namedtuple("RegularizedResult", "x istop itn r1norm r2norm")):
     """The result of a regularised or preconditioned inversion, which unpacks as PyLops's.
 
     Attributes:
@@ -58,7 +50,7 @@ class RegularizedResult(Result, _RegularizedResult):
     """
 
 
-class Inversion:
+class Inversion(Face, Generic[R]):
     """Base of the inversions as PyLops has them: ``setup`` writes the equations, ``run`` solves them.
 
     Args:
@@ -66,34 +58,35 @@ class Inversion:
         callbacks: Objects that watch the solver, and may stop it.
     """
 
-    setup_order: ClassVar[str] = "y Regs Weight dataregs epsRs show"
-    solve_order: ClassVar[str] = "y Regs x0 Weight dataregs epsRs engine show"
-    """The arguments of ``setup`` and ``solve`` in the order that they have in PyLops; ``solve`` takes those of the
-    solver by name."""
-    required: ClassVar[str] = "y Regs"
+    setup_order = "y Regs Weight dataregs epsRs show"
+    solve_order = "y Regs x0 Weight dataregs epsRs engine show"  # and, by name, the arguments of the solver
+    required = "y Regs"
     vectors: ClassVar[tuple[int, int]] = (5, 4)
     """How many vectors of the size of the model, and of the data, are alive at once."""
 
     _data: Data
+    _equations: tuple[LinearOperator, Any]
+    """The operator of the equations, and their right-hand side."""
+    _guessed: LinearOperator
+    """The operator whose models initial guesses are."""
 
     @uncompiled(NO_GRAPH)
     def __init__(self, Op: Any, callbacks: Sequence[Callbacks] | None = None) -> None:
-        self.Op: LinearOperator = aslinearoperator(Op)
+        self.Op = self._guessed = aslinearoperator(Op)
         self.callbacks = callbacks
         self.tstart = time.time()
 
     def setup(self, *args: Any, **kwargs: Any) -> None:
         """Write the equations; arguments as in ``solve``."""
-        name, order = type(self).__name__, self.setup_order.split()
-        given = read_arguments(f"{name}.setup", order, order, self.required, args, kwargs)
+        name, given = type(self).__name__, self._arguments("setup", self.setup_order.split(), args, kwargs)
         self.y, self.tstart, show = given.pop("y"), time.time(), given.pop("show", False)
         self._data = read(self.Op, self.y, name)
         with self._data.records():
             text = self._write(self._data, **given)
         if show:
-            print(f"{name}\n{_RULE}\n{text}\n{_RULE}")
+            print(f"{name}\n{RULE}\n{text}\n{RULE}")
 
-    def run(self, x: Any, engine: str = "scipy", show: bool = False, **kwargs_solver: Any) -> Any:
+    def run(self, x: Any, engine: str = "scipy", show: bool = False, **kwargs_solver: Any) -> R:
         """Solve the equations from the initial guess ``x`` (or None).
 
         Raises:
@@ -106,23 +99,19 @@ class Inversion:
             niter = options.pop(name, None)
             if niter is not None:
                 options["niter"] = niter
-        K, y = self._equations()
-        kind, options = self._solver(engine, options)
-        how = {name: options.pop(name) for name in (*SolveOptions.__annotations__, "M") if name in options}
-        solver = with_callback(kind(K, self.callbacks, **how), options.pop("callback", None))
-        guess = self._guess(x)
+        (K, y), (kind, options) = self._equations, self._solver(engine, options)
+        solver = kind(K, **{"callbacks": self.callbacks, **constructor_options(options)})
+        data = self._data
+        guess = read_guess(self._guessed, x, data.y.reshape(*data.batch, *self._guessed.dimsd), data.name)
         if guess is not None:  # it may have other axes
-            guess = guess.reshape(*y.shape[: y.ndim - len(K.dimsd)], *K.dims)
+            guess = guess.reshape(*data.batch, *K.dims)
         solver.solve(y, guess, **options)
         return self._result(solver.solution)
 
     @uncompiled(NO_GRAPH)
-    def solve(self, *args: Any, **kwargs: Any) -> Any:
+    def solve(self, *args: Any, **kwargs: Any) -> R:
         """Set up, run and finalize; the arguments are those of the function, in the order of PyLops's class."""
-        order = self.solve_order.split()
-        given = read_arguments(
-            f"{type(self).__name__}.solve", order, (*order, *kwargs), self.required, args, kwargs
-        )  # fmt: skip
+        given = self._arguments("solve", (*self.solve_order.split(), *kwargs), args, kwargs)
         show, equations = given.get("show", False), self.setup_order.split()
         self.setup(**{name: given.pop(name) for name in equations if name in given})
         result = self.run(given.pop("x0", None), show=show, **given)
@@ -144,7 +133,7 @@ class Inversion:
         self.tend = time.time()
         self.telapsed = self.tend - self.tstart
         if show:
-            print(f"Total time (s) = {self.telapsed:.2f}\n{_RULE}\n")
+            print(f"Total time (s) = {self.telapsed:.2f}\n{RULE}\n")
 
     def memory_usage(self, nopRegs: Any = None, show: bool = False, unit: str = "B") -> float:
         """Return, and print with ``show``, the memory of the vectors of one sample.
@@ -155,38 +144,22 @@ class Inversion:
             unit: ``B``, ``KB``, ``MB`` or ``GB``.
         """
         more_rows = 0 if nopRegs is None else math.prod(nopRegs) if hasattr(nopRegs, "__len__") else int(nopRegs)
-        return memory_usage(type(self).__name__, self.Op, self.vectors, more_rows, show, unit)
+        return self._memory_usage(self.vectors, more_rows, show, unit)
 
     def _write(self, data: Data, *args: Any, **kwargs: Any) -> str:
         """Write the equations, and return the arguments as text."""
         raise NotImplementedError
 
-    def _equations(self) -> tuple[LinearOperator, Any]:
-        """Return the operator of the equations, and their right-hand side."""
+    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver[Any]], dict[str, Any]]:
+        """Return what solves the equations, with all of its options."""
         raise NotImplementedError
 
-    def _guess(self, x: Any) -> Tensor | None:
-        """Return the initial guess of the solution of the equations."""
-        return read_guess(self.Op, x, self._data.y, self._data.name)
-
-    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver], dict[str, Any]]:
-        """Return what solves the equations, with all of its options: in the least-squares sense."""
-        if engine == "pylops":
-            return CGLS, options
-        return LSQR, {
-            "atol": 1e-6,
-            "btol": 1e-6,
-            "niter": 2 * self._equations()[0].shape[1],
-            "calc_var": False,
-            **options,
-        }
-
-    def _result(self, solution: Solution) -> Any:
+    def _result(self, solution: Solution) -> R:
         """Return the solution of the equations as ``solve`` does."""
-        return RegularizedResult.of(solution, x=self._data.model(solution.x), itn=solution.iiter)
+        raise NotImplementedError
 
 
-class NormalEquationsInversion(Inversion):
+class NormalEquationsInversion(Inversion[NormalEquationsResult]):
     r"""Inversion of the normal equations of weighted and regularised least squares, by conjugate gradients.
 
     .. math::
@@ -249,15 +222,13 @@ class NormalEquationsInversion(Inversion):
                 rhs = rhs + (factor**2 * part.apply_nd(value, True)).reshape(rhs.shape)
         for term, eps in zip(squares, epsilons, strict=True):
             normal = normal + scaled(data.factor(eps, term, "epsNRs") ** 2, term)
-        self.Op_normal, self.y_normal = normal, data.given(rhs.reshape(*data.batch, *normal.dimsd))
+        self.Op_normal, self.y_normal = normal, data.layout.given(rhs.reshape(*data.batch, *normal.dimsd))
+        self._equations = self.Op_normal, self.y_normal
         self._damp = data.number(epsI, "epsI") ** 2
         self.Regs, self.epsRs, self.epsI = Regs, epsRs, epsI
         return f"Regs={Regs}\nepsRs={epsRs}     epsI={epsI}"
 
-    def _equations(self) -> tuple[LinearOperator, Any]:
-        return self.Op_normal, self.y_normal
-
-    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver], dict[str, Any]]:
+    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver[Any]], dict[str, Any]]:
         if engine == "scipy":
             atol = options.pop("tol", options.pop("atol", 0.0))
             tolerances = {"rtol1": options.pop("rtol", 1e-5), "tol": float(atol) ** 2}
@@ -273,7 +244,20 @@ class NormalEquationsInversion(Inversion):
         return NormalEquationsResult.of(solution, x=self._data.model(solution.x), istop=istop)
 
 
-class RegularizedInversion(Inversion):
+class _LeastSquaresInversion(Inversion[RegularizedResult]):
+    """An inversion whose equations are solved in the least-squares sense."""
+
+    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver[Any]], dict[str, Any]]:
+        if engine == "pylops":
+            return CGLS, options
+        niter = 2 * self._equations[0].shape[1]
+        return LSQR, {"atol": 1e-6, "btol": 1e-6, "niter": niter, "calc_var": False, **options}
+
+    def _result(self, solution: Solution) -> RegularizedResult:
+        return RegularizedResult.of(solution, x=self._data.model(solution.x), itn=solution.iiter)
+
+
+class RegularizedInversion(_LeastSquaresInversion):
     r"""Inversion of weighted and regularised least squares.
 
     .. math:: \min_x \|W (A x - y)\|^2 + \sum_i \epsilon_{R_i}^2 \|R_i x - y_{R_i}\|^2
@@ -313,22 +297,19 @@ class RegularizedInversion(Inversion):
         top = weighted_data.reshape(*data.batch, weighted.shape[0])
         parts, factors, pieces = [], [], [top]
         for part, value, eps in data.regularizers(Regs, dataregs, epsRs):
-            rows, factor = (*data.batch, part.shape[0]), data.factor(eps, part, "epsRs")
-            if value is None:
-                pieces.append(top.new_zeros(rows))
-            else:
-                pieces.append((factor * value.expand(*data.batch, *part.dimsd)).reshape(rows))
+            factor = data.factor(eps, part, "epsRs")
+            value = top.new_zeros(part.dimsd) if value is None else factor * value
+            pieces.append(value.expand(*data.batch, *part.dimsd).reshape(*data.batch, part.shape[0]))
             parts.append(part)
             factors.append(factor)
-        self.RegOp, self.datatot = RegularizedOperator(weighted, parts, factors), data.given(torch.cat(pieces, dim=-1))
+        self.RegOp = RegularizedOperator(weighted, parts, factors)
+        self.datatot = data.layout.given(torch.cat(pieces, dim=-1))
+        self._equations = self.RegOp, self.datatot
         self.Regs, self.epsRs, self.dataregs = Regs, epsRs, dataregs
         return f"Regs={Regs}\nepsRs={epsRs}"
 
-    def _equations(self) -> tuple[LinearOperator, Any]:
-        return self.RegOp, self.datatot
 
-
-class PreconditionedInversion(Inversion):
+class PreconditionedInversion(_LeastSquaresInversion):
     r"""Inversion of least squares in other coordinates, :math:`x = P p`.
 
     .. math:: \min_p \|A P p - y\|^2
@@ -360,15 +341,9 @@ class PreconditionedInversion(Inversion):
 
     def _write(self, data: Data, P: Any) -> str:
         self.P = aslinearoperator(P)
-        self.POp = self.Op @ self.P
-        self._rows = data.y.reshape(*data.batch, *self.POp.dimsd)
+        self.POp = self._guessed = self.Op @ self.P
+        self._equations = self.POp, data.layout.given(data.y.reshape(*data.batch, *self.POp.dimsd))
         return f"Prec={self.P}"
-
-    def _equations(self) -> tuple[LinearOperator, Any]:
-        return self.POp, self._data.given(self._rows)
-
-    def _guess(self, x: Any) -> Tensor | None:
-        return read_guess(self.POp, x, self._rows, self._data.name)
 
     def _result(self, solution: Solution) -> RegularizedResult:
         x = self.P(solution.x.reshape((*self._data.batch, *self.P.dims)))

@@ -10,7 +10,7 @@ import torch
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization import sparse
-from torchlops.optimization.basesolver import Solver
+from torchlops.optimization.basesolver import R, Solver
 from torchlops.optimization.implicit.solve import Attach
 from torchlops.optimization.implicit.support import (
     attach_basis_pursuit,
@@ -26,10 +26,7 @@ from torchlops.torchoperator import aslinearoperator
 __all__ = ["FISTA", "IRLS", "ISTA", "OMP", "SPGL1", "SplitBregman"]
 
 
-_SparseResult = namedtuple("_SparseResult", "x iiter cost")
-
-
-class SparseResult(Result, _SparseResult):
+class SparseResult(Result, namedtuple("SparseResult", "x iiter cost")):
     """The result of ISTA, FISTA, OMP and split Bregman, which unpacks as PyLops's.
 
     Attributes:
@@ -40,10 +37,7 @@ class SparseResult(Result, _SparseResult):
     """
 
 
-_IRLSResult = namedtuple("_IRLSResult", "x nouter")
-
-
-class IRLSResult(Result, _IRLSResult):
+class IRLSResult(Result, namedtuple("IRLSResult", "x nouter")):
     """The result of IRLS, which unpacks as PyLops's.
 
     Attributes:
@@ -54,10 +48,7 @@ class IRLSResult(Result, _IRLSResult):
     """
 
 
-_SPGL1Result = namedtuple("_SPGL1Result", "x p info")
-
-
-class SPGL1Result(Result, _SPGL1Result):
+class SPGL1Result(Result, namedtuple("SPGL1Result", "x p info")):
     """The result of SPGL1, which unpacks as PyLops's.
 
     Attributes:
@@ -70,7 +61,7 @@ class SPGL1Result(Result, _SPGL1Result):
     """
 
 
-class SynthesisSolver(Solver):
+class SynthesisSolver(Solver[R]):
     """A solver whose model is ``S`` of what is solved for: a change of variables outside of the solver."""
 
     S: LinearOperator | None = None
@@ -81,8 +72,8 @@ class SynthesisSolver(Solver):
         super().__init__(*args, **kwargs)
         self._alone = self.Op
 
-    def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        given = super()._read(method, order, args, kwargs)
+    def _read(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        given = super()._read(method, args, kwargs)
         S, x0 = self._synthesis(given.get("SOp")), given["x0"]
         self.Op, self.S = self._alone if S is None else self._alone @ S, S
         return {**given, "x0": x0 if S is None or x0 is None else S.H(x0)}
@@ -105,7 +96,7 @@ class SynthesisSolver(Solver):
         super()._end(solution, show)
 
 
-class ISTA(SynthesisSolver):
+class ISTA(SynthesisSolver[SparseResult]):
     """Iterative shrinkage-thresholding; see :func:`~torchlops.ista` for the arguments.
 
     Example:
@@ -147,7 +138,7 @@ class FISTA(ISTA):
     algorithm = sparse.FISTA
 
 
-class OMP(Solver):
+class OMP(Solver[SparseResult]):
     """Orthogonal matching pursuit; see :func:`~torchlops.omp` for the arguments.
 
     Example:
@@ -171,19 +162,19 @@ class OMP(Solver):
         return attach_pursuit if solver.niter_inner else refuse_derivative(" for matching pursuit (niter_inner=0)"), ()
 
 
-class _NestedSolver(Solver):
+class _NestedSolver(Solver[R]):
     """A solver whose further arguments are options of the solver inside it."""
 
     by_name = "x0 engine"
 
-    def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        names = {*self._names(order)}
+    def _read(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        names = self._names(method)
         inner = {name: value for name, value in kwargs.items() if name not in names}
-        given = super()._read(method, order, args, {name: kwargs[name] for name in kwargs if name in names})
+        given = super()._read(method, args, {name: kwargs[name] for name in kwargs if name in names})
         return {**given, "inner": read_inner_options(type(self).__name__, given.get("engine", "scipy"), inner)}
 
 
-class IRLS(_NestedSolver):
+class IRLS(_NestedSolver[IRLSResult]):
     """Iteratively reweighted least squares; see :func:`~torchlops.optimization.sparsity.irls` for the arguments.
 
     Example:
@@ -210,7 +201,7 @@ class IRLS(_NestedSolver):
         return IRLSResult.of(solution, nouter=solution.iiter)
 
 
-class SPGL1(SynthesisSolver):
+class SPGL1(SynthesisSolver[SPGL1Result]):
     """Spectral projected gradients for basis pursuit; see :func:`~torchlops.spgl1` for the arguments.
 
     Example:
@@ -229,8 +220,8 @@ class SPGL1(SynthesisSolver):
     niter_name = "iter_lim"
     defaults: ClassVar = {"iter_lim": None}
 
-    def _read(self, method: str, order: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        given = super()._read(method, order, args, kwargs)
+    def _read(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        given = super()._read(method, args, kwargs)
         return {**given, "iter_lim": 10 * self.Op.shape[0] if given["iter_lim"] is None else given["iter_lim"]}
 
     def _synthesis(self, SOp: Any) -> LinearOperator | None:
@@ -245,7 +236,7 @@ class SPGL1(SynthesisSolver):
         return SPGL1Result.of(solution, p=self.coefficients, info=info)
 
 
-class SplitBregman(_NestedSolver):
+class SplitBregman(_NestedSolver[SparseResult]):
     """Split Bregman; see :func:`~torchlops.splitbregman` for the arguments.
 
     Example:
@@ -258,13 +249,9 @@ class SplitBregman(_NestedSolver):
 
     algorithm = sparse.SplitBregman
     result = SparseResult
-    setup_order = (
-        "y RegsL1 x0 niter_outer niter_inner RegsL2 dataregsL2 mu epsRL1s epsRL2s tol tau restart preallocate show"
-    )
-    solve_order = (
-        "y RegsL1 x0 niter_outer niter_inner RegsL2 dataregsL2 mu epsRL1s epsRL2s tol tau restart engine preallocate "
-        "show itershow show_inner"
-    )
+    _first = "y RegsL1 x0 niter_outer niter_inner RegsL2 dataregsL2 mu epsRL1s epsRL2s tol tau restart"
+    setup_order = f"{_first} preallocate show"
+    solve_order = f"{_first} engine preallocate show itershow show_inner"
     required = "y RegsL1"
     niter_name = "niter_outer"
     defaults: ClassVar = {"niter_outer": 3, "mu": 1.0}

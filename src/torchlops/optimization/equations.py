@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator, VerticalStack, scaled
-from torchlops.optimization.solver.problem import iteration_dtype, read_data, read_number, with_axes
+from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_data, read_number, with_axes
 from torchlops.torchoperator import aslinearoperator, operators_of
 
 
@@ -22,18 +22,14 @@ class Data:
 
     Attributes:
         name: The name of the inversion, for messages.
-        A: The operator.
         y: The data, ``(*batch, *dimsd)``.
-        has_axes: Whether the user's data have the axes of the operator, or are flattened.
-        back: What turns a tensor into the kind of array that the data were; None for tensors.
+        layout: How the user sees them.
         like: An empty vector for each sample, of the type of the iterations.
     """
 
     name: str
-    A: LinearOperator
     y: Tensor
-    has_axes: bool
-    back: Callable[[Tensor], Any] | None
+    layout: Layout
     like: Tensor
 
     @property
@@ -73,7 +69,7 @@ class Data:
 
     def weighted(self, Weight: Any) -> tuple[LinearOperator, Tensor]:
         """Return ``W A`` and ``W y``, for an operator, or for one weight per sample of the data."""
-        A, y = self.A, self.y
+        A, y = self.layout.A, self.y
         if Weight is None:
             return A, y
         if isinstance(Weight, Tensor | np.ndarray):
@@ -102,15 +98,12 @@ class Data:
 
     def records(self) -> torch.set_grad_enabled:
         """Return a context without a graph, where the data are no tensors."""
-        return torch.set_grad_enabled(torch.is_grad_enabled() and self.back is None)
-
-    def given(self, tensor: Tensor) -> Any:
-        """Return a tensor as the kind of array that the data were."""
-        return tensor if self.back is None else self.back(tensor)
+        return torch.set_grad_enabled(torch.is_grad_enabled() and self.layout.back is None)
 
     def model(self, x: Any) -> Any:
         """Return a solution in the shape that goes with that of the data."""
-        return x.reshape((*self.batch, *(self.A.dims if self.has_axes else self.A.shape[1:])))
+        A = self.layout.A
+        return x.reshape((*self.batch, *(A.dims if self.layout.has_axes else A.shape[1:])))
 
 
 def read(A: LinearOperator, y: Any, name: str) -> Data:
@@ -120,10 +113,10 @@ def read(A: LinearOperator, y: Any, name: str) -> Data:
         ValueError: when their shape is not that of the data of ``A``.
         TypeError: when they are of a 16-bit type.
     """
-    data, has_axes, back = read_data(A, y)
+    data, layout = read_data(A, y)
     batch = data.shape[: data.ndim - len(A.dimsd)]
     like = data.new_empty((*batch, 0), dtype=iteration_dtype(A, (data,), name))
-    return Data(name, A, data, has_axes, back, like)
+    return Data(name, data, layout, like)
 
 
 def RegularizedOperator(Op: Any, Regs: Sequence[Any], epsRs: Sequence[Any] = (1,)) -> LinearOperator:

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torchlops.optimization.cls_leastsquares import (
-    NormalEquationsInversion,
-    NormalEquationsResult,
-    PreconditionedInversion,
-    RegularizedInversion,
-    RegularizedOperator,
-    RegularizedResult,
-)
+from torchlops.optimization import cls_leastsquares
+from torchlops.optimization.cls_leastsquares import NormalEquationsResult, RegularizedOperator, RegularizedResult
 
 __all__ = [
     "RegularizedOperator",
@@ -72,10 +66,9 @@ def normal_equations_inversion(
         >>> eps.grad
         tensor(-0.4800)
     """
-    result: NormalEquationsResult = NormalEquationsInversion(Op).solve(
+    return cls_leastsquares.NormalEquationsInversion(Op).solve(
         y, Regs, x0, Weight, dataregs, epsI, epsRs, NRegs, epsNRs, engine, show, **kwargs_solver
     )
-    return result
 
 
 def regularized_inversion(
@@ -120,20 +113,13 @@ def regularized_inversion(
         >>> bool((x.diff().diff().abs() < 1e-3).all())  # a straight line
         True
     """
-    result: RegularizedResult = RegularizedInversion(Op).solve(
+    return cls_leastsquares.RegularizedInversion(Op).solve(
         y, Regs, x0, Weight, dataregs, epsRs, engine, show, **kwargs_solver
     )
-    return result
 
 
 def preconditioned_inversion(
-    Op: Any,
-    y: Any,
-    P: Any,
-    x0: Any = None,
-    engine: str = "scipy",
-    show: bool = False,
-    **kwargs_solver: Any,
+    Op: Any, y: Any, P: Any, x0: Any = None, engine: str = "scipy", show: bool = False, **kwargs_solver: Any
 ) -> RegularizedResult:
     r"""Solve :math:`\min_p \|A P p - y\|^2` and return :math:`x = P p`, by :class:`PreconditionedInversion`.
 
@@ -155,5 +141,4 @@ def preconditioned_inversion(
         >>> torch.allclose(x, torch.tensor([1.0, 0.25]))
         True
     """
-    result: RegularizedResult = PreconditionedInversion(Op).solve(y, P, x0, engine, show, **kwargs_solver)
-    return result
+    return cls_leastsquares.PreconditionedInversion(Op).solve(y, P, x0, engine, show, **kwargs_solver)

@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torchlops.optimization.basesolver import with_callback
-from torchlops.optimization.cls_sparsity import (
-    FISTA,
-    IRLS,
-    ISTA,
-    OMP,
-    SPGL1,
-    IRLSResult,
-    SparseResult,
-    SPGL1Result,
-    SplitBregman,
-)
+from torchlops.optimization import cls_sparsity
+from torchlops.optimization.basesolver import constructor_options
+from torchlops.optimization.cls_sparsity import IRLSResult, SparseResult, SPGL1Result
 from torchlops.optimization.solver.options import SolveOptions
 from torchlops.optimization.sparse.sparsesolver import SIGMA, TOL
 
@@ -58,10 +49,10 @@ def irls(
         >>> irls(A, torch.tensor([2.0], dtype=torch.float64), kind="model", nouter=50).x.round(decimals=6)
         tensor([2., 0., 0.], dtype=torch.float64)
     """
-    result: IRLSResult = with_callback(IRLS(Op, **_how(kwargs_solver)), callback).solve(
-        y, x0, nouter, threshR, epsR, epsI, tolIRLS, kind, warm, engine, preallocate, show, itershow, **kwargs_solver
-    )
-    return result
+    return cls_sparsity.IRLS(Op, **constructor_options(kwargs_solver)).solve(
+        y, x0, nouter, threshR, epsR, epsI, tolIRLS, kind, warm, engine, preallocate, show, itershow,
+        callback=callback, **kwargs_solver,
+    )  # fmt: skip
 
 
 def omp(
@@ -96,11 +87,10 @@ def omp(
         >>> omp(torchlops.Identity(3), torch.tensor([1.0, -3.0, 2.0]), niter_outer=2).x
         tensor([ 0., -3.,  2.])
     """
-    result: SparseResult = with_callback(OMP(Op, **how), callback).solve(
+    return cls_sparsity.OMP(Op, **how).solve(
         y, niter_outer, niter_inner, sigma, normalizecols, Opbasis, optimal_coeff, engine, preallocate, show, itershow,
-        rtol=rtol, rtol1=rtol1,
+        callback=callback, rtol=rtol, rtol1=rtol1,
     )  # fmt: skip
-    return result
 
 
 def ista(
@@ -141,11 +131,10 @@ def ista(
         tensor([[ 2.5000,  0.0000],
                 [-0.5000,  3.5000]])
     """
-    result: SparseResult = with_callback(ISTA(Op, **how), callback).solve(
+    return cls_sparsity.ISTA(Op, **how).solve(
         y, x0, niter, SOp, eps, alpha, eigsdict, tol, threshkind, perc, decay, monitorres, preallocate, show, itershow,
-        rtol=rtol, rtol1=rtol1,
+        callback=callback, rtol=rtol, rtol1=rtol1,
     )  # fmt: skip
-    return result
 
 
 def fista(
@@ -186,11 +175,10 @@ def fista(
         tensor([[ 2.5000,  0.0000],
                 [-0.5000,  3.5000]])
     """
-    result: SparseResult = with_callback(FISTA(Op, **how), callback).solve(
+    return cls_sparsity.FISTA(Op, **how).solve(
         y, x0, niter, SOp, eps, alpha, eigsdict, tol, threshkind, perc, decay, monitorres, preallocate, show, itershow,
-        rtol=rtol, rtol1=rtol1,
+        callback=callback, rtol=rtol, rtol1=rtol1,
     )  # fmt: skip
-    return result
 
 
 def spgl1(
@@ -217,10 +205,8 @@ def spgl1(
         >>> x
         tensor([2., 0., 0.])
     """
-    result: SPGL1Result = with_callback(SPGL1(Op, **_how(kwargs_spgl1)), kwargs_spgl1.pop("callback", None)).solve(
-        y, x0, SOp, tau, sigma, show, **kwargs_spgl1
-    )
-    return result
+    solver = cls_sparsity.SPGL1(Op, **constructor_options(kwargs_spgl1))
+    return solver.solve(y, x0, SOp, tau, sigma, show, **kwargs_spgl1)
 
 
 def splitbregman(
@@ -268,14 +254,7 @@ def splitbregman(
         >>> splitbregman(torchlops.Identity(4), y, [D], epsRL1s=[0.4], niter_outer=300, niter_inner=1).x
         tensor([0.1600, 0.2000, 3.0000, 3.0400], dtype=torch.float64)
     """
-    result: SparseResult = with_callback(SplitBregman(Op, **_how(kwargs_lsqr)), callback).solve(
+    return cls_sparsity.SplitBregman(Op, **constructor_options(kwargs_lsqr)).solve(
         y, RegsL1, x0, niter_outer, niter_inner, RegsL2, dataregsL2, mu, epsRL1s, epsRL2s, tol, tau, restart, engine,
-        preallocate, show, itershow, show_inner, rtol=rtol, rtol1=rtol1, **kwargs_lsqr,
+        preallocate, show, itershow, show_inner, callback=callback, rtol=rtol, rtol1=rtol1, **kwargs_lsqr,
     )  # fmt: skip
-    return result
-
-
-def _how(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the options of all solvers out of those of one."""
-    names = ("callbacks", *SolveOptions.__annotations__)
-    return {name: options.pop(name) for name in names if name in options}

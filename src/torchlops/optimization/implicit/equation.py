@@ -10,7 +10,7 @@ weights, the tensors :math:`\theta` of operators. The residual is linear in :mat
 
 The backward pass is made of the equation and of differentiable torch code, so that it is differentiable itself, to any
 order. Forward mode takes another way, since torch loses tangents of what a rule reads, where forward mode is nested:
-tangents are taken off the arguments first (:class:`_Drop`), and put back by as many corrections
+tangents are taken off the arguments first (``tangents.py``), and put back by as many corrections
 :math:`x \leftarrow x + N^{-1} r(x, b)` as forward levels are active. Each leaves the value alone and makes one more
 order exact: the error obeys :math:`e \leftarrow (I - N(\hat b)^{-1} N(b)) e`. A linear equation
 :math:`N x = g` then has tangents of :math:`g` alone, :math:`\dot x = N^{-1} \dot g`.
@@ -19,23 +19,18 @@ order exact: the error obeys :math:`e \leftarrow (I - N(\hat b)^{-1} N(b)) e`. A
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.hidden import refuse_hidden_tensors, refuse_tensors_of_transforms
-from torchlops.optimization.implicit.mapped import MappedOperator
-from torchlops.optimization.implicit.rebind import own_tensors, rebound
+from torchlops.optimization.implicit.rebind import MappedOperator, own_tensors, rebound
 from torchlops.optimization.implicit.tangents import constant, without_tangent
 from torchlops.optimization.solver.options import WarmStart
-from torchlops.torch_internals import (
-    count_forward_levels,
-    is_batched_by_legacy_vmap,
-    is_plain_eager,
-)
+from torchlops.torch_internals import count_forward_levels, is_batched_by_legacy_vmap, is_plain_eager
 
 Input = Tensor | None
 Operators = tuple[LinearOperator, ...]
@@ -45,8 +40,8 @@ class Equation:
     """A residual that is zero at a solution, and how to make it so.
 
     A subclass names the operators and the tensors (its inputs) that it depends on. Inputs have the axes of a batch,
-    which broadcast, and then those of one sample; one may be None. Methods get operators that compute with the tensors
-    of the derivative, and must use these.
+    which broadcast, and then those of one sample; one other than the first may be None. Methods get operators that
+    compute with the tensors of the derivative, and must use these.
 
     Args:
         operators: The operators.
@@ -57,8 +52,12 @@ class Equation:
         theta: The tensors of the operators.
     """
 
-    is_linear: ClassVar[bool] = False
+    is_linear = False
     """Whether the equation is ``N x = g``, with ``g`` the first input."""
+    warm_start: WarmStart | None = None
+    """From where to start the solve for ``w``, which is kept there."""
+    guess: Tensor | None = None
+    """Where the solution of a linear equation starts."""
 
     def __init__(self, operators: Sequence[LinearOperator], ndims: Sequence[int], dims: tuple[int, ...]) -> None:
         self.theta = own_tensors(operators)
@@ -66,11 +65,11 @@ class Equation:
         self.operators: Operators = rebound(tuple(operators), self.theta, self.theta)
         self.ndims, self.dims = tuple(ndims), dims
 
-    def solve(self, operators: Operators, *inputs: Input) -> Tensor:
+    def solve(self, operators: Operators, first: Tensor, /, *others: Input) -> Tensor:
         """Return the solution, without derivatives, in memory of its own."""
         raise NotImplementedError
 
-    def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
+    def residual(self, operators: Operators, x: Tensor, first: Tensor, /, *others: Input) -> Tensor:
         """Return the residual, by differentiable torch code."""
         raise NotImplementedError
 
@@ -86,11 +85,6 @@ class Equation:
         """Return ``(dr / db)^H w`` for the first input ``b``, if that costs less than to differentiate the residual."""
         return None
 
-    warm_start: WarmStart | None = None
-    """From where to start the solve for ``w``, which is kept there."""
-    guess: Tensor | None = None
-    """Where the solution of a linear equation starts."""
-
     # -- what follows ------------------------------------------------------------------------------------------
 
     def with_tensors(self, theta: Sequence[Tensor]) -> Operators:
@@ -102,50 +96,41 @@ class Equation:
     def mapped(self, theta: Sequence[Tensor], in_dims: Sequence[int | None]) -> Equation:
         """Return the equation whose tensors carry a further batch axis where ``in_dims`` says so."""
         other = copy.copy(self)
-        places = {id(tensor): index for index, tensor in enumerate(self.theta)}
-        operators = []
-        for A in self.operators:
-            own = own_tensors([A])
-            which = [places[id(tensor)] for tensor in own]
-            operators.append(MappedOperator(A, own, [theta[i] for i in which], [in_dims[i] for i in which]))
-        other.operators = tuple(operators)
-        other.theta = own_tensors(operators)
+        others = {id(old): (new, axis) for old, new, axis in zip(self.theta, theta, in_dims, strict=True)}
+        other.operators = tuple(MappedOperator(A, others) for A in self.operators)
+        other.theta = own_tensors(other.operators)
         return other
 
-    def refuse_hidden_tensors(self, operators: Operators, first: Tensor) -> None:
-        """Raise where an operator computes with a tensor that requires a gradient and that it does not register."""
-        for A in operators:
-            refuse_hidden_tensors(A, self.batch_of((first,)))
-
-    def batch_of(self, inputs: Sequence[Input]) -> tuple[int, ...]:
-        """Return the shape of the batch, given the inputs."""
-        first = inputs[0]
-        assert first is not None
+    def batch_of(self, first: Tensor) -> tuple[int, ...]:
+        """Return the shape of the batch, given the first input."""
         return tuple(first.shape[: first.ndim - self.ndims[0]])
 
 
-def attach(equation: Equation, *inputs: Input) -> Tensor:
+def attach(equation: Equation, first: Tensor, *others: Input) -> Tensor:
     """Return the solution of ``equation`` with exact derivatives of every order and mode."""
-    refuse_tensors_of_transforms(equation.operators, equation.batch_of(inputs))
-    theta = equation.theta
+    refuse_tensors_of_transforms(equation.operators, equation.batch_of(first))
+    inputs, theta = (first, *others), equation.theta
     levels = count_forward_levels()
     if not levels:
-        x: Tensor = _solve(equation, True, *inputs, *theta)
-        return x
+        return solution_with_value(equation, True, inputs, theta)
     fixed, fixed_inputs = [without_tangent(t) for t in theta], [without_tangent(t) for t in inputs]
-    x = _solve(equation, True, *fixed_inputs, *fixed)
-    operators = equation.with_tensors(theta)
+    x = solution_with_value(equation, True, fixed_inputs, fixed)
+    operators, linear, passed_on = (
+        equation.with_tensors(theta),
+        equation.linearised(False),
+        equation.pass_on(fixed_inputs),
+    )
     for _ in range(levels):
-        residual = equation.residual(operators, x, *inputs)
-        x = x + _solve_linearised(equation, False, False, residual, fixed_inputs, fixed)
+        residual = equation.residual(operators, x, first, *others)
+        x = x + solution_with_value(linear, False, (residual, *passed_on), fixed)
     return x
 
 
-def value_of(equation: Equation, *inputs: Input) -> Tensor:
+def value_of(equation: Equation, first: Tensor, *others: Input) -> Tensor:
     """Return the solution of ``equation`` as a constant, also inside transforms."""
-    refuse_tensors_of_transforms(equation.operators, equation.batch_of(inputs))
-    x: Tensor = _solve(equation, True, *map(constant, (*inputs, *equation.theta)))
-    return x
+    refuse_tensors_of_transforms(equation.operators, equation.batch_of(first))
+    inputs, theta = (first, *others), equation.theta
+    return solution_with_value(equation, True, list(map(constant, inputs)), list(map(constant, theta)))
 
 
 def solution_with_value(equation: Equation, value: bool, inputs: Sequence[Input], theta: Sequence[Tensor]) -> Tensor:
@@ -153,15 +138,7 @@ def solution_with_value(equation: Equation, value: bool, inputs: Sequence[Input]
 
     For rules of derivatives, which get their tensors from torch.
     """
-    x: Tensor = _solve(equation, value, *inputs, *theta)
-    return x
-
-
-def _solve_linearised(
-    equation: Equation, adjoint: bool, value: bool, rhs: Tensor, inputs: Sequence[Input], theta: Sequence[Tensor]
-) -> Tensor:
-    linear = equation.linearised(adjoint)
-    x: Tensor = _solve(linear, value, rhs, *equation.pass_on(inputs), *theta)
+    x: Tensor = _Solve.apply(equation, value, *inputs, *theta)  # type: ignore[no-untyped-call]
     return x
 
 
@@ -172,17 +149,18 @@ class _Solve(torch.autograd.Function):
     def forward(equation: Equation, value: bool, *tensors: Any) -> Tensor:
         count = len(equation.ndims)
         inputs, theta = tensors[:count], tensors[count:]
-        first = inputs[0]
+        first, batch = inputs[0], equation.batch_of(inputs[0])
         if is_batched_by_legacy_vmap(first):
             raise NotImplementedError(
                 "a solver cannot be differentiated with is_grads_batched=True: use torch.func.vmap of torch.func.vjp"
             )
         if not value:
-            zero: Tensor = first.new_zeros((*first.shape[: first.ndim - equation.ndims[0]], *equation.dims))
+            zero: Tensor = first.new_zeros((*batch, *equation.dims))
             return zero
         operators = equation.with_tensors([tensor.detach() for tensor in theta])
-        equation.refuse_hidden_tensors(operators, first)
-        return equation.solve(operators, *(None if t is None else t.detach() for t in inputs))
+        for A in operators:
+            refuse_hidden_tensors(A, batch)
+        return equation.solve(operators, first.detach(), *(None if t is None else t.detach() for t in inputs[1:]))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -199,42 +177,35 @@ class _Solve(torch.autograd.Function):
         inputs, theta = tensors[:count], tensors[count:]
         w = _adjoint_solution(equation, grad, inputs, theta)
         wanted = [index for index in range(len(tensors)) if ctx.needs_input_grad[2 + index]]
-        grads: list[Tensor | None] = [None] * len(tensors)
-        if wanted and wanted[0] == 0:
-            pulled = equation.pull(equation.with_tensors(theta), w)
-            if pulled is not None:
-                grads[0] = _like(pulled, tensors[0])
-                wanted = wanted[1:]
+        pulled = equation.pull(equation.with_tensors(theta), w) if 0 in wanted else None
+        if pulled is not None:
+            wanted.remove(0)
 
-        def residual(*chosen: Tensor) -> Tensor:
-            now = list(tensors)
-            for index, tensor in zip(wanted, chosen, strict=True):
-                now[index] = tensor
+        def residual(*now: Any) -> Tensor:
             return equation.residual(equation.with_tensors(now[count:]), x, *now[:count])
 
-        if wanted:
-            _, pullback, *_ = torch.func.vjp(residual, *(tensors[index] for index in wanted))
-            for index, of_tensor in zip(wanted, pullback(w), strict=True):
-                grads[index] = of_tensor
+        grads = gradients(residual, tensors, wanted, w)
+        if pulled is not None:
+            pulled = pulled.real if pulled.is_complex() and not inputs[0].is_complex() else pulled
+            grads[0] = pulled.to(inputs[0].dtype)
         return None, None, *grads
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         x, *tensors = ctx.saved_tensors
         equation: Equation = ctx.equation
-        rhs = tangents[2]
+        rhs, count = tangents[2], len(equation.ndims)
         if rhs is None or not equation.is_linear:
             return torch.zeros_like(x)
-        count = len(equation.ndims)
-        return _solve_linearised(equation, False, True, rhs, tensors[:count], tensors[count:])
+        others = equation.pass_on(tensors[:count])
+        return solution_with_value(equation.linearised(False), True, (rhs, *others), tensors[count:])
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], equation: Equation, value: bool, *tensors: Any) -> tuple[Tensor, int]:
         size, count = info.batch_size, len(equation.ndims)
         inputs, theta = tensors[:count], tensors[count:]
         of_inputs, of_theta = in_dims[2 : 2 + count], in_dims[2 + count :]
-        first = inputs[0]
-        batch = first.ndim - equation.ndims[0] - (of_inputs[0] is not None)
+        batch = inputs[0].ndim - equation.ndims[0] - (of_inputs[0] is not None)
         moved = [
             _with_leading_axis(tensor, axis, size, batch + ndim, index == 0)
             for index, (tensor, axis, ndim) in enumerate(zip(inputs, of_inputs, equation.ndims, strict=True))
@@ -242,19 +213,36 @@ class _Solve(torch.autograd.Function):
         if any(axis is not None for axis in of_theta):
             equation = equation.mapped(theta, of_theta)
             theta = tuple(equation.theta)
-        return _solve(equation, value, *moved, *theta), 0
+        return solution_with_value(equation, value, moved, theta), 0
 
 
-_solve: Any = _Solve.apply
+def gradients(
+    function: Callable[..., Tensor], tensors: Sequence[Any], wanted: Sequence[int], left: Tensor
+) -> list[Tensor | None]:
+    """Return the gradients of ``Re <left, function(*tensors)>`` for the tensors ``wanted``, and None for the others."""
+
+    def of_wanted(*chosen: Tensor) -> Tensor:
+        now = list(tensors)
+        for index, tensor in zip(wanted, chosen, strict=True):
+            now[index] = tensor
+        return function(*now)
+
+    grads: list[Tensor | None] = [None] * len(tensors)
+    if wanted:
+        _, pullback, *_ = torch.func.vjp(of_wanted, *(tensors[index] for index in wanted))
+        for index, gradient in zip(wanted, pullback(left), strict=True):
+            grads[index] = gradient
+    return grads
 
 
 def _adjoint_solution(equation: Equation, rhs: Tensor, inputs: Sequence[Input], theta: Sequence[Tensor]) -> Tensor:
     """Return ``N^-H rhs``, from a warm start if there is one."""
-    linear, start = equation.linearised(True), equation.warm_start
-    if start is not None and is_plain_eager():
+    linear = equation.linearised(True)
+    start = equation.warm_start if is_plain_eager() else None
+    if start is not None:
         linear.guess = start.of(rhs, linear.dims, linear.ndims[0])
-    w: Tensor = _solve(linear, True, rhs, *equation.pass_on(inputs), *theta)
-    if start is not None and is_plain_eager():
+    w = solution_with_value(linear, True, (rhs, *equation.pass_on(inputs)), theta)
+    if start is not None:
         start.w = w.detach()
     return w
 
@@ -267,8 +255,3 @@ def _with_leading_axis(x: Input, axis: int | None, size: int, ndim: int, expand:
         return x.expand(size, *x.shape) if expand else x
     x = x.movedim(axis, 0)
     return x.reshape(size, *(1,) * (ndim + 1 - x.ndim), *x.shape[1:])
-
-
-def _like(gradient: Tensor, x: Tensor) -> Tensor:
-    gradient = gradient.real if gradient.is_complex() and not x.is_complex() else gradient
-    return gradient.to(x.dtype)

@@ -8,8 +8,7 @@ import torch
 
 from torchlops.arrays import real_dtype
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.mapped import MappedOperator
-from torchlops.optimization.implicit.rebind import own_tensors, rebound
+from torchlops.optimization.implicit.rebind import MappedOperator, own_tensors, rebound
 from torchlops.optimization.implicit.tangents import constant
 from torchlops.torch_internals import is_mapped, is_plain_eager, is_wrapped, requires_gradient
 

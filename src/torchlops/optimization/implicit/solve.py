@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,63 +12,18 @@ from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.equation import attach, value_of
 from torchlops.optimization.implicit.hidden import refuse_hidden_tensors
-from torchlops.optimization.implicit.linear import (
-    LeastSquares,
-    SmallestSquares,
-    Solved,
-    Square,
-    attach_smallest,
-    solve_once,
-)
-from torchlops.optimization.implicit.tangents import constant
+from torchlops.optimization.implicit.linear import Call, LeastSquares, Solved, Square, attach_smallest, solve_once
+from torchlops.optimization.implicit.tangents import with_derivative_of
+from torchlops.optimization.solver.batch import Drive
 from torchlops.optimization.solver.options import Options
-from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_data, read_guess
-from torchlops.optimization.solver.result import Outcome, Solution, describe, say, solution_of
-from torchlops.optimization.solver.run import Drive
+from torchlops.optimization.solver.problem import read_data, read_guess
+from torchlops.optimization.solver.result import Outcome, Solution, describe, say
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import Status
 from torchlops.torch_internals import is_plain_eager, is_wrapped, uncompiled
 
-
-@dataclass(frozen=True)
-class Call:
-    """What a user asked for: the arguments of :func:`solve`, read.
-
-    Attributes:
-        data: Data ``(*batch, *dimsd)``.
-        weight: The weight of the solver: a number or a tensor.
-        guess: Initial guess ``(*batch, *dims)``, or None.
-    """
-
-    solver: Solver[Any]
-    A: LinearOperator
-    M: LinearOperator | None
-    data: Tensor
-    guess: Tensor | None
-    weight: Any
-    niter: int
-    options: Options
-    drive: Drive | None
-
-    @property
-    def batch(self) -> tuple[int, ...]:
-        """Shape of the batch."""
-        return tuple(self.data.shape[: self.data.ndim - len(self.A.dimsd)])
-
-    @property
-    def is_unweighted(self) -> bool:
-        """Whether the weight is known to be zero: a number."""
-        return not isinstance(self.weight, Tensor) and self.weight == 0
-
-    @property
-    def rounding(self) -> float:
-        """Rounding of the iterations."""
-        dtype = iteration_dtype(self.A, (self.data, self.guess), self.solver.name)
-        return torch.finfo(dtype).eps
-
-
-Attach = Callable[[Call], tuple[Tensor, Solved]]
-"""Returns a solution with its derivatives, and the equation that was solved for its value."""
+Attach = Callable[[Call], Tensor]
+"""Returns a solution with its derivatives."""
 
 
 NO_GRAPH = (
@@ -113,27 +67,20 @@ def solve(
         raise NotImplementedError(f"{solver.name} on {A.name_and_type} cannot be exported: {NO_GRAPH}")
     options = Options() if options is None else options
     check(solver, A, M, options)
-    data, has_axes, back = read_data(A, y)
+    data, layout = read_data(A, y)
     guess = read_guess(A, x0, data, solver.name)
     weight = as_tensor(weight, f"{solver.name}: {solver.weight_name}") if hasattr(weight, "shape") else float(weight)
     call = Call(solver, A, M, data, guess, weight, niter, options, drive)
-    if back is None and not options.unrolls and needs_attaching(call, others):
-        x, equation = (_attach_linear if attach_solution is None else attach_solution)(call)
-        outcome = equation.outcomes.pop()
+    if layout.back is None and not options.unrolls and needs_attaching(call, others):
+        x = (_attach_linear if attach_solution is None else attach_solution)(call)
+        outcome = call.outcomes.pop()
         if options.grad is not None:
             _complain_of_early_stop(call, outcome)
-        layout = _layout(outcome, A, has_axes, back)
-        x = x.clone()  # a backward pass reads the solution, which the user may change in place
-        x = x if has_axes else x.reshape(*x.shape[: x.ndim - len(A.dims)], A.shape[1])
+        x = layout.model(x.clone())  # a backward pass reads the solution, which the user may change in place
         with torch.no_grad():
-            return solution_of(solver, outcome, layout, x)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and back is None and options.unrolls):
-        outcome = solve_once(solver, A, data, guess, weight, M, niter, options, drive)
-        return solution_of(solver, outcome, _layout(outcome, A, has_axes, back))
-
-
-def _layout(outcome: Outcome, A: LinearOperator, has_axes: bool, back: Callable[[Tensor], Any] | None) -> Layout:
-    return Layout(A, outcome.batch.problem.operator, has_axes, back)  # type: ignore[arg-type]
+            return outcome.solution(layout, x)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and layout.back is None and options.unrolls):
+        return solve_once(solver, A, data, guess, weight, M, niter, options, drive).solution(layout)
 
 
 def check(solver: Solver[Any], A: LinearOperator, M: LinearOperator | None, options: Options) -> None:
@@ -183,35 +130,17 @@ def needs_attaching(call: Call, others: Sequence[Any] = ()) -> bool:
     return False
 
 
-def _attach_linear(call: Call) -> tuple[Tensor, Solved]:
-    has_null_space = _has_null_space(call)
-    kinds: dict[str, type[Solved]] = {"square": Square, "least squares": LeastSquares}
-    kind = SmallestSquares if has_null_space else kinds[call.solver.kind]
-    equation = equation_of(call, kind)
-    inputs = inputs_of(call)
-    if call.options.grad is None:
-        return value_of(equation, *inputs), equation
-    if has_null_space:
-        assert isinstance(equation, SmallestSquares)
-        return attach_smallest(equation, *inputs), equation
-    return attach(equation, *inputs), equation
+def _attach_linear(call: Call) -> Tensor:
+    if call.options.grad is not None and _has_null_space(call):
+        return attach_smallest(call)
+    equation = Square(call) if call.solver.kind == "square" else LeastSquares(call)
+    return (value_of if call.options.grad is None else attach)(equation, *call.inputs)
 
 
-def equation_of(call: Call, kind: type[Solved]) -> Solved:
-    """Return the equation of a call."""
-    weight = 0.0 if isinstance(call.weight, Tensor) else call.weight
-    return kind(call.solver, call.A, call.M, weight, call.niter, call.rounding, call.options, call.drive)
-
-
-def inputs_of(call: Call) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Return the inputs of the equation of a call."""
-    return call.data, call.weight if isinstance(call.weight, Tensor) else None, call.guess
-
-
-def with_derivative_of(value: Tensor, again: Tensor) -> Tensor:
-    """Return ``value``, a constant, with the derivatives of ``again``."""
-    result: Tensor = value + (again - constant(again))
-    return result
+def attach_again(equation: Solved, again: Callable[[Tensor], Tensor], *others: Tensor) -> Tensor:
+    """Return the solution of ``equation``, with the derivatives that it has as the function ``again`` of its value."""
+    x = value_of(equation, *equation.call.inputs, *others)
+    return x if equation.call.options.grad is None else with_derivative_of(x, again(x))
 
 
 def _complain_of_early_stop(call: Call, outcome: Outcome) -> None:

@@ -17,19 +17,18 @@ other. For complex models, Newton's method adds :math:`R_S^H \lambda D R_S` to :
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchlops.arrays import as_tensor, real_dtype
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import LinearOperator, VerticalStack
 from torchlops.optimization.implicit.equation import Input, Operators, attach, value_of
-from torchlops.optimization.implicit.linear import Solved, System, model_of
-from torchlops.optimization.implicit.solve import Call, inputs_of, with_derivative_of
-from torchlops.optimization.implicit.support import SolvedWith, adjoint
+from torchlops.optimization.implicit.linear import Call, Solved, System, model_of
+from torchlops.optimization.implicit.support import adjoint, root_of_turn
+from torchlops.optimization.implicit.tangents import with_derivative_of
 from torchlops.optimization.krylov.minres import MINRES
 from torchlops.optimization.solver.problem import iteration_dtype
 from torchlops.optimization.solver.vectors import as_complex
@@ -38,145 +37,114 @@ from torchlops.optimization.sparse.sparsesolver import is_in_pairs
 from torchlops.optimization.sparse.splitbregman import SplitBregman, flat_target
 
 
-class _Splitting(SolvedWith):
+class _Splitting(Solved):
     """Split Bregman, whose solution is ``x``, and then ``d``, in one vector."""
 
-    def solve(self, operators: Operators, *inputs: Input) -> Tensor:
-        outcome = self.outcome_of(operators, inputs)
-        x = model_of(outcome).flatten(outcome.x.ndim - 1)
-        batch = outcome.batch
+    def solve(self, operators: Operators, data: Tensor, /, *others: Input) -> Tensor:
+        outcome = self.outcome_of(operators, data, *others)
+        x, batch = model_of(outcome).flatten(outcome.x.ndim - 1), outcome.batch
         return torch.cat([x, as_complex(batch.state.d * batch.problem.scale, is_in_pairs(batch.problem))], -1)
 
 
-def attach_split_bregman(call: Call) -> tuple[Tensor, Solved]:
+def attach_split_bregman(call: Call) -> Tensor:
     """Attach the solution of split Bregman, with its derivatives with respect to all that it depends on."""
     A, solver, data = call.A, call.solver, call.data
     assert isinstance(solver, SplitBregman)
+    if call.options.grad is not None and solver.restart and solver.inner.damp:
+        raise ValueError(
+            f"{solver.name} has no implicit derivative with restart=True and damp: take grad='unroll' for that of the "
+            "iterations as they run, or grad=None for none"
+        )
     Regs1, Regs2 = solver.RegsL1, solver.RegsL2
-    batch = tuple(data.shape[: data.ndim - len(A.dimsd)])
     dtype = iteration_dtype(A, (data, call.guess), solver.name)
     dtype = real_dtype(dtype) if A.real_model else dtype
     targets = [
-        flat_target(as_tensor(target, "dataregsL2").to(data.device, dtype), R.dimsd, batch)
+        flat_target(as_tensor(target, "dataregsL2").to(data.device, dtype), R.dimsd, call.batch)
         for target, R in zip(solver.dataregsL2 or (), Regs2, strict=False)
     ]
-    eps = [_as_number(value, data) for value in (*(solver.epsRL2s or ()), *(solver.epsRL1s or ()))]
-
-    def solver_with(operators: Operators, others: Sequence[Input]) -> SplitBregman:
-        weights = others[len(targets) :]
-        return replace(
-            solver, RegsL2=operators[: len(Regs2)], RegsL1=operators[len(Regs2) :],
-            dataregsL2=others[: len(targets)] if targets else None, epsRL2s=weights[: len(Regs2)],
-            epsRL1s=weights[len(Regs2) :],
-        )  # fmt: skip
-
-    equation = _Splitting(call, (*Regs2, *Regs1), (*[1] * len(targets), *[0] * len(eps)), solver_with)
-    equation.dims = (A.shape[1] + sum(R.shape[0] for R in Regs1),)
-    both = value_of(equation, *inputs_of(call), *targets, *eps)
-    x, d = both.narrow(-1, 0, A.shape[1]), both.narrow(-1, A.shape[1], both.shape[-1] - A.shape[1])
+    eps2, eps1 = ([_as_number(value, data) for value in each or ()] for each in (solver.epsRL2s, solver.epsRL1s))
+    call = replace(call, solver=replace(solver, dataregsL2=targets or None, epsRL2s=eps2, epsRL1s=eps1))
+    tensors, ndims = (*targets, *eps2, *eps1), [1] * len(targets) + [0] * (len(eps2) + len(eps1))
+    equation = _Splitting(call, (*Regs2, *Regs1), tensors, ndims)
+    lengths = [A.shape[1], sum(R.shape[0] for R in Regs1)]
+    equation.dims = (sum(lengths),)
+    x, d = value_of(equation, *call.inputs, *tensors).split_with_sizes(lengths, -1)
     if call.options.grad is not None:
-        if solver.restart and solver.inner.damp:
-            raise ValueError(
-                f"{solver.name} has no implicit derivative with restart=True and damp: take grad='unroll' for that of "
-                "the iterations as they run, or grad=None for none"
-            )
-        x = with_derivative_of(x, _again(call, solver, targets, [number.unsqueeze(-1) for number in eps], d))
-    return x.reshape(*batch, *A.dims), equation
+        x = with_derivative_of(x, _again(call, targets, eps2, eps1, d))
+    return x.reshape(*call.batch, *A.dims)
 
 
-def _again(call: Call, solver: SplitBregman, targets: list[Tensor], weights: list[Tensor], d: Tensor) -> Tensor:
+def _again(call: Call, targets: list[Tensor], eps2: list[Tensor], eps1: list[Tensor], d: Tensor) -> Tensor:
     """Return the solution as a function of all tensors, given its constant ``d``."""
-    A, Regs1, Regs2 = call.A, solver.RegsL1, solver.RegsL2
-    eps2, eps1 = weights[: len(Regs2)], weights[len(Regs2) :]
-    lengths, size, batch = [R.shape[0] for R in Regs1], A.shape[1], d.shape[:-1]
-    mu = _as_number(call.weight, call.data).unsqueeze(-1)
-    eps = torch.cat([e.expand(*batch, length) for e, length in zip(eps1, lengths, strict=True)], -1)
-    fixed = mu * adjoint(A, call.data).reshape(*batch, size)
-    for R, e, target in zip(Regs2, eps2, targets, strict=False):  # without data, they are zero
-        fixed = fixed + e * _apply(R, target, True)
-    how = call.options.implicit
-    rtol = how.rtol or torch.finfo(eps.dtype).eps ** 0.75
+    assert isinstance(call.solver, SplitBregman)
+    Q, R = VerticalStack((call.A, *call.solver.RegsL2)), VerticalStack(call.solver.RegsL1)
+    weights = _of_rows([_as_number(call.weight, call.data), *eps2], Q, call.batch)
+    thresholds = _of_rows(eps1, R, call.batch)
+    y = torch.cat([call.data.reshape(*call.batch, call.A.shape[0]), *targets], -1)
+    y = torch.nn.functional.pad(y, (0, Q.shape[0] - y.shape[-1]))  # without data, they are zero
+    x = fixed = _apply(Q, weights * y, True)
+    how, v, size = call.options.implicit, d, Q.shape[1]
+    solver_of_system = MINRES(rtol1=how.rtol or torch.finfo(thresholds.dtype).eps ** 0.75)
     niter = how.niter or 10 * (size + d.shape[-1])
-    x, v = fixed, d
     for step in range(2 if d.is_complex() else 1):
         if step:
-            v = (d != 0).to(d.abs().dtype) * torch.cat([_apply(R, x, False) for R in Regs1], -1)
-        g = fixed
-        for R, part in zip(Regs1, torch.split(eps**2 * phase(v), lengths, -1), strict=True):
-            g = g - _apply(R, part, True)
-        K = _KeepingZeros(A, Regs1, Regs2, mu, eps2, eps, v)
-        equation = System(MINRES(), (K,), 0.0, call.options, False, rtol, niter)
-        x = attach(equation, torch.cat([g, torch.zeros_like(d)], -1), None).narrow(-1, 0, size)
+            v = (d != 0).to(d.abs().dtype) * _apply(R, x)
+        g = fixed - _apply(R, thresholds**2 * phase(v), True)
+        system = System(solver_of_system, (_KeepingZeros(Q, R, weights, thresholds, v),), call.options, niter)
+        x = attach(system, torch.cat([g, torch.zeros_like(d)], -1), None).narrow(-1, 0, size)
     return x
 
 
 class _KeepingZeros(LinearOperator):
-    """The symmetric system of ``x`` and the multipliers; a multiplier of no zero is 0, by a row of its own."""
+    """The symmetric system of ``x`` and the multipliers; a multiplier of no zero is 0, by a row of its own.
 
-    mu: Tensor
+    Args:
+        Q: The operators of the squared terms of the cost, in a stack.
+        R: Those of the L1 penalties.
+        weights: The weight of each row of ``Q``.
+        eps: The threshold of each row of ``R``.
+        v: ``R x``, or what is zero where that is, and has its phase elsewhere.
+    """
+
+    weights: Tensor
     eps: Tensor
     nonzero: Tensor
     phase_root: Tensor
-    A: LinearOperator
 
-    def __init__(
-        self, A: LinearOperator, Regs1: Operators, Regs2: Operators, mu: Tensor, eps2: list[Tensor], eps: Tensor,
-        v: Tensor,
-    ) -> None:  # fmt: skip
-        parts = (A, *Regs1, *Regs2)
-        self_adjoint = all(part.clinear for part in parts) and not v.is_complex()
-        size = A.shape[1] + v.shape[-1]
-        super().__init__((size,), (size,), v.dtype, self_adjoint, name=A.name)
-        self.A, self.Regs1, self.Regs2 = A, nn.ModuleList(Regs1), nn.ModuleList(Regs2)
-        self._register("mu", mu)
-        for index, weight in enumerate(eps2):
-            self._register(f"eps2_{index}", weight)
-        zero = v == 0
-        self._register("eps", torch.where(zero, eps, 0.0))
-        self._register("nonzero", (~zero).to(eps.dtype))
-        self.has_phase = v.is_complex()
+    def __init__(self, Q: VerticalStack, R: VerticalStack, weights: Tensor, eps: Tensor, v: Tensor) -> None:
+        self_adjoint = Q.clinear and R.clinear and not v.is_complex()
+        super().__init__(Q.shape[1] + R.shape[0], dtype=v.dtype, clinear=self_adjoint, name=Q.operators[0].name)
+        self.Q, self.R, self.has_phase = Q, R, v.is_complex()
+        self._register("weights", weights)
+        self._register("eps", torch.where(v == 0, eps, 0.0))
+        self._register("nonzero", (v != 0).to(eps.dtype))
         if self.has_phase:
-            length = torch.where(zero, 1.0, v.abs())
-            self._register("phase_root", torch.where(zero, 0.0, 1j * phase(v) * eps / length**0.5))
+            self._register("phase_root", root_of_turn(v, eps))
 
     def _forward(self, z: Tensor) -> Tensor:
-        Regs1, Regs2 = _operators(self.Regs1), _operators(self.Regs2)
-        lengths = [R.shape[0] for R in Regs1]
-        x, *multipliers = torch.split(z, [self.A.shape[1], *lengths], -1)
-        top = self.mu * _normal(self.A, x)
-        for index, R in enumerate(Regs2):
-            top = top + getattr(self, f"eps2_{index}") * _normal(R, x)
-        first, bottom = 0, []
-        for R, length, b in zip(Regs1, lengths, multipliers, strict=True):
-            Rx = _apply(R, x, False)
-            eps, nonzero = self.eps.narrow(-1, first, length), self.nonzero.narrow(-1, first, length)
-            upper = eps * b
-            if self.has_phase:
-                root = self.phase_root.narrow(-1, first, length)
-                upper = upper + root * (root.conj() * Rx).real
-            top = top + _apply(R, upper, True)
-            bottom.append(eps * Rx + nonzero * b)
-            first += length
-        return torch.cat([top, *bottom], -1)
+        x, b = z.split_with_sizes([self.Q.shape[1], self.R.shape[0]], -1)
+        Rx = _apply(self.R, x)
+        upper = self.eps * b
+        if self.has_phase:
+            upper = upper + self.phase_root * (self.phase_root.conj() * Rx).real
+        top = _apply(self.Q, self.weights * _apply(self.Q, x), True) + _apply(self.R, upper, True)
+        return torch.cat([top, self.eps * Rx + self.nonzero * b], -1)
 
     _adjoint = _forward
 
 
-def _operators(modules: Iterable[nn.Module]) -> list[LinearOperator]:
-    return [module for module in modules if isinstance(module, LinearOperator)]
+def _apply(stack: LinearOperator, x: Tensor, is_adjoint: bool = False) -> Tensor:
+    """Apply a stack to flat samples."""
+    if is_adjoint:
+        return adjoint(stack, x).reshape(*x.shape[:-1], stack.shape[1])
+    return stack.apply_nd(x.reshape(*x.shape[:-1], *stack.dims))
 
 
-def _normal(A: LinearOperator, x: Tensor) -> Tensor:
-    return _apply(A, _apply(A, x, False), True)
-
-
-def _apply(A: LinearOperator, x: Tensor, is_adjoint: bool) -> Tensor:
-    """Apply ``A`` to flat samples."""
-    dims, out_dims = (A.dimsd, A.dims) if is_adjoint else (A.dims, A.dimsd)
-    batch = x.shape[:-1]
-    array = x.reshape(*batch, *dims)
-    out = adjoint(A, array) if is_adjoint else A.apply_nd(array, False)
-    return out.reshape(*batch, math.prod(out_dims))
+def _of_rows(numbers: Sequence[Tensor], stack: VerticalStack, batch: tuple[int, ...]) -> Tensor:
+    """Return numbers of the parts of a stack as those of its rows."""
+    return torch.cat(
+        [number.unsqueeze(-1).expand(*batch, rows) for number, rows in zip(numbers, stack.rows, strict=True)], -1
+    )
 
 
 def _as_number(value: Tensor | float, data: Tensor) -> Tensor:

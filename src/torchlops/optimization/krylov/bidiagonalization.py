@@ -11,18 +11,7 @@ from torch import Tensor
 from torchlops.optimization.solver.problem import Layout, Problem
 from torchlops.optimization.solver.solver import Solver, mismatch
 from torchlops.optimization.solver.state import WORK, State, Status
-from torchlops.optimization.solver.vectors import (
-    Scalar,
-    axpy,
-    maximum,
-    norm,
-    ratio,
-    reciprocal,
-    scale,
-    sqrt,
-    squared_norm,
-    where,
-)
+from torchlops.optimization.solver.vectors import Scalar, axpy, norm, normalized, ratio, sqrt, squared_norm, where
 
 
 @dataclass(kw_only=True)
@@ -87,15 +76,13 @@ class BidiagonalizationSolver(Solver[S], Generic[S]):
         u = problem.r.clone()
         if _is_stacked(problem):
             u = torch.cat([u, -problem.damp * problem.x], -1)
-        beta = norm(u)
-        u = scale(u, reciprocal(beta))
-        v = _multiply_adjoint(problem, u)
-        alpha = norm(v)
+        u, beta = normalized(u)
+        v, alpha = normalized(_multiply_adjoint(problem, u))
         arnorm0 = alpha * beta
         zero = 0.0 * arnorm0
         return {
             "x": problem.x.clone(), "cost": _data_residual(problem, beta, problem.x), "u": u, "beta": beta,
-            "v": scale(v, reciprocal(alpha)), "alpha": alpha, "bnorm": beta, "arnorm0": arnorm0,
+            "v": v, "alpha": alpha, "bnorm": beta, "arnorm0": arnorm0,
             "atol": problem.per_sample(self.atol, "atol"), "btol": problem.per_sample(self.btol, "btol"),
             "estimates": _joined((zero + beta, arnorm0, zero, zero, zero + norm(problem.x))),
         }  # fmt: skip
@@ -107,12 +94,8 @@ class BidiagonalizationSolver(Solver[S], Generic[S]):
             u = torch.cat([u, problem.damp * s.v], -1)
         if s.count == 1:
             s.mismatch = mismatch(u, s.u, s.alpha)
-        s.u = axpy(u, s.alpha, s.u, -1)
-        s.beta = norm(s.u)
-        s.u = scale(s.u, reciprocal(s.beta))
-        s.v = axpy(_multiply_adjoint(problem, s.u), s.beta, s.v, -1)
-        s.alpha = norm(s.v)
-        s.v = scale(s.v, reciprocal(s.alpha))
+        s.u, s.beta = normalized(axpy(u, s.alpha, s.u, -1))
+        s.v, s.alpha = normalized(axpy(_multiply_adjoint(problem, s.u), s.beta, s.v, -1))
 
     def rotated_damp(self, problem: Problem) -> Scalar | None:
         """Return the damping that rotations have to bring in."""
@@ -132,7 +115,7 @@ class BidiagonalizationSolver(Solver[S], Generic[S]):
         rnorm, arnorm, anorm, acond, xnorm = estimates
         rounding = problem.rounding / 2
         fitted = rnorm <= (s.btol + rounding) * s.bnorm + (s.atol + rounding) * (anorm * xnorm)
-        normal = arnorm <= maximum(s.atol, rounding) * (anorm * rnorm)
+        normal = arnorm <= (s.atol + rounding) * (anorm * rnorm)
         limit = 1 / rounding if self.conlim <= 0 else min(self.conlim, 1 / rounding)
         return fitted, normal, acond >= limit
 
@@ -144,8 +127,7 @@ class BidiagonalizationSolver(Solver[S], Generic[S]):
         """Return, in the numbers of LSQR, why each sample stopped before the limit of iterations."""
         rules = self._rules(problem, state, state.estimated())
         fitted, normal, singular = (torch.as_tensor(rule, device=like.device).reshape(like.shape) for rule in rules)
-        why = torch.where(normal, 2, torch.where(singular, 3, 7))
-        why = torch.where(fitted, 1, why)
+        why = torch.where(fitted, 1, torch.where(normal, 2, torch.where(singular, 3, 7)))
         return torch.where(torch.as_tensor(state.arnorm0, device=like.device).reshape(like.shape) == 0, 0, why)
 
     def report(self, problem: Problem, state: S, status: Tensor, layout: Layout) -> dict[str, Any]:

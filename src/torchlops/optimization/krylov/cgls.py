@@ -9,23 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.optimization.solver.problem import Layout, Problem, can_look
+from torchlops.optimization.solver.problem import Layout, Problem, can_look, unit_of
 from torchlops.optimization.solver.solver import Solver, limit_of, mismatch
 from torchlops.optimization.solver.state import WORK, State, Status
-from torchlops.optimization.solver.vectors import (
-    Scalar,
-    axpy,
-    is_one_problem,
-    largest_modulus,
-    maximum,
-    minimum,
-    norm,
-    quotient,
-    ratio,
-    sqrt,
-    squared_norm,
-    xpay,
-)
+from torchlops.optimization.solver.vectors import Scalar, axpy, minimum, norm, quotient, ratio, sqrt, squared_norm, xpay
 
 
 @dataclass(kw_only=True)
@@ -126,7 +113,7 @@ class CGLS(Solver[CGLSState]):
 
     def final_status(self, problem: Problem, state: CGLSState, status: Tensor) -> Tensor:
         s = state
-        is_noise = (s.k > maximum(s.limit, s.scale * s.scale * problem.rounding)) & (s.rr > s.residual_limit)
+        is_noise = (s.k > s.limit) & (s.k > s.scale * s.scale * problem.rounding) & (s.rr > s.residual_limit)
         is_noise = torch.as_tensor(is_noise, device=status.device).reshape(status.shape) & (status == Status.CONVERGED)
         return torch.where(is_noise, int(Status.ILL_CONDITIONED), status)
 
@@ -156,9 +143,6 @@ def _gradient(problem: Problem, r: Tensor, x: Tensor, unit: Scalar | None) -> Te
 
 def _unit_of_gradients(s: Tensor) -> Scalar | None:
     """Return a power of two at the largest modulus of each sample; None where all are of ordinary size."""
-    size = largest_modulus(s)
-    size = torch.where((size > 0) & torch.isfinite(size), size, 1.0)
-    if can_look() and bool(((size > 2.0**-20) & (size < 2.0**20)).all()):
-        return None
-    unit = torch.exp2(size.log2().floor())
-    return unit.item() if is_one_problem(s) else unit
+    unit = unit_of(s)
+    is_ordinary = torch.as_tensor((unit > 2.0**-20) & (unit < 2.0**20), device=s.device)
+    return None if can_look() and bool(is_ordinary.all()) else unit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,25 +64,23 @@ class GMRES(SquareSolver[GMRESState]):
     def start(self, problem: Problem) -> GMRESState:
         r = self.residual(problem)
         begin = norm(r)
-        state = GMRESState(
-            **self._cycle(problem, r), null=r.new_ones((*problem.batch, 1)), begin=begin, square=0.0 * begin + 1.0,
-            **self.first(problem, begin * begin),
-        )  # fmt: skip
+        state = GMRESState(**self._cycle(problem, r, begin), **self.first(problem, begin * begin))
         state.go_on(state.rr > state.limit)
         return state
 
-    def _cycle(self, problem: Problem, r: Tensor) -> dict[str, Tensor]:
+    def _cycle(self, problem: Problem, r: Tensor, begin: Scalar) -> dict[str, Any]:
+        """Return the fields of a cycle that begins with the residual ``r``, of norm ``begin``."""
         k, batch = min(self.restart, problem.x.shape[-1]), problem.batch
         basis = _put(r.new_empty((*batch, k + 1, r.shape[-1])), 0, r * reciprocal(norm(r)))
         directions = torch.empty_like(basis[..., :k, :] if self.flexible else r[..., :0])
-        return {"basis": basis, "directions": directions, "hessenberg": r.new_zeros((*batch, k, k + 1))}
+        return {
+            "basis": basis, "directions": directions, "hessenberg": r.new_zeros((*batch, k, k + 1)),
+            "null": r.new_ones((*batch, 1)), "begin": begin, "square": 0.0 * begin + 1.0,
+        }  # fmt: skip
 
     def _begin_again(self, problem: Problem, state: GMRESState) -> None:
         r = problem.y - self.multiply(problem, state.x)
-        vars(state).update(self._cycle(problem, r))
-        state.null = r.new_ones((*problem.batch, 1))
-        state.begin = where(state.active, norm(r), state.cost)
-        state.square = 0.0 * state.begin + 1.0
+        vars(state).update(self._cycle(problem, r, where(state.active, norm(r), state.cost)))
 
     def iterate(self, problem: Problem, state: GMRESState) -> None:
         s = state

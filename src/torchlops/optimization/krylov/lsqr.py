@@ -84,7 +84,7 @@ class LSQR(BidiagonalizationSolver[LSQRState]):
         self.estimate(problem, s, rnorm, arnorm, s.frobenius, acond, norm(s.x))
 
     def report(self, problem: Problem, state: LSQRState, status: Tensor, layout: Layout) -> dict[str, Any]:
-        variance, vectors = state.variance, layout.vectors
+        variance, vectors = state.variance, problem.vectors
         shown = None
         if variance is not None:
             if vectors.as_pairs and vectors.model_dtype.is_complex:

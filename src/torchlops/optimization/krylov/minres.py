@@ -9,18 +9,7 @@ from torch import Tensor
 from torchlops.optimization.krylov.square import SquareSolver, SquareState
 from torchlops.optimization.solver.problem import Problem
 from torchlops.optimization.solver.state import WORK, Status
-from torchlops.optimization.solver.vectors import (
-    Scalar,
-    axpy,
-    hypot,
-    inner,
-    maximum,
-    reciprocal,
-    scale,
-    sqrt,
-    squared_norm,
-    where,
-)
+from torchlops.optimization.solver.vectors import Scalar, axpy, hypot, inner, maximum, reciprocal, scale, sqrt, where
 
 
 @dataclass(kw_only=True)
@@ -61,7 +50,7 @@ class MINRES(SquareSolver[MINRESState]):
     def start(self, problem: Problem) -> MINRESState:
         r = self.residual(problem)
         z = problem.precondition(r).clone()
-        square = squared_norm(r) if problem.M is None else inner(r, z)
+        square = self.square(problem, r, z)
         beta = sqrt(square)
         zero = 0.0 * beta
         ynorm = None if problem.M is None else beta
@@ -84,7 +73,7 @@ class MINRES(SquareSolver[MINRESState]):
         s.r1, s.r2 = s.r2, z
         s.z = problem.precondition(z).clone()
         s.oldinverse = inverse
-        square = squared_norm(z) if problem.M is None else inner(z, s.z)
+        square = self.square(problem, z, s.z)
         s.stop(square < 0, Status.INDEFINITE)
         s.beta = sqrt(square)
         s.size = maximum(s.size, hypot(alpha, s.beta))

@@ -6,13 +6,10 @@ the operator as it is then, without a graph.
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from torchlops.arrays import conjugate, real_dtype
+from torchlops.arrays import conjugate
 from torchlops.linearoperator import LinearOperator
 
 
@@ -24,14 +21,22 @@ class _Preconditioner(LinearOperator):
             raise ValueError(f"a preconditioner needs a square operator, {A.name_and_type} is {A.shape}")
         super().__init__(A.dimsd, A.dims, dtype=A._torch_dtype(), real_model=A.real_model)
 
-    def _flat(self, x: Tensor) -> Tensor:
-        return x.reshape(*x.shape[: x.ndim - len(self.dims)], math.prod(self.dims))
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._on_axes(x, self.dims, self.dimsd, False)
 
-    def _like(self, flat: Tensor, x: Tensor) -> Tensor:
-        """Return a vector in the shape of ``x``, real where ``x`` and the operator are."""
-        if flat.is_complex() and not x.is_complex() and not self._torch_dtype().is_complex:
-            flat = flat.real
-        return flat.reshape(*x.shape[: x.ndim - len(self.dims)], *self.dimsd)
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._on_axes(y, self.dimsd, self.dims, True)
+
+    def _on_axes(self, x: Tensor, dims: tuple[int, ...], dimsd: tuple[int, ...], adjoint: bool) -> Tensor:
+        batch = x.shape[: x.ndim - len(dims)]
+        y = self._multiply(x.reshape(*batch, self.shape[0]), adjoint)
+        if y.is_complex() and not x.is_complex() and not self._torch_dtype().is_complex:
+            y = y.real.contiguous()
+        return y.reshape(*batch, *dimsd)
+
+    def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
+        """Return the product with vectors ``(*batch, n)``, which may be complex for real ones of a real operator."""
+        raise NotImplementedError
 
 
 class DiagonalPreconditioner(_Preconditioner):
@@ -56,16 +61,14 @@ class DiagonalPreconditioner(_Preconditioner):
             if probes is None:
                 diagonal = A.todense(backend="torch").diagonal()
             else:
-                z = _random_signs(A, probes, generator)
+                signs = torch.randint(0, 2, (probes, *A.dims), generator=generator) * 2 - 1
+                z = signs.to(A._device(), A._torch_dtype())
                 diagonal = (z * A.apply_nd(z, False).reshape(z.shape)).mean(0).flatten()
         self._register("reciprocal", torch.where(diagonal == 0, 1.0, 1 / diagonal))
         self.reciprocal: Tensor
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._like(self._flat(x) * self.reciprocal.to(_common(x, self.reciprocal)), x)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._like(self._flat(y) * conjugate(self.reciprocal).to(_common(y, self.reciprocal)), y)
+    def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
+        return x * (conjugate(self.reciprocal) if adjoint else self.reciprocal)
 
 
 class BlockDiagonalPreconditioner(_Preconditioner):
@@ -89,22 +92,14 @@ class BlockDiagonalPreconditioner(_Preconditioner):
             raise ValueError(f"size must divide {rows}, the size of the model, got {size}")
         with torch.no_grad():
             matrix = A.todense(backend="torch")
-            count = rows // size
-            blocks = matrix.reshape(count, size, count, size).diagonal(dim1=0, dim2=2).movedim(-1, 0)
+            blocks = matrix.reshape(-1, size, rows // size, size).diagonal(dim1=0, dim2=2).movedim(-1, 0)
             self._register("inverses", torch.linalg.inv(blocks))
         self.inverses: Tensor
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._multiply(x, self.inverses)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._multiply(y, conjugate(self.inverses).mT)
-
-    def _multiply(self, x: Tensor, inverses: Tensor) -> Tensor:
-        count, size = inverses.shape[:2]
-        dtype = _common(x, inverses)
-        blocks = self._flat(x).reshape(*x.shape[: x.ndim - len(self.dims)], count, size, 1)
-        return self._like((inverses.to(dtype) @ blocks.to(dtype)).flatten(-3), x)
+    def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
+        x, inverses = _promoted(x, conjugate(self.inverses).mT if adjoint else self.inverses)
+        blocks = x.reshape(*x.shape[:-1], *inverses.shape[:2], 1)
+        return (inverses @ blocks).flatten(-3)
 
 
 class CirculantPreconditioner(_Preconditioner):
@@ -142,16 +137,11 @@ class CirculantPreconditioner(_Preconditioner):
         self._register("reciprocal", inverse)
         self.reciprocal: Tensor
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._filter(x, self.reciprocal)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._filter(y, conjugate(self.reciprocal))
-
-    def _filter(self, x: Tensor, inverse: Tensor) -> Tensor:
-        spectrum = torch.fft.fftn(x, dim=self.axes)
-        filtered = spectrum * inverse.to(torch.promote_types(real_dtype(x.dtype), inverse.dtype))
-        return self._like(torch.fft.ifftn(filtered, dim=self.axes), x).to(_common(x, x)).contiguous()
+    def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
+        spectrum = torch.fft.fftn(x.reshape(*x.shape[:-1], *self.dims), dim=self.axes)
+        filtered = spectrum * (conjugate(self.reciprocal) if adjoint else self.reciprocal)
+        y: Tensor = torch.fft.ifftn(filtered, dim=self.axes)
+        return y.reshape(x.shape)
 
 
 class NystromPreconditioner(_Preconditioner):
@@ -193,7 +183,8 @@ class NystromPreconditioner(_Preconditioner):
             sketch = A.apply_nd(test.mT.reshape(rank, *A.dims).contiguous(), False).reshape(rank, size).mT
             tiny = torch.finfo(dtype).eps * torch.linalg.matrix_norm(sketch)
             sketch = sketch + tiny * test
-            root = torch.linalg.cholesky(_hermitian_part(test.mH @ sketch))
+            core = test.mH @ sketch
+            root = torch.linalg.cholesky((core + core.mH) / 2)
             factor = torch.linalg.solve_triangular(root, sketch.mH, upper=False).mH
             U, s, _ = torch.linalg.svd(factor, full_matrices=False)
             values = (s**2 - tiny).clamp(min=0)
@@ -202,24 +193,11 @@ class NystromPreconditioner(_Preconditioner):
         self.U: Tensor
         self.weights: Tensor
 
-    def _forward(self, x: Tensor) -> Tensor:
-        flat = self._flat(x)
-        dtype = _common(x, self.U)
-        U = self.U.to(dtype)
-        coefficients = (flat.to(dtype) @ conjugate(U)) * self.weights.to(real_dtype(dtype))
-        return self._like(flat + coefficients @ U.mT, x)
-
-    _adjoint = _forward
+    def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:  # noqa: ARG002
+        x, U = _promoted(x, self.U)
+        return x + (x @ conjugate(U) * self.weights) @ U.mT
 
 
-def _hermitian_part(matrix: Tensor) -> Tensor:
-    return (matrix + matrix.mH) / 2
-
-
-def _common(x: Tensor, tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, tensor.dtype)
-
-
-def _random_signs(A: LinearOperator, count: int, generator: torch.Generator | None) -> Any:
-    signs = torch.randint(0, 2, (count, *A.dims), generator=generator) * 2 - 1
-    return signs.to(A._torch_dtype()).to(A._device())
+def _promoted(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    return a.to(dtype), b.to(dtype)

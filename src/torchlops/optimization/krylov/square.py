@@ -11,7 +11,7 @@ from torch import Tensor
 from torchlops.optimization.solver.problem import Problem
 from torchlops.optimization.solver.solver import Solver, limit_of
 from torchlops.optimization.solver.state import State
-from torchlops.optimization.solver.vectors import Scalar, norm, ratio, sqrt
+from torchlops.optimization.solver.vectors import Scalar, inner, norm, ratio, sqrt, squared_norm
 
 
 @dataclass(kw_only=True)
@@ -60,6 +60,10 @@ class SquareSolver(Solver[S], Generic[S]):
         """Return ``(A + damp I) p``."""
         q = problem.forward(p)
         return q + problem.damp * p if problem.is_damped else q
+
+    def square(self, problem: Problem, r: Tensor, z: Tensor) -> Scalar:
+        """Return ``<r, M r>``, given ``z = M r``."""
+        return squared_norm(r) if problem.M is None else inner(r, z)
 
     def first(self, problem: Problem, rr: Scalar, ynorm: Scalar | None = None) -> dict[str, Any]:
         """Return the fields that all states have, given the squared norm of the first residual."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -66,7 +68,9 @@ class Batch(Generic[S]):
 
     def step(self) -> None:
         """Do one iteration."""
-        _step(self.solver, self.problem, self.state)
+        self.state.iters = self.state.iters + self.state.active
+        self.state.count += 1
+        self.solver.iterate(self.problem, self.state)
         self.history.append(self.state.cost)
 
     def goes_on(self) -> bool:
@@ -78,14 +82,16 @@ class Batch(Generic[S]):
             return True  # a transform may not let us look: the masks keep that right
         return bool(active.any())
 
-    def run(self, niter: int, options: Options, after: Callable[[int], None] | None = None) -> None:
-        """Iterate until every sample has stopped, or ``niter`` iterations are done.
+    def costs(self) -> Tensor:
+        """Return the history, ``(iterations + 1, *batch)``, in units of the user."""
+        scale = self.problem.scale**self.solver.cost_power
+        if not isinstance(self.history[0], Tensor):
+            return torch.mul(torch.tensor(self.history, dtype=torch.float64, device="cpu"), scale)
+        cost: Tensor = (torch.stack(self.history) * scale).squeeze(-1)
+        return cost
 
-        Args:
-            niter: Maximum number of iterations.
-            options: How to iterate.
-            after: Called with the number of iterations that were done, from time to time.
-        """
+    def run(self, niter: int, options: Options) -> None:
+        """Iterate until every sample has stopped, or ``niter`` iterations are done."""
         records = torch.is_grad_enabled()
         segment = getattr(options.grad, "checkpoint_every", None) if records else None
         if segment and not is_plain_eager():
@@ -93,35 +99,37 @@ class Batch(Generic[S]):
                 "Unroll(checkpoint_every=...) does not work inside transforms of torch.func: leave checkpoint_every out"
             )
         compacts = options.compact and not records
-        while self.count < niter and self.goes_on():
-            count = min(segment or options.check_every, niter - self.count)
-            if segment:
-                self._run_checkpointed(count)
-            else:
-                for _ in range(count):
-                    self.step()
-                    if not isinstance(self.state.active, Tensor) and not self.state.active:
-                        break
-            if after is not None:
-                after(count)
-            if compacts:
-                compacts = self._drop_stopped()
+        with progress(self.solver.name, niter, options) as advance:
+            while self.count < niter and self.goes_on():
+                count = min(segment or options.check_every, niter - self.count)
+                if segment:
+                    self._run_checkpointed(count)
+                else:
+                    for _ in range(count):
+                        self.step()
+                        if not isinstance(self.state.active, Tensor) and not self.state.active:
+                            break
+                advance(count)
+                compacts = compacts and self._drop_stopped()
+
+    def _again(self) -> Batch[S]:
+        """Return a copy that goes on from the same state, without the history."""
+        again = copy.copy(self)
+        again.state, again.history = copy.copy(self.state), []
+        return again
 
     def _run_checkpointed(self, count: int) -> None:
-        before, names = copy.copy(self.state), list(tensors_of(self.state))
-        solver, problem = self.solver, self.problem
+        before, names = self._again(), list(tensors_of(self.state))
 
         def segment(*tensors: Tensor) -> tuple[Tensor, ...]:
-            state = copy.copy(before)
-            vars(state).update(zip(names, tensors, strict=True))
-            history = []
+            again = before._again()
+            vars(again.state).update(zip(names, tensors, strict=True))
             for _ in range(count):
-                _step(solver, problem, state)
-                history.append(state.cost)
-            after = tensors_of(state)
-            return (*(after[name] for name in names), *history)
+                again.step()
+            after = tensors_of(again.state)
+            return (*(after[name] for name in names), *again.history)
 
-        results: Any = checkpoint(segment, *(vars(before)[name] for name in names), use_reentrant=False)
+        results: Any = checkpoint(segment, *tensors_of(self.state).values(), use_reentrant=False)
         vars(self.state).update(zip(names, results, strict=False))
         self.history.extend(results[len(names) :])
         self.state.count += count
@@ -166,7 +174,23 @@ class Batch(Generic[S]):
         return x
 
 
-def _step(solver: Solver[S], problem: Problem, state: S) -> None:
-    state.iters = state.iters + state.active
-    state.count += 1
-    solver.iterate(problem, state)
+@contextmanager
+def progress(name: str, niter: int, options: Options) -> Iterator[Callable[[int], object]]:
+    """Give what moves a progress bar on, if one is wanted, which is quiet where the output is no terminal.
+
+    Raises:
+        ImportError: when tqdm is missing.
+    """
+    if not options.progress:
+        yield lambda _: None
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError("a progress bar needs tqdm: pip install tqdm, or leave progress=False") from None
+    with tqdm(total=niter, desc=name, leave=False, disable=not sys.stderr.isatty()) as bar:
+        yield bar.update
+
+
+Drive = Callable[[Batch[Any], int], bool]
+"""A loop of its own over a batch, to at most so many iterations; returns whether it was told to stop."""

@@ -29,13 +29,8 @@ class WarmStart:
 
     def of(self, rhs: Tensor, dims: tuple[int, ...], ndim: int) -> Tensor | None:
         """Return where to start the solve for ``rhs``, whose samples have ``ndim`` axes, from."""
-        w = self.w
-        fits = (
-            w is not None
-            and tuple(w.shape) == (*rhs.shape[: rhs.ndim - ndim], *dims)
-            and w.dtype == rhs.dtype
-            and w.device == rhs.device
-        )
+        w, shape = self.w, (*rhs.shape[: rhs.ndim - ndim], *dims)
+        fits = w is not None and (w.shape, w.dtype, w.device) == (shape, rhs.dtype, rhs.device)
         return w if fits else None
 
 

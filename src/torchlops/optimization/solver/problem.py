@@ -65,6 +65,12 @@ class Problem:
     offset: Tensor | None = None
 
     @property
+    def vectors(self) -> VectorOperator:
+        """The operator, where its vectors are arrays of the user."""
+        assert isinstance(self.operator, VectorOperator)
+        return self.operator
+
+    @property
     def batch(self) -> tuple[int, ...]:
         """Shape of the batch."""
         return tuple(self.y.shape[:-1])
@@ -110,31 +116,27 @@ def select(fields: T, keep: Tensor, size: int) -> T:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the user sees vectors.
+    """How the user sees arrays.
 
     Attributes:
         A: The operator.
-        vectors: The operator between vectors.
         has_axes: Whether the user's data have the axes of the operator, or are flattened.
         back: What turns a tensor into the kind of array that the data were; None for tensors.
     """
 
     A: LinearOperator
-    vectors: VectorOperator
     has_axes: bool
     back: Callable[[Tensor], Any] | None
 
-    def model(self, x: Tensor) -> Any:
-        """Return vectors as models of the user."""
-        model = self.vectors.as_model(x)
-        if not self.has_axes:
-            model = model.reshape(*x.shape[:-1], self.A.shape[1])
-        return model if self.back is None else self.back(model)
+    def given(self, tensor: Tensor) -> Any:
+        """Return a tensor as the kind of array that the data were."""
+        return tensor if self.back is None else self.back(tensor)
 
-    def vector(self, model: Any, like: Tensor) -> Tensor:
-        """Return a model of the user as a vector of its own memory."""
-        tensor = as_tensor(model, "x").to(like.device).reshape(*like.shape[:-1], *self.A.dims)
-        return self.vectors.model_vector(tensor).clone()
+    def model(self, x: Tensor) -> Any:
+        """Return models ``(*batch, *dims)`` as the user sees them: flattened where the data were."""
+        if not self.has_axes:
+            x = x.reshape(*x.shape[: x.ndim - len(self.A.dims)], self.A.shape[1])
+        return self.given(x)
 
     def number(self, value: Scalar) -> Any:
         """Return a number per sample as the user sees it: a Python number for one sample, else an array."""
@@ -146,7 +148,7 @@ class Layout:
         return value if self.back is None else to_numpy(value)
 
     def array(self, value: Tensor) -> Tensor | ndarray[Any, Any]:
-        """Return a tensor as the kind of array that the data were."""
+        """Return what is known of a solution: a tensor where the data were one, else a NumPy array."""
         return value if self.back is None else to_numpy(value)
 
 
@@ -177,11 +179,8 @@ def read_number(value: Any, solver_name: str, name: str, vector: Tensor) -> Scal
     if tensor.is_complex():
         raise ValueError(f"{solver_name}: {name} must be real, got {tensor.dtype}")
     tensor = tensor.to(vector.device, real_dtype(vector.dtype))
-    try:
-        fits = torch.broadcast_shapes(tensor.shape, batch) == batch  # type: ignore[no-untyped-call]
-    except RuntimeError:
-        fits = False
-    if not fits:
+    sizes = zip(reversed(tensor.shape), reversed(batch), strict=False)
+    if tensor.ndim > len(batch) or any(size not in (1, of_batch) for size, of_batch in sizes):
         raise ValueError(
             f"{solver_name}: {name} must be a number or have the shape of the batch {batch}, got {tuple(tensor.shape)}"
         )
@@ -190,8 +189,8 @@ def read_number(value: Any, solver_name: str, name: str, vector: Tensor) -> Scal
     return tensor.unsqueeze(-1).expand(*batch, 1) if batch else tensor.reshape(1)
 
 
-def read_data(A: LinearOperator, y: Any) -> tuple[Tensor, bool, Callable[[Tensor], Any] | None]:
-    """Return data as ``(*batch, *dimsd)``, whether they were given so, and what brings a result back.
+def read_data(A: LinearOperator, y: Any) -> tuple[Tensor, Layout]:
+    """Return data as ``(*batch, *dimsd)``, and how the user sees them.
 
     Raises:
         ValueError: when they have another shape.
@@ -204,7 +203,7 @@ def read_data(A: LinearOperator, y: Any) -> tuple[Tensor, bool, Callable[[Tensor
     has_axes = tuple(y.shape[-len(A.dimsd) :]) == A.dimsd
     if not has_axes and (y.ndim == 0 or y.shape[-1] != A.shape[0]):
         raise A._wrong_shape(y, True)
-    return (y if has_axes else y.reshape(*y.shape[:-1], *A.dimsd)), has_axes, back
+    return (y if has_axes else y.reshape(*y.shape[:-1], *A.dimsd)), Layout(A, has_axes, back)
 
 
 def read_guess(A: LinearOperator, x0: Any, data: Tensor, solver_name: str) -> Tensor | None:

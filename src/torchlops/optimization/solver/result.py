@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import to_numpy
-from torchlops.optimization.solver.batch import Batch
-from torchlops.optimization.solver.options import OnFail
-from torchlops.optimization.solver.problem import Layout, can_look
+from torchlops.optimization.solver.batch import Batch, Drive
+from torchlops.optimization.solver.options import OnFail, Options
+from torchlops.optimization.solver.problem import Layout, Problem, can_look
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import Status
 from torchlops.optimization.solver.vectors import largest_modulus
@@ -57,15 +56,38 @@ class Solution:
         """Whether each sample met a tolerance."""
         return self.status == Status.CONVERGED
 
+    def summary(self) -> str:
+        """Return how many samples have which status."""
+        status = torch.as_tensor(self.status)
+        return ", ".join(filter(None, (describe(status, code, names=False) for code in Status)))
 
-class Result:
-    """What all results have, apart from the fields that they unpack as.
+
+class HasSolution:
+    """What has a solution, whose status and numbers are attributes of it, too.
 
     Attributes:
-        solution: The record; its numbers are attributes of the result, too.
+        solution: The record.
+        status: A :class:`~torchlops.optimization.Status` for each sample.
+        iters: Number of iterations of each sample.
+        converged: Whether each sample met a tolerance.
     """
 
     solution: Solution
+    status: Any
+    iters: Any
+    converged: Any
+
+    def __getattr__(self, name: str) -> Any:
+        solution = vars(self).get("solution")
+        if solution is not None and name in ("x", "cost", "status", "iters", "converged"):
+            return getattr(solution, name)
+        if solution is not None and name in solution.numbers:
+            return solution.numbers[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class Result(HasSolution):
+    """What all results have, apart from the fields that they unpack as."""
 
     @classmethod
     def of(cls, solution: Solution, **others: Any) -> Self:
@@ -74,29 +96,6 @@ class Result:
         result: Self = cls._make(known[name] for name in cls._fields)  # type: ignore[attr-defined]  # a named tuple
         result.solution = solution
         return result
-
-    @property
-    def status(self) -> Any:
-        """A :class:`~torchlops.optimization.Status` for each sample."""
-        return self.solution.status
-
-    @property
-    def iters(self) -> Any:
-        """Number of iterations of each sample."""
-        return self.solution.iters
-
-    @property
-    def converged(self) -> Any:
-        """Whether each sample met a tolerance."""
-        return self.solution.converged
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "solution" or name.startswith("__"):
-            raise AttributeError(name)
-        try:
-            return self.solution.cost if name == "cost" else self.solution.numbers[name]
-        except KeyError:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}") from None
 
 
 @dataclass(frozen=True)
@@ -115,6 +114,11 @@ class Outcome:
     accuracy: Tensor
     batch: Batch[Any]
 
+    @property
+    def model(self) -> Tensor:
+        """The solution as ``(*batch, *dims)``."""
+        return self.batch.problem.vectors.as_model(self.x)
+
     def early(self) -> Tensor:
         """Return which samples stopped far from the solution, without having failed."""
         far: Tensor = (self.accuracy.detach() > torch.finfo(self.x.dtype).eps ** 0.5).reshape(self.status.shape)
@@ -124,12 +128,47 @@ class Outcome:
         """Return which samples have failed."""
         return self.status >= Status.INDEFINITE
 
+    def solution(self, layout: Layout, x: Any = None) -> Solution:
+        """Return the record for the user, with another ``x`` in the place of its own if one is given."""
+        batch, solver = self.batch, self.batch.solver
+        problem, state = batch.problem, batch.state
+        numbers = {
+            name: layout.number(value * problem.scale**power if power else value)
+            for name, (value, power) in solver.numbers(problem, state).items()
+        }
+        numbers.update(solver.report(problem, state, self.status, layout))
+        iiter, cost = batch.count, batch.costs()
+        if isinstance(state.iters, Tensor) and can_look():
+            iiter = int(state.iters.max()) if state.iters.numel() else 0
+            cost = cost[: iiter + 1]
+        x = layout.model(self.model) if x is None else x
+        cost = cost if solver.has_first_cost else cost[1:]
+        status, accuracy = layout.number(self.status.unsqueeze(-1)), layout.number(self.accuracy)
+        return Solution(x, status, layout.number(state.iters), iiter, layout.array(cost), accuracy, numbers)
 
-def conclude(solver: Solver[Any], batch: Batch[Any], stopped: bool = False) -> Outcome:
-    """End an iteration: put all samples back, and say of each why it stopped."""
+
+def run(solver: Solver[Any], problem: Problem, niter: int, options: Options, drive: Drive | None = None) -> Outcome:
+    """Iterate from the first state to the last, and tell of failures.
+
+    Args:
+        solver: The solver.
+        problem: The problem.
+        niter: Maximum number of iterations.
+        options: How to iterate.
+        drive: The loop, if it is not that of :meth:`Batch.run`.
+    """
+    batch, stopped = Batch(solver, problem), False
+    if drive is None:
+        batch.run(niter, options)
+    else:
+        stopped = drive(batch, niter)
+    return finish(batch, options.on_fail, stopped)
+
+
+def finish(batch: Batch[Any], on_fail: OnFail, stopped: bool = False) -> Outcome:
+    """End an iteration: put all samples back, say of each why it stopped, and tell of failures."""
     x = batch.restore()
-    problem, state = batch.problem, batch.state
-    device = x.device
+    solver, problem, state, device = batch.solver, batch.problem, batch.state, x.device
     accuracy = torch.as_tensor(solver.accuracy(problem, state), device=device)
     given = torch.isfinite(torch.as_tensor(problem.damp, device=device))
     given = given & torch.isfinite(largest_modulus(problem.y)) & torch.isfinite(largest_modulus(problem.x))
@@ -137,27 +176,36 @@ def conclude(solver: Solver[Any], batch: Batch[Any], stopped: bool = False) -> O
     status = torch.as_tensor(state.status, device=device).expand(given.shape)
     active = torch.as_tensor(state.active, device=device).expand(given.shape)
     last = Status.STOPPED if stopped else Status.MAXITER
-    status = torch.where(
-        status == Status.RUNNING, torch.where(active, int(last), int(Status.CONVERGED)), status
-    ).squeeze(-1)
+    ended = torch.where(active, int(last), int(Status.CONVERGED))
+    status = torch.where(status == Status.RUNNING, ended, status).squeeze(-1)
     status = solver.final_status(problem, state, status)
     status = torch.where(finite.squeeze(-1), status, int(Status.NONFINITE))
     status = torch.where(given.squeeze(-1), status, int(Status.NONFINITE_INPUT))
     if can_look() and not bool(finite.all()):
         x = torch.where(finite, x, math.nan)
-    return Outcome(x * problem.scale, status, accuracy, batch)
+    outcome = Outcome(x * problem.scale, status, accuracy, batch)
+    if on_fail != "ignore" and can_look():
+        _complain(outcome, on_fail)
+    return outcome
 
 
-def complain(solver: Solver[Any], operator_name: str, outcome: Outcome, on_fail: OnFail) -> None:
-    """Warn, or raise, about failed samples, where values may be read."""
+def _complain(outcome: Outcome, on_fail: OnFail) -> None:
+    """Warn, or raise, about a wrong adjoint and about failed samples."""
+    status, problem = outcome.status, outcome.batch.problem
+    name = problem.vectors.A.name_and_type
+    if bool(torch.as_tensor(outcome.batch.state.mismatch, device=status.device).any()):
+        say(
+            f"the adjoint of {name} seems to be wrong: <A p, r> and <p, A^H r> differ. Check it with "
+            "torchlops.dottest(A); on_fail='ignore' silences this.",
+            on_fail,
+        )
     if not bool(outcome.failed().any()):
         return
-    status = outcome.status
     reasons = [describe(status, code) for code in Status if code >= Status.INDEFINITE]
     may_be_wrong = bool(((status == Status.INDEFINITE) | (status == Status.BREAKDOWN)).any())
     hint = "A wrong adjoint also shows like this: check it with torchlops.dottest(A). " if may_be_wrong else ""
     say(
-        f"{solver.name} on {operator_name} failed: {', '.join(filter(None, reasons))}. {hint}The status of the result "
+        f"{problem.solver_name} on {name} failed: {', '.join(filter(None, reasons))}. {hint}The status of the result "
         "names the samples; on_fail='ignore' silences this.",
         on_fail,
     )
@@ -177,43 +225,7 @@ def describe(status: Tensor, code: Status, names: bool = True) -> str:
     count = int(hit.sum())
     if not count:
         return ""
-    which = hit.nonzero().flatten().tolist()
-    some = ", ".join(map(str, which[:8])) + (", ..." if count > 8 else "")
-    return (
-        f"{code.name}"
-        + (f" in {count} of {hit.numel()} samples" if hit.numel() > 1 else "")
-        + (f" ({some})" if names and hit.numel() > 1 else "")
-    )
-
-
-def solution_of(solver: Solver[Any], outcome: Outcome, layout: Layout, x: Any = None) -> Solution:
-    """Return the record of an iteration, with another ``x`` in the place of its own if one is given."""
-    problem, state = outcome.batch.problem, outcome.batch.state
-    numbers = {
-        name: layout.number(value * problem.scale**power if power else value)
-        for name, (value, power) in solver.numbers(problem, state).items()
-    }
-    numbers.update(solver.report(problem, state, outcome.status, layout))
-    iiter, cost = outcome.batch.count, costs(solver, outcome.batch)
-    if isinstance(state.iters, Tensor) and can_look():
-        iiter = int(state.iters.max()) if state.iters.numel() else 0
-        cost = cost[: iiter + 1]
-    cost = cost if solver.has_first_cost else cost[1:]
-    return Solution(
-        layout.model(outcome.x) if x is None else x,
-        layout.number(outcome.status.unsqueeze(-1)),
-        layout.number(state.iters),
-        iiter,
-        cost if layout.back is None else to_numpy(cost),
-        layout.number(outcome.accuracy),
-        numbers,
-    )
-
-
-def costs(solver: Solver[Any], batch: Batch[Any]) -> Tensor:
-    """Return the history of the cost, ``(iterations + 1, *batch)``, in units of the user."""
-    scale = batch.problem.scale**solver.cost_power
-    if not isinstance(batch.history[0], Tensor):
-        return torch.mul(torch.tensor(batch.history, dtype=torch.float64, device="cpu"), scale)
-    cost: Tensor = (torch.stack(batch.history) * scale).squeeze(-1)
-    return cost
+    if hit.numel() == 1:
+        return code.name
+    some = ", ".join(map(str, hit.nonzero().flatten()[:8].tolist())) + (", ..." if count > 8 else "")
+    return f"{code.name} in {count} of {hit.numel()} samples" + (f" ({some})" if names else "")

@@ -39,7 +39,7 @@ class Solver(Generic[S]):
     """Whether complex vectors stay complex, and are not pairs of real numbers."""
     weight_name: ClassVar[str] = "damp"
     """What the user calls the number in the place of the damping."""
-    weight_power: ClassVar[int | None] = 0
+    weight_power: ClassVar[int] = 0
     """How the weight goes with the unit of the data (see ``Problem``): the power by which it scales."""
     cost_power: ClassVar[int] = 1
     """How the cost goes with the unit of the data."""
@@ -69,29 +69,19 @@ class Solver(Generic[S]):
         """
         dtype = iteration_dtype(A, (data, guess), self.name)
         operator = VectorOperator(A, dtype, as_pairs=not (self.keeps_complex and A.clinear))
-        y = operator.data_vector(data)
-        if guess is None:
-            x = y.new_zeros((*y.shape[:-1], operator.columns), dtype=operator.dtype)
-            r = y
-        else:
-            x = operator.model_vector(guess)
-            r = y - operator.forward(x)
-        scale: Scalar = 1.0
-        if self.weight_power is not None:
-            of_model = None if offset is None else operator.model_vector(offset)
-            scale = unit_of(
-                torch.cat([y, *(() if guess is None else (r,)), *(() if of_model is None else (of_model,))], -1)
-            )
-            y, r = y / scale, r / scale
-            x = x if guess is None else x / scale
-            offset = None if of_model is None else of_model / scale
+        y, g = operator.data_vector(data), None if offset is None else operator.model_vector(offset)
+        zero = y.new_zeros((*y.shape[:-1], operator.columns), dtype=operator.dtype)
+        x = zero if guess is None else operator.model_vector(guess)
+        r = None if guess is None else y - operator.forward(x)
+        scale = unit_of(torch.cat([vector for vector in (y, r, g) if vector is not None], -1))
+        y, x = y / scale, x / scale
         number = read_number(weight, self.name, self.weight_name, y)
         return Problem(
-            solver_name=self.name, operator=operator, y=y, x=x, r=r, has_guess=guess is not None,
-            damp=in_units(number, scale, self.weight_power or 0),
+            solver_name=self.name, operator=operator, y=y, x=x, r=y if r is None else r / scale,
+            has_guess=guess is not None, damp=in_units(number, scale, self.weight_power),
             is_damped=isinstance(weight, Tensor) or bool(torch.as_tensor(weight, device="cpu").any()),
             M=None if M is None else VectorOperator(M, operator.model_dtype, operator.as_pairs),
-            scale=scale, offset=offset,
+            scale=scale, offset=None if g is None else g / scale,
         )  # fmt: skip
 
     def start(self, problem: Problem) -> S:
@@ -141,9 +131,7 @@ class Solver(Generic[S]):
     def relative_tolerances(self) -> list[float]:
         """Return the relative tolerances that the user gave."""
         given = [getattr(self, name, 0.0) for name in ("rtol", "rtol1", "gtol", "atol", "btol")]
-        smallest = [
-            float(torch.as_tensor(tolerance, device="cpu").min()) for tolerance in given
-        ]  # it may be one per sample
+        smallest = [float(torch.as_tensor(each, device="cpu").min()) for each in given]  # it may be one per sample
         return [tolerance for tolerance in smallest if tolerance > 0]
 
 

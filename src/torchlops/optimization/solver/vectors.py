@@ -169,6 +169,12 @@ def scale(p: Tensor, alpha: Scalar) -> Tensor:
     return p * alpha if torch.is_grad_enabled() else p.mul_(alpha)
 
 
+def normalized(p: Tensor) -> tuple[Tensor, Scalar]:
+    """Return ``p`` over its norm, in place where no graph is recorded, and the norm; zero stays zero."""
+    length = norm(p)
+    return scale(p, reciprocal(length)), length
+
+
 def where(condition: Scalar, a: Scalar, b: Scalar) -> Scalar:
     """Return ``a`` where the condition holds, else ``b``."""
     if isinstance(condition, Tensor):

@@ -46,7 +46,6 @@ class IRLSState(State):
     update: Scalar
 
 
-@dataclass(frozen=True)
 class _Identity:
     def forward(self, x: Tensor) -> Tensor:
         return x.clone()
@@ -133,20 +132,16 @@ class IRLS(Solver[IRLSState]):
 
     def iterate(self, problem: Problem, state: IRLSState) -> None:
         s = state
-        A = self._rows(problem)
-        niter = self.inner.niter or 2 * max(vectors_of(problem).A.shape)
-        if self.variant == "model":
-            root = None if s.count == 1 else _root_of_weights(s.dx, is_in_pairs(problem), None)
-            weighted = _Weighted(A, columns=root)
-            zero = torch.zeros_like(s.dx)
-            dx = least_squares(weighted, s.shifted, zero, False, problem.damp, niter, self.inner.rtol)
-            dx = dx if root is None else root * dx
-        else:
-            root = None if s.count == 1 else self._root_of_data(problem, s)
-            y = s.shifted if root is None else root * s.shifted
-            start = s.dx if self.warm else torch.zeros_like(s.dx)
-            damp = 0.0 if self.variant == "datamodel" else problem.damp
-            dx = least_squares(_Weighted(A, root), y, start, self.warm, damp, niter, self.inner.rtol)
+        A, in_model, is_first = self._rows(problem), self.variant == "model", s.count == 1
+        columns = _root_of_weights(s.dx, is_in_pairs(problem), None) if in_model and not is_first else None
+        rows = None if in_model or is_first else self._root_of_data(problem, s)
+        warm = self.warm and not in_model
+        dx = least_squares(
+            _Weighted(A, rows, columns), s.shifted if rows is None else rows * s.shifted,
+            s.dx if warm else torch.zeros_like(s.dx), warm, 0.0 if self.variant == "datamodel" else problem.damp,
+            self.inner.niter or 2 * max(vectors_of(problem).A.shape), self.inner.rtol,
+        )  # fmt: skip
+        dx = dx if columns is None else columns * dx
         update = norm(dx - s.dx)
         s.dx, s.update = keep(s.active, dx, s.dx), where(s.active, update, s.update)
         s.x = s.guess + s.dx
@@ -181,14 +176,10 @@ class IRLS(Solver[IRLSState]):
 
 def _root_of_weights(v: Tensor, in_pairs: bool, smallest: Scalar | None, threshold: bool = False) -> Tensor:
     """Return the square roots of ``|v|``, or of ``1 / |v|`` where that is above ``smallest``; the largest is 1."""
-    if in_pairs:
-        z = as_complex(v, True)
-        positive = z != 0
-        size = torch.where(positive, torch.where(positive, z, 1.0).abs(), 0.0).repeat_interleave(2, -1)
-    else:
-        size = v.abs()
-    weights = size
+    z = as_complex(v, in_pairs)
+    size = torch.where(z != 0, torch.where(z != 0, z, 1.0).abs(), 0.0)  # with a derivative at zero, too
+    size = size.repeat_interleave(2, -1) if in_pairs else size
     if smallest is not None:
-        weights = 1 / (torch.clamp(size, min=smallest) if threshold else size + smallest)
-    root: Tensor = sqrt(weights * ratio(1.0, largest(weights)))
+        size = 1 / (torch.clamp(size, min=smallest) if threshold else size + smallest)
+    root: Tensor = sqrt(size * ratio(1.0, largest(size)))
     return root

@@ -36,6 +36,8 @@ class ISTAState(SparseState):
 
     Attributes:
         Ax: The operator applied to ``x``.
+        z, Az: The point from which to descend, and the operator applied to it.
+        t: The momentum, of FISTA.
         alpha: The step.
         decay: Factors of the threshold.
         rnorm: Norm of the residual, if it is monitored.
@@ -44,20 +46,14 @@ class ISTAState(SparseState):
     """
 
     Ax: Tensor = field(metadata=WORK)
+    z: Tensor = field(metadata=WORK)
+    Az: Tensor = field(metadata=WORK)
+    t: Scalar
     alpha: Scalar
     decay: Tensor | None
     rnorm: Scalar
     violation: Scalar
     gradient: Scalar
-
-
-@dataclass(kw_only=True)
-class FISTAState(ISTAState):
-    """The state of FISTA: the point ``z`` from which to descend, the operator applied to it, and the momentum ``t``."""
-
-    z: Tensor = field(metadata=WORK)
-    Az: Tensor = field(metadata=WORK)
-    t: Scalar
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +136,6 @@ class ISTA(SparseSolver[ISTAState]):
         return self.threshkind.removesuffix("-percentile")
 
     def start(self, problem: Problem) -> ISTAState:
-        return ISTAState(**self._first(problem))
-
-    def _first(self, problem: Problem) -> dict[str, Any]:
         x, y = problem.x, problem.y
         Ax = y - problem.r if problem.has_guess else torch.zeros_like(y)
         zero_cost = squared_norm(y)
@@ -150,12 +143,12 @@ class ISTA(SparseSolver[ISTAState]):
         with torch.no_grad():
             gradient = norm(problem.adjoint(y))
         cost = self._cost(problem, x, Ax)
-        return {
-            "x": x, "Ax": Ax, "cost": cost, "first": cost, "zero_cost": zero_cost, "update": one, "violation": one,
-            "alpha": problem.per_sample(self._step(problem), "alpha"), "gradient": gradient,
-            "rnorm": norm(y - Ax) if self.monitorres else one,
-            "decay": None if self.decay is None else as_tensor(self.decay, "decay").to(y.device, y.dtype),
-        }  # fmt: skip
+        return ISTAState(
+            x=x, Ax=Ax, z=x, Az=Ax, t=one, cost=cost, first=cost, zero_cost=zero_cost, update=one, violation=one,
+            alpha=problem.per_sample(self._step(problem), "alpha"), gradient=gradient,
+            rnorm=norm(y - Ax) if self.monitorres else one,
+            decay=None if self.decay is None else as_tensor(self.decay, "decay").to(y.device, y.dtype),
+        )  # fmt: skip
 
     def _step(self, problem: Problem) -> Any:
         if self.alpha is not None:
@@ -166,29 +159,32 @@ class ISTA(SparseSolver[ISTAState]):
         return ratio(torch.ones_like(bound), bound).squeeze(-1)
 
     def iterate(self, problem: Problem, state: ISTAState) -> None:
-        self._descend(problem, state, state.x, state.Ax)
-
-    def moved(self, problem: Problem, state: ISTAState, x: Tensor) -> None:
-        state.x, state.Ax = x, problem.forward(x)
-
-    def _descend(self, problem: Problem, s: ISTAState, z: Tensor, Az: Tensor) -> tuple[Tensor, Tensor]:
-        """Go to ``prox(z + alpha A^H (y - A z))``, and return by how much ``x`` and ``A x`` have changed."""
-        r = problem.y - Az
+        """Go to ``prox(z + alpha A^H (y - A z))``."""
+        s = state
+        r = problem.y - s.Az
         if self.monitorres:
             rnorm = norm(r)
             s.stop(rnorm > s.rnorm * (1 + 1e-12), Status.BREAKDOWN)
             s.rnorm = rnorm
-        x = self._threshold(problem, s, xpay(z, s.alpha, problem.adjoint(r)))
+        x = self._threshold(problem, s, xpay(s.z, s.alpha, problem.adjoint(r)))
         Ax = problem.forward(x)
         change, of_data = x - s.x, Ax - s.Ax
         update = norm(change)
         with torch.no_grad():
-            violation = update if z is s.x else norm(x - z)
+            violation = update if s.z is s.x else norm(x - s.z)
         s.violation, s.update = where(s.active, violation, s.violation), where(s.active, update, s.update)
         s.x, s.Ax = keep(s.active, x, s.x), keep(s.active, Ax, s.Ax)
         s.cost = self._cost(problem, s.x, s.Ax)
         self.stop_small(problem, s)
-        return change, of_data
+        self._go_beyond(s, change, of_data)
+
+    def _go_beyond(self, s: ISTAState, change: Tensor, of_data: Tensor) -> None:  # noqa: ARG002
+        """Choose the point from which to descend next, given by how much ``x`` and ``A x`` have changed."""
+        s.z, s.Az = s.x, s.Ax
+
+    def moved(self, problem: Problem, state: ISTAState, x: Tensor) -> None:
+        state.x = state.z = x
+        state.Ax = state.Az = problem.forward(x)
 
     def _threshold(self, problem: Problem, s: ISTAState, z: Tensor) -> Tensor:
         z = as_complex(z, is_in_pairs(problem))
@@ -241,19 +237,7 @@ class FISTA(ISTA):
 
     vectors = (5, 4)
 
-    def start(self, problem: Problem) -> FISTAState:
-        first = self._first(problem)
-        return FISTAState(z=first["x"], Az=first["Ax"], t=0 * first["zero_cost"] + 1, **first)
-
-    def iterate(self, problem: Problem, state: ISTAState) -> None:
-        s = state
-        assert isinstance(s, FISTAState)
-        change, of_data = self._descend(problem, s, s.z, s.Az)
+    def _go_beyond(self, s: ISTAState, change: Tensor, of_data: Tensor) -> None:
         t, s.t = s.t, (1 + sqrt(1 + 4 * s.t * s.t)) / 2
         momentum = (t - 1) / s.t
         s.z, s.Az = xpay(s.x, momentum, change), xpay(s.Ax, momentum, of_data)
-
-    def moved(self, problem: Problem, state: ISTAState, x: Tensor) -> None:
-        super().moved(problem, state, x)
-        assert isinstance(state, FISTAState)
-        state.z, state.Az = state.x, state.Ax

@@ -9,37 +9,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchlops.arrays import add_up
 from torchlops.optimization.krylov.cgls import CGLS
 from torchlops.optimization.solver.batch import Batch
 from torchlops.optimization.solver.options import Options
 from torchlops.optimization.solver.problem import OperatorOnVectors, Problem
-from torchlops.optimization.solver.vectors import Scalar, axpy, scale
+from torchlops.optimization.solver.vectors import Scalar, scale
 
 _OPTIONS = Options(grad=None, compact=False)
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Operators on vectors, each times a weight, one below the other.
+    """Operators on vectors, whose rows are times weights, one below the other.
 
     Attributes:
-        parts: The operator, the weight of each sample, and the number of rows, of each.
+        parts: The operator, the weights of its rows, or one number per sample for all, and their number, of each.
     """
 
     parts: Sequence[tuple[OperatorOnVectors, Scalar, int]]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the results of all operators in one vector."""
-        return torch.cat([scale(A.forward(x), weight) for A, weight, _ in self.parts], -1)
+        return torch.cat([scale(A.forward(x), weights) for A, weights, _ in self.parts], -1)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return the sum of the adjoints."""
-        first, weight, rows = self.parts[0]
-        x = scale(first.adjoint(y.narrow(-1, 0, rows)), weight)
-        for A, weight, count in self.parts[1:]:
-            x = axpy(x, weight, A.adjoint(y.narrow(-1, rows, count)))
-            rows += count
-        return x
+        pieces = y.split_with_sizes([rows for *_, rows in self.parts], -1)
+        return add_up(A.adjoint(weights * piece) for (A, weights, _), piece in zip(self.parts, pieces, strict=True))
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from torchlops.optimization.solver.vectors import (
     Scalar,
     combination,
     inner,
-    inners,
     maximum,
     negate,
     norm,
+    orthogonalized,
     ratio,
     squared_norm,
     where,
@@ -116,7 +116,7 @@ class OMP(Solver[OMPState]):
         c = problem.adjoint(s.r)
         score = c.detach().abs()
         if s.norms is not None:
-            score = torch.where(s.norms > 0, score / torch.where(s.norms > 0, s.norms, 1.0), 0.0)
+            score = ratio(score, s.norms)
         best = torch.nan_to_num(score).argmax(-1, keepdim=True)
         column = torch.zeros_like(s.x).scatter_(-1, best, 1.0)
         image = problem.forward(column)
@@ -127,9 +127,8 @@ class OMP(Solver[OMPState]):
             self._add(s, where(s.active, factor, 0.0 * factor), column, image)
             return
         length = norm(image)
-        for _ in range(2):
-            along = inners(s.data_basis, image)
-            image, column = image - combination(s.data_basis, along), column - combination(s.model_basis, along)
+        image, along = orthogonalized(image, s.data_basis)
+        column = column - combination(s.model_basis, along)
         left = norm(image)
         new = left > 1e3 * problem.rounding * length  # not so, the residual is orthogonal to all other columns
         s.stop(negate(new), Status.UNREACHABLE)
@@ -156,8 +155,7 @@ class OMP(Solver[OMPState]):
         with torch.no_grad():
             for first in range(0, columns, _CHUNK):
                 count = min(_CHUNK, columns - first)
-                unit = torch.zeros(count, columns, dtype=operator.model_dtype, device=problem.y.device)
-                unit[torch.arange(count), first + torch.arange(count)] = 1.0
+                unit = torch.eye(count, columns, dtype=operator.model_dtype, device=problem.y.device).roll(first, -1)
                 image = A.apply_nd(unit.reshape(count, *(1,) * len(problem.batch), *A.dims), False)
                 parts.append(torch.as_tensor(norm(image.flatten(image.ndim - len(A.dimsd)))).squeeze(-1))
             norms = torch.cat(parts).movedim(0, -1)

@@ -152,11 +152,14 @@ class SPGL1(Solver[SPGL1State]):
         self._look(problem, s)
 
     def moved(self, problem: Problem, state: SPGL1State, x: Tensor) -> None:
-        s = state
-        s.x = _project(problem, x, s.tau)
-        s.r = problem.y - problem.forward(s.x)
-        s.g = -problem.adjoint(s.r)
-        s.f = squared_norm(s.r) / 2
+        self._go_to(problem, state, x, True)
+
+    def _go_to(self, problem: Problem, s: SPGL1State, x: Tensor, which: Scalar) -> None:
+        """Go to the point of the ball that is closest to ``x``, on some samples."""
+        s.x = keep(which, _project(problem, x, s.tau), s.x)
+        s.r = keep(which, problem.y - problem.forward(s.x), s.r)
+        s.g = keep(which, -problem.adjoint(s.r), s.g)
+        s.f = where(which, squared_norm(s.r) / 2, s.f)
 
     def _look(self, problem: Problem, s: SPGL1State) -> None:
         """Compute the gap of the lasso, stop where it and the residual are good, and choose the next radius."""
@@ -186,20 +189,11 @@ class SPGL1(Solver[SPGL1State]):
         last = torch.zeros_like(s.costs[..., :1]) + f
         s.costs = torch.cat([s.costs[..., 1:], last], -1)
         s.go_on(negate(done) & (abs(f) < torch.inf) & (negate(stuck) | renew))
-        self._change_radius(problem, s, where(renew, radius, s.tau), renew)
-
-    def _change_radius(self, problem: Problem, s: SPGL1State, radius: Scalar, renew: Scalar) -> None:
-        shrunk = radius < s.tau
-        s.tau = radius
-        s.newton = s.newton + renew
-        if can_look() and not bool(shrunk.any() if isinstance(shrunk, Tensor) else shrunk):
-            return
-        x = keep(shrunk, _project(problem, s.x, radius), s.x)
-        s.r = keep(shrunk, problem.y - problem.forward(x), s.r)
-        s.g = keep(shrunk, -problem.adjoint(s.r), s.g)
-        s.x = x
-        s.f = where(shrunk, squared_norm(s.r) / 2, s.f)
-        s.costs = keep(renew, torch.zeros_like(s.costs) + _detached(s.f), s.costs)
+        radius = where(renew, radius, s.tau)
+        shrunk, s.tau, s.newton = radius < s.tau, radius, s.newton + renew
+        if not can_look() or bool(shrunk.any() if isinstance(shrunk, Tensor) else shrunk):
+            self._go_to(problem, s, s.x, shrunk)
+            s.costs = keep(renew, torch.zeros_like(s.costs) + _detached(s.f), s.costs)
 
     def accuracy(self, problem: Problem, state: SPGL1State) -> Scalar:  # noqa: ARG002
         s = state

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchlops.arrays import as_tensor
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import IdentityOperator, LinearOperator, VerticalStack
 from torchlops.optimization.solver.problem import Problem
 from torchlops.optimization.solver.solver import as_text, treats_alike
 from torchlops.optimization.solver.state import WORK
@@ -20,41 +20,40 @@ from torchlops.optimization.solver.vectors import (
     Scalar,
     as_complex,
     as_pairs,
-    is_one_problem,
+    inner,
     keep,
     maximum,
     norm,
     ratio,
     sqrt,
     squared_norm,
+    total,
     where,
 )
 from torchlops.optimization.sparse.leastsquares import Inner, Stack, least_squares
-from torchlops.optimization.sparse.prox import penalty, soft
+from torchlops.optimization.sparse.prox import soft
 from torchlops.optimization.sparse.sparsesolver import SparseSolver, SparseState, is_in_pairs, vectors_of
 from torchlops.torchoperator import aslinearoperator
 
 
 @dataclass(kw_only=True)
 class SplitBregmanState(SparseState):
-    """The state of split Bregman. What belongs to several penalties is in one vector.
+    """The state of split Bregman. What belongs to several penalties is in one vector, the L2 penalties first.
 
     Attributes:
         d, b: Splitting variables, and multipliers, of the L1 penalties.
-        eps1, eps2: Thresholds of the L1 penalties and weights of the L2 penalties, ``(*batch, number of penalties)``.
+        eps: Weights of the L2 penalties and thresholds of the L1 penalties.
         targets: Data of the L2 penalties.
         guess: The initial guess.
-        operators1, operators2: The operators of the penalties.
+        R: The operators of the penalties.
     """
 
     d: Tensor
     b: Tensor
-    eps1: Tensor
-    eps2: Tensor
+    eps: Tensor
     targets: Tensor
     guess: Tensor = field(metadata=WORK)
-    operators1: tuple[VectorOperator, ...]
-    operators2: tuple[VectorOperator, ...]
+    R: VectorOperator
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,56 +129,50 @@ class SplitBregman(SparseSolver[SplitBregmanState]):
             )
 
     def start(self, problem: Problem) -> SplitBregmanState:
-        operator, y, x = vectors_of(problem), problem.y, problem.x
-        for R in (*self.RegsL1, *self.RegsL2):
+        operator, y, x, zero = vectors_of(problem), problem.y, problem.x, 0 * norm(problem.y)
+        Regs = (*self.RegsL2, *self.RegsL1)
+        if not Regs:  # one without weight in the place of none
+            solver = replace(self, RegsL2=(IdentityOperator(operator.A.dims),), epsRL2s=(0.0,), dataregsL2=None)
+            return solver.start(problem)
+        for R in Regs:
             if R.shape[1] != operator.A.shape[1]:
                 raise ValueError(
                     f"{self.name}: {R.name_and_type} must take models of {operator.A.shape[1]}, not {R.shape[1]}"
                 )
-        operators1, operators2 = (
-            tuple(VectorOperator(R, operator.model_dtype, operator.as_pairs) for R in Regs)
-            for Regs in (self.RegsL1, self.RegsL2)
-        )
-        d = y.new_zeros((*problem.batch, sum(R.rows for R in operators1)))
-        zero = 0 * norm(y)
+        both = Regs[0] if len(Regs) == 1 else VerticalStack(Regs)  # a stack of one is slower than that one
+        weights, thresholds = self._of_rows(problem, "2"), self._of_rows(problem, "1")
+        targets, d = torch.zeros_like(weights), torch.zeros_like(thresholds)
+        if self.RegsL2 and self.dataregsL2 is not None:
+            given = zip(self.dataregsL2, self.RegsL2, strict=True)
+            parts = [flat_target(as_tensor(v, "dataregsL2").to(y.device), R.dimsd, problem.batch) for v, R in given]
+            L2 = VectorOperator(VerticalStack(self.RegsL2), operator.model_dtype, operator.as_pairs)
+            targets = L2.data_vector(torch.cat(parts, -1)) / problem.scale
         s = SplitBregmanState(
-            x=x, cost=zero, update=zero + 1, first=zero, zero_cost=zero, d=d, b=d, guess=x,
-            operators1=operators1, operators2=operators2, eps1=self._weights(problem, "epsRL1s"),
-            eps2=self._weights(problem, "epsRL2s"), targets=self._targets(problem, operators2),
+            x=x, cost=zero, update=zero + 1, first=zero, d=d, b=d, eps=torch.cat([weights, thresholds], -1),
+            targets=targets, guess=x, R=VectorOperator(both, operator.model_dtype, operator.as_pairs),
+            zero_cost=0.5 * (problem.damp * squared_norm(y) + inner(weights * targets, targets)),
         )  # fmt: skip
-        s.zero_cost = 0.5 * problem.damp * squared_norm(y)
-        for eps, target in zip(_numbers(s.eps2), _parts(s.targets, operators2), strict=True):
-            s.zero_cost = s.zero_cost + 0.5 * eps * squared_norm(target)
         s.cost = s.first = self._cost(problem, s)
         return s
 
-    def _weights(self, problem: Problem, name: str) -> Tensor:
-        one = problem.y.new_ones((*problem.batch, 1))
-        weights = [one * problem.per_sample(eps, name, 1) for eps in getattr(self, name)]
-        return torch.cat([one[..., :0], *weights], -1)
-
-    def _targets(self, problem: Problem, operators2: tuple[VectorOperator, ...]) -> Tensor:
-        """Return the data of the L2 penalties in one vector."""
-        if self.dataregsL2 is None:
-            return problem.y.new_zeros((*problem.batch, sum(R.rows for R in operators2)))
-        parts = [problem.y.new_zeros((*problem.batch, 0))]
-        for R, target in zip(operators2, self.dataregsL2, strict=True):
-            flat = flat_target(as_tensor(target, "dataregsL2").to(problem.y.device), R.A.dimsd, problem.batch)
-            parts.append(R.data_vector(flat.reshape(*problem.batch, *R.A.dimsd)) / problem.scale)
-        return torch.cat(parts, -1)
+    def _of_rows(self, problem: Problem, number: str) -> Tensor:
+        """Return the weights, or the thresholds, of the rows of all penalties of a kind."""
+        name, width = f"epsRL{number}s", 2 if is_in_pairs(problem) else 1
+        parts = [
+            problem.y.new_ones((*problem.batch, width * R.shape[0])) * problem.per_sample(eps, name, 1)
+            for R, eps in zip(getattr(self, f"RegsL{number}"), getattr(self, name), strict=True)
+        ]
+        return torch.cat([problem.y.new_ones((*problem.batch, 0)), *parts], -1)
 
     def iterate(self, problem: Problem, state: SplitBregmanState) -> None:
-        s = state
-        roots1, roots2 = [sqrt(eps) for eps in _numbers(s.eps1)], [sqrt(eps) for eps in _numbers(s.eps2)]
-        misfit = sqrt(problem.damp)
-        terms = zip((*s.operators2, *s.operators1), (*roots2, *roots1), strict=True)
-        stack = Stack(((problem.operator, misfit, problem.y.shape[-1]), *((R, root, R.rows) for R, root in terms)))
-        fixed = [misfit * problem.y, *(e * v for e, v in zip(roots2, _parts(s.targets, s.operators2), strict=True))]
+        s, misfit, root = state, sqrt(problem.damp), sqrt(state.eps)
+        stack = Stack(((problem.operator, misfit, problem.y.shape[-1]), (s.R, root, s.R.rows)))
+        y = misfit * problem.y
         x, d, Rx = s.x, s.d, s.d
         for _ in range(self.niter_inner):
-            coupled = (root * part for root, part in zip(roots1, _parts(d - s.b, s.operators1), strict=True))
-            x = self._least_squares(problem, stack, torch.cat([*fixed, *coupled], -1), s.guess if self.restart else x)
-            Rx = _apply(s.operators1, x)
+            data = torch.cat([y, root * torch.cat([s.targets, d - s.b], -1)], -1)
+            x = self._least_squares(problem, stack, data, s.guess if self.restart else x)
+            Rx = _parts(s, s.R.forward(x))[1]
             d = self._shrink(problem, s, Rx + s.b)
         b = s.b + self.tau * (Rx - d)
         update = norm(x - s.x)
@@ -196,36 +189,31 @@ class SplitBregman(SparseSolver[SplitBregmanState]):
         return x + least_squares(stack, y - stack.forward(x), torch.zeros_like(x), False, damp, niter, self.inner.rtol)
 
     def _shrink(self, problem: Problem, s: SplitBregmanState, v: Tensor) -> Tensor:
-        in_pairs, parts = is_in_pairs(problem), zip(_parts(v, s.operators1), _numbers(s.eps1), strict=True)
-        shrunk = [as_pairs(soft(as_complex(part, in_pairs), eps)) for part, eps in parts]
-        return torch.cat(shrunk, -1) if shrunk else v
+        in_pairs, thresholds = is_in_pairs(problem), _parts(s, s.eps)[1]
+        return as_pairs(soft(as_complex(v, in_pairs), thresholds[..., ::2] if in_pairs else thresholds))
 
     def _cost(self, problem: Problem, s: SplitBregmanState) -> Scalar:
-        cost = 0.5 * problem.damp * squared_norm(problem.y - problem.forward(s.x))
-        for R, eps, target in zip(s.operators2, _numbers(s.eps2), _parts(s.targets, s.operators2), strict=True):
-            cost = cost + 0.5 * eps * squared_norm(target - R.forward(s.x))
-        for R, eps in zip(s.operators1, _numbers(s.eps1), strict=True):
-            cost = cost + eps * eps * penalty("soft", as_complex(R.forward(s.x), is_in_pairs(problem)))
-        return cost
+        (weights, thresholds), (L2, L1) = _parts(s, s.eps), _parts(s, s.R.forward(s.x))
+        misfit, sizes = s.targets - L2, as_complex(thresholds**2 * L1, is_in_pairs(problem)).abs()
+        squares = problem.damp * squared_norm(problem.y - problem.forward(s.x)) + inner(weights * misfit, misfit)
+        return 0.5 * squares + total(sizes)
 
     def treats_alike(self, problem: Problem, state: SplitBregmanState) -> bool:
-        operators = (problem.operator, *state.operators1, *state.operators2)
-        return all(treats_alike(A, state.x) for A in operators)
+        return super().treats_alike(problem, state) and treats_alike(state.R, state.x)
 
     def accuracy(self, problem: Problem, state: SplitBregmanState) -> Scalar:
         """Return the gradient relative to that of ``x = 0`` or the change of ``d``, relative too, whichever is more."""
         s = state
+
+        def gradient(Ax: Tensor, *of_penalties: Tensor) -> Tensor:
+            return s.R.adjoint(s.eps * torch.cat(of_penalties, -1)).add(problem.damp * problem.adjoint(Ax))
+
         with torch.no_grad():
-            start = problem.damp * problem.adjoint(problem.y)
-            gradient = problem.damp * problem.adjoint(problem.forward(s.x))
-            for R, eps, target in zip(s.operators2, _numbers(s.eps2), _parts(s.targets, s.operators2), strict=True):
-                start = start + eps * R.adjoint(target)
-                gradient = gradient + eps * R.adjoint(R.forward(s.x))
-            for R, eps, b in zip(s.operators1, _numbers(s.eps1), _parts(s.b, s.operators1), strict=True):
-                gradient = gradient + eps * R.adjoint(b)
-            Rx = _apply(s.operators1, s.x) if s.operators1 else s.d
-            of_d = ratio(norm(Rx - self._shrink(problem, s, Rx + s.b)), norm(Rx.abs() + s.b.abs()))
-            return maximum(ratio(norm(gradient - start), norm(start)), of_d)
+            L2, L1 = _parts(s, s.R.forward(s.x))
+            start = gradient(problem.y, s.targets, torch.zeros_like(s.b))
+            end = gradient(problem.forward(s.x), L2, s.b)
+            of_d = ratio(norm(L1 - self._shrink(problem, s, L1 + s.b)), norm(L1.abs() + s.b.abs()))
+            return maximum(ratio(norm(end - start), norm(start)), of_d)
 
     def option_text(self, problem: Problem) -> str:
         mu = as_text(problem.damp * problem.scale)
@@ -247,17 +235,6 @@ def flat_target(target: Tensor, dims: tuple[int, ...], batch: tuple[int, ...]) -
     return target.reshape(*target.shape[: target.ndim - of_sample], size).expand(*batch, size)
 
 
-def _apply(operators: tuple[VectorOperator, ...], x: Tensor) -> Tensor:
-    return torch.cat([R.forward(x) for R in operators], -1) if operators else x[..., :0]
-
-
-def _parts(v: Tensor, operators: tuple[VectorOperator, ...]) -> tuple[Tensor, ...]:
-    """Return the parts of a vector that belong to several operators."""
-    return torch.split(v, [R.rows for R in operators], -1) if operators else ()
-
-
-def _numbers(weights: Tensor) -> tuple[Scalar, ...]:
-    """Return the weights of several penalties, each a number per sample."""
-    if is_one_problem(weights) or not weights.shape[-1]:
-        return tuple(weights.flatten().tolist())
-    return torch.split(weights, 1, -1)
+def _parts(s: SplitBregmanState, v: Tensor) -> list[Tensor]:
+    """Return the parts of a vector that belong to the L2 penalties and to the L1 penalties."""
+    return list(v.split_with_sizes([s.targets.shape[-1], s.d.shape[-1]], -1))

@@ -41,7 +41,8 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.equation import Equation, Input, Operators, solution_with_value
+from torchlops.optimization.implicit.equation import Equation, Operators, gradients, solution_with_value
+from torchlops.optimization.implicit.hidden import refuse_hidden_tensors
 from torchlops.optimization.implicit.linear import System, model_of, solve_once
 from torchlops.optimization.implicit.rebind import own_tensors
 from torchlops.optimization.implicit.tangents import constant, without_tangent
@@ -51,7 +52,7 @@ from torchlops.optimization.solver.options import Options
 from torchlops.optimization.solver.result import SolverWarning
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, inner, norm
-from torchlops.optimization.spectral.hermitian import Hermitian, all_known, may_be_differentiated, without_graph
+from torchlops.optimization.spectral.hermitian import Hermitian, all_known, may_be_differentiated
 from torchlops.torch_internals import count_forward_levels
 
 _MOST_STEPS = 10_000
@@ -88,8 +89,8 @@ class _OutsideEquation(Equation):
         super().__init__((M,), (2, 1, 2), (count, *M.dims))
         self.rows, self.name = M.rows, M.A.name_and_type
 
-    def solve(self, operators: Operators, *inputs: Input) -> Tensor:
-        g, values, vectors = _three(inputs)
+    def solve(self, operators: Operators, *inputs: Any) -> Tensor:
+        g, values, vectors = inputs
         N = _Outside(operators[0], self.rows, values, vectors)
         solver = MINRES(tol=0.0, rtol=0.0, rtol1=100 * torch.finfo(values.dtype).eps)
         options = Options(grad=None, on_fail="ignore", compact=False)
@@ -106,25 +107,76 @@ class _OutsideEquation(Equation):
             )
         return x
 
-    def residual(self, operators: Operators, x: Tensor, *inputs: Input) -> Tensor:
-        g, values, vectors = _three(inputs)
-        return g - _Outside(operators[0], self.rows, values, vectors).apply_nd(x)
+    def residual(self, operators: Operators, x: Tensor, *inputs: Any) -> Tensor:
+        g, values, vectors = inputs
+        residual: Tensor = g - _Outside(operators[0], self.rows, values, vectors).apply_nd(x)
+        return residual
 
     def linearised(self, adjoint: bool) -> Equation:  # noqa: ARG002
         return self
 
 
-def _three(inputs: Sequence[Input]) -> tuple[Tensor, Tensor, Tensor]:
-    g, values, vectors = inputs
-    assert g is not None
-    assert values is not None
-    assert vectors is not None
-    return g, values, vectors
+# -- what eigenpairs and log-determinants share ---------------------------------------------------------------
+
+_Compute = Callable[[VectorOperator], tuple[Tensor, Tensor, Tensor]]
+_Rule = Callable[[Sequence[Tensor], Tensor, Tensor, Any, Any], Tensor]
+
+
+class _Found(torch.autograd.Function):
+    """Values ``(k,)``, vectors ``(k, n)`` and flags that a function of the matrix returns. In forward mode: constants.
+
+    The gradients with respect to the tensors ``theta`` of the matrix are those of ``Re <left, M vectors>``, with
+    ``left = rule(theta, values, vectors, grad of values, grad of vectors)``.
+    """
+
+    @staticmethod
+    def forward(M: Hermitian, compute: _Compute, rule: _Rule, *theta: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
+        with torch.no_grad():
+            fixed = M.with_tensors([tensor.detach() for tensor in theta])
+            refuse_hidden_tensors(fixed.A, ())
+            return tuple(each.clone() for each in compute(fixed.flat))  # forward mode does not accept views
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.M, ctx.rule = inputs[0], inputs[2]
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(output[2])
+        ctx.save_for_backward(*output[:2], *inputs[3:])
+        ctx.save_for_forward(*output[:2])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        values, vectors, *theta = ctx.saved_tensors
+        left = ctx.rule(theta, values, vectors, *grads[:2])
+        wanted = [index for index in range(len(theta)) if ctx.needs_input_grad[3 + index]]
+        M: Hermitian = ctx.M
+        return None, None, None, *gradients(lambda *now: M.with_tensors(now).apply_nd(vectors), theta, wanted, left)
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> Any:
+        return *(torch.zeros_like(tensor) for tensor in ctx.saved_tensors), None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], M: Hermitian, compute: _Compute, rule: _Rule, *theta: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[int, int, int]]:
+        samples = []
+        for index in range(info.batch_size):  # each matrix has its own Krylov space
+            pairs = zip(theta, in_dims[3:], strict=True)
+            one = [t if axis is None else t.select(axis, index) for t, axis in pairs]
+            samples.append(_found(M, compute, rule, *one))
+        return tuple(torch.stack(each) for each in zip(*samples, strict=True)), (0, 0, 0)
+
+
+_found: Any = _Found.apply
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    product: Tensor = inner(a, b).squeeze(-1)
+    return product
 
 
 # -- eigenpairs -----------------------------------------------------------------------------------------------
-
-_Compute = Callable[[VectorOperator], tuple[Tensor, Tensor, Tensor]]
 
 
 def differentiable_pairs(
@@ -137,12 +189,28 @@ def differentiable_pairs(
         compute: Function that returns all three, without derivatives.
         used: Indices of the requested pairs; all by default. The others are used in derivatives only.
     """
-    theta = own_tensors([M])
-    levels = count_forward_levels()
-    fixed = [without_tangent(tensor) for tensor in theta] if levels else theta
-    values, vectors, converged = _pairs(M, compute, used if may_be_differentiated(M) else (), *fixed)
-    if not levels:
+    asked = used if may_be_differentiated(M) else ()
+
+    def found(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
+        values, vectors, converged = compute(flat)
+        _warn_of_clusters(M, values, vectors, asked)
         return values, vectors, converged
+
+    def rule(theta: Sequence[Tensor], values: Tensor, vectors: Tensor, of_values: Any, of_vectors: Any) -> Tensor:
+        left = torch.zeros_like(vectors)
+        if of_values is not None:
+            left = left + of_values[:, None].to(vectors.dtype) * vectors
+        if of_vectors is not None:
+            if vectors.is_complex():  # a component along the phase acts on the whole vector
+                fixed = constant(vectors)
+                turn = _inner(of_vectors, 1j * vectors).real / _inner(fixed, vectors).real
+                of_vectors = of_vectors - 1j * turn[:, None] * fixed
+            left = left + _response(M, theta, values, vectors, of_vectors, True)
+        return left
+
+    theta, levels = own_tensors([M]), count_forward_levels()
+    fixed = [without_tangent(tensor) for tensor in theta] if levels else theta
+    values, vectors, converged = _found(M, found, rule, *fixed)
     first, start = values, vectors
     fixed_phase = constant(start)
     for _ in range(levels):
@@ -157,54 +225,6 @@ def differentiable_pairs(
         values = values + of_values - constant(of_values)
         vectors = vectors + step - constant(step)
     return values, vectors, converged
-
-
-class _Pairs(torch.autograd.Function):
-    """Eigenpairs. In forward mode, they are constants."""
-
-    @staticmethod
-    def forward(M: Hermitian, compute: _Compute, used: Sequence[int] | None, *theta: Tensor) -> tuple[Tensor, ...]:
-        with torch.no_grad():
-            values, vectors, converged = compute(without_graph(M, theta).flat)
-            _warn_of_clusters(M, values, vectors, used)
-        return values.clone(), vectors.clone(), converged.clone()  # forward mode does not accept views
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.M = inputs[0]
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(output[2])
-        ctx.save_for_backward(*output[:2], *inputs[3:])
-        ctx.save_for_forward(*output[:2])
-
-    @staticmethod
-    def backward(ctx: Any, of_values: Tensor | None, of_vectors: Tensor | None, _: Any) -> Any:
-        values, vectors, *theta = ctx.saved_tensors
-        left = torch.zeros_like(vectors)
-        if of_values is not None:
-            left = left + of_values[:, None].to(vectors.dtype) * vectors
-        if of_vectors is not None:
-            if vectors.is_complex():  # a component along the phase acts on the whole vector
-                fixed = constant(vectors)
-                turn = _inner(of_vectors, 1j * vectors).real / _inner(fixed, vectors).real
-                of_vectors = of_vectors - 1j * turn[:, None] * fixed
-            left = left + _response(ctx.M, theta, values, vectors, of_vectors, True)
-        wanted = [index for index in range(len(theta)) if ctx.needs_input_grad[3 + index]]
-        return None, None, None, *ctx.M.pull(theta, wanted, vectors, left)
-
-    @staticmethod
-    def jvp(ctx: Any, *_: Any) -> Any:
-        return *(torch.zeros_like(tensor) for tensor in ctx.saved_tensors), None
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[Any, ...], M: Hermitian, compute: _Compute, used: Any, *theta: Tensor
-    ) -> tuple[tuple[Tensor, ...], tuple[int, int, int]]:
-        samples = [_pairs(M, compute, used, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
-        return tuple(torch.stack(each) for each in zip(*samples, strict=True)), (0, 0, 0)
-
-
-_pairs: Any = _Pairs.apply
 
 
 def _response(M: Hermitian, theta: Sequence[Tensor], values: Tensor, vectors: Tensor, x: Tensor, value: bool) -> Tensor:
@@ -264,14 +284,20 @@ def differentiable_log(M: Hermitian, compute: _Compute, niter: int, rtol: float 
     Returns:
         The estimates, and whether they have converged.
     """
-    theta = own_tensors([M])
     accuracy = torch.finfo(M._torch_dtype()).eps ** 0.75 if rtol is None else rtol
-    equation = System(CG(), (M,), 0.0, Options(), False, accuracy, niter)
-    levels = count_forward_levels()
+    equation = System(CG(tol=0.0, rtol1=accuracy), (M,), Options(), niter)
+
+    def rule(theta: Sequence[Tensor], _: Tensor, z: Tensor, of_values: Tensor | None, __: None) -> Tensor:
+        if of_values is None:
+            return torch.zeros_like(z)
+        return of_values[:, None].to(z.dtype) * solution_with_value(equation, True, (z, None), theta)
+
+    theta, levels = own_tensors([M]), count_forward_levels()
     fixed = [without_tangent(tensor) for tensor in theta] if levels else theta
-    values, z, converged = _log(M, compute, equation, *fixed)
+    values, z, converged = _found(M, compute, rule, *fixed)
     if not levels:
         return values, converged
+    z = constant(z)
     w, power = solution_with_value(equation, True, (z, None), fixed), z
     of_fixed = M.with_tensors(fixed)
     for level in range(levels):
@@ -280,55 +306,3 @@ def differentiable_log(M: Hermitian, compute: _Compute, niter: int, rtol: float 
         if level + 1 < levels:
             power = solution_with_value(equation, False, (change, None), fixed)
     return values, converged
-
-
-class _Log(torch.autograd.Function):
-    """Estimates of a log-determinant, and their probes. In forward mode, they are constants."""
-
-    @staticmethod
-    def forward(M: Hermitian, compute: _Compute, equation: System, *theta: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
-        with torch.no_grad():
-            found = compute(without_graph(M, theta).flat)
-        return tuple(each.clone() for each in found)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.M, ctx.equation = inputs[0], inputs[2]
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(output[1], *inputs[3:])
-        ctx.save_for_forward(output[0])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> Any:
-        z, *theta = ctx.saved_tensors
-        w = grad[:, None].to(z.dtype) * solution_with_value(ctx.equation, True, (z, None), theta)
-        wanted = [index for index in range(len(theta)) if ctx.needs_input_grad[3 + index]]
-        return None, None, None, *ctx.M.pull(theta, wanted, z, w)
-
-    @staticmethod
-    def jvp(ctx: Any, *_: Any) -> Any:
-        return torch.zeros_like(ctx.saved_tensors[0]), None, None
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[Any, ...], M: Hermitian, compute: _Compute, equation: System, *theta: Tensor
-    ) -> tuple[tuple[Tensor, ...], tuple[int, int, int]]:
-        samples = [_log(M, compute, equation, *one) for one in _one_by_one(info.batch_size, in_dims[3:], theta)]
-        return tuple(torch.stack(each) for each in zip(*samples, strict=True)), (0, 0, 0)
-
-
-_log: Any = _Log.apply
-
-
-# -- both -----------------------------------------------------------------------------------------------------
-
-
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    product: Tensor = inner(a, b).squeeze(-1)
-    return product
-
-
-def _one_by_one(size: int, in_dims: Sequence[int | None], theta: Sequence[Tensor]) -> Any:
-    """Yield the tensors of each sample, since each matrix has its own Krylov space."""
-    for index in range(size):
-        yield [t if axis is None else t.select(axis, index) for t, axis in zip(theta, in_dims, strict=True)]

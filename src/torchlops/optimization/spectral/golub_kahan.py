@@ -11,122 +11,49 @@ from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.solver.vectoroperator import VectorOperator
-from torchlops.optimization.solver.vectors import norm, orthogonalized
+from torchlops.optimization.solver.vectors import maximum, norm
 from torchlops.optimization.spectral.derivatives import differentiable_pairs
 from torchlops.optimization.spectral.hermitian import Hermitian
-from torchlops.optimization.spectral.matrices import at_most, clinear, random, source
-from torchlops.optimization.spectral.restarts import basis_sizes, converge, new_direction, unit
-from torchlops.optimization.spectral.results import SingularTriplets, warn_not_converged
+from torchlops.optimization.spectral.matrices import at_most, clinear
+from torchlops.optimization.spectral.restarts import Process, Wanted, converge
+from torchlops.optimization.spectral.results import SingularTriplets
 from torchlops.torchoperator import aslinearoperator
 
+Found = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Singular values, left and right vectors as rows, and whether each has converged."""
 
-class GolubKahan:
+
+class GolubKahan(Process):
     r"""Golub-Kahan bidiagonalisation, with full reorthogonalisation of the bases of models and of data.
 
-    .. math:: A V = U B, \qquad A^H U = V B^H + \beta v e_k^H
+    .. math:: A V = U H, \qquad A^H U = V H^H + \beta v e_k^H
 
-    Args:
-        flat: An operator with at most as many columns as rows, so that there is no structural null space.
-        capacity: Number of vectors to allocate.
-        generator: Generator of random vectors.
+    The operator has at most as many columns as rows, so that there is no structural null space.
 
     Source: G. Golub and W. Kahan, Calculating the singular values and pseudo-inverse of a matrix, SIAM J. Numer. Anal.
     2 (1965), 205-224.
     """
 
-    def __init__(self, flat: VectorOperator, capacity: int, generator: torch.Generator) -> None:
-        self.flat, self.generator = flat, generator
-        self.whole = flat.columns
-        self.U = torch.zeros(0, flat.rows, dtype=flat.dtype, device=flat.device)
-        self.V = torch.zeros(1, flat.columns, dtype=flat.dtype, device=flat.device)
-        self.B = torch.zeros(0, 0, dtype=flat.dtype, device=flat.device)
-        self.capacity = self.size = self.products = 0
-        self.beta = self.largest = 0.0
-        self.grow(capacity)
-        self.V[0] = self._new_direction(self.V[:0])
+    sides = 2
 
-    def _new_direction(self, basis: Tensor) -> Tensor:
-        return new_direction(random(self.flat, (), self.generator, basis.shape[-1]), basis)
+    def step(self, j: int) -> None:
+        V, U = self.bases
+        u = self.flat.forward(V[j])
+        self.largest = maximum(self.largest, norm(u))
+        self.H[j, j], self.H[:j, j] = self.append(U, j, u)
+        self.beta, _ = self.append(V, j + 1, self.flat.adjoint(U[j]))
 
-    def grow(self, capacity: int) -> None:
-        """Allocate space for more vectors."""
-        more = capacity - self.capacity
-        self.U, self.V = (torch.cat([W, W.new_zeros(more, W.shape[1])]) for W in (self.U, self.V))
-        self.B = torch.nn.functional.pad(self.B, (0, more, 0, more))
-        self.capacity = capacity
-
-    def extend(self) -> None:
-        """Extend the bases to their capacity."""
-        for j in range(self.size, self.capacity):
-            u = self.flat.forward(self.V[j])
-            self.largest = max(self.largest, float(norm(u)))
-            u, self.B[:j, j] = orthogonalized(u, self.U[:j])
-            alpha = float(norm(u))
-            if alpha <= self.flat.rounding * self.largest:
-                alpha, u = 0.0, self._new_direction(self.U[:j])
-            self.B[j, j] = alpha
-            self.U[j] = unit(u)
-            w, _ = orthogonalized(self.flat.adjoint(self.U[j]), self.V[: j + 1])
-            self.beta = float(norm(w))
-            if self.beta <= self.flat.rounding * self.largest or j + 1 == self.whole:
-                self.beta = 0.0
-                w = self._new_direction(self.V[: j + 1]) if j + 1 < self.whole else torch.zeros_like(w)
-            self.V[j + 1] = unit(w)
-            self.products += 1
-        self.size = self.capacity
-
-    def ritz(self, which: str) -> tuple[Tensor, Tensor]:
-        """Return approximate singular values, wanted ones first, and the norms of their residuals ``A^H u - s v``."""
-        X, S, Yh = torch.linalg.svd(self.B)
-        self.X, self.S, self.Y = (X, S, Yh.mH) if which == "LM" else (X.flip(-1), S.flip(0), Yh.mH.flip(-1))
-        return self.S, self.beta * self.X[-1].abs()
-
-    def vectors(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return the left and right vectors of the first ``count`` values of the last ``ritz``, as rows."""
-        return self.X[:, :count].mT @ self.U, self.Y[:, :count].mT @ self.V[:-1]
-
-    def restart(self, count: int, fresh: bool) -> None:
-        """Keep only the first ``count`` triplets (J. Baglama and L. Reichel, SIAM J. Sci. Comput. 27 (2005), 19)."""
-        following = self.V[-1].clone()
-        self.U[:count], self.V[:count] = self.vectors(count)
-        self.V[count] = self._new_direction(self.V[:count]) if fresh else following
-        self.B.zero_()
-        self.B.diagonal()[:count] = self.S[:count].to(self.B.dtype)
-        self.size = count
+    def decompose(self, which: str) -> tuple[Tensor, list[Tensor]]:
+        X, S, Yh = torch.linalg.svd(self.H)
+        return (S, [Yh.mH, X]) if which == "LM" else (S.flip(0), [Yh.mH.flip(-1), X.flip(-1)])
 
 
-def triplets(
-    flat: VectorOperator,
-    count: int,
-    which: str,
-    niter: int,
-    tol: float,
-    *,
-    basis: int | None = None,
-    generator: torch.Generator | None = None,
-    looks_for_copies: bool = True,
-    name: str = "golub_kahan",
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return singular values, left and right vectors as rows, and whether each has converged, wanted ones first."""
-    if flat.rows < flat.columns:
-        S, V, U, converged = triplets(
-            flat.H,
-            count,
-            which,
-            niter,
-            tol,
-            basis=basis,
-            generator=generator,
-            looks_for_copies=looks_for_copies,
-            name=name,
-        )
-        return S, U, V, converged
-    first, limit = basis_sizes(count, basis, flat.columns, flat.rows + flat.columns, flat.dtype.itemsize)
-    process = GolubKahan(flat, first, source(generator))
-    S, converged, residual = converge(process, count, which, niter, tol, limit, looks_for_copies)
-    warn_not_converged(name, converged, f"the largest residual is {float(residual):.2g}, tol is {tol:.2g}")
-    U, V = process.vectors(count)
-    return S, U, V, converged
+def triplets(flat: VectorOperator, wanted: Wanted) -> Found:
+    """Return the wanted triplets in descending order."""
+    is_wide = flat.rows < flat.columns
+    S, (V, U), converged = converge(GolubKahan, flat.H if is_wide else flat, wanted)
+    found = (S, V, U, converged) if is_wide else (S, U, V, converged)
+    return found if wanted.which == "LM" else tuple(each.flip(0) for each in found)  # type: ignore[return-value]
 
 
 def golub_kahan(
@@ -167,14 +94,8 @@ def golub_kahan(
     if which not in ("LM", "SM"):
         raise ValueError(f"golub_kahan: which must be 'LM' or 'SM', got {which!r}")
     A = clinear(Op, "golub_kahan")
-    count = at_most(k, min(A.shape), "k")
-
-    def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        accuracy = flat.rounding**0.75 if tol is None else tol
-        found = triplets(flat, count, which, niter, accuracy, basis=basis, generator=generator)
-        return found if which == "LM" else tuple(each.flip(0) for each in found)  # type: ignore[return-value]
-
-    return differentiable_triplets(A, compute)
+    wanted = Wanted("golub_kahan", at_most(k, min(A.shape), "k"), which, niter, tol, basis, generator)
+    return differentiable_triplets(A, lambda flat: triplets(flat, wanted))
 
 
 def operator_norm(
@@ -201,35 +122,30 @@ def operator_norm(
         (3.0, tensor([ 0., -1.]))
     """
 
-    def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def compute(flat: VectorOperator) -> Found:
         accuracy = flat.rounding**0.5 if tol is None else tol
-        return triplets(
-            flat, 1, "LM", niter, accuracy, generator=generator, looks_for_copies=False, name="operator_norm"
-        )
+        wanted = Wanted("operator_norm", 1, "LM", niter, accuracy, generator=generator, looks_for_copies=False)
+        return triplets(flat, wanted)
 
-    return singular_values(aslinearoperator(Op), compute)[0][0]
-
-
-Compute = Callable[[VectorOperator], tuple[Tensor, Tensor, Tensor, Tensor]]
-"""Function that returns singular values, left and right vectors as rows, and whether each has converged."""
+    return differentiable_triplets(aslinearoperator(Op), compute).S[0]
 
 
-def differentiable_triplets(A: LinearOperator, compute: Compute, used: Sequence[int] | None = None) -> SingularTriplets:
-    """Return singular triplets with their derivatives; ``used`` are the indices of the requested ones."""
-    S, joined, converged = _pairs(A, compute, used)
-    U, V = torch.split(math.sqrt(2) * joined, list(A.shape), -1)
-    return SingularTriplets(U.mT, S, V.conj(), converged)
+def differentiable_triplets(
+    A: LinearOperator, compute: Callable[[VectorOperator], Found], used: Sequence[int] | None = None
+) -> SingularTriplets:
+    """Return singular triplets with their derivatives; those of the real matrix if there is no complex one.
 
+    Args:
+        A: The operator.
+        compute: Function that returns the triplets, without derivatives.
+        used: Indices of the requested ones; all by default.
+    """
 
-def singular_values(A: LinearOperator, compute: Compute, used: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
-    """Return singular values with their derivatives; those of the real matrix if there is no complex one."""
-    S, _, converged = _pairs(A, compute, used)
-    return S, converged
-
-
-def _pairs(A: LinearOperator, compute: Compute, used: Sequence[int] | None) -> tuple[Tensor, Tensor, Tensor]:
     def pairs(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
         S, U, V, converged = compute(flat)
         return S, torch.cat([U, V], -1) / math.sqrt(2), converged
 
-    return differentiable_pairs(Hermitian(A, doubled=True, as_pairs=not A.clinear), pairs, used)
+    M = Hermitian(A, doubled=True, as_pairs=not A.clinear)
+    S, joined, converged = differentiable_pairs(M, pairs, used)
+    U, V = torch.split(math.sqrt(2) * joined, [M.rows, M.shape[1] - M.rows], -1)
+    return SingularTriplets(U.mT, S, V.conj(), converged)

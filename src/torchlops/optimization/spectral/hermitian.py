@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.implicit.hidden import refuse_hidden_tensors, refuse_tensors_of_transforms
+from torchlops.optimization.implicit.hidden import refuse_tensors_of_transforms
 from torchlops.optimization.implicit.rebind import own_tensors, rebound
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.torch_internals import is_plain_eager
@@ -48,22 +48,6 @@ class Hermitian(LinearOperator):
         """Return the operator with other tensors."""
         return rebound([self], own_tensors([self]), theta)[0]
 
-    def pull(self, theta: Sequence[Tensor], wanted: Sequence[int], x: Tensor, left: Tensor) -> list[Tensor | None]:
-        """Return the gradients of ``Re <left, M x>`` with respect to the tensors ``wanted``."""
-
-        def product(*chosen: Tensor) -> Tensor:
-            now = list(theta)
-            for index, tensor in zip(wanted, chosen, strict=True):
-                now[index] = tensor
-            return self.with_tensors(now).apply_nd(x)
-
-        grads: list[Tensor | None] = [None] * len(theta)
-        if wanted:
-            _, pullback, *_ = torch.func.vjp(product, *(theta[index] for index in wanted))
-            for index, gradient in zip(wanted, pullback(left), strict=True):
-                grads[index] = gradient
-        return grads
-
 
 def all_known(rows: int, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Return all known pairs: the given ones and, for a doubled matrix with ``rows`` data, their counterparts."""
@@ -71,17 +55,6 @@ def all_known(rows: int, values: Tensor, vectors: Tensor) -> tuple[Tensor, Tenso
         return values, vectors
     u, v = torch.split(vectors, [rows, vectors.shape[-1] - rows], -1)
     return torch.cat([values, -values], -1), torch.cat([vectors, torch.cat([u, -v], -1)], -2)
-
-
-def without_graph(M: Hermitian, theta: Sequence[Tensor]) -> Hermitian:
-    """Return the matrix with the tensors ``theta``, detached from their graph.
-
-    Raises:
-        ValueError: If the operator computes with any other tensor that requires a gradient.
-    """
-    other = M.with_tensors([tensor.detach() for tensor in theta])
-    refuse_hidden_tensors(other.A, ())
-    return other
 
 
 def may_be_differentiated(A: LinearOperator) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -12,22 +11,15 @@ from torch import Tensor
 from torchlops.arrays import complex_dtype, real_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.solver.vectoroperator import VectorOperator
-from torchlops.optimization.solver.vectors import (
-    Scalar,
-    inner,
-    maximum,
-    norm,
-    orthogonalized,
-    where,
-)
+from torchlops.optimization.solver.vectors import inner, maximum, norm
 from torchlops.optimization.spectral.derivatives import differentiable_pairs
 from torchlops.optimization.spectral.hermitian import Hermitian
-from torchlops.optimization.spectral.matrices import at_most, must_be_hermitian, random, source, square
-from torchlops.optimization.spectral.restarts import basis_sizes, converge, new_direction, unit
-from torchlops.optimization.spectral.results import Eigenpairs, warn_not_converged
+from torchlops.optimization.spectral.matrices import at_most, must_be_hermitian, source, square
+from torchlops.optimization.spectral.restarts import Process, Wanted, converge, unit
+from torchlops.optimization.spectral.results import Eigenpairs
 
 
-class Lanczos:
+class Lanczos(Process):
     r"""The Lanczos process for a Hermitian operator, for a batch of first vectors.
 
     .. math:: A V = V H + \beta v e_k^H
@@ -35,85 +27,21 @@ class Lanczos:
     ``V`` is orthonormal, with full reorthogonalisation, and ``H`` is tridiagonal. (After a restart, the leading block
     of ``H`` is an arrowhead matrix.)
 
-    Args:
-        apply: The operator, on vectors ``(*batch, n)``.
-        start: First vectors.
-        capacity: Number of vectors to allocate.
-        draw: Function that returns random vectors, used to continue from an invariant subspace.
-
     Source: C. Lanczos, J. Res. Nat. Bur. Standards 45 (1950), 255-282.
     """
 
-    def __init__(
-        self, apply: Callable[[Tensor], Tensor], start: Tensor, capacity: int, draw: Callable[[], Tensor]
-    ) -> None:
-        self.apply, self.draw = apply, draw
-        self.rounding = torch.finfo(start.dtype).eps
-        self.whole = start.shape[-1]
-        self.V = start.new_zeros((*start.shape[:-1], 0, self.whole))
-        self.H = start.new_zeros((*start.shape[:-1], 0, 0))
-        self.capacity = self.size = self.products = 0
-        self.beta: Scalar = 0.0
-        self.largest: Scalar = 0.0
-        self.grow(capacity)
-        self.V[..., 0, :] = unit(start)
+    def step(self, j: int) -> None:
+        (V,) = self.bases
+        w = self.flat.forward(V[..., j, :])
+        self.largest = maximum(self.largest, norm(w))
+        self.beta, h = self.append(V, j + 1, w)
+        self.H[..., : j + 1, j], self.H[..., j, : j + 1] = h, h.conj()
+        self.H[..., j, j] = h[..., j].real
 
-    def grow(self, capacity: int) -> None:
-        """Allocate space for more vectors."""
-        more = capacity - self.capacity
-        rows = more if self.capacity else more + 1  # plus one for the next vector
-        self.V = torch.cat([self.V, self.V.new_zeros((*self.V.shape[:-2], rows, self.whole))], -2)
-        self.H = torch.nn.functional.pad(self.H, (0, more, 0, more))
-        self.capacity = capacity
-
-    def extend(self, size: int | None = None) -> None:
-        """Extend the basis to ``size`` vectors; to its capacity by default."""
-        for j in range(self.size, self.capacity if size is None else size):
-            w = self.apply(self.V[..., j, :])
-            self.largest = maximum(self.largest, norm(w))
-            w, h = orthogonalized(w, self.V[..., : j + 1, :])
-            self.H[..., : j + 1, j], self.H[..., j, : j + 1] = h, h.conj()
-            self.H[..., j, j] = h[..., j].real
-            length = norm(w)
-            ended = length <= 10 * self.rounding * self.largest  # an invariant subspace: continue in another one
-            self.beta = where(ended, 0.0 * length, length)
-            if j + 1 == self.whole:
-                self.beta = 0.0 * length
-            else:
-                w = unit(w, length)
-                if bool(ended.any()) if isinstance(ended, Tensor) else ended:
-                    w = where(ended, new_direction(self.draw(), self.V[..., : j + 1, :]), w)
-                self.V[..., j + 1, :] = w
-                self._couple(j)
-            self.products += 1
-            self.size = j + 1
-
-    def _couple(self, j: int) -> None:
-        if j + 1 < self.capacity:
-            beta = self.beta.squeeze(-1) if isinstance(self.beta, Tensor) else self.beta
-            self.H[..., j, j + 1] = self.H[..., j + 1, j] = beta
-
-    def ritz(self, which: str) -> tuple[Tensor, Tensor]:
-        """Return the Ritz values of a single process, wanted ones first, and the norms of their residuals."""
+    def decompose(self, which: str) -> tuple[Tensor, list[Tensor]]:
         theta, S = torch.linalg.eigh(self.H)
         order = torch.argsort({"LA": -theta, "SA": theta, "LM": -theta.abs()}[which], stable=True)
-        self.theta, self.S = theta[order], S[:, order]
-        residuals: Tensor = self.beta * self.S[-1].abs()
-        return self.theta, residuals
-
-    def vectors(self, count: int) -> Tensor:
-        """Return the Ritz vectors of the first ``count`` values of the last ``ritz``, as rows."""
-        vectors: Tensor = self.S[:, :count].mT @ self.V[: self.capacity]
-        return vectors
-
-    def restart(self, count: int, fresh: bool) -> None:
-        """Keep only the first ``count`` Ritz pairs (K. Wu and H. Simon, SIAM J. Matrix Anal. Appl. 22 (2000), 602)."""
-        following = self.V[self.capacity].clone()
-        self.V[:count] = self.vectors(count)
-        self.V[count] = new_direction(self.draw(), self.V[:count]) if fresh else following
-        self.H.zero_()
-        self.H.diagonal()[:count] = self.theta[:count].to(self.H.dtype)
-        self.size = count
+        return theta[order], [S[:, order]]
 
 
 def lanczos(
@@ -157,17 +85,12 @@ def lanczos(
     if which not in ("LA", "SA", "LM"):
         raise ValueError(f"lanczos: which must be 'LA', 'SA' or 'LM', got {which!r}")
     A = square(Op, "lanczos")
-    count = at_most(neigs, A.shape[0], "neigs")
+    wanted = Wanted("lanczos", at_most(neigs, A.shape[0], "neigs"), which, niter, tol, basis, generator)
 
     def compute(flat: VectorOperator) -> tuple[Tensor, Tensor, Tensor]:
         must_be_hermitian(flat.A, "lanczos", "use golub_kahan, or the eigenvalues of its matrix")
-        drawn = source(generator)
-        first, limit = basis_sizes(count, basis, flat.columns, flat.columns, flat.dtype.itemsize)
-        process = Lanczos(flat.forward, random(flat, (), drawn), first, lambda: random(flat, (), drawn))
-        accuracy = flat.rounding**0.75 if tol is None else tol
-        values, converged, residual = converge(process, count, which, niter, accuracy, limit, True)
-        warn_not_converged("lanczos", converged, f"the largest residual is {float(residual):.2g}, tol {accuracy:.2g}")
-        return values, process.vectors(count), converged
+        values, (vectors,), converged = converge(Lanczos, flat, wanted)
+        return values, vectors, converged
 
     values, vectors, converged = differentiable_pairs(Hermitian(A), compute)
     return Eigenpairs(values, vectors.mT, converged)
@@ -189,23 +112,21 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
         dtype = torch.promote_types(x.dtype, torch.float32)
         dtype = complex_dtype(dtype) if A._torch_dtype().is_complex else dtype
         flat = VectorOperator(A, dtype, as_pairs=not A.clinear)
-        drawn = torch.randn(flat.columns, generator=source(None), dtype=torch.float64, device="cpu")
-        v = drawn.to(x.device, flat.dtype)
-        batch = x.shape[: x.ndim - len(A.dims)]
-        if not _is_shared(flat, v):
-            v = v.expand(*batch, flat.columns).clone()
-        v = unit(v)
-        first = norm(flat.forward(v))  # products in units of this, whose squares do not leave the range of the dtype
-        size = first.max().item() if isinstance(first, Tensor) else first
+        drawn = torch.randn(1, flat.columns, generator=source(None), dtype=torch.float64, device="cpu")
+        v = unit(drawn.to(x.device, flat.dtype))
+        is_shared = _is_shared(flat, v)
+        if not is_shared:
+            v = v.expand(*x.shape[: x.ndim - len(A.dims)], flat.columns)
+        size = norm(flat.forward(v)).max().item()  # products in units of this have squares in the range of the dtype
         size = 2.0 ** math.frexp(size)[1] if 0.0 < size < math.inf else 1.0
-        old, beta = torch.zeros_like(v), _number(0.0 * norm(v), v)
+        old, beta = torch.zeros_like(v), torch.zeros_like(norm(v))
         most = min(niter, 2 * flat.columns)  # more steps than the size, since orthogonality is lost
         T = torch.zeros(*v.shape[:-1], most, most, dtype=real_dtype(flat.dtype), device=v.device)
         for k in range(most):
             w = flat.adjoint(flat.forward(v) / size) / size - beta * old
-            alpha = _number(inner(v, w).real, v)
+            alpha = inner(v, w).real
             w = w - alpha * v
-            beta = _number(norm(w), v)
+            beta = norm(w)
             old, v = v, unit(w, beta)
             T[..., k, k] = alpha.squeeze(-1)
             if (k + 1) % 5 == 0 or k + 1 == most:
@@ -216,17 +137,12 @@ def largest_eigenvalue(A: LinearOperator, x: Tensor, niter: int = 60, tol: float
                     break
             T[..., k, k + 1] = T[..., k + 1, k] = beta.squeeze(-1)
         bound: Tensor = (value + error) * size**2
-        return bound
+        return bound[0] if is_shared else bound
 
 
 def _is_shared(flat: VectorOperator, v: Tensor) -> bool:
-    """Whether the operator is the same for all samples of a batch."""
+    """Whether the operator is the same for all samples of a batch: it takes a batch of one to one."""
     try:
-        return flat.forward(v).ndim == 1
+        return flat.forward(v).shape[:-1] == v.shape[:-1]
     except RuntimeError:
         return False
-
-
-def _number(value: Scalar, v: Tensor) -> Tensor:
-    """Return one real number per vector as a tensor ``(*batch, 1)``."""
-    return value if isinstance(value, Tensor) else torch.full((1,), value, dtype=real_dtype(v.dtype), device=v.device)

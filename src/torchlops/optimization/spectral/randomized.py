@@ -20,12 +20,7 @@ from torchlops.optimization.spectral.results import SingularTriplets
 
 
 def randomized_svd(
-    Op: LinearOperator,
-    k: int = 6,
-    oversampling: int = 10,
-    niter: int = 2,
-    *,
-    generator: torch.Generator | None = None,
+    Op: LinearOperator, k: int = 6, oversampling: int = 10, niter: int = 2, *, generator: torch.Generator | None = None
 ) -> SingularTriplets:
     r"""Return the ``k`` largest singular triplets, by a random sketch of the range.
 
@@ -112,7 +107,7 @@ def power_iteration(
     wanted = torch_dtype(dtype)
     if backend == "numpy" or not may_be_differentiated(A):
         with torch.no_grad():
-            value, b, iiter, _ = _power_iteration(A, niter, tol, wanted, source(generator))
+            value, b, iiter = _power_iteration(A, niter, tol, wanted, source(generator))
         return (value, b, iiter) if backend == "torch" else (to_numpy(value)[()], to_numpy(b), iiter)
     counts = []
 
@@ -121,9 +116,9 @@ def power_iteration(
             flat.A, "power_iteration with derivatives", "call it under torch.no_grad(), or use operator_norm"
         )
         start = wanted if flat.dtype.is_complex else real_dtype(wanted)
-        value, b, iiter, done = _power_iteration(flat.A, niter, tol, start, source(generator))
+        value, b, iiter = _power_iteration(flat.A, niter, tol, start, source(generator))
         counts.append(iiter)
-        converged = torch.tensor([done], device=b.device)
+        converged = torch.tensor([iiter < niter], device=b.device)
         return value.real[None].to(real_dtype(flat.dtype)), b[None].to(flat.dtype), converged
 
     values, vectors, _ = differentiable_pairs(Hermitian(A), compute)
@@ -132,17 +127,16 @@ def power_iteration(
 
 def _power_iteration(
     A: LinearOperator, niter: int, tol: float, wanted: torch.dtype, drawn: torch.Generator
-) -> tuple[Tensor, Tensor, int, bool]:
+) -> tuple[Tensor, Tensor, int]:
     b = torch.rand(A.shape[1], generator=drawn, dtype=torch.float64, device=drawn.device)
     if wanted.is_complex:
         b = torch.complex(b, torch.rand(b.shape, generator=drawn, dtype=b.dtype, device=b.device))
     b = unit(b.to(A._device() or torch.device("cpu"), wanted))
-    value, iiter, done = torch.zeros((), dtype=b.dtype, device=b.device), 0, False
+    value, iiter = torch.zeros((), dtype=b.dtype, device=b.device), 0
     for iiter in range(1, niter + 1):
         before, product = value, A._apply_to(b, False)
         value = torch.as_tensor(inner(b.to(product.dtype), product), device=b.device, dtype=product.dtype).squeeze()
         b = unit(product)
-        done = iiter > 1 and bool((value - before.to(value.device)).abs() < tol * before.abs())
-        if done:
+        if iiter > 1 and bool((value - before.to(value.device)).abs() < tol * before.abs()):
             break
-    return value, b, iiter, done
+    return value, b, iiter

@@ -1,9 +1,9 @@
-"""The diagonal of an operator, and stochastic estimates of its trace and log-determinant."""
+"""Stochastic estimates of the trace and the log-determinant of an operator."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from torchlops.optimization.solver.vectors import gram, inner, norm, orthonormal
 from torchlops.optimization.spectral.derivatives import differentiable_log
 from torchlops.optimization.spectral.hermitian import Hermitian
 from torchlops.optimization.spectral.lanczos import Lanczos
-from torchlops.optimization.spectral.matrices import must_be_hermitian, random, signs, source, square
+from torchlops.optimization.spectral.matrices import must_be_hermitian, signs, source, square
 from torchlops.optimization.spectral.restarts import unit
 from torchlops.optimization.spectral.results import Estimate, LogDeterminant, warn_not_converged
 
@@ -25,23 +25,6 @@ Sampler: TypeAlias = Literal["gaussian", "rayleigh", "rademacher"]
 
 _FIRST_CHECK = 10
 _SHARE = 0.1
-
-_BLOCK = 2**22
-"""Maximum number of elements in a batch of unit vectors."""
-
-
-def diagonal(A: LinearOperator) -> Tensor:
-    """Return the diagonal of the matrix of ``A``, by one product per entry, in batches of limited size."""
-    rows, columns = A.shape
-    count = min(rows, columns)
-    step = max(1, _BLOCK // max(rows, columns, 1))
-    parts = []
-    for first in range(0, count, step):
-        chosen = torch.arange(first, min(first + step, count), device=A._device())
-        units = torch.nn.functional.one_hot(chosen, columns).to(A._torch_dtype())
-        images = A.apply_nd(units.reshape(-1, *A.dims), False).reshape(-1, rows)
-        parts.append(images.gather(-1, chosen.unsqueeze(-1)).squeeze(-1))
-    return torch.cat(parts)
 
 
 def trace_hutchinson(
@@ -70,14 +53,14 @@ def trace_hutchinson(
     >>> trace_hutchinson(torchlops.Diagonal(torch.arange(1.0, 5.0)), neval=3)
     10.0
     """
-    neval, options = _prepare(Op, neval, backend)
-    size = Op.shape[1]
+    neval, size = _prepare(Op, neval, backend), Op.shape[1]
     batch_size = min(neval, 100 if batch_size is None else batch_size)
     if sampler == "unitvector":
         chosen = torch.randperm(size)[: min(neval, size)]
-        probes = math.sqrt(size) * torch.nn.functional.one_hot(chosen, size).to(options["device"], options["dtype"])
+        units = torch.nn.functional.one_hot(chosen, size)
+        probes = math.sqrt(size) * units.to(Op._device(), real_dtype(Op._torch_dtype()))
     else:
-        probes = _sample(sampler, size, neval, options)
+        probes = _sample(sampler, Op, neval)
     samples = torch.cat([_forms(part, Op) for part in torch.split(probes, batch_size)])
     return _give(samples.mean(), backend)
 
@@ -98,8 +81,7 @@ def trace_hutchpp(
     >>> round(trace_hutchpp(A, neval=6), 6)
     3.0
     """
-    neval, options = _prepare(Op, neval, backend)
-    return _give(_hutchpp(Op, neval, sampler, options).value, backend)
+    return _give(_hutchpp(Op, _prepare(Op, neval, backend), sampler).value, backend)
 
 
 def estimate_trace(
@@ -119,21 +101,18 @@ def estimate_trace(
     >>> round(value.item(), 4), round(error.item(), 4)
     (3.0, 0.0)
     """
-    neval, options = _prepare(Op, max(6, round(Op.shape[1] * 0.1)) if nprobes is None else nprobes, "torch")
-    options["generator"] = source(generator)
-    return _hutchpp(Op, neval, "rademacher", options)
+    neval = _prepare(Op, max(6, round(Op.shape[1] * 0.1)) if nprobes is None else nprobes, "torch")
+    return _hutchpp(Op, neval, "rademacher", source(generator))
 
 
-def _hutchpp(Op: LinearOperator, neval: int, sampler: str, options: _Options) -> Estimate:
+def _hutchpp(Op: LinearOperator, neval: int, sampler: str, generator: torch.Generator | None = None) -> Estimate:
     count = neval // 3
     _at_least_one(neval, count)
-    size = Op.shape[1]
-    S, G = _sample(sampler, size, count, options), _sample(sampler, size, count, options)
-    Q = orthonormal_rows(constant(_images(S, Op)))  # the estimate is unbiased for any Q, so Q is a constant
+    S, G = (_sample(sampler, Op, count, generator) for _ in range(2))
+    Q = orthonormal_rows(constant(Op._apply_to(S, False)))  # the estimate is unbiased for any Q, so Q is a constant
     G = G.to(Q.dtype)
     samples = _forms(G - gram(Q, G).mT @ Q, Op)
-    error = samples.detach().std() / math.sqrt(count) if count > 1 else samples.detach().abs().new_tensor(math.inf)
-    return Estimate(_forms(Q, Op).sum() + samples.mean(), error)
+    return Estimate(_forms(Q, Op).sum() + samples.mean(), _standard_error(samples.detach()))
 
 
 def trace_nahutchpp(
@@ -163,12 +142,12 @@ def trace_nahutchpp(
     >>> round(trace_nahutchpp(A, neval=12), 6)
     3.0
     """
-    neval, options = _prepare(Op, neval, backend)
+    neval = _prepare(Op, neval, backend)
     counts = round(neval * c1), round(neval * c2)
     rest = neval - sum(counts)
     _at_least_one(neval, *counts, rest)
-    S, R, G = (_sample(sampler, Op.shape[1], count, options) for count in (*counts, rest))
-    Z, W = _images(R, Op), Op._apply_to(S, True)
+    S, R, G = (_sample(sampler, Op, count) for count in (*counts, rest))
+    Z, W = Op._apply_to(R, False), Op._apply_to(S, True)
     dtype = torch.promote_types(Z.dtype, W.dtype)
     S, G, Z, W = (rows.to(dtype) for rows in (S, G, Z, W))
     core = torch.linalg.pinv(gram(S, Z))
@@ -177,13 +156,8 @@ def trace_nahutchpp(
     return _give(low_rank + (_forms(G, Op).sum() - of_probes) / rest, backend)
 
 
-class _Options(TypedDict):
-    dtype: torch.dtype
-    device: torch.device | None
-    generator: torch.Generator | None
-
-
-def _prepare(Op: LinearOperator, neval: int | None, backend: str) -> tuple[int, _Options]:
+def _prepare(Op: LinearOperator, neval: int | None, backend: str) -> int:
+    """Return the number of random vectors, by default a tenth of the size."""
     rows, size = Op.shape
     if rows != size:
         raise ValueError(f"only a square operator has a trace, but {Op.name_and_type} has shape {Op.shape}")
@@ -191,31 +165,27 @@ def _prepare(Op: LinearOperator, neval: int | None, backend: str) -> tuple[int, 
         raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
     neval = max(1, round(size * 0.1)) if neval is None else neval
     _at_least_one(neval, neval)
-    return neval, {"dtype": real_dtype(Op._torch_dtype()), "device": Op._device(), "generator": None}
+    return neval
 
 
-def _sample(sampler: str, size: int, count: int, options: _Options) -> Tensor:
+def _sample(sampler: str, Op: LinearOperator, count: int, generator: torch.Generator | None = None) -> Tensor:
     """Return random vectors, as rows."""
-    generator, device = options["generator"], options["device"]
+    size, device, dtype = Op.shape[1], Op._device(), real_dtype(Op._torch_dtype())
     drawn_on = device if generator is None else generator.device
     if sampler == "rademacher":
         drawn = torch.randint(0, 2, (count, size), device=drawn_on, generator=generator)
-        return drawn.to(device, options["dtype"]) * 2 - 1
+        return drawn.to(device, dtype) * 2 - 1
     if sampler not in ("gaussian", "rayleigh"):
         raise ValueError(f"sampler must be gaussian, rayleigh, rademacher or unitvector, got {sampler!r}")
-    probes = torch.randn(count, size, dtype=options["dtype"], device=drawn_on, generator=generator).to(device)
+    probes = torch.randn(count, size, dtype=dtype, device=drawn_on, generator=generator).to(device)
     if sampler == "rayleigh":  # unit length, so that z^T A z is a Rayleigh quotient, times the size
         return math.sqrt(size) * unit(probes, norm(probes))
     return probes
 
 
-def _images(probes: Tensor, Op: LinearOperator) -> Tensor:
-    return Op._apply_to(probes, False)
-
-
 def _forms(probes: Tensor, Op: LinearOperator) -> Tensor:
     """Return ``z^H A z`` for each probe."""
-    images = _images(probes, Op)
+    images = Op._apply_to(probes, False)
     forms: Tensor = inner(probes.to(images.dtype), images).squeeze(-1)
     return forms
 
@@ -280,8 +250,7 @@ def logdet(
         must_be_hermitian(flat.A, "logdet", "use half of the log-determinant of A.H @ A, or its matrix")
         drawn = source(generator)
         z = signs(flat, nprobes, drawn)
-        process = Lanczos(flat.forward, z, min(niter, flat.columns), lambda: random(flat, (nprobes,), drawn))
-        values, change = _quadrature(process, A.name_and_type)
+        values, change = _quadrature(Lanczos(flat, z, min(niter, flat.columns), drawn), A.name_and_type)
         allowed = _SHARE * _standard_error(values) if nprobes > 1 else flat.rounding**0.5 * values.abs().mean()
         converged = change <= allowed + flat.rounding * flat.columns
         warn_not_converged(
@@ -295,7 +264,7 @@ def logdet(
 
 def _quadrature(process: Lanczos, name: str) -> tuple[Tensor, Tensor]:
     """Return ``z^H log(A) z`` for each probe, and the change of the mean in the last steps."""
-    values = change = torch.full((), math.inf, device=process.V.device)
+    values = change = torch.full((), math.inf, device=process.H.device)
     size = 0
     while size < process.capacity:
         size = min(max(_FIRST_CHECK, 3 * size // 2), process.capacity)
@@ -317,4 +286,4 @@ def _quadrature(process: Lanczos, name: str) -> tuple[Tensor, Tensor]:
 
 def _standard_error(values: Tensor) -> Tensor:
     count = values.shape[0]
-    return values.std() / math.sqrt(count) if count > 1 else values.new_tensor(math.inf)
+    return values.std() / math.sqrt(count) if count > 1 else values.abs().new_tensor(math.inf)
