@@ -21,6 +21,14 @@ from torchlops.optimization.implicit.support import (
 from torchlops.optimization.implicit.zeros import attach_split_bregman
 from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.sparse.leastsquares import read_inner_options
+from torchlops.optimization.thresholding import (  # noqa: F401
+    _halfthreshold,
+    _halfthreshold_percentile,
+    _hardthreshold,
+    _hardthreshold_percentile,
+    _softthreshold,
+    _softthreshold_percentile,
+)
 from torchlops.torchoperator import aslinearoperator
 
 __all__ = ["FISTA", "IRLS", "ISTA", "OMP", "SPGL1", "SplitBregman"]
