@@ -51,6 +51,8 @@ class Solver:
         **how: See :class:`~torchlops.optimization.solver.options.Options`.
 
     Attributes:
+        y: The data, as they were given.
+        x: The solution so far.
         iiter: Number of iterations so far.
         cost: History of the cost, one entry per iteration.
         status: A :class:`Status` for each sample, after ``finalize``.
@@ -138,6 +140,7 @@ class Solver:
 
     def _setup(self, solver: _Solver[Any], y: Any, x0: Any, niter: int | None, weight: Any, show: bool) -> Any:
         """Read the data and start: what the ``setup`` of each solver calls."""
+        self.y = y
         self._call("on_setup_begin", x0)
         A = self.Op
         check(solver, A, self.M, self.options)
@@ -223,6 +226,8 @@ class Solver:
 
     def __getattr__(self, name: str) -> Any:
         solution = vars(self).get("solution")
+        if solution is None and name == "x" and vars(self).get("_shown") is not None:
+            return self._shown
         if solution is not None and name in ("status", "iters", "converged", "x"):
             return getattr(solution, name)
         if solution is not None and name in solution.numbers:
@@ -245,7 +250,7 @@ class Solver:
         others: Sequence[Any] = (),
     ) -> Solution:
         """Set up, run and finalize, with derivatives: what the ``solve`` of each solver calls."""
-        self._show, self._itershow, self._stopped = show, itershow, False
+        self.y, self._show, self._itershow, self._stopped = y, show, itershow, False
         vars(self).pop("solution", None)
         self._call("on_setup_begin", x0)
         drive = self._drive if self._is_watched() else None

@@ -217,6 +217,13 @@ class IRLS(_NestedSolver):
     def _result(self, solution: Solution) -> IRLSResult:
         return IRLSResult.of(solution, nouter=solution.iiter)
 
+    @property
+    def rw(self) -> Any:
+        """The weights of the last iteration: of the flat data or, with ``kind="model"``, of the flat model."""
+        batch, layout = self._running()
+        assert isinstance(batch.solver, sparse.IRLS)
+        return layout.array(batch.solver.weights(batch.problem, batch.state))
+
 
 class SPGL1(SynthesisSolver):
     """Spectral projected gradients for basis pursuit; see :func:`~torchlops.spgl1` for the arguments.
