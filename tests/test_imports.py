@@ -14,8 +14,8 @@ import torchlops
 ROOT = Path(torchlops.__file__).parent
 CATALOGUE = ("basicoperators", "signalprocessing", "waveeqprocessing", "avo", "medical")
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("arrays", "extras", "shapes", "memory", "torch_internals", "utils"),
-    ("dispatcher", "autograd", "foreignfunction"),
+    ("arrays", "config", "extras", "shapes", "memory", "torch_internals", "utils", "version"),
+    ("attributes", "dispatcher", "autograd", "foreignfunction"),
     ("contract",),
     ("linearoperator",),
     ("persample", "state", "torchoperator"),
@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("utils.describe", "utils.signalprocessing"),
     ("optimization",),
     ("linalg", "utils.estimators"),
-    ("_methods", "testing"),
+    ("_methods", "_pylops_names", "testing"),
     ("__init__",),
     ("demo", "__main__"),
 )

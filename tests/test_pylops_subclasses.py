@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,8 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import torchlops as pylops
 from torchlops.utils.decorators import reshaped
+
+ROOT = Path(__file__).parents[1]
 
 
 class Running(pylops.LinearOperator):
@@ -73,3 +79,190 @@ def test_a_tensor_that_wants_a_gradient_raises():
 def test_a_missing_adjoint_says_so():
     with pytest.raises(NotImplementedError, match="does not define _rmatvec"):
         Scaled(torch.ones(3)).H(torch.ones(3))
+
+
+class Early(pylops.LinearOperator):
+    """Sets its attributes, and holds an operator, before it calls the constructor; chooses its methods after it."""
+
+    def __init__(self, dims, backwards=False):
+        self.dtype = np.dtype("float32")
+        self.dims = dims
+        self.dimsd = dims
+        self.inner = pylops.FirstDerivative(dims, dtype=self.dtype)
+        self.parts = [pylops.Identity(dims), self.inner]
+        super().__init__(clinear=True, explicit=False, name="E")
+        self._matvec = self._backwards if backwards else self._forwards
+        self._rmatvec = self._rmat_backwards if backwards else self._rmat_forwards
+
+    @reshaped
+    def _forwards(self, x):
+        return self.inner._matvec(x.ravel()).reshape(self.dimsd)
+
+    @reshaped
+    def _rmat_forwards(self, x):
+        return self.inner._rmatvec(x.ravel()).reshape(self.dims)
+
+    def _backwards(self, x):
+        return self.inner.rmatvec(x)
+
+    def _rmat_backwards(self, x):
+        return self.inner.matvec(x)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_attributes_before_the_constructor_and_methods_on_the_instance(backwards):
+    A = Early((3, 4), backwards)
+    B = pylops.FirstDerivative((3, 4))
+    B = B.H if backwards else B
+    x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert (A.dtype, A.dims, A.shape, A.name) == (np.float32, (3, 4), (12, 12), "E")
+    torch.testing.assert_close(A(x), B(x))
+    torch.testing.assert_close(A.H(x), B.H(x))
+    assert gradcheck(A, (x,), check_forward_ad=True)
+    assert pylops.dottest(A, rtol=1e-4)
+    assert A.inner in A.modules()
+    for copied in (copy.deepcopy(A), pickle.loads(pickle.dumps(A))):
+        torch.testing.assert_close(copied(x), B(x))
+        assert copied._matvec.__self__ is copied
+
+
+class Renamed(pylops.LinearOperator):
+    """Built from another operator, whose methods it calls."""
+
+    def __init__(self, Op, factor=2.0):
+        super().__init__(Op=Op, name="R")
+        self.factor = factor
+
+    def _matvec(self, x):
+        return self.factor * super()._matvec(x)
+
+    def _rmatvec(self, x):
+        return self.factor * super()._rmatvec(x)
+
+
+class Whole(pylops.LinearOperator):
+    """Is what it is built from, in other shapes."""
+
+    def __init__(self, Op):
+        super().__init__(Op=Op)
+        self.dims = (12,)
+
+
+def test_built_from_another_operator():
+    from scipy.sparse.linalg import aslinearoperator
+
+    D = pylops.FirstDerivative((3, 4))
+    x = torch.randn(3, 4, dtype=torch.float64)
+    A = Renamed(D)
+    assert (A.dims, A.shape, A.name) == (D.dims, D.shape, "R")
+    torch.testing.assert_close(A(x), 2 * D(x))
+    torch.testing.assert_close(A.H(x), 2 * D.H(x))
+    for inner in (aslinearoperator(np.ones((2, 3))), pylops.MatrixMult(np.ones((2, 3)))):
+        for B in (pylops.LinearOperator(inner), pylops.LinearOperator(Op=inner, shape=inner.shape)):
+            np.testing.assert_array_equal(B @ np.ones(3), [3, 3])
+            np.testing.assert_array_equal(B.H @ np.ones(2), [2, 2, 2])
+        np.testing.assert_array_equal(Renamed(inner) @ np.ones(3), [6, 6])
+
+
+def test_built_from_a_native_operator_it_is_native():
+    weights = torch.nn.Parameter(torch.randn(3, 4, dtype=torch.float64))
+    A = Whole(pylops.Diagonal(weights))
+    assert isinstance(A, Whole)
+    assert A.dims == (12,)
+    x = torch.randn(2, 12, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(A(x), weights * x.reshape(2, 3, 4))
+    assert gradcheck(lambda x, w: torch.func.functional_call(A, {"Op.diag": w}, (x,)), (x, weights))
+    compiled = torch.compile(lambda x: A.H(A(x)).sum(), backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), A.H(A(x)).sum())
+
+
+class Integers(pylops.LinearOperator):
+    def __init__(self, n):
+        super().__init__(dtype=int, shape=(n, n))
+
+    def _matvec(self, x):
+        return np.flip(x)
+
+    _rmatvec = _matvec
+
+
+def test_integers():
+    A = Integers(3)
+    assert A.dtype == np.dtype(int)
+    np.testing.assert_array_equal(A @ np.arange(3), [2, 1, 0])
+    np.testing.assert_array_equal((A + A).todense(), 2 * np.eye(3)[::-1])
+    assert (A @ np.array([0.5, 1.0, 1.5])).tolist() == [1.5, 1.0, 0.5]
+
+
+class Changed(pylops.LinearOperator):
+    """Sets what it is after it has called the constructor."""
+
+    def __init__(self):
+        super().__init__(dtype="float64", shape=(6, 6))
+        self.dims = self.dimsd = (2, 3)
+        self.dtype = np.dtype("complex128")
+        self.clinear = False
+
+    @reshaped
+    def _matvec(self, x):
+        assert x.shape == (2, 3)
+        return x.conj()
+
+    _rmatvec = _matvec
+
+
+def test_attributes_after_the_constructor():
+    A = Changed()
+    x = torch.randn(4, 2, 3, dtype=torch.complex128)
+    torch.testing.assert_close(A(x), x.conj().resolve_conj())
+    assert isinstance(A, Changed)
+    assert not A.clinear
+    A.dims = A.dimsd = (3, 2)
+    with pytest.raises(AssertionError):  # the method reads the new shape
+        A @ np.ones(6)
+
+
+def test_flat_methods_beside_inherited_kernels_are_refused():
+    class Twice(pylops.FirstDerivative):
+        def _matvec(self, x):
+            return 2 * super()._matvec(x)
+
+    with pytest.raises(TypeError, match="Twice has _matvec or _rmatvec on flat vectors, but also the kernels"):
+        Twice(4)
+    D = pylops.FirstDerivative(4)
+    with pytest.raises(TypeError, match="kernels"):
+        D._matvec = lambda x: x
+
+
+def test_an_operator_is_built_inside_a_compiled_function():
+    class Native(pylops.LinearOperator):
+        def __init__(self, h):
+            self.inner = pylops.Diagonal(h)
+            super().__init__(h.shape)
+
+        def _forward(self, x):
+            return self.inner(x)
+
+    function = torch.compile(lambda h, x: Native(h)(x).sum(), backend="aot_eager", fullgraph=True)
+    h = torch.randn(4, requires_grad=True)
+    function(h, torch.ones(4)).backward()
+    torch.testing.assert_close(h.grad, torch.ones(4))
+
+
+@pytest.mark.slow
+def test_the_sources_of_pylops_on_torchlops(tmp_path):
+    """PyLops's sub-packages for waves, AVO and medical imaging give on torchlops what they give on PyLops."""
+    from tests.peers.gallery import compare
+
+    found = []
+    for package in ("pylops", "torchlops"):
+        file = tmp_path / f"{package}.npz"
+        command = [sys.executable, "-m", "tests.peers.graft", package, str(file)]
+        done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found.append(dict(np.load(file)))
+    theirs, ours = found
+    assert len(theirs) > 100
+    assert theirs.keys() == ours.keys()
+    differences = {name: compare(value, ours[name]) for name, value in theirs.items()}
+    assert {name: difference for name, difference in differences.items() if difference} == {}

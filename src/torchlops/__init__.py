@@ -1,16 +1,30 @@
 """Linear operators for inverse problems that PyTorch differentiates exactly."""
 
+import importlib
+from typing import Any
+
 from torchlops import (
     _methods,  # noqa: F401  (imported last: adds the methods that need solvers)
+    _pylops_names,  # noqa: F401
     basicoperators,
+    config,
     linalg,
+    linearoperator,
     optimization,
     signalprocessing,
     testing,
+    torchoperator,
     utils,
+    version,
 )
 from torchlops.basicoperators import *  # noqa: F403
 from torchlops.basicoperators import __all__ as _basicoperators
+from torchlops.config import (
+    disabled_ndarray_multiplication,
+    enabled_ndarray_multiplication,
+    get_ndarray_multiplication,
+    set_ndarray_multiplication,
+)
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization import *  # noqa: F403
 from torchlops.optimization import __all__ as _optimization
@@ -30,8 +44,7 @@ from torchlops.utils.seismicevents import (
 from torchlops.utils.tapers import cosinetaper, hanningtaper, taper, taper2d, taper3d, tapernd
 from torchlops.utils.utils import Report
 from torchlops.utils.wavelets import gaussian, klauder, ormsby, ricker
-
-__version__ = "0.1.0"
+from torchlops.version import __version__ as __version__
 
 __all__ = [
     "LinearOperator",
@@ -39,10 +52,14 @@ __all__ = [
     "TorchOperator",
     "aslinearoperator",
     "basicoperators",
+    "config",
     "cosinetaper",
+    "disabled_ndarray_multiplication",
     "dottest",
+    "enabled_ndarray_multiplication",
     "exclude_from_state_dict",
     "gaussian",
+    "get_ndarray_multiplication",
     "hanningtaper",
     "hyperbolic2d",
     "hyperbolic3d",
@@ -50,6 +67,7 @@ __all__ = [
     "linalg",
     "linear2d",
     "linear3d",
+    "linearoperator",
     "makeaxis",
     "optimization",
     "ormsby",
@@ -57,12 +75,26 @@ __all__ = [
     "parabolic3d",
     "per_sample",
     "ricker",
+    "set_ndarray_multiplication",
     "signalprocessing",
     "taper",
     "taper2d",
     "taper3d",
     "tapernd",
     "testing",
+    "torchoperator",
     "utils",
+    "version",
 ]
 __all__ += _basicoperators + _optimization
+
+_ON_DEMAND = {"JaxOperator": "jaxoperator", "PyTensorOperator": "pytensoroperator"}
+"""What needs an extra, and the module that it is in, which is imported when either is first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return getattr(importlib.import_module(f"torchlops.{_ON_DEMAND[name]}"), name)
+    if name in _ON_DEMAND.values():
+        return importlib.import_module(f"torchlops.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,15 +19,16 @@ from torchlops.arrays import (
     as_tensor,
     complex_dtype,
     from_array,
-    numpy_dtype,
     promote,
     real_dtype,
     real_part,
     to_numpy,
     torch_dtype,
 )
-from torchlops.foreignfunction import FlatMethods, ForeignFunction, Source
-from torchlops.shapes import Dims, accept_pylops_options, as_dims
+from torchlops.attributes import Attributes
+from torchlops.config import get_ndarray_multiplication
+from torchlops.foreignfunction import FlatMethods, ForeignFunction, MatrixProducts, Source
+from torchlops.shapes import Dims, as_dims
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="Contract")
 
 
-class Contract(nn.Module):
+class Contract(Attributes):
     """A linear map and its adjoint as a PyTorch module: the methods that a subclass defines, and how they are applied.
 
     Derive from :class:`~torchlops.LinearOperator`, which adds the algebra and documents the arguments.
     """
 
     _has_fast_kernels = False
+    _has_kernels = False
+    _tensor_names: tuple[str, ...] = ()
     _function: ForeignFunction | None = None  # set if the kernels are foreign
     _work = 1  # approximate number of operations per sample of the input
 
@@ -51,28 +53,72 @@ class Contract(nn.Module):
         dims: Dims | None = None,
         dimsd: Dims | None = None,
         dtype: DType | None = None,
-        clinear: bool = True,
+        clinear: bool | None = None,
         real_model: bool = False,
         name: str | None = None,
         shape: tuple[int, int] | None = None,
         explicit: bool | None = None,
         forceflat: bool | None = None,
+        Op: Any = None,
     ) -> None:
-        accept_pylops_options(explicit=explicit, forceflat=forceflat)
-        super().__init__()
-        if dims is None:
-            if shape is None:
-                raise ValueError(f"{type(self).__name__} needs dims (the shape of one model) or shape (rows, columns)")
-            dims, dimsd = shape[1], shape[0] if dimsd is None else dimsd
-        self.dims: tuple[int, ...] = as_dims(dims)
-        self.dimsd: tuple[int, ...] = self.dims if dimsd is None else as_dims(dimsd, "dimsd")
-        self.clinear = clinear
+        if hasattr(dims, "matvec"):  # where PyLops takes Op
+            Op, dims = dims, None
+        if Op is not None:
+            self.Op = Op
+            shape = Op.shape if shape is None else shape
+            dims = getattr(Op, "dims", shape[1]) if dims is None else dims
+            dimsd = getattr(Op, "dimsd", shape[0]) if dimsd is None else dimsd
+            dtype = Op.dtype if dtype is None else dtype
+            clinear = getattr(Op, "clinear", True) if clinear is None else clinear
+            real_model = real_model or getattr(Op, "real_model", False)
+            forceflat = getattr(Op, "forceflat", None) if forceflat is None else forceflat
+            name = getattr(Op, "name", None) if name is None else name
+        if shape is not None:
+            dims, dimsd = shape[1] if dims is None else dims, shape[0] if dimsd is None else dimsd
+        if dims is None and not self._dims:  # nor set by the class before
+            raise ValueError(f"{type(self).__name__} needs dims (the shape of one model) or shape (rows, columns)")
+        self._dims = self._dims if dims is None else as_dims(dims)
+        self._dimsd = (self._dimsd or self._dims) if dimsd is None else as_dims(dimsd, "dimsd")
+        if shape is not None and self.shape != tuple(shape):
+            raise ValueError(
+                f"{type(self).__name__}: shape={tuple(shape)} is not that of dims={self.dims}, dimsd={self.dimsd}, "
+                f"which is {self.shape}"
+            )
+        self._clinear = self._clinear if clinear is None else bool(clinear)
         self.real_model = real_model
         self.name = name
-        self._declared_dtype = None if dtype is None else torch_dtype(dtype)
-        self._tensor_names: tuple[str, ...] = ()
-        if hasattr(type(self), "_matvec"):
-            self._take_function(FlatMethods(self), dtype or "float64")
+        if explicit is not None:
+            self.explicit = explicit
+        if forceflat is not None:
+            self.forceflat = forceflat
+        if dtype is not None:
+            self._declared_dtype, self._dtype_that_was_set = torch_dtype(dtype), None
+        self._is_built = True
+        self._refresh_function()
+
+    def _refresh_function(self) -> None:
+        if not self._is_built:
+            return
+        function = self._function
+        if function is not None:
+            self._take_function(function.source, self._torch_dtype(), str(function.device), function.key)
+        elif self._has_flat_methods:
+            self._refuse_both_kinds_of_methods()
+            self._take_function(FlatMethods(self), self._torch_dtype())
+        elif not self._has_kernels and hasattr(self, "Op") and not isinstance(self.Op, Contract):
+            self._take_function(MatrixProducts(self.Op), self._torch_dtype())
+
+    def _refuse_both_kinds_of_methods(self) -> None:
+        if self._has_kernels:
+            raise TypeError(
+                f"{type(self).__name__} has _matvec or _rmatvec on flat vectors, but also the kernels _forward and "
+                "_adjoint, which are what is applied: keep one kind (the kernels are on tensors (*batch, *dims))"
+            )
+
+    def _takes_any_shape(self) -> bool:
+        """Whether what is applied flattens what it is given."""
+        function = self._function
+        return not self._has_kernels and (function is None or isinstance(function.source, FlatMethods | MatrixProducts))
 
     def _take_function(self, source: Source, dtype: DType, device: str = "cpu", key: str | None = None) -> None:
         """Use a foreign ``source`` for the forward and the adjoint."""
@@ -92,19 +138,21 @@ class Contract(nn.Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._has_fast_kernels = cls._fast_forward is not Contract._fast_forward
+        cls._has_kernels = cls._forward is not Contract._forward
+        cls._has_flat_methods = any(
+            getattr(cls, name) is not vars(Attributes)[name] for name in ("_matvec", "_rmatvec")
+        )
 
     # -- defined by subclasses -------------------------------------------------------------------------------
 
     def _forward(self, x: Tensor, /) -> Tensor:
         """Return ``A x`` for ``x`` of shape ``(*batch, *dims)``."""
-        if self._function is not None:
-            return self._function(x, False)
-        raise NotImplementedError(f"{type(self).__name__} must define _forward(self, x)")
+        return self._apply_given(x, False)
 
     def _adjoint(self, y: Tensor, /) -> Tensor:
         """Return ``A^H y`` for ``y`` of shape ``(*batch, *dimsd)``; derived from ``_forward`` by default."""
-        if self._function is not None:
-            return self._function(y, True)
+        if not self._has_kernels:
+            return self._apply_given(y, True)
         dtype = promote([y.dtype, *(tensor.dtype for tensor in self._given_tensors() if tensor.ndim)])
         if self._torch_dtype().is_complex or not self.clinear:
             dtype = complex_dtype(dtype)
@@ -116,6 +164,18 @@ class Contract(nn.Module):
         cotangent = y if data.is_complex() or not y.is_complex() else y.real
         result: Tensor = pullback(cotangent.to(data.dtype))[0]
         return result
+
+    def _apply_given(self, x: Tensor, adjoint: bool) -> Tensor:
+        """Apply the foreign function or the operator that this operator was built from."""
+        if self._function is not None:
+            return self._function(x, adjoint)
+        Op = self._modules.get("Op")
+        if not isinstance(Op, Contract):
+            raise NotImplementedError(f"{type(self).__name__} must define _forward(self, x)")
+        side, out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        batch = x.shape[: x.ndim - len(side)]
+        y: Tensor = Op.apply_nd(x.reshape((*batch, *Op.dimsd)), True) if adjoint else Op(x.reshape((*batch, *Op.dims)))
+        return y.reshape((*batch, *out))
 
     def _fast_forward(self, x: Tensor, /) -> Tensor:
         """Return ``A x`` by a kernel that autograd need not be able to trace; see ``autograd.py``."""
@@ -250,12 +310,22 @@ class Contract(nn.Module):
         if not isinstance(x, Tensor):
             return self._through_arrays(x, lambda tensor: self._matrix_product(tensor, adjoint))
         dims = self.dimsd if adjoint else self.dims
-        size = math.prod(dims)
+        size, size_out = math.prod(dims), math.prod(self.dims if adjoint else self.dimsd)
         shape = tuple(x.shape)
+        if not get_ndarray_multiplication() and (x.ndim > 2 or (x.ndim == 2 and shape[0] != size)):
+            raise ValueError(
+                f"{self.name_and_type} can only be applied to 1D vectors ({size},) and 2D matrices ({size}, K) by @ "
+                f"while other arrays are disabled, got {shape}: use A(x), or enable them with "
+                "torchlops.set_ndarray_multiplication(True)"
+            )
+        self._count("matvec" if shape in (dims, (size,)) else "matmat")
+        is_flat = self.forceflat or not get_ndarray_multiplication()
         if shape in (dims, (size,)):
-            return self._apply_to(x, adjoint)
+            y = self._apply_to(x, adjoint)
+            return y.reshape(size_out) if is_flat else y
         if shape[:-1] == dims:
-            return self.apply_nd(x.movedim(-1, 0), adjoint).movedim(0, -1).contiguous()
+            y = self.apply_nd(x.movedim(-1, 0), adjoint).movedim(0, -1).contiguous()
+            return y.reshape(size_out, shape[-1]) if is_flat else y
         if x.ndim == 2 and shape[0] == size:
             out = self._apply_to(x.mT, adjoint)
             return out.reshape(x.shape[1], math.prod(self.dims if adjoint else self.dimsd)).mT.contiguous()
@@ -268,18 +338,22 @@ class Contract(nn.Module):
 
     def matvec(self, x: Any) -> Any:
         """Return ``A x`` for a vector ``(N,)`` or a column ``(N, 1)``."""
+        self._count("matvec")
         return self._flat_product("matvec", x, adjoint=False)
 
     def rmatvec(self, y: Any) -> Any:
         """Return ``A^H y`` for a vector ``(M,)`` or a column ``(M, 1)``."""
+        self._count("rmatvec")
         return self._flat_product("rmatvec", y, adjoint=True)
 
     def matmat(self, x: Any) -> Any:
         """Return ``A X`` for a matrix ``(N, K)``."""
+        self._count("matmat")
         return self._flat_product("matmat", x, adjoint=False)
 
     def rmatmat(self, y: Any) -> Any:
         """Return ``A^H Y`` for a matrix ``(M, K)``."""
+        self._count("rmatmat")
         return self._flat_product("rmatmat", y, adjoint=True)
 
     def _flat_product(self, method: str, x: Any, adjoint: bool) -> Any:
@@ -328,21 +402,6 @@ class Contract(nn.Module):
         return csr_matrix(self.todense())
 
     # -- attributes ------------------------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The shape of the matrix, ``(prod(dimsd), prod(dims))``."""
-        return math.prod(self.dimsd), math.prod(self.dims)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The NumPy dtype of the operator, as SciPy and PyLops code expect it. It is a label: nothing is cast to it."""
-        return numpy_dtype(self._torch_dtype())
-
-    def _torch_dtype(self) -> torch.dtype:
-        dtypes = [] if self._declared_dtype is None else [self._declared_dtype]
-        dtypes += [t.dtype for t in self._own_tensors() if t.is_floating_point() or t.is_complex()]
-        return promote(dtypes)
 
     def _own_tensors(self) -> tuple[Tensor, ...]:
         return tuple(getattr(self, name) for name in self._tensor_names)
@@ -407,10 +466,11 @@ class Contract(nn.Module):
             return moved
 
         super()._apply(keep_field, recurse)  # type: ignore[no-untyped-call]
-        if self._declared_dtype is not None:
-            is_complex = self._declared_dtype.is_complex
-            cast = fn(torch.empty(1, dtype=real_dtype(self._declared_dtype), device="cpu")).dtype
-            self._declared_dtype = complex_dtype(cast) if is_complex else cast
+        for name in ("_declared_dtype", "_dtype_that_was_set"):
+            label = getattr(self, name)
+            if label is not None:
+                cast = fn(torch.empty(1, dtype=real_dtype(label), device="cpu")).dtype
+                vars(self)[name] = complex_dtype(cast) if label.is_complex else cast
         return self
 
 

@@ -34,6 +34,7 @@ from torchlops.arrays import (
     promote,
     real_part,
 )
+from torchlops.attributes import COUNTERS
 from torchlops.contract import Contract
 
 _Composite = TypeVar("_Composite", bound="CompositeOperator")
@@ -63,14 +64,18 @@ class LinearOperator(Contract):
         real_model: True for an operator that takes only real models, and raises for complex ones.
         name: A name for error messages and plots.
         shape: ``(prod(dimsd), prod(dims))``, instead of ``dims`` and ``dimsd``.
-        explicit: See :func:`~torchlops.shapes.accept_pylops_options`.
-        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
+        explicit: What the attribute ``explicit`` says; it has no effect.
+        forceflat: True if ``A @ x`` is flat even for ``x`` of shape ``dims``.
+        Op: An operator, also of PyLops or SciPy: by default, the new operator does what it does, and has its
+            attributes. Other arguments override these.
 
     A subclass written for PyLops, with ``_matvec`` and ``_rmatvec`` on flat NumPy vectors, works unchanged, as a
-    foreign function (see ``foreignfunction.py``).
+    foreign function (see ``foreignfunction.py``). What may be set of an operator, and what is counted, is in
+    :class:`~torchlops.attributes.Attributes`.
 
     Raises:
         ValueError: If neither ``dims`` nor ``shape`` is given, or sizes are not positive.
+        TypeError: If a class has both kinds of methods, ``_forward`` and ``_matvec``.
 
     Example:
         >>> class Flip(LinearOperator):
@@ -82,6 +87,21 @@ class LinearOperator(Contract):
     """
 
     __array_ufunc__ = None  # so that NumPy defers `array @ A` and `number * A` to this class
+
+    def _reread(self, dims: tuple[int, ...], dimsd: tuple[int, ...]) -> None:
+        if self._takes_any_shape():
+            super()._reread(dims, dimsd)
+            return
+        # The kernels, and those that compose operators, count on the shapes that the operator was built for: so this
+        # becomes a view, in the new shapes, of what it was.
+        part = object.__new__(type(self))
+        vars(part).update(vars(self))
+        vars(self).clear()
+        self.__class__ = ShapedOperator
+        nn.Module.__init__(self)
+        ShapedOperator.__init__(self, part, dims, dimsd)  # type: ignore[arg-type]
+        self.explicit = part.explicit
+        vars(self).update({counter: getattr(part, counter) for counter in COUNTERS})
 
     @property
     def H(self) -> LinearOperator:
@@ -243,6 +263,7 @@ class CompositeOperator(LinearOperator):
 
     def __init__(self, operators: Sequence[LinearOperator], holders: Sequence[nn.Module] = (), **kwargs: Any) -> None:
         kwargs.setdefault("clinear", all(part.clinear and not part.real_model for part in operators))
+        kwargs.setdefault("forceflat", _agreed_forceflat(operators))
         super().__init__(**kwargs)
         self.operators = tuple(operators)
         leaves = [*holders, *(leaf for part in operators for leaf in part._leaves())]
@@ -254,9 +275,9 @@ class CompositeOperator(LinearOperator):
     def _gives_real(self) -> bool:
         return all(part._gives_real() for part in self.operators)
 
-    def _torch_dtype(self) -> torch.dtype:
+    def _nominal_dtype(self) -> torch.dtype:
         declared = [] if self._declared_dtype is None else [self._declared_dtype]
-        return promote(declared + [part._torch_dtype() for part in self.operators])
+        return promote(declared + [part._label() for part in self.operators])
 
     def _apply(self: _Composite, fn: Any, recurse: bool = True) -> _Composite:
         super()._apply(fn, recurse)
@@ -266,6 +287,14 @@ class CompositeOperator(LinearOperator):
 
     def extra_repr(self) -> str:
         return ", ".join(part.expression() for part in self.operators)
+
+
+def _agreed_forceflat(operators: Sequence[LinearOperator]) -> bool | None:
+    given = {part.forceflat for part in operators} - {None}
+    if len(given) > 1:
+        parts = ", ".join(f"{part.name_and_type} {part.forceflat}" for part in operators)
+        raise ValueError(f"Operators have conflicting forceflat: {parts}. Build them with the same.")
+    return next(iter(given), None)
 
 
 def _views(composite: CompositeOperator) -> list[LinearOperator]:
@@ -482,8 +511,8 @@ class ScaledOperator(CompositeOperator):
         is_complex = alpha.is_complex() if isinstance(alpha, Tensor) else isinstance(alpha, complex)
         return not is_complex and self.operators[0]._gives_real()
 
-    def _torch_dtype(self) -> torch.dtype:
-        dtype = self.operators[0]._torch_dtype()
+    def _nominal_dtype(self) -> torch.dtype:
+        dtype = self.operators[0]._label()
         return torch.result_type(torch.empty(1, dtype=dtype, device="cpu"), self.alpha)
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -616,6 +645,57 @@ class PowerOperator(CompositeOperator):
         return f"{_bracketed(self.operators[0])} ** {self.n}"
 
 
+class ShapedOperator(CompositeOperator):
+    """An operator with models and data in another shape of the same size.
+
+    It is what :func:`~torchlops.aslinearoperator` returns for an operator in other shapes, and what an operator becomes
+    whose ``dims`` or ``dimsd`` are set. Other attributes are those of the operator.
+    """
+
+    def __init__(self, part: LinearOperator, dims: tuple[int, ...], dimsd: tuple[int, ...]) -> None:
+        super().__init__((part,), dims=dims, dimsd=dimsd, name=part.name, real_model=part.real_model)
+
+    def _takes_any_shape(self) -> bool:
+        return True
+
+    def _forward(self, x: Tensor) -> Tensor:
+        part = self.operators[0]
+        self._check(x, self.dims)
+        return reshaped(apply_reshaped(part, x, self.dims), part.dimsd, self.dimsd)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        part = self.operators[0]
+        self._check(y, self.dimsd)
+        return reshaped(apply_reshaped(part, y, self.dimsd, adjoint=True), part.dims, self.dims)
+
+    def _check(self, x: Tensor, dims: tuple[int, ...]) -> None:
+        if x.shape[x.ndim - len(dims) :] != dims:
+            raise ValueError(
+                f"{self.name_and_type} got (*batch, *dims) = {tuple(x.shape)} from another operator, but takes {dims}, "
+                "since its shapes were set after that operator had been composed with it: set them before"
+            )
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        part = self.operators[0]
+        return reshaped(part._inverse(reshaped(y, self.dimsd, part.dimsd)), part.dims, self.dims)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("_") or "operators" not in vars(self):
+                raise
+            return getattr(self.operators[0], name)
+
+    @property
+    def name_and_type(self) -> str:
+        kind = type(self.operators[0]).__name__
+        return kind if self.name is None else f"{kind} '{self.name}'"
+
+    def expression(self) -> str:
+        return self.operators[0].expression()
+
+
 class IdentityOperator(LinearOperator):
     """The identity, the result of ``A ** 0``."""
 
@@ -628,10 +708,38 @@ class IdentityOperator(LinearOperator):
         return True
 
 
-class VerticalStack(CompositeOperator):
+class NoPool:
+    """What a stack has in place of PyLops's pool of processes or threads, so that code may close it."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    join = terminate = shutdown = close
+
+    def __repr__(self) -> str:
+        return "no pool: torch manages its threads"
+
+
+class Stack(CompositeOperator):
+    """Several operators in a row, in a column or along a diagonal."""
+
+    pool = NoPool()
+
+    def close(self) -> None:
+        """Do nothing: there is no pool (see :func:`~torchlops.shapes.accept_pylops_options`)."""
+
+    @property
+    def ops(self) -> tuple[LinearOperator, ...]:
+        """The operators."""
+        return self.operators
+
+
+class VerticalStack(Stack):
     """Operators on top of each other; see :class:`~torchlops.VStack`."""
 
-    def __init__(self, operators: Sequence[LinearOperator], dtype: DType | None = None) -> None:
+    def __init__(
+        self, operators: Sequence[LinearOperator], dtype: DType | None = None, forceflat: bool | None = None
+    ) -> None:
         columns = {part.shape[1] for part in operators}
         if len(columns) > 1:
             shapes = [part.shape for part in operators]
@@ -644,9 +752,9 @@ class VerticalStack(CompositeOperator):
             dims=shared([part.dims for part in operators]) or columns.pop(),
             dimsd=sum(self.rows),
             dtype=dtype,
+            forceflat=forceflat,
             real_model=any(part.real_model for part in operators),
         )
-        self.ops = self.operators
 
     def _forward(self, x: Tensor) -> Tensor:
         return stack_data(self.operators, x, self.dims, adjoint=False)
@@ -655,10 +763,12 @@ class VerticalStack(CompositeOperator):
         return sum_models(self.operators, y.split_with_sizes(self.rows, dim=-1), self.dims, adjoint=True)
 
 
-class HorizontalStack(CompositeOperator):
+class HorizontalStack(Stack):
     """Operators side by side; see :class:`~torchlops.HStack`."""
 
-    def __init__(self, operators: Sequence[LinearOperator], dtype: DType | None = None) -> None:
+    def __init__(
+        self, operators: Sequence[LinearOperator], dtype: DType | None = None, forceflat: bool | None = None
+    ) -> None:
         rows = {part.shape[0] for part in operators}
         if len(rows) > 1:
             shapes = [part.shape for part in operators]
@@ -669,9 +779,9 @@ class HorizontalStack(CompositeOperator):
             dims=sum(self.columns),
             dimsd=shared([part.dimsd for part in operators]) or rows.pop(),
             dtype=dtype,
+            forceflat=forceflat,
             real_model=any(part.real_model for part in operators),
         )
-        self.ops = self.operators
 
     def _forward(self, x: Tensor) -> Tensor:
         return sum_models(self.operators, x.split_with_sizes(self.columns, dim=-1), self.dimsd, adjoint=False)
@@ -680,19 +790,21 @@ class HorizontalStack(CompositeOperator):
         return stack_data(self.operators, y, self.dimsd, adjoint=True)
 
 
-class DiagonalStack(CompositeOperator):
+class DiagonalStack(Stack):
     """Operators along a diagonal; see :class:`~torchlops.BlockDiag`."""
 
-    def __init__(self, operators: Sequence[LinearOperator], dtype: DType | None = None) -> None:
+    def __init__(
+        self, operators: Sequence[LinearOperator], dtype: DType | None = None, forceflat: bool | None = None
+    ) -> None:
         dims, dimsd = shared([part.dims for part in operators]), shared([part.dimsd for part in operators])
         super().__init__(
             operators,
             dims=sum(part.shape[1] for part in operators) if dims is None else (len(operators), *dims),
             dimsd=sum(part.shape[0] for part in operators) if dimsd is None else (len(operators), *dimsd),
             dtype=dtype,
+            forceflat=forceflat,
             real_model=any(part.real_model for part in operators),
         )
-        self.ops = self.operators
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._apply_parts(x, False)

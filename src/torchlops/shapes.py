@@ -101,8 +101,7 @@ def per_axis(value: Any, count: int, what: str) -> tuple[Any, ...]:
 def accept_pylops_options(**_: Any) -> None:
     """Accept and ignore the options of PyLops that affect how, but not what, it computes.
 
-    ``engine``, ``nproc``, ``parallel_kind``, ``inoutengine``, ``inplace``, ``explicit`` and ``forceflat`` stay in the
-    signatures, so that PyLops code runs unchanged. They have no effect: torch is the engine and manages its own
-    threads, an output never shares memory with its input, and the shape of an input determines the shape of the
-    output.
+    ``engine``, ``nproc``, ``parallel_kind``, ``inoutengine`` and ``inplace`` stay in the signatures, so that PyLops
+    code runs unchanged. They have no effect: torch is the engine and manages its own threads, so that a stack has no
+    pool of processes (its ``pool`` and ``close`` do nothing), and an output never shares memory with its input.
     """

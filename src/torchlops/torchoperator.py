@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import DType, conjugate, numpy_dtype, torch_dtype
+from torchlops.arrays import DType, conjugate, numpy_dtype, to_numpy, torch_dtype
 from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
-from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_reshaped, reshaped
-from torchlops.shapes import Dims, accept_pylops_options, as_dims
+from torchlops.linearoperator import CompositeOperator, LinearOperator, ShapedOperator
+from torchlops.shapes import Dims, as_dims
 
 
 def aslinearoperator(
@@ -167,11 +167,12 @@ class MatrixMult(LinearOperator):
     r"""Multiplication by a matrix, :math:`y = A x` and :math:`A^H y`, dense or sparse.
 
     Args:
-        A: The matrix ``(M, N)``: an array, a tensor, or a SciPy sparse matrix. The stored entries of a sparse matrix
-            become the tensor ``values``, which can be trained; a dense matrix becomes the tensor ``A``.
+        A: The matrix ``(M, N)``: an array, a tensor, or a SciPy sparse matrix. A dense matrix becomes the tensor
+            ``matrix``; the stored entries of a sparse one become the tensor ``values``. These can be trained, and are
+            the names in ``state_dict()``. The attribute ``A`` is the matrix in the kind that was given.
         otherdims: Further axes of the model. The matrix acts along the first axis: models are ``(N, *otherdims)``, data
             ``(M, *otherdims)``.
-        forceflat: See :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
         dtype: Label of the operator; by default the dtype of the matrix. (In PyLops, the default is float64.)
         name: A name for error messages.
 
@@ -184,7 +185,8 @@ class MatrixMult(LinearOperator):
         (tensor([3., 3.]), tensor([1., 5.]))
     """
 
-    A: Tensor
+    explicit = True
+    matrix: Tensor
     values: Tensor
     rows: Tensor
     columns: Tensor
@@ -197,19 +199,32 @@ class MatrixMult(LinearOperator):
         dtype: DType | None = None,
         name: str = "M",
     ) -> None:
-        accept_pylops_options(forceflat=forceflat)
         if len(A.shape) != 2:
             raise ValueError(f"MatrixMult takes a matrix (rows, columns), got an array of shape {tuple(A.shape)}")
         other = () if otherdims is None else as_dims(otherdims, "otherdims")
-        super().__init__((A.shape[1], *other), (A.shape[0], *other), dtype=dtype, name=name)
+        super().__init__((A.shape[1], *other), (A.shape[0], *other), dtype=dtype, forceflat=forceflat, name=name)
         self.sparse = hasattr(A, "tocoo")
+        self._kind = type(A)
         if self.sparse:
             entries = A.tocsr().tocoo()
             self._register("values", entries.data)
             self.register_buffer("rows", torch.from_numpy(entries.row.astype("int64")))
             self.register_buffer("columns", torch.from_numpy(entries.col.astype("int64")))
         else:
-            self._register("A", A)
+            self._register("matrix", A)
+
+    @property
+    def A(self) -> Any:
+        """The matrix: an array or a SciPy sparse matrix if such was given, otherwise the tensor ``matrix``.
+
+        An array shares memory with the tensor, if that is on the CPU; changes of a sparse matrix are not seen.
+        """
+        if not self.sparse:
+            return to_numpy(self.matrix) if issubclass(self._kind, np.ndarray) else self.matrix
+        from scipy.sparse import coo_matrix
+
+        places = to_numpy(self.rows), to_numpy(self.columns)
+        return self._kind(coo_matrix((to_numpy(self.values), places), shape=(self.dimsd[0], self.dims[0])))
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._multiply(x, False)
@@ -225,7 +240,7 @@ class MatrixMult(LinearOperator):
         return y.movedim(-1, -len(self.dims)).contiguous() if other else y
 
     def _multiply_dense(self, x: Tensor, adjoint: bool) -> Tensor:
-        matrix = self.A.mH if adjoint else self.A
+        matrix = self.matrix.mH if adjoint else self.matrix
         dtype = torch.promote_types(x.dtype, matrix.dtype)
         x, matrix = x.to(dtype), matrix.to(dtype)
         if x.ndim == 1:
@@ -243,20 +258,19 @@ class MatrixMult(LinearOperator):
     def inv(self) -> Any:
         """Return the inverse matrix: a tensor, or a SciPy sparse matrix if the operator is sparse."""
         if not self.sparse:
-            return torch.linalg.inv(self.A)
+            return torch.linalg.inv(self.matrix)
         from scipy.sparse import csc_matrix
         from scipy.sparse.linalg import inv
 
-        entries = (self.rows.cpu().numpy(), self.columns.cpu().numpy())
-        return inv(csc_matrix((self.values.detach().cpu().numpy(), entries), shape=(self.dimsd[0], self.dims[0])))
+        return inv(csc_matrix(self.A))
 
     def _inverse(self, y: Tensor) -> Tensor:
         if self.sparse or self.shape[0] != self.shape[1]:
             raise NotImplementedError(f"{self.name_and_type}: only a square dense matrix implements its inverse")
         axis = -len(self.dims)
-        dtype = torch.promote_types(y.dtype, self.A.dtype)
+        dtype = torch.promote_types(y.dtype, self.matrix.dtype)
         data = y.movedim(axis, 0).to(dtype)
-        columns = solve_matrix(self.A.to(dtype), data.reshape(self.dimsd[0], math.prod(data.shape[1:])))
+        columns = solve_matrix(self.matrix.to(dtype), data.reshape(self.dimsd[0], math.prod(data.shape[1:])))
         return columns.reshape(data.shape).movedim(0, axis).contiguous()
 
     def extra_repr(self) -> str:
@@ -296,24 +310,6 @@ class ForeignOperator(LinearOperator):
 
     def extra_repr(self) -> str:
         return repr(self.source)
-
-
-class ShapedOperator(CompositeOperator):
-    """An operator with models and data in another shape of the same size; see :func:`aslinearoperator`."""
-
-    def __init__(self, part: LinearOperator, dims: tuple[int, ...], dimsd: tuple[int, ...]) -> None:
-        super().__init__((part,), dims=dims, dimsd=dimsd, name=part.name, real_model=part.real_model)
-
-    def _forward(self, x: Tensor) -> Tensor:
-        part = self.operators[0]
-        return reshaped(apply_reshaped(part, x, self.dims), part.dimsd, self.dimsd)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        part = self.operators[0]
-        return reshaped(apply_reshaped(part, y, self.dimsd, adjoint=True), part.dims, self.dims)
-
-    def expression(self) -> str:
-        return self.operators[0].expression()
 
 
 class FunctionsOfTensors(LinearOperator):
@@ -415,6 +411,36 @@ class TorchOperator(CompositeOperator):
         if callable(x) and not hasattr(x, "shape"):
             return super().apply(x)
         return self(x)
+
+    def Top(
+        self,
+        x: Tensor,
+        forw: Callable[..., Any],
+        adj: Callable[..., Any],
+        device: str | torch.device | None = None,
+        devicetorch: str | torch.device | None = None,
+    ) -> Tensor:
+        """Return ``A x``, as PyLops's function of a vector, the two maps of this operator, and two devices.
+
+        Args:
+            x: The model or, with the maps exchanged, the data.
+            forw: ``matvec`` of this operator.
+            adj: ``rmatvec`` of this operator.
+            device: ``"cpu"``, or that of this operator.
+            devicetorch: ``"cpu"``, or that of this operator.
+
+        Raises:
+            ValueError: If the maps or the devices are others.
+        """
+        maps = (self.matvec, self.rmatvec)
+        if (forw, adj) not in (maps, maps[::-1]):
+            raise ValueError(
+                f"{self.name_and_type}.Top takes matvec and rmatvec of this operator: use TorchOperator for others"
+            )
+        for given, own in ((device, self.device), (devicetorch, self.devicetorch)):
+            if given not in (None, own) and torch.device(given) not in (own, torch.device("cpu")):
+                raise ValueError(f"{self.name_and_type}.Top computes on {own}, got {given}: give it to TorchOperator")
+        return self._apply_to(x, forw == self.rmatvec)
 
     def _apply_to(self, x: Tensor, adjoint: bool) -> Tensor:
         if self.batch is not None or self.flatten is not None:

@@ -1,4 +1,4 @@
-"""A plugin of pytest: a peer's tests, with ``import pylops`` answered by torchlops, and a list of those that cannot pass.
+"""A plugin of pytest: a peer's tests on torchlops, with a list of those that cannot pass.
 
 Every entry of the list is checked: one that passes, or that names no test, fails the run.
 """

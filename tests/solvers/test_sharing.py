@@ -174,7 +174,7 @@ def test_threads_share_an_operator(name):
     for found in in_threads(*[gradient] * 3):
         torch.testing.assert_close(found, wanted)
     assert A.A is weights
-    assert dict(A.named_parameters()).keys() == {"A"}
+    assert dict(A.named_parameters()).keys() == {"matrix"}
 
 
 def test_threads_share_a_solver():

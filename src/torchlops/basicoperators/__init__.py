@@ -1,5 +1,6 @@
 """Basic operators: copies, weights, sums, stacks, derivatives, integration, smoothing."""
 
+from torchlops.basicoperators import directionalderivative, tocupy  # noqa: F401
 from torchlops.basicoperators.block import Block
 from torchlops.basicoperators.blockdiag import BlockDiag
 from torchlops.basicoperators.causalintegration import CausalIntegration

@@ -20,8 +20,8 @@ class Block(VStack):
     Args:
         ops: The rows of operators or matrices. None stands for a block of zeros (PyLops requires a ``Zero``).
         nproc: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
-        forceflat: Likewise.
-        parallel_kind: Likewise.
+        forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
+        parallel_kind: As ``nproc``.
         dtype: Nominal dtype of the operator. Defaults to the promoted dtype of the parts.
 
     Raises:
@@ -42,7 +42,7 @@ class Block(VStack):
         parallel_kind: str = "multiproc",
         dtype: DType | None = None,
     ) -> None:
-        accept_pylops_options(nproc=nproc, forceflat=forceflat, parallel_kind=parallel_kind)
+        accept_pylops_options(nproc=nproc, parallel_kind=parallel_kind)
         if len({len(row) for row in ops}) != 1:
             raise ValueError(
                 f"all rows of a Block must have the same number of blocks, got rows of {[len(row) for row in ops]}"
@@ -54,7 +54,12 @@ class Block(VStack):
             HStack([Zero(heights[i], widths[j]) if op is None else op for j, op in enumerate(row)])
             for i, row in enumerate(blocks)
         ]
-        super().__init__(rows, dtype=dtype)
+        super().__init__(rows, forceflat=forceflat, dtype=dtype)
+
+    @property
+    def Op(self) -> Block:
+        """The stack of rows, which PyLops's class keeps, and this one is."""
+        return self
 
 
 def _size(blocks: Sequence[LinearOperator | None], side: int, where: str) -> int:

@@ -17,9 +17,9 @@ class BlockDiag(DiagonalStack):
     Args:
         ops: The operators or matrices. The list itself is not modified.
         nproc: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
-        forceflat: Likewise.
-        inoutengine: Likewise.
-        parallel_kind: Likewise.
+        forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
+        inoutengine: As ``nproc``.
+        parallel_kind: As ``nproc``.
         dtype: Nominal dtype of the operator. Defaults to the promoted dtype of the parts.
 
     If all parts have the same model shape ``dims``, the model has the shape ``(len(ops), *dims)``; otherwise it is
@@ -42,5 +42,5 @@ class BlockDiag(DiagonalStack):
         parallel_kind: str = "multiproc",
         dtype: DType | None = None,
     ) -> None:
-        accept_pylops_options(nproc=nproc, forceflat=forceflat, inoutengine=inoutengine, parallel_kind=parallel_kind)
-        super().__init__(operators_of(ops, "BlockDiag"), dtype)
+        accept_pylops_options(nproc=nproc, inoutengine=inoutengine, parallel_kind=parallel_kind)
+        super().__init__(operators_of(ops, "BlockDiag"), dtype, forceflat)

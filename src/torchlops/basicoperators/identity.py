@@ -18,7 +18,7 @@ class Identity(LinearOperator):
         M: Shape of the model, with the same number of axes as ``N``. Defaults to ``N``.
         inplace: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`. The output never
             aliases the input.
-        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
 
@@ -41,7 +41,7 @@ class Identity(LinearOperator):
         dtype: DType = "float64",
         name: str = "I",
     ) -> None:
-        accept_pylops_options(inplace=inplace, forceflat=forceflat)
+        accept_pylops_options(inplace=inplace)
         dimsd = as_dims(N, "N")
         dims = dimsd if M is None else as_dims(M, "M")
         larger = [n > m for n, m in zip(dimsd, dims, strict=False)]
@@ -51,7 +51,7 @@ class Identity(LinearOperator):
                 "Identity takes N and M with the same number of axes, one of them at least as large as the other along "
                 f"every axis, got N={N}, M={M}"
             )
-        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        super().__init__(dims, dimsd, dtype=dtype, forceflat=forceflat, name=name)
 
     def _forward(self, x: Tensor) -> Tensor:
         return resize(x, self.dims, self.dimsd)

@@ -30,7 +30,7 @@ class Restriction(AccumulatingOperator):
             Alternatively, a boolean mask, either of the length of ``axis`` or of shape ``dims``.
         axis: Axis along which to sample. It does not apply to a mask of shape ``dims``.
         inplace: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
-        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
 
@@ -61,7 +61,7 @@ class Restriction(AccumulatingOperator):
         dtype: DType = "float64",
         name: str = "R",
     ) -> None:
-        accept_pylops_options(inplace=inplace, forceflat=forceflat)
+        accept_pylops_options(inplace=inplace)
         dims = as_dims(dims)
         trailing = as_trailing_axis(axis, dims)
         mask = _as_mask(iava)
@@ -75,7 +75,7 @@ class Restriction(AccumulatingOperator):
         is_flat = mask is not None and mask.ndim > 1
         sampled = (math.prod(dims),) if is_flat else dims
         dimsd = [indices.numel() if i - len(sampled) == trailing else n for i, n in enumerate(sampled)]
-        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        super().__init__(dims, dimsd, dtype=dtype, forceflat=forceflat, name=name)
         self.axis = trailing
         self._sampled = sampled  # the model shape that ``axis`` refers to
         self.register_buffer("iava", indices)

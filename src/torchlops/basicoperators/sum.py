@@ -7,7 +7,7 @@ from torch import Tensor
 
 from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
+from torchlops.shapes import Dims, as_dims, as_trailing_axis
 
 
 class Sum(LinearOperator):
@@ -16,7 +16,7 @@ class Sum(LinearOperator):
     Args:
         dims: Shape of the model. A one-dimensional shape ``(n,)`` is treated as ``(n, 1)``, as in PyLops.
         axis: Axis to sum over.
-        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
 
@@ -33,12 +33,11 @@ class Sum(LinearOperator):
         dtype: DType = "float64",
         name: str = "S",
     ) -> None:
-        accept_pylops_options(forceflat=forceflat)
         dims = as_dims(dims)
         dims = (dims[0], 1) if len(dims) == 1 else dims
         trailing = as_trailing_axis(axis, dims)
         dimsd = tuple(n for i, n in enumerate(dims) if i - len(dims) != trailing)
-        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        super().__init__(dims, dimsd, dtype=dtype, forceflat=forceflat, name=name)
         self.axis = trailing
 
     def _forward(self, x: Tensor) -> Tensor:

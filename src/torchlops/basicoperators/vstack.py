@@ -17,9 +17,9 @@ class VStack(VerticalStack):
     Args:
         ops: Operators or matrices with the same number of columns. The list itself is not modified.
         nproc: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
-        forceflat: Likewise.
-        inoutengine: Likewise.
-        parallel_kind: Likewise.
+        forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
+        inoutengine: As ``nproc``.
+        parallel_kind: As ``nproc``.
         dtype: Nominal dtype of the operator. Defaults to the promoted dtype of the parts.
 
     The model has the common model shape of the parts, or is flat if these differ; the data is flat.
@@ -43,5 +43,5 @@ class VStack(VerticalStack):
         parallel_kind: str = "multiproc",
         dtype: DType | None = None,
     ) -> None:
-        accept_pylops_options(nproc=nproc, forceflat=forceflat, inoutengine=inoutengine, parallel_kind=parallel_kind)
-        super().__init__(operators_of(ops, "VStack"), dtype)
+        accept_pylops_options(nproc=nproc, inoutengine=inoutengine, parallel_kind=parallel_kind)
+        super().__init__(operators_of(ops, "VStack"), dtype, forceflat)

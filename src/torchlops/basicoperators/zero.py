@@ -6,7 +6,7 @@ from torch import Tensor
 
 from torchlops.arrays import DType, zeros_from
 from torchlops.linearoperator import LinearOperator
-from torchlops.shapes import Dims, accept_pylops_options, as_dims
+from torchlops.shapes import Dims, as_dims
 
 
 class Zero(LinearOperator):
@@ -15,7 +15,7 @@ class Zero(LinearOperator):
     Args:
         N: Shape of the data, an integer or a sequence.
         M: Shape of the model. Defaults to ``N``.
-        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
 
@@ -33,8 +33,9 @@ class Zero(LinearOperator):
         dtype: DType = "float64",
         name: str = "Z",
     ) -> None:
-        accept_pylops_options(forceflat=forceflat)
-        super().__init__(as_dims(N if M is None else M, "M"), as_dims(N, "N"), dtype=dtype, name=name)
+        super().__init__(
+            as_dims(N if M is None else M, "M"), as_dims(N, "N"), dtype=dtype, forceflat=forceflat, name=name
+        )
 
     # The zeros are computed from the input, so that derivatives of every mode exist and are zero.
 

@@ -87,6 +87,12 @@ def install() -> None:
         )
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+    for name, module in list(
+        sys.modules.items()
+    ):  # an import of these would bind utils.dottest, a function, to a module
+        root, dot, rest = name.partition(".")
+        if root == "torchlops":
+            sys.modules[f"{PEER}{dot}{rest}"] = module
 
 
 def uninstall() -> None:

@@ -50,6 +50,8 @@ class Solver(Face, HasSolution, Generic[R]):
         **how: See :class:`~torchlops.optimization.solver.options.Options`.
 
     Attributes:
+        y: The data, as they were given.
+        x: The solution so far.
         iiter: Number of iterations so far.
         cost: History of the cost, one entry per iteration.
         status: A :class:`Status` for each sample, after ``finalize``.
@@ -168,6 +170,12 @@ class Solver(Face, HasSolution, Generic[R]):
         return self._memory_usage(self.algorithm.vectors, 0, show, unit)
 
     @property
+    def x(self) -> Any:
+        """The solution so far."""
+        self._running()
+        return self.solution.x if "solution" in vars(self) else self._shown
+
+    @property
     def iiter(self) -> int:
         """Number of iterations so far."""
         if "solution" in vars(self):
@@ -216,6 +224,7 @@ class Solver(Face, HasSolution, Generic[R]):
         given = self._read(method, args, kwargs)
         solver = self._algorithm(given)
         vars(self).pop("solution", None)
+        self.y = given["y"]
         self.niter, self.tstart, self._stopped = given[self.niter_name], time.time(), False
         self._show, self._itershow = given["show"], given["itershow"]
         if given["callback"] is not None:

@@ -21,6 +21,14 @@ from torchlops.optimization.implicit.support import (
 from torchlops.optimization.implicit.zeros import attach_split_bregman
 from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.sparse.leastsquares import read_inner_options
+from torchlops.optimization.thresholding import (  # noqa: F401
+    _halfthreshold,
+    _halfthreshold_percentile,
+    _hardthreshold,
+    _hardthreshold_percentile,
+    _softthreshold,
+    _softthreshold_percentile,
+)
 from torchlops.torchoperator import aslinearoperator
 
 __all__ = ["FISTA", "IRLS", "ISTA", "OMP", "SPGL1", "SplitBregman"]
@@ -199,6 +207,13 @@ class IRLS(_NestedSolver[IRLSResult]):
 
     def _result(self, solution: Solution) -> IRLSResult:
         return IRLSResult.of(solution, nouter=solution.iiter)
+
+    @property
+    def rw(self) -> Any:
+        """The weights of the last iteration: of the flat data or, with ``kind="model"``, of the flat model."""
+        batch = self._running()
+        assert isinstance(batch.solver, sparse.IRLS)
+        return self._layout.array(batch.solver.weights(batch.problem, batch.state))
 
 
 class SPGL1(SynthesisSolver[SPGL1Result]):

@@ -1,5 +1,6 @@
 """Operators of signal processing: convolutions and transforms."""
 
+from torchlops.signalprocessing import interpspline, pwd2d  # noqa: F401
 from torchlops.signalprocessing.bilinear import Bilinear
 from torchlops.signalprocessing.chirpradon2d import ChirpRadon2D
 from torchlops.signalprocessing.chirpradon3d import ChirpRadon3D
@@ -23,7 +24,9 @@ from torchlops.signalprocessing.nonstatconvolve1d import NonStationaryConvolve1D
 from torchlops.signalprocessing.nonstatconvolve2d import NonStationaryConvolve2D, NonStationaryFilters2D
 from torchlops.signalprocessing.nonstatconvolve3d import NonStationaryConvolve3D
 from torchlops.signalprocessing.patch2d import Patch2D
+from torchlops.signalprocessing.patch2d import patch2d_design as patch2d_design
 from torchlops.signalprocessing.patch3d import Patch3D
+from torchlops.signalprocessing.patch3d import patch3d_design as patch3d_design
 from torchlops.signalprocessing.pwsmoother2d import PWSmoother2D
 from torchlops.signalprocessing.pwsprayer2d import PWSprayer2D
 from torchlops.signalprocessing.radon2d import Radon2D
@@ -31,8 +34,11 @@ from torchlops.signalprocessing.radon3d import Radon3D
 from torchlops.signalprocessing.seislet import Seislet
 from torchlops.signalprocessing.shift import Shift
 from torchlops.signalprocessing.sliding1d import Sliding1D
+from torchlops.signalprocessing.sliding1d import sliding1d_design as sliding1d_design
 from torchlops.signalprocessing.sliding2d import Sliding2D
+from torchlops.signalprocessing.sliding2d import sliding2d_design as sliding2d_design
 from torchlops.signalprocessing.sliding3d import Sliding3D
+from torchlops.signalprocessing.sliding3d import sliding3d_design as sliding3d_design
 from torchlops.signalprocessing.udct import UDCT
 
 __all__ = [

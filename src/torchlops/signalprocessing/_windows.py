@@ -183,8 +183,8 @@ class Windowed(CompositeOperator):
     def _leaves(self) -> tuple[nn.Module, ...]:
         return (self,)
 
-    def _torch_dtype(self) -> torch.dtype:
-        return promote([super()._torch_dtype(), *(tensor.dtype for tensor in self._own_tensors())])
+    def _nominal_dtype(self) -> torch.dtype:
+        return promote([super()._nominal_dtype(), *(tensor.dtype for tensor in self._own_tensors())])
 
     def _forward(self, x: Tensor) -> Tensor:
         batch = x.shape[: x.ndim - len(self.dims)]

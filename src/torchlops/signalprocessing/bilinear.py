@@ -17,7 +17,7 @@ from torchlops.basicoperators._positions import (
 )
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
-from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims
+from torchlops.shapes import PER_SAMPLE, as_dims
 from torchlops.signalprocessing._interpolation import along, behind, between, put, take
 
 
@@ -37,7 +37,7 @@ class Bilinear(AccumulatingOperator):
             be at the last sample. A tensor carries gradients and affects the dtype of the result; an array does
             neither.
         dims: Shape of the model, with at least two axes.
-        forceflat: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
 
@@ -64,7 +64,6 @@ class Bilinear(AccumulatingOperator):
         dtype: DType = "float64",
         name: str = "B",
     ) -> None:
-        accept_pylops_options(forceflat=forceflat)
         dims = as_dims(dims)
         positions = iava if isinstance(iava, Tensor) else constants(iava, "Bilinear: iava")
         shape = tuple(positions.shape)
@@ -81,7 +80,7 @@ class Bilinear(AccumulatingOperator):
                         f"Bilinear: iava[{axis}] ranges from {lowest} to {highest}, but positions on axis {axis} of "
                         f"{dims=} are from 0 to {size - 1}"
                     )
-        super().__init__(dims, (shape[1], *dims[2:]), dtype=dtype, name=name)
+        super().__init__(dims, (shape[1], *dims[2:]), dtype=dtype, forceflat=forceflat, name=name)
         self._learns = register_positions(self, "iava", iava)
         if not self._learns:
             corner, weights = self._locate(self.iava)

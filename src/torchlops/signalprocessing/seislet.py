@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import HALF_PRECISIONS, Array, DType, as_tensor
+from torchlops.arrays import HALF_PRECISIONS, Array, DType, as_tensor, from_array
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, as_integer
 from torchlops.signalprocessing._parts import with_parts_as_batch
@@ -168,39 +168,113 @@ class Seislet(AccumulatingOperator):
         return traces.narrow(0, 0, self.dims[0])
 
     def _predict(self, traces: Tensor, slopes: Tensor, level: int, way: int, adjoint: bool) -> Tensor:
-        """Predict the other half of the traces of a level: odd traces for ``way=1``, even traces for ``way=-1``."""
-        distance = 1 << level
-        first = 0 if way == 1 else distance
-        if self.kind == "haar":
-            return self._carry(traces, slopes, first, distance, way, adjoint)
-        n = traces.shape[0]
-        skipped = 1 if way == 1 else 0  # first trace with a neighbour on the other side
-        if adjoint:
-            near = self._carry(_weighed(traces), slopes, first, distance, way, True)
-            far, place = traces.narrow(0, 1 - skipped, n - 1), skipped
-        else:
-            near = _weighed(self._carry(traces, slopes, first, distance, way, False))
-            far, place = traces.narrow(0, skipped, n - 1), 1 - skipped
-        if n == 1:
-            return near
-        far = self._carry(far, slopes, first + 2 * distance * skipped, distance, -way, adjoint) / 2
-        none = torch.zeros_like(traces.narrow(0, 0, 1))
-        return near + torch.cat((none, far) if place else (far, none))
-
-    def _carry(self, traces: Tensor, slopes: Tensor, first: int, distance: int, way: int, adjoint: bool) -> Tensor:
-        """Predict traces over a ``distance``, from trace to trace along the slopes.
-
-        The traces are ``2 * distance`` apart in the section, beginning with trace ``first``.
-        """
-        steps = range(distance)
-        for i in reversed(steps) if adjoint else steps:
-            rows = slopes[first + way * i :: 2 * distance].narrow(0, 0, traces.shape[0])
-            traces = _interpolated(traces, rows * (way * self.dx / self.dt), adjoint)
-        return traces
+        return _predicted(self.kind, traces, slopes * (self.dx / self.dt), level, way, adjoint)
 
     def extra_repr(self) -> str:
         inv = ", inv=True" if self.inv else ""
         return f"sampling={(self.dx, self.dt)}, level={self.level}, kind={self.kind!r}{inv}"
+
+
+def _predicted(kind: str, traces: Tensor, delays: Tensor, level: int, way: int, adjoint: bool) -> Tensor:
+    """Predict the other half of the traces of a level: odd traces for ``way=1``, even traces for ``way=-1``.
+
+    Args:
+        kind: ``"haar"`` or ``"linear"``.
+        traces: The traces ``(traces, K, samples)`` of one half.
+        delays: Delays in samples from each trace of the section to the next, ``(section traces, samples)``.
+        level: The level: traces are ``2**level`` apart.
+        way: 1 to the right, -1 to the left.
+        adjoint: Apply the adjoint.
+    """
+    distance = 1 << level
+    first = 0 if way == 1 else distance
+    if kind == "haar":
+        return _carried(traces, delays, first, distance, way, adjoint)
+    n = traces.shape[0]
+    skipped = 1 if way == 1 else 0  # first trace with a neighbour on the other side
+    if adjoint:
+        near = _carried(_weighed(traces), delays, first, distance, way, True)
+        far, place = traces.narrow(0, 1 - skipped, n - 1), skipped
+    else:
+        near = _weighed(_carried(traces, delays, first, distance, way, False))
+        far, place = traces.narrow(0, skipped, n - 1), 1 - skipped
+    if n == 1:
+        return near
+    far = _carried(far, delays, first + 2 * distance * skipped, distance, -way, adjoint) / 2
+    none = torch.zeros_like(traces.narrow(0, 0, 1))
+    return near + torch.cat((none, far) if place else (far, none))
+
+
+def _carried(traces: Tensor, delays: Tensor, first: int, distance: int, way: int, adjoint: bool) -> Tensor:
+    """Predict traces over a ``distance``, from trace to trace along the slopes.
+
+    The traces are ``2 * distance`` apart in the section, beginning with trace ``first``.
+    """
+    steps = range(distance)
+    for i in reversed(steps) if adjoint else steps:
+        rows = delays[first + way * i :: 2 * distance].narrow(0, 0, traces.shape[0])
+        traces = _interpolated(traces, rows * way, adjoint)
+    return traces
+
+
+def _predict_trace(trace: Any, t: Any, dt: float, dx: float, slope: Any, adj: bool = False) -> Any:
+    """Return a trace ``(samples,)`` predicted over one step ``dx``, as PyLops's function of this name.
+
+    Args:
+        trace: The trace, a tensor or an array; the result is of the same kind.
+        t: Times of the samples, which are those of a trace: only their number matters.
+        dt: Sampling step of the trace.
+        dx: Step between traces, negative to the left.
+        slope: Slope at each sample.
+        adj: Apply the adjoint.
+    """
+    if len(t) != len(trace):
+        raise ValueError(f"_predict_trace takes one time per sample, got {len(t)} times and {len(trace)} samples")
+    return _on_tensors(
+        lambda x, slopes: _interpolated(x[None, None], slopes[None] * (dx / dt), adj)[0, 0], trace, slope
+    )
+
+
+def _predict_haar(
+    traces: Any, dt: float, dx: float, slopes: Any, repeat: int = 0, backward: bool = False, adj: bool = False
+) -> Any:
+    """Return traces predicted from one neighbour over ``2**repeat`` traces, as PyLops's function of this name.
+
+    Args:
+        traces: Every ``2**(repeat + 1)``-th trace of a section, a tensor or an array ``(traces, samples)``.
+        dt: Sampling step of the traces.
+        dx: Step between the traces of the section.
+        slopes: Slopes ``(2**(repeat + 1) * traces, samples)``.
+        repeat: Level of the transform.
+        backward: Predict to the left.
+        adj: Apply the adjoint.
+    """
+    return _predict_section("haar", traces, dt, dx, slopes, repeat, backward, adj)
+
+
+def _predict_lin(
+    traces: Any, dt: float, dx: float, slopes: Any, repeat: int = 0, backward: bool = False, adj: bool = False
+) -> Any:
+    """Return traces predicted from both neighbours; see :func:`_predict_haar`."""
+    return _predict_section("linear", traces, dt, dx, slopes, repeat, backward, adj)
+
+
+def _predict_section(
+    kind: str, traces: Any, dt: float, dx: float, slopes: Any, repeat: int, backward: bool, adj: bool
+) -> Any:
+    def predict(x: Tensor, slopes: Tensor) -> Tensor:
+        return _predicted(kind, x[:, None], slopes * (dx / dt), repeat, -1 if backward else 1, adj)[:, 0]
+
+    return _on_tensors(predict, traces, slopes)
+
+
+def _on_tensors(function: Callable[[Tensor, Tensor], Tensor], traces: Any, slopes: Any) -> Any:
+    """Return what a function of traces and slopes gives, in the kind of the traces."""
+    slopes = as_tensor(slopes, "slopes")
+    if isinstance(traces, Tensor):
+        return function(traces, slopes)
+    tensor, back = from_array(traces, "a prediction of traces")
+    return back(function(tensor, slopes))
 
 
 def _with_empty_traces(x: Tensor, count: int) -> Tensor:

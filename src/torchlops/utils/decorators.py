@@ -6,14 +6,20 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from torchlops.config import disabled_ndarray_multiplication
 
-def reshaped(func: Callable[..., Any] | None = None, forward: bool | None = None, swapaxis: bool = False) -> Any:
+
+def reshaped(
+    func: Callable[..., Any] | None = None, forward: bool | None = None, swapaxis: bool = False, axis: int = -1
+) -> Any:
     """Convert a method on arrays of shape ``dims`` (``dimsd`` for the adjoint) to a method on flat vectors.
 
     Args:
-        func: The method, ``_matvec`` or ``_rmatvec``.
-        forward: Whether it is the forward; by default inferred from its name.
-        swapaxis: Move the operator's ``axis`` to the end, and back.
+        func: The method, such as ``_matvec`` or ``_rmatvec``.
+        forward: Whether it takes models. By default, it takes data if its name contains ``rmat``, or is ``div`` or
+            ``__truediv__``.
+        swapaxis: Exchange the operator's ``axis`` and ``axis``, and back.
+        axis: See ``swapaxis``.
 
     Example:
         >>> import numpy as np, torchlops
@@ -26,14 +32,15 @@ def reshaped(func: Callable[..., Any] | None = None, forward: bool | None = None
         array([2., 2., 2., 2.])
     """
     if func is None:
-        return functools.partial(reshaped, forward=forward, swapaxis=swapaxis)
-    is_forward = func.__name__ != "_rmatvec" if forward is None else forward
+        return functools.partial(reshaped, forward=forward, swapaxis=swapaxis, axis=axis)
+    takes_data = "rmat" in func.__name__ or func.__name__ in ("div", "__truediv__")
+    is_forward = not takes_data if forward is None else forward
 
     @functools.wraps(func)
     def method(self: Any, x: Any) -> Any:
         x = x.reshape(self.dims if is_forward else self.dimsd)
-        y = func(self, x.swapaxes(self.axis, -1) if swapaxis else x)
-        return (y.swapaxes(self.axis, -1) if swapaxis else y).ravel()
+        y = func(self, x.swapaxes(self.axis, axis) if swapaxis else x)
+        return (y.swapaxes(self.axis, axis) if swapaxis else y).ravel()
 
     return method
 
@@ -76,7 +83,8 @@ def count(func: Callable[..., Any] | None = None, forward: bool | None = None, m
 def add_ndarray_support_to_solver(func: Callable[..., Any]) -> Callable[..., Any]:
     """Let a solver for flat vectors, ``func(A, b, *args, **kwargs)``, take data and an ``x0`` of any shape.
 
-    The solution, the first result of ``func``, is reshaped to ``A.dims``, unless a flat ``x0`` was given.
+    The solution, the first result of ``func``, is reshaped to ``A.dims``, unless a flat ``x0`` was given or
+    ``A.forceflat`` is True. Within ``func``, ``A @ x`` is flat for a flat ``x``.
 
     Example:
         >>> import numpy as np, scipy.sparse.linalg, torchlops
@@ -91,8 +99,9 @@ def add_ndarray_support_to_solver(func: Callable[..., Any]) -> Callable[..., Any
         x0 = kwargs.get("x0")
         if x0 is not None:
             kwargs["x0"] = x0.reshape(-1)
-        x, *others = func(A, b.reshape(-1), *args, **kwargs)
-        if x0 is None or x0.ndim > 1:
+        with disabled_ndarray_multiplication():
+            x, *others = func(A, b.reshape(-1), *args, **kwargs)
+        if (x0 is None or x0.ndim > 1) and not getattr(A, "forceflat", None):
             x = x.reshape(getattr(A, "dims", (A.shape[1],)))
         return x, *others
 
@@ -100,8 +109,11 @@ def add_ndarray_support_to_solver(func: Callable[..., Any]) -> Callable[..., Any
 
 
 def disable_ndarray_multiplication(func: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``func`` unchanged. For compatibility with PyLops.
+    """Let ``A @ x`` within ``func`` take only vectors and matrices, and give such; see ``torchlops.config``."""
 
-    PyLops's decorator ensures that ``A @ x`` is flat for a flat ``x`` within ``func``. Here, it always is.
-    """
-    return func
+    @functools.wraps(func)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        with disabled_ndarray_multiplication():
+            return func(*args, **kwargs)
+
+    return function

@@ -36,6 +36,7 @@ class IRLSState(State):
         r: The residual.
         smallest: The smallest residual that weights tell apart.
         update: Norm of the last change.
+        root: The square roots of the weights of the last iteration; ones before the second.
     """
 
     dx: Tensor
@@ -44,6 +45,7 @@ class IRLSState(State):
     r: Tensor = field(metadata=WORK)
     smallest: Scalar
     update: Scalar
+    root: Tensor = field(metadata=WORK)
 
 
 class _Identity:
@@ -128,12 +130,13 @@ class IRLS(Solver[IRLSState]):
         return IRLSState(
             x=problem.x, cost=cost, dx=torch.zeros_like(problem.x), guess=problem.x, shifted=shifted, r=shifted,
             smallest=tolerance(problem, self.epsR, "epsR", size), update=0 * cost + 1,
+            root=torch.ones_like(problem.x.detach() if self.variant == "model" else shifted.detach()),
         )  # fmt: skip
 
     def iterate(self, problem: Problem, state: IRLSState) -> None:
         s = state
         A, in_model, is_first = self._rows(problem), self.variant == "model", s.count == 1
-        columns = _root_of_weights(s.dx, is_in_pairs(problem), None) if in_model and not is_first else None
+        columns = _root_of_weights(s.dx, self._in_pairs(problem), None) if in_model and not is_first else None
         rows = None if in_model or is_first else self._root_of_data(problem, s)
         warm = self.warm and not in_model
         dx = least_squares(
@@ -142,6 +145,8 @@ class IRLS(Solver[IRLSState]):
             self.inner.niter or 2 * max(vectors_of(problem).A.shape), self.inner.rtol,
         )  # fmt: skip
         dx = dx if columns is None else columns * dx
+        root = columns if rows is None else rows
+        s.root = s.root if root is None else root
         update = norm(dx - s.dx)
         s.dx, s.update = keep(s.active, dx, s.dx), where(s.active, update, s.update)
         s.x = s.guess + s.dx
@@ -161,8 +166,18 @@ class IRLS(Solver[IRLSState]):
 
     def _root_of_data(self, problem: Problem, s: IRLSState) -> Tensor:
         """Return the square roots of the weights of the residual."""
+        return _root_of_weights(s.r, self._in_pairs(problem), s.smallest, self.threshR)
+
+    def weights(self, problem: Problem, state: IRLSState) -> Tensor:
+        """Return the weights of the last iteration: of the data or, with ``model``, of the model."""
+        weights = state.root * state.root
+        return weights[..., ::2] if self._in_pairs(problem) else weights
+
+    def _in_pairs(self, problem: Problem) -> bool:
+        if self.variant == "model":
+            return is_in_pairs(problem)
         operator = vectors_of(problem)
-        return _root_of_weights(s.r, operator.as_pairs and operator.data_dtype.is_complex, s.smallest, self.threshR)
+        return operator.as_pairs and operator.data_dtype.is_complex
 
     def accuracy(self, problem: Problem, state: IRLSState) -> Scalar:  # noqa: ARG002
         return ratio(state.update, norm(state.x))
