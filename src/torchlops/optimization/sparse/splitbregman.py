@@ -139,16 +139,17 @@ class SplitBregman(SparseSolver[SplitBregmanState]):
                 raise ValueError(
                     f"{self.name}: {R.name_and_type} must take models of {operator.A.shape[1]}, not {R.shape[1]}"
                 )
-        stack = VectorOperator(VerticalStack(Regs), operator.model_dtype, operator.as_pairs)
+        both = Regs[0] if len(Regs) == 1 else VerticalStack(Regs)  # a stack of one is slower than that one
         weights, thresholds = self._of_rows(problem, "2"), self._of_rows(problem, "1")
         targets, d = torch.zeros_like(weights), torch.zeros_like(thresholds)
         if self.RegsL2 and self.dataregsL2 is not None:
             given = zip(self.dataregsL2, self.RegsL2, strict=True)
             parts = [flat_target(as_tensor(v, "dataregsL2").to(y.device), R.dimsd, problem.batch) for v, R in given]
-            targets = stack.data_vector(torch.cat(parts, -1)) / problem.scale
+            L2 = VectorOperator(VerticalStack(self.RegsL2), operator.model_dtype, operator.as_pairs)
+            targets = L2.data_vector(torch.cat(parts, -1)) / problem.scale
         s = SplitBregmanState(
             x=x, cost=zero, update=zero + 1, first=zero, d=d, b=d, eps=torch.cat([weights, thresholds], -1),
-            targets=targets, guess=x, R=stack,
+            targets=targets, guess=x, R=VectorOperator(both, operator.model_dtype, operator.as_pairs),
             zero_cost=0.5 * (problem.damp * squared_norm(y) + inner(weights * targets, targets)),
         )  # fmt: skip
         s.cost = s.first = self._cost(problem, s)
