@@ -3,6 +3,7 @@
 from torchlops import (
     _methods,  # noqa: F401  (imported last: adds the methods that need solvers)
     basicoperators,
+    interop,
     linalg,
     optimization,
     signalprocessing,
@@ -11,10 +12,12 @@ from torchlops import (
 )
 from torchlops.basicoperators import *  # noqa: F403
 from torchlops.basicoperators import __all__ as _basicoperators
+from torchlops.jaxoperator import JaxOperator
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization import *  # noqa: F403
 from torchlops.optimization import __all__ as _optimization
 from torchlops.persample import per_sample
+from torchlops.pytensoroperator import PyTensorOperator
 from torchlops.state import exclude_from_state_dict
 from torchlops.torchoperator import TorchOperator, aslinearoperator
 from torchlops.utils.dottest import dottest
@@ -34,7 +37,9 @@ from torchlops.utils.wavelets import gaussian, klauder, ormsby, ricker
 __version__ = "0.1.0"
 
 __all__ = [
+    "JaxOperator",
     "LinearOperator",
+    "PyTensorOperator",
     "Report",
     "TorchOperator",
     "aslinearoperator",
@@ -46,6 +51,7 @@ __all__ = [
     "hanningtaper",
     "hyperbolic2d",
     "hyperbolic3d",
+    "interop",
     "klauder",
     "linalg",
     "linear2d",
