@@ -15,7 +15,7 @@ from torchlops import jaxoperator, pytensoroperator
 from torchlops.interop import as_gpytorch_operator, as_linear_physics, gpytorch
 
 PAGE = Path(__file__).parents[1] / "docs" / "interoperation.md"
-BLOCK = re.compile(r"^## (?P<heading>.+)$|^```python\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^## (?P<heading>[^\n]+)$|^```python\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def _examples():
@@ -33,7 +33,7 @@ def _needed(code):
     return re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)
 
 
-@pytest.mark.parametrize("code", _examples())
+@pytest.mark.parametrize("code", list(_examples()))
 @pytest.mark.filterwarnings("ignore")
 def test_the_examples_run(code):
     for package in _needed(code):

@@ -27,8 +27,8 @@ class JaxOperator(CompositeOperator):
     Every operator takes concrete JAX arrays. This one is, in addition, a JAX function: it works under ``jax.jit``,
     ``vmap``, ``grad``, ``jvp``, ``vjp``, ``jacfwd``, ``jacrev``, ``hessian``, ``linear_transpose``, ``checkpoint``, in
     ``scan`` and ``while_loop``, and under their compositions. A mapped axis becomes a batch axis of the operator,
-    without a loop. Its adjoint and other views of it, and sums, products and powers of which it is the first operand, are
-    again of this kind.
+    without a loop. Its adjoint and other views of it, and sums, products and powers of which it is the first operand,
+    are again of this kind.
 
     Torch computes: in ``jit``, JAX calls back to it on the host; elsewhere, memory is shared by DLPack. An operator
     with tensors computes on their device. To JAX, the operator is a constant: JAX sees new values of its tensors, but
@@ -201,8 +201,8 @@ def _evaluate(x: Tensor, operator: LinearOperator, adjoint: bool, dtype: Any) ->
         y = operator.apply_nd(x.to(operator._device() or x.device), adjoint)
     if _jax_dtype(str(y.dtype).removeprefix("torch.")) != dtype:
         raise TypeError(
-            f"{operator.name_and_type} gave {y.dtype}, but JAX compiled it for {dtype}: its tensors have another type now. "
-            "Compile the function again."
+            f"{operator.name_and_type} gave {y.dtype}, but JAX compiled it for {dtype}: its tensors have another type "
+            "now. Compile the function again."
         )
     return y.to(device=x.device, dtype=getattr(torch, str(dtype))).resolve_conj().contiguous()
 

@@ -20,8 +20,8 @@ class PyTensorOperator:
     have the same shapes for the same.) To PyTensor, the operator is a constant: it sees new values of its tensors in
     the next evaluation, but does not differentiate with respect to them.
 
-    PyTensor does not differentiate through complex variables: use a real operator, for example ``A.toreal()``, or a stack
-    of the real and the imaginary part, where gradients are wanted.
+    PyTensor does not differentiate through complex variables: where gradients are wanted, use a real operator, for
+    example ``A.toreal()``, or a stack of the real and the imaginary part.
 
     It is called with a symbolic variable of shape ``(*batch, *dims)`` or, if its static shape or its number of axes
     shows it, flattened ``(*batch, prod(dims))``, and answers in kind, with the data type of the operator for tensors.
@@ -42,7 +42,9 @@ class PyTensorOperator:
     """
 
     def __new__(cls, LOp: Any) -> PyTensorOperator:  # noqa: ARG004
-        return object.__new__(_operation(cls))
+        kind: Any = cls
+        operation: PyTensorOperator = object.__new__(_operation(kind))
+        return operation
 
     def __init__(self, LOp: Any) -> None:
         self.LOp = aslinearoperator(LOp)
@@ -123,7 +125,7 @@ def _may_be(shape: Sequence[int | None], known: Sequence[int]) -> bool:
 
 
 @functools.cache
-def _operation(cls: type[PyTensorOperator]) -> Any:
+def _operation(cls: Any) -> Any:
     """Return ``cls`` as a class of operations; they are equal if they apply the same operator."""
     op = import_extra("pytensor.graph.op", "PyTensorOperator").Op
     members: dict[str, Any] = {"__props__": ("LOp",), "__module__": cls.__module__, "__doc__": cls.__doc__}

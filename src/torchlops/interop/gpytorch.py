@@ -6,9 +6,10 @@ import functools
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchlops.extras import import_extra
+from torchlops.linalg import diagonal
 from torchlops.linearoperator import LinearOperator
 from torchlops.torchoperator import aslinearoperator
 
@@ -38,7 +39,7 @@ def as_gpytorch_operator(Op: Any) -> Any:
     return _matrix_class()(like, *_real_tensors(A).values(), operator=A)
 
 
-def _real_tensors(A: LinearOperator) -> dict[str, Tensor]:
+def _real_tensors(A: nn.Module) -> dict[str, Tensor]:
     tensors = {**dict(A.named_parameters()), **dict(A.named_buffers())}
     return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
 
@@ -62,13 +63,29 @@ class _Matrix:
     def _matmul(self, rhs: Tensor) -> Tensor:
         A = self._operator
         rows = rhs.mT if rhs.ndim > 1 else rhs
-        tensors = dict(zip(_real_tensors(A), self._args[1:], strict=True))
-        y: Tensor = torch.func.functional_call(A, tensors, (rows.reshape(*rows.shape[:-1], *A.dims),))
-        y = y.reshape(*rows.shape[:-1], A.shape[0])
+        y = self._call(A, rows.reshape(*rows.shape[:-1], *A.dims)).reshape(*rows.shape[:-1], A.shape[0])
         return y.mT if rhs.ndim > 1 else y
 
     def _transpose_nonbatch(self) -> Any:
         return type(self)(*self._args, operator=self._operator.T)  # type: ignore[call-arg]
+
+    def _diagonal(self) -> Tensor:
+        return self._call(_Diagonal(self._operator))
+
+    def _call(self, module: nn.Module, *arguments: Tensor) -> Tensor:
+        """Call a module of the operator, with the tensors that GPyTorch gave in place of its own."""
+        tensors = dict(zip(_real_tensors(module), self._args[1:], strict=True))
+        result: Tensor = torch.func.functional_call(module, tensors, arguments)
+        return result
+
+
+class _Diagonal(nn.Module):
+    def __init__(self, operator: LinearOperator) -> None:
+        super().__init__()
+        self.operator = operator
+
+    def forward(self) -> Tensor:
+        return diagonal(self.operator)
 
 
 @functools.cache
