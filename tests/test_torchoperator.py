@@ -699,6 +699,11 @@ def test_functions_of_tensors_neither_alias_nor_change_anything():
     torchlops.testing.check_compile(A)
 
 
+def test_an_empty_batch_has_the_type_of_any_other():
+    A = aslinearoperator(torch.fft.fft, dims=4, arrays="torch", dtype="complex128")
+    assert A(torch.ones(0, 4)).dtype == A(torch.ones(2, 4)).dtype == torch.complex64
+
+
 @pytest.mark.parametrize("kind", ["functions", "scipy", "pylops"])
 def test_the_public_checks_pass(kind):
     A = {

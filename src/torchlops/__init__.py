@@ -1,13 +1,11 @@
 """Linear operators for inverse problems that PyTorch differentiates exactly."""
 
-import importlib
-from typing import Any
-
 from torchlops import (
     _methods,  # noqa: F401  (imported last: adds the methods that need solvers)
     _pylops_names,  # noqa: F401
     basicoperators,
     config,
+    interop,
     linalg,
     linearoperator,
     optimization,
@@ -25,10 +23,12 @@ from torchlops.config import (
     get_ndarray_multiplication,
     set_ndarray_multiplication,
 )
+from torchlops.jaxoperator import JaxOperator
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization import *  # noqa: F403
 from torchlops.optimization import __all__ as _optimization
 from torchlops.persample import per_sample
+from torchlops.pytensoroperator import PyTensorOperator
 from torchlops.state import exclude_from_state_dict
 from torchlops.torchoperator import TorchOperator, aslinearoperator
 from torchlops.utils.dottest import dottest
@@ -47,7 +47,9 @@ from torchlops.utils.wavelets import gaussian, klauder, ormsby, ricker
 from torchlops.version import __version__ as __version__
 
 __all__ = [
+    "JaxOperator",
     "LinearOperator",
+    "PyTensorOperator",
     "Report",
     "TorchOperator",
     "aslinearoperator",
@@ -63,6 +65,7 @@ __all__ = [
     "hanningtaper",
     "hyperbolic2d",
     "hyperbolic3d",
+    "interop",
     "klauder",
     "linalg",
     "linear2d",
@@ -87,14 +90,3 @@ __all__ = [
     "version",
 ]
 __all__ += _basicoperators + _optimization
-
-_ON_DEMAND = {"JaxOperator": "jaxoperator", "PyTensorOperator": "pytensoroperator"}
-"""What needs an extra, and the module that it is in, which is imported when either is first asked for."""
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ON_DEMAND:
-        return getattr(importlib.import_module(f"torchlops.{_ON_DEMAND[name]}"), name)
-    if name in _ON_DEMAND.values():
-        return importlib.import_module(f"torchlops.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -251,7 +251,14 @@ def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], An
             if hasattr(array, "__array_namespace__")
             else sys.modules[type(array).__module__.partition(".")[0]]
         )
-        return from_dlpack(array), lambda tensor: namespace.from_dlpack(tensor.detach().resolve_conj().clone())
+        try:
+            tensor = from_dlpack(array)
+        except (AttributeError, TypeError) as error:
+            raise TypeError(
+                f"{operator} cannot read the values of a {type(array).__name__}. In a transform of JAX, use "
+                "torchlops.JaxOperator(A) in place of A."
+            ) from error
+        return tensor, lambda tensor: namespace.from_dlpack(tensor.detach().resolve_conj().clone())
     raise TypeError(
         f"{operator} takes a torch tensor, a NumPy array or another DLPack array, got {type(array).__name__}: "
         "convert it first (numpy.asarray, torch.as_tensor)"

@@ -12,6 +12,10 @@ EXTRAS = {
     "curvelets": "curvelets",
     "matplotlib": "plot",
     "tqdm": "progress",
+    "jax": "jax",
+    "pytensor": "pytensor",
+    "deepinv": "deepinv",
+    "linear_operator": "gpytorch",
 }
 """The extra that installs each package, by import name."""
 

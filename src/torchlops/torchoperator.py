@@ -337,7 +337,8 @@ def _batched(
 ) -> Tensor:
     batch = x.shape[: x.ndim - len(dims)]
     if batch.numel() == 0:
-        return x.new_zeros((*batch, *dims_out)) + x.sum() * 0  # stays attached to its input
+        dtype = function(x.new_zeros(dims)).dtype
+        return x.new_zeros((*batch, *dims_out), dtype=dtype) + x.sum() * 0  # stays attached to its input
     x = x.clone()  # the function may work on it in place, and return it
     out = _owned(torch.func.vmap(function)(x.reshape((batch.numel(), *dims))) if batch else function(x))
     if tuple(out.shape[len(batch[:1]) :]) != dims_out:

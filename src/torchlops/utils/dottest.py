@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+
+from torchlops.extras import import_extra
 
 
 def dottest(
@@ -16,7 +19,7 @@ def dottest(
     complexflag: Literal[0, 1, 2, 3] = 0,
     raiseerror: bool = True,
     verb: bool = False,
-    backend: Literal["numpy", "torch"] = "numpy",
+    backend: Literal["numpy", "torch", "jax"] = "numpy",
 ) -> bool:
     r"""Test :math:`\langle A u, v \rangle = \langle u, A^H v \rangle` for one pair of random vectors.
 
@@ -32,7 +35,7 @@ def dottest(
         complexflag: Which vectors are complex: 0 for none, 1 for the model, 2 for the data, 3 for both.
         raiseerror: Raise if the test fails, instead of returning False.
         verb: Print the result.
-        backend: Kind of arrays passed to the operator, ``"numpy"`` or ``"torch"``.
+        backend: Kind of arrays passed to the operator: ``"numpy"``, ``"torch"`` or ``"jax"``.
 
     Raises:
         AssertionError: If the test fails and ``raiseerror`` is set, or ``nr`` and ``nc`` do not match the shape.
@@ -43,8 +46,8 @@ def dottest(
         >>> dottest(torchlops.FirstDerivative(16), 16, 16)
         True
     """
-    if backend not in ("numpy", "torch"):
-        raise ValueError(f"backend must be 'numpy' or 'torch', got {backend!r}")
+    if backend not in ("numpy", "torch", "jax"):
+        raise ValueError(f"backend must be 'numpy', 'torch' or 'jax', got {backend!r}")
     if complexflag not in (0, 1, 2, 3):
         raise ValueError(f"complexflag must be 0, 1, 2 or 3, got {complexflag!r}")
     rows, columns = Op.shape
@@ -52,13 +55,8 @@ def dottest(
         raise AssertionError(f"nr={nr}, nc={nc} do not match the shape {Op.shape} of the operator")
     u = _random(columns, Op.dtype, complexflag in (1, 3))
     v = _random(rows, Op.dtype, complexflag in (2, 3))
-    if backend == "torch":
-        import torch
-
-        y = Op.matvec(torch.from_numpy(u)).detach().cpu().numpy()
-        x = Op.rmatvec(torch.from_numpy(v)).detach().cpu().numpy()
-    else:
-        y, x = np.asarray(Op.matvec(u)), np.asarray(Op.rmatvec(v))
+    convert = _to_arrays_of(backend)
+    y, x = _to_numpy(Op.matvec(convert(u))), _to_numpy(Op.rmatvec(convert(v)))
     left, right = np.vdot(y, v), np.vdot(u, x)
     if not getattr(Op, "clinear", True):
         left, right = left.real, right.real
@@ -69,6 +67,20 @@ def dottest(
     if verb:
         print(message)
     return passed
+
+
+def _to_arrays_of(backend: str) -> Callable[[Any], Any]:
+    if backend == "torch":
+        import torch
+
+        return torch.from_numpy
+    if backend == "jax":
+        return import_extra("jax.numpy", "dottest").asarray  # type: ignore[no-any-return]
+    return np.asarray
+
+
+def _to_numpy(x: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
 
 
 def _random(size: int, dtype: Any, is_complex: bool) -> np.ndarray[Any, Any]:
