@@ -12,7 +12,7 @@ import torch
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.arguments import RULE, Face
-from torchlops.optimization.callback import Callbacks
+from torchlops.optimization.callback import Callbacks, _callback_stop
 from torchlops.optimization.implicit.solve import NO_GRAPH, Attach, check, solve
 from torchlops.optimization.solver.batch import Batch, progress
 from torchlops.optimization.solver.options import Options, SolveOptions
@@ -256,7 +256,7 @@ class Solver(Face, HasSolution, Generic[R]):
                 x = self.step(self._shown, self._show and (count < first or left < last or not count % every))
                 self.callback(x)
                 advance(1)
-                if any(getattr(callback, "stop", False) for callback in self.callbacks):
+                if _callback_stop(self.callbacks):
                     self._stopped = True
                     break
 

@@ -125,5 +125,10 @@ class MetricsCallback(Callbacks):
             self.metrics[name].append(measure(self.xtrue, x))
 
 
+def _callback_stop(callbacks: Sequence[Callbacks] | None) -> bool:
+    """Whether any of the callbacks has set its ``stop``; PyLops's own name for it, which others import."""
+    return any(getattr(callback, "stop", False) for callback in callbacks or ())
+
+
 def _all(condition: Any) -> bool:
     return bool(condition.all()) if isinstance(condition, Tensor) else bool(condition)
