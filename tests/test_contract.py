@@ -35,9 +35,15 @@ def test_a_left_out_adjoint_is_derived(dtype: torch.dtype) -> None:
     weights = torch.randn(2, 3, 2, dtype=dtype, generator=torch.Generator().manual_seed(0))
     testing.check(Moments(weights), compile=False)
     testing.check_compile(Moments(weights))
+    testing.check_tensor_gradients(Moments, [weights])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float64, C128])
+def test_a_derived_adjoint_compiles_in_every_transform(dtype: torch.dtype) -> None:
+    weights = torch.randn(2, 3, 2, dtype=dtype, generator=torch.Generator().manual_seed(0))
     testing.check_compiled_gradients(Moments(weights))
     testing.check_compiled_jacobians(Moments(weights))
-    testing.check_tensor_gradients(Moments, [weights])
 
 
 def test_a_derived_adjoint_of_a_real_model_is_real() -> None:

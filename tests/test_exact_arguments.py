@@ -142,7 +142,8 @@ def test_restriction_takes_masks(convert):
     torch.testing.assert_close(A(torch.stack((X, -X))), torch.stack((A(X), -A(X))))
     torch.testing.assert_close(A.H(A(X)), X * torch.as_tensor(plane))
     np.testing.assert_array_equal(A.mask(X).mask, ~plane)
-    torchlops.testing.check(A, compile=False)
+    if convert is np.asarray:
+        torchlops.testing.check(A, compile=False)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 
 import torchlops
 from torchlops import signalprocessing
+from torchlops.linearoperator import SumOperator
 
 HALVES = [torch.bfloat16, torch.float16]
 either_half = pytest.mark.parametrize("half", HALVES, ids=str)
@@ -41,15 +42,16 @@ def test_a_large_box_keeps_a_constant(half):
     "name", ["HStack", "VStack.H", "sum", "sum.H", "Block", "block with zeros"], ids=lambda name: name
 )
 def test_many_operators_add_up(half, name):
-    eye, count = torchlops.Identity(2), 1024
+    count = 1024
+    parts = [torchlops.Identity(2)] * count
     A = {
-        "HStack": torchlops.HStack([eye] * count),
-        "VStack.H": torchlops.VStack([eye] * count).H,
-        "sum": sum([eye] * count),
-        "sum.H": sum([eye] * count).H,
-        "Block": torchlops.Block([[eye] * count]),
-        "block with zeros": torchlops.HStack([torchlops.Zero(2), *[eye] * count, torchlops.Zero(2)]),
-    }[name]
+        "HStack": lambda: torchlops.HStack(parts),
+        "VStack.H": lambda: torchlops.VStack(parts).H,
+        "sum": lambda: SumOperator(parts),
+        "sum.H": lambda: SumOperator(parts).H,
+        "Block": lambda: torchlops.Block([parts]),
+        "block with zeros": lambda: torchlops.HStack([torchlops.Zero(2), *parts, torchlops.Zero(2)]),
+    }[name]()
     y = A(torch.ones(A.dims, dtype=half))
     assert y.dtype == half
     assert (y == count).all()

@@ -58,7 +58,13 @@ def test_each_sample_has_its_own(build, tensors):
     torch.testing.assert_close(A.H(y), torch.stack([one.H(y[:, s]) for s, one in enumerate(each)], 1))
 
 
-@every_builder
+@pytest.mark.parametrize(
+    ("build", "tensors"),
+    [
+        pytest.param(*case, id=name, marks=[] if name in ("diagonal", "positions") else [pytest.mark.slow])
+        for name, case in BUILDERS.items()
+    ],
+)
 def test_promises_hold(build, tensors):
     if tensors[0].dtype != torch.bool:  # of which Diagonal makes float64
         torchlops.testing.check(per_sample(build, *tensors), compile=False)

@@ -88,7 +88,10 @@ def test_transforms_equal_those_of_the_matrix(operator):
     torch.testing.assert_close(vjp(grad(f), x)[1](t), vjp(grad(g), x)[1](t), **close)
 
 
-@pytest.mark.parametrize("transform", [lambda f: f, grad, hessian, lambda f: vmap(grad(f)), jacfwd])
+@pytest.mark.parametrize(
+    "transform",
+    [lambda f: f, grad, lambda f: vmap(grad(f)), *(pytest.param(t, marks=pytest.mark.slow) for t in (jacfwd, hessian))],
+)
 def test_compiled_transforms(operator, transform):
     f, g = loss(operator), loss(lambda x: x @ TENSOR.T)
     x = torch.randn(3, 4, dtype=torch.float64)

@@ -284,12 +284,17 @@ METHODS = {
 OF_MATRICES = ("golub_kahan LM", "golub_kahan SM", "randomized_svd")
 
 
+def fast_first(methods, *fast):
+    """Return methods as parameters, slow but for those named."""
+    return [pytest.param(name, marks=[] if name in fast else [pytest.mark.slow]) for name in methods]
+
+
 def shapes_for(method: str) -> list[tuple[int, int]]:
     return [(5, 3), (3, 4)] if method in OF_MATRICES else [(4, 4)]
 
 
 @pytest.mark.parametrize("dtype", [REAL, pytest.param(COMPLEX, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", fast_first(METHODS, "lanczos LA", "golub_kahan LM"))
 def test_derivatives_of_vectors(method, dtype):
     """The first against dense algebra; all of the first and second order against differences."""
     ours, dense, options = METHODS[method]

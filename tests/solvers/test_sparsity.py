@@ -591,7 +591,12 @@ def test_total_variation_has_the_derivatives_of_its_solution():
     assert not zeros.all(-1).any()
     assert torch.equal(x, f(*(tensor.detach() for tensor in arguments)))
     assert gradcheck(f, arguments, fast_mode=True)
-    few = learnable(y, mu, eps)
+
+
+@pytest.mark.slow
+def test_total_variation_has_further_derivatives_of_its_solution():
+    A, y = problem(batch=2)
+    few = learnable(y, torch.tensor(0.5, dtype=REAL), torch.tensor([1.0, 0.8], dtype=REAL))
     assert gradcheck(lambda *few: variation(A, *few), few, fast_mode=True, check_forward_ad=True)
     assert gradgradcheck(lambda *few: variation(A, *few) ** 2, few, fast_mode=True)
 

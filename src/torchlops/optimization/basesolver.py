@@ -288,7 +288,7 @@ class Solver(Face, HasSolution, Generic[R]):
         """Return the solution so far as the user sees it, in memory of its own."""
         batch = self._running()
         x = batch.solver.solution(batch.problem, batch.state) * batch.problem.scale
-        return self._layout.model(batch.problem.vectors.as_model(x))
+        return self._layout.given(batch.problem.vectors.as_model(x))
 
     def _go_to(self, x: Any) -> None:
         """Go on from another ``x`` than ours, if the user gives one."""

@@ -103,7 +103,7 @@ class Data:
     def model(self, x: Any) -> Any:
         """Return a solution in the shape that goes with that of the data."""
         A = self.layout.A
-        return x.reshape((*self.batch, *(A.dims if self.layout.has_axes else A.shape[1:])))
+        return x.reshape((*self.batch, *A.dims))
 
 
 def read(A: LinearOperator, y: Any, name: str) -> Data:

@@ -118,8 +118,9 @@ class Seislet(AccumulatingOperator):
         return self._on_traces(self._compose, y, self.dimsd)
 
     def inverse(self, y: Any) -> Any:  # type: ignore[override]  # PyLops's name
-        """Return the exact inverse transform of the data ``y``, the same as ``A / y``."""
-        return self.div(y)
+        """Return the exact inverse transform of the data ``y``: ``A / y``, but flattened where they are."""
+        x = self.div(y)
+        return x if tuple(y.shape[-2:]) == self.dimsd else x.reshape((*y.shape[:-1], self.shape[1]))
 
     # The kernels are the same. As fast kernels, their backward recomputes the sinc matrices instead of storing them.
     _fast_forward = _forward

@@ -27,8 +27,8 @@ CASES = [
     ),
     Case(
         "PWSprayer2D",
-        lambda lops, sigma: lops.signalprocessing.PWSprayer2D((3, 4), sigma, radius=2),
-        [0.8 * random(3, 4)],
+        lambda lops, sigma: lops.signalprocessing.PWSprayer2D((2, 3), sigma, radius=2),
+        [0.8 * random(2, 3)],
     ),
     Case(
         "PWSprayer2D beyond the section",
@@ -43,13 +43,13 @@ CASES = [
     ),
     Case(
         "PWSmoother2D",
-        lambda lops, sigma: lops.signalprocessing.PWSmoother2D((3, 4), sigma, radius=2),
-        [0.8 * random(3, 4)],
+        lambda lops, sigma: lops.signalprocessing.PWSmoother2D((2, 3), sigma, radius=2),
+        [0.8 * random(2, 3)],
     ),
     Case(
         "PWSmoother2D without decay",
-        lambda lops, sigma: lops.signalprocessing.PWSmoother2D((4, 2), sigma, radius=1, alpha=1.0),
-        [0.8 * random(4, 2)],
+        lambda lops, sigma: lops.signalprocessing.PWSmoother2D((3, 2), sigma, radius=1, alpha=1.0),
+        [0.8 * random(3, 2)],
     ),
     Case(
         "PWSmoother2D one row",

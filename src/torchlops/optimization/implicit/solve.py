@@ -76,7 +76,7 @@ def solve(
         outcome = call.outcomes.pop()
         if options.grad is not None:
             _complain_of_early_stop(call, outcome)
-        x = layout.model(x.clone())  # a backward pass reads the solution, which the user may change in place
+        x = x.clone()  # a backward pass reads the solution, which the user may change in place
         with torch.no_grad():
             return outcome.solution(layout, x)
     with torch.set_grad_enabled(torch.is_grad_enabled() and layout.back is None and options.unrolls):

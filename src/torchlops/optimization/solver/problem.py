@@ -120,23 +120,15 @@ class Layout:
 
     Attributes:
         A: The operator.
-        has_axes: Whether the user's data have the axes of the operator, or are flattened.
         back: What turns a tensor into the kind of array that the data were; None for tensors.
     """
 
     A: LinearOperator
-    has_axes: bool
     back: Callable[[Tensor], Any] | None
 
     def given(self, tensor: Tensor) -> Any:
         """Return a tensor as the kind of array that the data were."""
         return tensor if self.back is None else self.back(tensor)
-
-    def model(self, x: Tensor) -> Any:
-        """Return models ``(*batch, *dims)`` as the user sees them: flattened where the data were."""
-        if not self.has_axes:
-            x = x.reshape(*x.shape[: x.ndim - len(self.A.dims)], self.A.shape[1])
-        return self.given(x)
 
     def number(self, value: Scalar) -> Any:
         """Return a number per sample as the user sees it: a Python number for one sample, else an array."""
@@ -203,7 +195,7 @@ def read_data(A: LinearOperator, y: Any) -> tuple[Tensor, Layout]:
     has_axes = tuple(y.shape[-len(A.dimsd) :]) == A.dimsd
     if not has_axes and (y.ndim == 0 or y.shape[-1] != A.shape[0]):
         raise A._wrong_shape(y, True)
-    return (y if has_axes else y.reshape(*y.shape[:-1], *A.dimsd)), Layout(A, has_axes, back)
+    return (y if has_axes else y.reshape(*y.shape[:-1], *A.dimsd)), Layout(A, back)
 
 
 def read_guess(A: LinearOperator, x0: Any, data: Tensor, solver_name: str) -> Tensor | None:

@@ -141,7 +141,7 @@ class Outcome:
         if isinstance(state.iters, Tensor) and can_look():
             iiter = int(state.iters.max()) if state.iters.numel() else 0
             cost = cost[: iiter + 1]
-        x = layout.model(self.model) if x is None else x
+        x = layout.given(self.model) if x is None else x
         cost = cost if solver.has_first_cost else cost[1:]
         status, accuracy = layout.number(self.status.unsqueeze(-1)), layout.number(self.accuracy)
         return Solution(x, status, layout.number(state.iters), iiter, layout.array(cost), accuracy, numbers)
