@@ -15,7 +15,7 @@ ROOT = Path(torchlops.__file__).parent
 CATALOGUE = ("basicoperators", "signalprocessing", "waveeqprocessing", "avo", "medical")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("arrays", "extras", "shapes", "memory", "torch_internals", "utils"),
-    ("dispatcher", "autograd", "foreignfunction"),
+    ("arraykernels", "dispatcher", "autograd", "foreignfunction"),
     ("contract",),
     ("linearoperator",),
     ("persample", "state", "torchoperator"),

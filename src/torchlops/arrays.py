@@ -18,6 +18,9 @@ from torchlops.shapes import PER_SAMPLE
 DType: TypeAlias = "torch.dtype | np.dtype[Any] | type | str"
 Array: TypeAlias = "Tensor | np.ndarray[Any, Any] | Sequence[Any]"
 
+PLAIN_DTYPES = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
+"""The floating-point and complex dtypes that NumPy and torch share, in native byte order, without float16."""
+
 HALF_PRECISIONS = frozenset({torch.bfloat16, torch.float16, torch.complex32})
 
 # A table rather than torch.empty(0, dtype=dtype).numpy().dtype, which torch.compile cannot trace.
@@ -230,7 +233,8 @@ def zeros_from(x: Tensor) -> Tensor:
 
 def to_numpy(tensor: Tensor) -> NDArray[Any]:
     """Return the values of a tensor as a NumPy array; bfloat16, which NumPy lacks, becomes float32."""
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.requires_grad or tensor.is_conj() or tensor.is_neg() or not tensor.is_cpu:
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     array: NDArray[Any] = tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
     return array
 
@@ -241,6 +245,9 @@ def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], An
     Raises:
         TypeError: If ``array`` is not an array.
     """
+    compiling = torch.compiler.is_compiling()
+    if type(array) is np.ndarray and not compiling and array.dtype in PLAIN_DTYPES and array.flags.carray:
+        return torch.from_numpy(array), to_numpy
     if isinstance(array, np.ndarray):
         tensor = _array_to_tensor(array, f"the array given to {operator}")
         return (tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.double()), to_numpy

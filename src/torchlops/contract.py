@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchlops import autograd
+from torchlops.arraykernels import Unsuitable, inherits_array_kernel, quietly, real_of, suits
 from torchlops.arrays import (
     HALF_PRECISIONS,
     DType,
@@ -43,6 +44,8 @@ class Contract(nn.Module):
     """
 
     _has_fast_kernels = False
+    _has_array_kernel = False
+    _calls_others = False  # whether the array kernel calls other operators, or foreign code
     _function: ForeignFunction | None = None  # set if the kernels are foreign
     _work = 1  # approximate number of operations per sample of the input
 
@@ -79,6 +82,7 @@ class Contract(nn.Module):
         self._function = ForeignFunction(
             source, self, self.dims, self.dimsd, dtype, self.clinear, self.real_model, device, key
         )
+        self._calls_others, self._has_array_kernel = True, inherits_array_kernel(type(self), Contract)
 
     def _snapshot(self: _Self) -> _Self:
         """Return a view of this operator that keeps its present tensors, even if they are replaced later."""
@@ -92,6 +96,8 @@ class Contract(nn.Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._has_fast_kernels = cls._fast_forward is not Contract._fast_forward
+        defines = cls._array_kernel is not Contract._array_kernel
+        cls._has_array_kernel = defines and inherits_array_kernel(cls, Contract)
 
     # -- defined by subclasses -------------------------------------------------------------------------------
 
@@ -129,6 +135,11 @@ class Contract(nn.Module):
         """Whether the fast kernel is faster for this ``x``."""
         return True
 
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool, /) -> NDArray[Any]:
+        """Return ``A x`` or ``A^H x`` for a small array ``(*batch, *dims)``; see ``arraykernels.py``."""
+        assert self._function is not None
+        return self._function.of_array(x, adjoint)
+
     def _inverse(self, y: Tensor, /) -> Tensor:
         """Return the exact solution of ``A x = y``, if the operator implements it."""
         raise NotImplementedError
@@ -149,6 +160,9 @@ class Contract(nn.Module):
         """Return ``A x`` for ``(*batch, *dims)`` or flattened ``(*batch, prod(dims))`` arrays."""
         if isinstance(x, Tensor):
             return self._apply_to(x, False)
+        small = self._of_small(x, False)
+        if small is not None:
+            return small
         if _is_called_by_scipy():  # lobpcg passes columns to any callable
             return self._matrix_product(x, False)
         return self._through_arrays(x, lambda tensor: self._apply_to(tensor, False))
@@ -157,7 +171,36 @@ class Contract(nn.Module):
         """Return ``A^H y`` for ``(*batch, *dimsd)`` or flattened ``(*batch, prod(dimsd))`` arrays."""
         if isinstance(y, Tensor):
             return self._apply_to(y, True)
-        return self._through_arrays(y, lambda tensor: self._apply_to(tensor, True))
+        small = self._of_small(y, True)
+        return self._through_arrays(y, lambda tensor: self._apply_to(tensor, True)) if small is None else small
+
+    def _of_small(self, x: Any, adjoint: bool) -> NDArray[Any] | None:
+        """Return the product with one small array, a model or a flat vector; None where it must become a tensor."""
+        if not self._has_array_kernel or type(x) is not np.ndarray or not suits(x):
+            return None
+        dims = self.dimsd if adjoint else self.dims
+        if x.shape == dims:
+            return self._of_array(x, adjoint)
+        if x.ndim != 1 or x.size != math.prod(dims):
+            return None
+        y = self._of_array(x.reshape(dims), adjoint)
+        return None if y is None else y.reshape(-1)
+
+    def _of_array(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any] | None:
+        """Return the result of the array kernel for an array that suits it; None if the tensor kernel must run."""
+        own = vars(self)
+        if (
+            not self._has_array_kernel
+            or (self.real_model and not adjoint and x.dtype.kind == "c")
+            or "_forward" in own
+            or "_adjoint" in own
+        ):
+            return None
+        try:
+            y = self._array_kernel(x, adjoint) if self._calls_others else quietly(self._array_kernel, x, adjoint)
+        except Unsuitable:
+            return None
+        return real_of(y) if adjoint and self.real_model else y
 
     def _apply_to(self, x: Tensor, adjoint: bool) -> Tensor:
         dims = self.dimsd if adjoint else self.dims
@@ -248,6 +291,9 @@ class Contract(nn.Module):
 
     def _matrix_product(self, x: Any, adjoint: bool) -> Any:
         if not isinstance(x, Tensor):
+            small = self._of_small(x, adjoint)
+            if small is not None:
+                return small
             return self._through_arrays(x, lambda tensor: self._matrix_product(tensor, adjoint))
         dims = self.dimsd if adjoint else self.dims
         size = math.prod(dims)
@@ -283,6 +329,10 @@ class Contract(nn.Module):
         return self._flat_product("rmatmat", y, adjoint=True)
 
     def _flat_product(self, method: str, x: Any, adjoint: bool) -> Any:
+        if x.ndim == 1 and method.endswith("vec"):
+            small = self._of_small(x, adjoint)
+            if small is not None:
+                return small.reshape(-1)
         rows, columns = self.shape
         size, size_out = (rows, columns) if adjoint else (columns, rows)
         if method.endswith("vec"):

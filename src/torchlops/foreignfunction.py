@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.dlpack import from_dlpack
 
-from torchlops.arrays import HALF_PRECISIONS, DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
-from torchlops.dispatcher import apply_foreign, register
+from torchlops.arraykernels import Unsuitable, complex_of, real_of_dtype
+from torchlops.arrays import HALF_PRECISIONS, PLAIN_DTYPES, DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
+from torchlops.dispatcher import apply_foreign, lock_of, register
 from torchlops.memory import empty
 from torchlops.torch_internals import is_followed, undisturbed
 
@@ -129,6 +130,34 @@ class ForeignFunction:
                 self._call_source(x.real, adjoint, precision), self._call_source(x.imag, adjoint, precision)
             )
         return self._call_source(x, adjoint, complex_dtype(precision) if x.is_complex() else precision)
+
+    def of_array(self, x: np.ndarray[Any, Any], adjoint: bool) -> np.ndarray[Any, Any]:
+        """Return what :meth:`__call__` returns for an array ``(*batch, *dims)``.
+
+        Raises:
+            Unsuitable: If the foreign code takes or gives anything but arrays of the expected kind.
+        """
+        dims, dims_out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        is_complex, takes_complex = x.dtype.kind == "c", self.dtype.is_complex
+        own = numpy_dtype(real_dtype(self.dtype))
+        if self.device.type != "cpu" or self.dtype in HALF_PRECISIONS or (is_complex and not takes_complex):
+            raise Unsuitable
+        precision = real_of_dtype(x.dtype)
+        given = np.promote_types(precision, own)
+        batch = x.shape[: x.ndim - len(dims)]
+        # Always a copy: nothing else keeps code in other languages from writing into the caller's array.
+        copied = np.array(x, complex_of(given) if is_complex else given, order="C").reshape((math.prod(batch), *dims))
+        name = f"the {'adjoint' if adjoint else 'forward'} of {self.name_and_type}"
+        with lock_of(self):
+            y = self._run(copied, adjoint, name)
+        if y.size != math.prod(batch) * math.prod(dims_out) or y.dtype not in PLAIN_DTYPES:
+            raise Unsuitable
+        dtype = complex_of(precision) if takes_complex and not (adjoint and self.real_model) else precision
+        if y.dtype.kind == "c" and dtype.kind != "c":
+            if not takes_complex:
+                raise Unsuitable
+            y = y.real
+        return np.ascontiguousarray(y.reshape((*batch, *dims_out)), dtype)
 
     def _call_source(self, x: Tensor, adjoint: bool, dtype: torch.dtype) -> Tensor:
         name = f"the {'adjoint' if adjoint else 'forward'} of {self.name_and_type}"

@@ -9,11 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import Unsuitable, view_of
 from torchlops.arrays import DType, conjugate, numpy_dtype, torch_dtype
 from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
-from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_reshaped, reshaped
+from torchlops.linearoperator import (
+    CompositeOperator,
+    LinearOperator,
+    apply_array,
+    apply_reshaped,
+    reshaped,
+    reshaped_array,
+)
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
 
@@ -240,6 +249,17 @@ class MatrixMult(LinearOperator):
         y = products.new_zeros((*batch, self.dims[0] if adjoint else self.dimsd[0]))
         return y.scatter_add(-1, scattered.expand(products.shape), products)
 
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if self.sparse:
+            raise Unsuitable
+        matrix = view_of(self, "A")
+        matrix = matrix.T.conj() if adjoint else matrix
+        if len(self.dims) == 1:
+            return x @ matrix.T
+        axis = -len(self.dims)  # the matrix acts on the first axis of the model
+        columns = x.reshape((*x.shape[:axis], x.shape[axis], math.prod(self.dims[1:])))
+        return (matrix @ columns).reshape((*x.shape[:axis], matrix.shape[0], *self.dims[1:]))
+
     def inv(self) -> Any:
         """Return the inverse matrix: a tensor, or a SciPy sparse matrix if the operator is sparse."""
         if not self.sparse:
@@ -311,6 +331,12 @@ class ShapedOperator(CompositeOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         part = self.operators[0]
         return reshaped(apply_reshaped(part, y, self.dimsd, adjoint=True), part.dims, self.dims)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        part = self.operators[0]
+        if adjoint:
+            return reshaped_array(apply_array(part, x, self.dimsd, adjoint), part.dims, self.dims)
+        return reshaped_array(apply_array(part, x, self.dims), part.dimsd, self.dimsd)
 
     def expression(self) -> str:
         return self.operators[0].expression()
@@ -450,6 +476,11 @@ class TorchOperator(CompositeOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.operators[0].apply_nd(y, True)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if (self.batch, self.flatten, self.device, self.devicetorch) != (None,) * 4:
+            raise Unsuitable
+        return apply_array(self.operators[0], x, self.dimsd if adjoint else self.dims, adjoint)
 
     def expression(self) -> str:
         return f"TorchOperator({self.operators[0].expression()})"

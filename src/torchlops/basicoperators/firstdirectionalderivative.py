@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import view_of
 from torchlops.arrays import Array, DType, conjugate
 from torchlops.basicoperators._stencils import (
     from_axis,
     leads,
     scratch_for,
     slabs,
+    sum_of_array_stencils,
     sum_of_stencils,
     write_sum_of_stencils,
 )
@@ -92,6 +95,14 @@ class FirstDirectionalDerivative(AccumulatingOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         inputs = [y * v for v in self._directions(conjugate(self.v))]
         return sum_of_stencils(inputs, self._stencils, self.axes, adjoint=True)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        v = view_of(self, "v")
+        v = v if v.ndim > 1 else v.reshape((len(self.dims), *(1,) * len(self.dims)))
+        if adjoint:
+            return sum_of_array_stencils((x * weight for weight in v.conj()), self._stencils, self.axes, adjoint)
+        terms = zip(self._stencils, self.axes, v, strict=True)
+        return sum(stencil.of_array(x, axis) * weight for stencil, axis, weight in terms)
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
         return self.v.dtype == x.dtype  # in-place kernels do not promote

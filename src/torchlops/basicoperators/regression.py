@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import complex_of, view, view_of
 from torchlops.arrays import Array, DType, as_tensor, complex_dtype, conjugate
 from torchlops.basicoperators._positions import precise, register_positions
 from torchlops.basicoperators._wide import AccumulatingOperator
@@ -77,6 +80,17 @@ class Regression(AccumulatingOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         powers, y = self._powers(self.taxis, y)
         return _product(y, conjugate(powers).mT)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        taxis = view_of(self, "taxis")
+        points = taxis.astype(np.promote_types(taxis.dtype, np.float32), copy=False)
+        powers = points[None] ** np.arange(self.order + 1)[:, None]
+        dtype = x.dtype
+        for tensor in self._own_tensors():
+            dtype = np.promote_types(dtype, view(tensor).dtype)
+        powers = powers.astype(complex_of(dtype) if powers.dtype.kind == "c" else dtype)
+        x = x.astype(powers.dtype, copy=False)
+        return x @ powers.conj().T if adjoint else x @ powers
 
     def apply(self, t: Any, x: Any = None) -> Any:
         """Return the values of the polynomial with coefficients ``x`` at points ``t``.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import Unsuitable, real_of_dtype, scattered, view_of
 from torchlops.arrays import Array, DType
 from torchlops.basicoperators._positions import (
     constants,
@@ -123,6 +127,27 @@ class Bilinear(AccumulatingOperator):
         dims = (self.dims[0] * self.dims[1], *self.dims[2:])
         x = in_blocks(y, dims, y.dtype, (1 - len(self.dims),), lambda y: self._interpolate_back(y, True))
         return x.reshape((*y.shape[: y.ndim - len(self.dimsd)], *self.dims))
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if self._learns:
+            raise Unsuitable
+        (rows, columns), axis = self.dims[:2], 1 - len(self.dims)
+        (top, left), weights = (
+            view_of(self, "corner"),
+            view_of(self, "weights").astype(real_of_dtype(x.dtype), copy=False),
+        )
+        v, w = weights.reshape((2, -1, *(1,) * (-axis - 1)))
+        bottom, right = np.minimum(top + 1, rows - 1) * columns, np.minimum(left + 1, columns - 1)
+        top = top * columns
+        index = np.concatenate((top + left, top + right, bottom + left, bottom + right))
+        v_w = v * w
+        shares = np.concatenate((1 - v - w + v_w, w - v_w, v - v_w, v_w))
+        batch, rest = x.shape[: x.ndim - len(self.dimsd if adjoint else self.dims)], self.dims[2:]
+        if adjoint:
+            repeated = np.concatenate((x,) * 4, axis) * shares
+            return scattered(repeated, index, axis, rows * columns).reshape((*batch, *self.dims))
+        taken = x.reshape((*batch, rows * columns, *rest)).take(index, axis) * shares
+        return taken.reshape((*batch, 4, -1, *rest)).sum(axis - 1)
 
     def _flat(self, x: Tensor) -> Tensor:
         """Return ``x`` with its first two axes merged."""
