@@ -217,7 +217,7 @@ def _figures(entry: Entry, size: int, effort: Effort) -> dict[str, Any]:
     x, y = _vector(ours.shape[1], entry.is_complex), _vector(ours.shape[0], ours.dtype.kind == "c")
     try:
         errors = [
-            np.abs(here - there).max() / np.abs(there).max()
+            np.abs(here.ravel() - there.ravel()).max() / (np.abs(there).max() or 1)
             for here, there in ((ours @ x, theirs @ x), (ours.H @ y, theirs.H @ y))
         ]
     except Exception as error:  # PyLops may raise anything

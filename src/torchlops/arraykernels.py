@@ -12,7 +12,7 @@ cannot, it raises :class:`Unsuitable`, and the tensor kernel runs. It returns ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import EllipsisType
 from typing import Any, TypeAlias
 
@@ -109,6 +109,18 @@ def view_of(module: nn.Module, name: str) -> Array:
     if tensor is None:
         tensor = own["_parameters"].get(name)
     return view(getattr(module, name) if tensor is None else tensor)
+
+
+def promoted(x: Array, tensors: Iterable[Tensor]) -> Array:
+    """Return ``x`` in the dtype of its product with ``tensors``.
+
+    Raises:
+        Unsuitable: As :func:`view`.
+    """
+    dtype = x.dtype
+    for tensor in tensors:
+        dtype = np.promote_types(dtype, view(tensor).dtype) if tensor.ndim else dtype
+    return x.astype(dtype, copy=False)
 
 
 def at(axis: int, start: int | None, stop: int | None = None, step: int | None = None) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.arraykernels import Unsuitable, view_of
+from torchlops.arraykernels import Unsuitable, scattered, view_of
 from torchlops.arrays import DType, conjugate, numpy_dtype, torch_dtype
 from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
 from torchlops.linearoperator import (
@@ -250,13 +250,20 @@ class MatrixMult(LinearOperator):
         return y.scatter_add(-1, scattered.expand(products.shape), products)
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        if self.sparse:
-            raise Unsuitable
-        matrix = view_of(self, "A")
-        matrix = matrix.T.conj() if adjoint else matrix
-        if len(self.dims) == 1:
-            return x @ matrix.T
         axis = -len(self.dims)  # the matrix acts on the first axis of the model
+        if self.sparse:
+            taken, given = view_of(self, "columns"), view_of(self, "rows")
+            values = view_of(self, "values")
+            if adjoint:
+                taken, given, values = given, taken, values.conj()
+            products = x.take(taken, axis) * values.reshape((-1, *(1,) * (-axis - 1)))
+            return scattered(products, given, axis, self.dims[0] if adjoint else self.dimsd[0])
+        matrix = view_of(self, "A")
+        if x.ndim == 1:
+            return matrix.T.dot(x.conj()).conj() if adjoint else matrix.dot(x)
+        matrix = matrix.T.conj() if adjoint else matrix
+        if axis == -1:
+            return x @ matrix.T
         columns = x.reshape((*x.shape[:axis], x.shape[axis], math.prod(self.dims[1:])))
         return (matrix @ columns).reshape((*x.shape[:axis], matrix.shape[0], *self.dims[1:]))
 

@@ -132,22 +132,19 @@ class Bilinear(AccumulatingOperator):
         if self._learns:
             raise Unsuitable
         (rows, columns), axis = self.dims[:2], 1 - len(self.dims)
-        (top, left), weights = (
-            view_of(self, "corner"),
-            view_of(self, "weights").astype(real_of_dtype(x.dtype), copy=False),
-        )
-        v, w = weights.reshape((2, -1, *(1,) * (-axis - 1)))
-        bottom, right = np.minimum(top + 1, rows - 1) * columns, np.minimum(left + 1, columns - 1)
-        top = top * columns
-        index = np.concatenate((top + left, top + right, bottom + left, bottom + right))
-        v_w = v * w
-        shares = np.concatenate((1 - v - w + v_w, w - v_w, v - v_w, v_w))
-        batch, rest = x.shape[: x.ndim - len(self.dimsd if adjoint else self.dims)], self.dims[2:]
+        (top, left), weights = view_of(self, "corner"), view_of(self, "weights")
+        below, right = columns if rows > 1 else 0, int(columns > 1)
+        index = (top * columns + left) + np.array([[0], [right], [below], [below + right]])
+        v, w = np.array((1 - weights, weights), real_of_dtype(x.dtype)).swapaxes(0, 1)
+        shares = (v[:, None] * w).reshape((4, -1, *(1,) * (-axis - 1)))
         if adjoint:
-            repeated = np.concatenate((x,) * 4, axis) * shares
-            return scattered(repeated, index, axis, rows * columns).reshape((*batch, *self.dims))
-        taken = x.reshape((*batch, rows * columns, *rest)).take(index, axis) * shares
-        return taken.reshape((*batch, 4, -1, *rest)).sum(axis - 1)
+            batch = x.shape[: x.ndim - len(self.dimsd)]
+            products = np.expand_dims(x, axis - 1) * shares
+            products = products.reshape((*batch, index.size, *self.dims[2:]))
+            return scattered(products, index.reshape(-1), axis, rows * columns).reshape((*batch, *self.dims))
+        batch = x.shape[: x.ndim - len(self.dims)]
+        taken = x.reshape((*batch, rows * columns, *self.dims[2:])).take(index, axis)
+        return (taken * shares).sum(axis - 1)
 
     def _flat(self, x: Tensor) -> Tensor:
         """Return ``x`` with its first two axes merged."""

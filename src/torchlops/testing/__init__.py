@@ -70,7 +70,7 @@ PROMISES: dict[str, Promise[Callable[[LinearOperator], None]]] = {
     "arrays": Promise(check_arrays, fast="one per class"),
     "module": Promise(check_module, fast="one per class"),
     "fast_kernels": Promise(check_fast_kernels, fast="one per class"),
-    "array_kernels": Promise(check_array_kernels),
+    "array_kernels": Promise(check_array_kernels, fast="one per class"),
     "compile": Promise(check_compile, fast="one per class", full="three per class"),
     "compiled_gradients": Promise(check_compiled_gradients, fast="one per family", full="three per class"),
     "compiled_jacobians": Promise(check_compiled_jacobians, fast="one per family", full="one per class"),
