@@ -166,19 +166,17 @@ def resized(x: Array, dims: Sequence[int]) -> Array:
 
 def scattered(values: Array, index: Array, axis: int, size: int) -> Array:
     """Return zeros, ``size`` along ``axis``, to which ``values`` are added at ``index`` along that axis."""
-    if np.iscomplexobj(values):
+    if values.dtype.kind == "c":
         y = np.empty((*values.shape[:axis], size, *values.shape[values.ndim + axis + 1 :]), values.dtype)
         y.real, y.imag = scattered(values.real, index, axis, size), scattered(values.imag, index, axis, size)
         return y
+    if values.ndim == 1:
+        return np.bincount(index, values, size).astype(values.dtype, copy=False)
     last = values.swapaxes(axis, -1)
-    lead = last.shape[:-1]
-    if lead:
-        count = last.size // last.shape[-1]
-        index = index + size * np.arange(count)[:, None]
-        sums = np.bincount(index.ravel(), last.ravel(), size * count).reshape((*lead, size)).swapaxes(axis, -1)
-    else:
-        sums = np.bincount(index, last, size)
-    return sums.astype(values.dtype, copy=False)
+    count = last.size // last.shape[-1]
+    index = index + size * np.arange(count)[:, None]
+    sums = np.bincount(index.ravel(), last.ravel(), size * count).astype(values.dtype, copy=False)
+    return sums.reshape((*last.shape[:-1], size)).swapaxes(axis, -1)
 
 
 def on_parts(transform: Any, x: Array) -> Array:

@@ -30,6 +30,7 @@ from torchlops.arrays import (
 )
 from torchlops.foreignfunction import FlatMethods, ForeignFunction, Source
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
+from torchlops.torch_internals import without_gradients
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -274,8 +275,7 @@ class Contract(nn.Module):
 
     def _through_arrays(self, x: Any, apply: Callable[[Tensor], Tensor]) -> Any:
         tensor, back = from_array(x, self.name_and_type)
-        with torch.no_grad():
-            return back(apply(tensor))
+        return back(without_gradients(apply, tensor))
 
     def _wrong_shape(self, x: Any, adjoint: bool) -> ValueError:
         dims = self.dimsd if adjoint else self.dims
@@ -291,9 +291,6 @@ class Contract(nn.Module):
 
     def _matrix_product(self, x: Any, adjoint: bool) -> Any:
         if not isinstance(x, Tensor):
-            small = self._of_small(x, adjoint)
-            if small is not None:
-                return small
             return self._through_arrays(x, lambda tensor: self._matrix_product(tensor, adjoint))
         dims = self.dimsd if adjoint else self.dims
         size = math.prod(dims)

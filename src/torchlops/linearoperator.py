@@ -155,7 +155,8 @@ class LinearOperator(Contract):
 
     def __mul__(self, x: Any) -> Any:
         if type(x) in _ARRAYS and x.ndim:
-            return self._matrix_product(x, False)
+            small = self._of_small(x, False)
+            return self._matrix_product(x, False) if small is None else small
         if isinstance(x, LinearOperator):
             return product(self, x)
         if _is_scalar(x):

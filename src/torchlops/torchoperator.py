@@ -256,7 +256,8 @@ class MatrixMult(LinearOperator):
             values = view_of(self, "values")
             if adjoint:
                 taken, given, values = given, taken, values.conj()
-            products = x.take(taken, axis) * values.reshape((-1, *(1,) * (-axis - 1)))
+            values = values if axis == -1 else values.reshape((-1, *(1,) * (-axis - 1)))
+            products = x.take(taken, axis) * values
             return scattered(products, given, axis, self.dims[0] if adjoint else self.dimsd[0])
         matrix = view_of(self, "A")
         if x.ndim == 1:
