@@ -159,7 +159,7 @@ def resized(x: Array, dims: Sequence[int]) -> Array:
     if x.shape[-len(dims) :] == tuple(dims):
         return x.copy()
     y = np.zeros((*x.shape[: x.ndim - len(dims)], *dims), x.dtype)
-    common = (..., *(slice(min(pair)) for pair in zip(dims, x.shape[-len(dims) :], strict=True)))
+    common: Any = (..., *(slice(min(pair)) for pair in zip(dims, x.shape[-len(dims) :], strict=True)))
     y[common] = x[common]
     return y
 

@@ -261,7 +261,8 @@ class MatrixMult(LinearOperator):
             return scattered(products, given, axis, self.dims[0] if adjoint else self.dimsd[0])
         matrix = view_of(self, "A")
         if x.ndim == 1:
-            return matrix.T.dot(x.conj()).conj() if adjoint else matrix.dot(x)
+            result: NDArray[Any] = matrix.T.dot(x.conj()).conj() if adjoint else matrix.dot(x)
+            return result
         matrix = matrix.T.conj() if adjoint else matrix
         if axis == -1:
             return x @ matrix.T

@@ -36,4 +36,5 @@ class Conj(LinearOperator):
     _adjoint = _inverse = _forward
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:  # noqa: ARG002
-        return np.conjugate(x)
+        result: NDArray[Any] = np.conjugate(x)
+        return result

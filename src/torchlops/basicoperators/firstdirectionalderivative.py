@@ -101,8 +101,10 @@ class FirstDirectionalDerivative(AccumulatingOperator):
         v = v if v.ndim > 1 else v.reshape((len(self.dims), *(1,) * len(self.dims)))
         if adjoint:
             return sum_of_array_stencils((x * weight for weight in v.conj()), self._stencils, self.axes, adjoint)
-        terms = zip(self._stencils, self.axes, v, strict=True)
-        return sum(stencil.of_array(x, axis) * weight for stencil, axis, weight in terms)
+        y: NDArray[Any] = self._stencils[0].of_array(x, self.axes[0]) * v[0]
+        for stencil, axis, weight in zip(self._stencils[1:], self.axes[1:], v[1:], strict=True):
+            y += stencil.of_array(x, axis) * weight
+        return y
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
         return self.v.dtype == x.dtype  # in-place kernels do not promote

@@ -38,7 +38,8 @@ class Flip(LinearOperator):
     _adjoint = _inverse = _forward
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:  # noqa: ARG002
-        return x[at(self.axis, None, None, -1)].copy()
+        result: NDArray[Any] = x[at(self.axis, None, None, -1)].copy()
+        return result
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}"

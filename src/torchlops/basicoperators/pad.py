@@ -59,9 +59,10 @@ class Pad(LinearOperator):
         return pad_zeros(y, [(-before, -after) for before, after in self.pad])
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        inside = (..., *(slice(before, before + n) for n, (before, _) in zip(self.dims, self.pad, strict=True)))
+        inside: Any = (..., *(slice(before, before + n) for n, (before, _) in zip(self.dims, self.pad, strict=True)))
         if adjoint:
-            return x[inside].copy()
+            inner: NDArray[Any] = x[inside]
+            return inner.copy()
         y = np.zeros((*x.shape[: x.ndim - len(self.dims)], *self.dimsd), x.dtype)
         y[inside] = x
         return y

@@ -95,7 +95,8 @@ class Regression(AccumulatingOperator):
         y = x[..., self.order, None] + np.zeros_like(points)
         for k in reversed(range(self.order)):
             y = y * points + x[..., k, None]
-        return y.astype(dtype, copy=False)
+        result: NDArray[Any] = y.astype(dtype, copy=False)
+        return result
 
     def apply(self, t: Any, x: Any = None) -> Any:
         """Return the values of the polynomial with coefficients ``x`` at points ``t``.

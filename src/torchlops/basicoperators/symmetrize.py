@@ -55,7 +55,7 @@ class Symmetrize(AccumulatingOperator):
         axis, n = self.axis, self.dims[self.axis]
         if not adjoint:
             return np.concatenate((x[at(axis, None, 0, -1)], x), axis)
-        y = x[at(axis, n - 1)].copy()
+        y: NDArray[Any] = x[at(axis, n - 1)].copy()
         y[at(axis, 1)] += x[at(axis, None, n - 1)][at(axis, None, None, -1)]
         return y
 

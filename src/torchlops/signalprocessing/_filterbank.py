@@ -100,7 +100,8 @@ def analyse_array(x: NDArray[Any], filters: Filters, axis: int) -> NDArray[Any]:
     if around:
         blocks = np.concatenate([rolled(blocks, -shift, -2) for shift in range(-around, around + 1)], -1)
     y = (blocks @ matrix.T).reshape((*batch, n // size, 2, size // 2))
-    return y.swapaxes(-3, -2).reshape((*batch, n)).swapaxes(-1, axis)
+    result: NDArray[Any] = y.swapaxes(-3, -2).reshape((*batch, n)).swapaxes(-1, axis)
+    return result
 
 
 def synthesise_array(y: NDArray[Any], filters: Filters, axis: int) -> NDArray[Any]:
@@ -115,7 +116,8 @@ def synthesise_array(y: NDArray[Any], filters: Filters, axis: int) -> NDArray[An
     for shift in range(-around, around + 1):
         if shift:
             x = x + rolled(blocks[..., (shift + around) * size : (shift + around + 1) * size], shift, -2)
-    return x.reshape((*batch, n)).swapaxes(-1, axis)
+    result: NDArray[Any] = x.reshape((*batch, n)).swapaxes(-1, axis)
+    return result
 
 
 @lru_cache(maxsize=64)

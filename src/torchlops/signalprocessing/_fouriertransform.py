@@ -167,6 +167,7 @@ class FourierTransform(LinearOperator):
         return y
 
     def _array_back(self, y: NDArray[Any]) -> NDArray[Any]:
+        x: NDArray[Any]
         norm: Any = _NORMS[self._norm][1]
         for axis in self._after:
             y = rolled(y, -(y.shape[axis] // 2), axis)

@@ -333,9 +333,10 @@ class OverlapAdd(AccumulatingOperator):
             lengths = [
                 min(step, nwin - start) for nwin, step, start in zip(self._nwin, self._steps, starts, strict=True)
             ]
-            inside = (slice(start, start + length) for start, length in zip(starts, lengths, strict=True))
+            along = (slice(start, start + length) for start, length in zip(starts, lengths, strict=True))
+            inside: Any = (..., *along, *after)
             windows = self._array_windows(y, starts, lengths)
-            windows += x[(..., *inside, *after)]
+            windows += x[inside]
         return y
 
     def _array_windows(self, y: NDArray[Any], starts: Sequence[int], lengths: Sequence[int]) -> NDArray[Any]:

@@ -137,7 +137,8 @@ class Bilinear(AccumulatingOperator):
             return scattered(products, index.reshape(-1), axis, rows * columns).reshape((*batch, *self.dims))
         batch = x.shape[: x.ndim - len(self.dims)]
         taken = x.reshape((*batch, rows * columns, *self.dims[2:])).take(index, axis)
-        return (taken * shares).sum(axis - 1)
+        result: NDArray[Any] = (taken * shares).sum(axis - 1)
+        return result
 
     def _flat(self, x: Tensor) -> Tensor:
         """Return ``x`` with its first two axes merged."""

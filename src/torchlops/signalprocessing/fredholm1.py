@@ -93,7 +93,8 @@ class Fredholm1(LinearOperator):
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
         G = view_of(self, "G")
-        return (G.swapaxes(-1, -2).conj() if adjoint else G) @ x
+        result: NDArray[Any] = (G.swapaxes(-1, -2).conj() if adjoint else G) @ x
+        return result
 
     def _multiply(self, kernel: Tensor, x: Tensor) -> Tensor:
         """Return the product in each slice, with the whole batch in the rows or columns of one matrix per slice."""

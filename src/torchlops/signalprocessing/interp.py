@@ -180,7 +180,8 @@ class LinearInterpolation(AccumulatingOperator):
         weight = weight.reshape((-1, *(1,) * (-self.axis - 1)))
         if not adjoint:
             before = x.take(left, self.axis)
-            return before + (x.take(right, self.axis) - before) * weight
+            result: NDArray[Any] = before + (x.take(right, self.axis) - before) * weight
+            return result
         share = x * weight
         both = np.concatenate((x - share, share), self.axis)
         return scattered(both, np.concatenate((left, right)), self.axis, self._size)
@@ -297,7 +298,8 @@ class SincInterpolation(AccumulatingOperator):
         matrix = view_of(self, "matrix").astype(x.real.dtype, copy=False)
         matrix = matrix.T if adjoint else matrix
         if self.axis == -1:
-            return x @ matrix.T.astype(x.dtype, copy=False)
+            result: NDArray[Any] = x @ matrix.T.astype(x.dtype, copy=False)
+            return result
         columns = x.reshape((*x.shape[: self.axis + 1], math.prod(x.shape[x.ndim + self.axis + 1 :])))
         y = matrix.astype(x.dtype, copy=False) @ columns
         return y.reshape((*x.shape[: self.axis], matrix.shape[0], *x.shape[x.ndim + self.axis + 1 :]))

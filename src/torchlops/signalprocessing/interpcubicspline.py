@@ -169,14 +169,17 @@ class InterpCubicSpline(AccumulatingOperator):
         x = x.swapaxes(self.axis, -1)
         if not adjoint:
             curvature = self._solve_array(placed(_second_difference_of_array(x), -1, size, 1))
-            y = x.take(left, -1) * first + x.take(right, -1) * second
+            y: NDArray[Any] = x.take(left, -1) * first + x.take(right, -1) * second
             y += curvature.take(left, -1) * third + curvature.take(right, -1) * fourth
             return y.swapaxes(self.axis, -1)
         index = np.concatenate((left, right))
         direct = scattered(np.concatenate((x * first, x * second), -1), index, -1, size)
         bent = scattered(np.concatenate((x * third, x * fourth), -1), index, -1, size)
         curvature = self._solve_array(placed(bent[..., 1:-1], -1, size, 1))
-        return (direct + _second_difference_of_array(placed(curvature, -1, size + 2, 1))).swapaxes(self.axis, -1)
+        result: NDArray[Any] = (direct + _second_difference_of_array(placed(curvature, -1, size + 2, 1))).swapaxes(
+            self.axis, -1
+        )
+        return result
 
     def _solve_array(self, z: NDArray[Any]) -> NDArray[Any]:
         """Return the result of :meth:`_solve` for an array whose last axis is that of the spline."""
@@ -193,7 +196,8 @@ class InterpCubicSpline(AccumulatingOperator):
         reach = len(fading)
         m[..., :reach] -= (first - last * far) * fading
         m[..., n - reach :] -= (last - first * far) * fading[::-1]
-        return m * math.sqrt(3)
+        result: NDArray[Any] = m * math.sqrt(3)
+        return result
 
     def _solve(self, z: Tensor) -> Tensor:
         """Solve ``(m[j - 1] + 4 m[j] + m[j + 1]) / 6 = z[j]`` for ``m``; ``m`` and ``z`` are zero at both ends."""

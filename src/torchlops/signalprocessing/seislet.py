@@ -142,7 +142,8 @@ class Seislet(AccumulatingOperator):
         def of_real(x: NDArray[Any]) -> NDArray[Any]:
             batch = x.shape[: x.ndim - 2]
             out = transform(x.reshape((math.prod(batch), *dims)).swapaxes(0, 1), slopes).swapaxes(0, 1)
-            return out.reshape((*batch, *out.shape[1:]))
+            result: NDArray[Any] = out.reshape((*batch, *out.shape[1:]))
+            return result
 
         return on_parts(of_real, promoted(x, self._own_tensors()))
 
@@ -291,7 +292,8 @@ def _sinc_arrays(delays: NDArray[Any]) -> NDArray[Any]:
     middle = m == 0
     sine = np.sin(math.pi * rest) / math.pi * (1 - 2 * ((index - whole) % 2))
     quotient = sine[:, None, :] / np.where(middle, 1, rest[:, None, :] + m) * (1 - 2 * (index % 2))[:, None]
-    return np.where(middle, np.sinc(rest)[:, None, :], quotient)
+    result: NDArray[Any] = np.where(middle, np.sinc(rest)[:, None, :], quotient)
+    return result
 
 
 def _alternating(m: Tensor) -> Tensor:

@@ -185,6 +185,7 @@ class Shift(LinearOperator):
         return placed(y, self.axis, x.shape[self.axis]) if self.nfft != x.shape[self.axis] else y
 
     def _shift_array(self, x: NDArray[Any], phase: NDArray[Any]) -> NDArray[Any]:
+        y: NDArray[Any]
         if self.real:
             y = np.fft.irfft(np.fft.rfft(x, self.nfft, self.axis) * phase, self.nfft, self.axis)
             return y.astype(x.dtype, copy=False)
