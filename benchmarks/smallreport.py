@@ -66,7 +66,7 @@ def line(found: Record) -> str:
     return (
         f"Time relative to PyLops's: geometric mean {_figure(mean(records))} (target: at most {MEAN_LIMIT:g}), worst "
         f"{worst[0]:.2f} ({worst[1]}; target: {WORST_LIMIT:g}). A call takes {road['arrays']:.1f} µs beyond its kernel "
-        f"on arrays, or {road['tensors']:.1f} µs if its kernel takes tensors (target: {ROAD_LIMIT:g}), and each part "
+        f"on arrays; to a tensor and back takes {road['tensors']:.1f} µs (target: {ROAD_LIMIT:g}), and each part "
         f"of a product {road['part']:.1f} µs (target: {PART_LIMIT:g})."
     )
 

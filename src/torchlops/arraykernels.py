@@ -25,7 +25,7 @@ from torch.nn import Parameter
 from torchlops.arrays import PLAIN_DTYPES
 from torchlops.torch_internals import is_unwatched, is_wrapped
 
-SMALL = 4096
+SMALL = 8192
 """The largest number of elements for which array kernels run. From about there on, kernels of torch are faster."""
 
 Array: TypeAlias = "NDArray[Any]"

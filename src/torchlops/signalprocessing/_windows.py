@@ -273,6 +273,14 @@ class OverlapAdd(AccumulatingOperator):
         self._nwins, self._nwin = tuple(nwins), tuple(nwin)
         self._steps = tuple(length - overlap for length, overlap in zip(nwin, nover, strict=True))
         self._pieces = tuple(-(-length // step) for length, step in zip(nwin, self._steps, strict=True))
+        self._shifts = tuple(self._shift_of(pieces) for pieces in product(*map(range, self._pieces)))
+
+    def _shift_of(self, pieces: tuple[int, ...]) -> tuple[list[int], list[int], Any]:
+        """Return the first samples and the lengths of a piece of every window, and its index in an array of windows."""
+        starts = [i * step for i, step in zip(pieces, self._steps, strict=True)]
+        lengths = [min(step, nwin - start) for nwin, step, start in zip(self._nwin, self._steps, starts, strict=True)]
+        along = (slice(start, start + length) for start, length in zip(starts, lengths, strict=True))
+        return starts, lengths, (..., *along, *(slice(None),) * (len(self.dimsd) - len(pieces)))
 
     def _forward(self, x: Tensor) -> Tensor:
         ndim = len(self._nwins)
@@ -309,14 +317,8 @@ class OverlapAdd(AccumulatingOperator):
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         y = empty((*x.shape[: x.ndim - len(self.dims)], *self.dimsd), x.dtype).zero_()
-        for pieces in product(*map(range, self._pieces)):
-            part = x
-            starts, lengths = [], []
-            for axis, (i, nwin, step) in enumerate(zip(pieces, self._nwin, self._steps, strict=True)):
-                starts.append(i * step)
-                lengths.append(min(step, nwin - i * step))
-                part = part.narrow(axis - len(self.dimsd), starts[-1], lengths[-1])
-            self._windows(y, starts, lengths).add_(part)
+        for starts, lengths, inside in self._shifts:
+            self._windows(y, starts, lengths).add_(x[inside])
         return y
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
@@ -327,14 +329,7 @@ class OverlapAdd(AccumulatingOperator):
         if adjoint:
             return self._array_windows(np.ascontiguousarray(x), [0] * len(self._nwin), self._nwin).copy()
         y = np.zeros((*x.shape[: x.ndim - len(self.dims)], *self.dimsd), x.dtype)
-        after = (slice(None),) * (len(self.dimsd) - len(self._nwin))
-        for pieces in product(*map(range, self._pieces)):
-            starts = [i * step for i, step in zip(pieces, self._steps, strict=True)]
-            lengths = [
-                min(step, nwin - start) for nwin, step, start in zip(self._nwin, self._steps, starts, strict=True)
-            ]
-            along = (slice(start, start + length) for start, length in zip(starts, lengths, strict=True))
-            inside: Any = (..., *along, *after)
+        for starts, lengths, inside in self._shifts:
             windows = self._array_windows(y, starts, lengths)
             windows += x[inside]
         return y
