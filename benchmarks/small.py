@@ -140,6 +140,47 @@ def _nonstationary(lops: ModuleType, n: int) -> Any:
     return lops.signalprocessing.NonStationaryConvolve1D(n, numbers(3, 7), (n // 4, n // 2, 3 * n // 4))
 
 
+def _nonstationary_2d(lops: ModuleType, n: int) -> Any:
+    nx, nt = SIZES[n][1]
+    places = (nx // 4, 3 * nx // 4), (nt // 4, 3 * nt // 4)
+    return lops.signalprocessing.NonStationaryConvolve2D((nx, nt), numbers(2, 2, 3, 3), *places)
+
+
+def _nonstationary_filters(lops: ModuleType, n: int) -> Any:
+    return lops.signalprocessing.NonStationaryFilters1D(numbers(n), 7, (n // 4, n // 2, 3 * n // 4))
+
+
+def _filters_of_traces(lops: ModuleType, n: int) -> Any:
+    dims = SIZES[n][1]
+    return lops.signalprocessing.Convolve1D(dims, numbers(dims[0], 5), offset=2)
+
+
+def _radon_3d(name: str) -> Callable[[Any, int], Any]:
+    def build(lops: ModuleType, n: int) -> Any:
+        ny, nx, nt = SIZES[n][2]
+        t, hy, hx = np.arange(nt) * 0.004, np.arange(ny) * 10.0, np.arange(nx) * 10.0
+        py, px = np.linspace(-4e-4, 4e-4, ny), np.linspace(-4e-4, 4e-4, nx)
+        more: dict[str, tuple[Any, ...]] = {
+            "Radon3D": (py, px),
+            "FourierRadon3D": (py, px, nt),
+            "ChirpRadon3D": ((4e-4, 4e-4),),
+        }
+        return getattr(lops.signalprocessing, name)(t, hy, hx, *more[name])
+
+    return build
+
+
+def _windows_2d(lops: ModuleType, n: int) -> Any:
+    nx, nt = SIZES[n][1]
+    op = lops.FirstDerivative((4, nt), axis=0)
+    count = (nx - 4) // 2 + 1
+    return lops.signalprocessing.Sliding2D(op, (count * 4, nt), (nx, nt), 4, 2)
+
+
+def _curvelets(lops: ModuleType, n: int) -> Any:
+    return lops.signalprocessing.UDCT((16, 16) if n == 64 else (16, 32), num_scales=2, dtype="complex128")
+
+
 def _posterior(lops: ModuleType, n: int) -> Any:
     """The covariance of the Bayesian tutorial: a sum of a product of four and a diagonal."""
     S, R = lops.Smoothing1D(5, n), lops.Restriction(n, kept(n))
@@ -192,6 +233,21 @@ ENTRIES = (
     Entry("DWT2D", _of("DWT2D", 2, wavelet="haar", level=2)),
     Entry("DCT", _of("DCT", 1)),
     Entry("DCT of two axes", _of("DCT", 2)),
+    Entry("DWTND", _of("DWTND", 3, wavelet="haar", level=1)),
+    Entry("UDCT", _curvelets),
+    Entry(
+        "Convolve1D by FFT",
+        lambda lops, n: lops.signalprocessing.Convolve1D(n, numbers(31), offset=15),
+        why_slower="three FFTs, as for tensors, so that NaN spreads alike; PyLops adds up the taps",
+    ),
+    Entry("Convolve1D for each trace", _filters_of_traces),
+    Entry("NonStationaryConvolve2D", _nonstationary_2d),
+    Entry("NonStationaryFilters1D", _nonstationary_filters),
+    Entry("FourierRadon3D", _radon_3d("FourierRadon3D")),
+    Entry("ChirpRadon3D", _radon_3d("ChirpRadon3D")),
+    Entry("Radon3D", _radon_3d("Radon3D")),
+    Entry("Sliding2D", _windows_2d),
+    Entry("MemoizeOperator", lambda lops, n: lops.MemoizeOperator(lops.FirstDerivative(n))),
     Entry("Seislet", _seislet),
     Entry("PWSprayer2D", _sprayer, why_slower="numba's compiled loop against a sequence of calls of torch"),
     Entry("composition: normal", _normal),

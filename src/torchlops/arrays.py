@@ -239,15 +239,17 @@ def to_numpy(tensor: Tensor) -> NDArray[Any]:
     return array
 
 
+def is_shared(array: NDArray[Any]) -> bool:
+    """Whether ``torch.from_numpy`` gives a tensor of the array as it is, without a copy or a cast."""
+    return not torch.compiler.is_compiling() and array.dtype in PLAIN_DTYPES and array.flags.carray
+
+
 def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], Any]]:
     """Return a user's array as a tensor, and the function that converts a tensor to the same kind of array.
 
     Raises:
         TypeError: If ``array`` is not an array.
     """
-    compiling = torch.compiler.is_compiling()
-    if type(array) is np.ndarray and not compiling and array.dtype in PLAIN_DTYPES and array.flags.carray:
-        return torch.from_numpy(array), to_numpy
     if isinstance(array, np.ndarray):
         tensor = _array_to_tensor(array, f"the array given to {operator}")
         return (tensor if tensor.is_floating_point() or tensor.is_complex() else tensor.double()), to_numpy

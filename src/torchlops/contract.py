@@ -21,6 +21,7 @@ from torchlops.arrays import (
     as_tensor,
     complex_dtype,
     from_array,
+    is_shared,
     numpy_dtype,
     promote,
     real_dtype,
@@ -274,6 +275,8 @@ class Contract(nn.Module):
             ) from error
 
     def _through_arrays(self, x: Any, apply: Callable[[Tensor], Tensor]) -> Any:
+        if type(x) is np.ndarray and is_shared(x):
+            return to_numpy(without_gradients(apply, torch.from_numpy(x)))
         tensor, back = from_array(x, self.name_and_type)
         return back(without_gradients(apply, tensor))
 

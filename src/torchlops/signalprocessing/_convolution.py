@@ -339,15 +339,22 @@ def convolve_array_directly(
 
 def convolve_array_by_fft(x: NDArray[Any], h: NDArray[Any], axes: Sizes, offsets: Sizes, sizes: Sizes) -> NDArray[Any]:
     """Convolve a small array as :func:`convolve_by_fft` does; ``h`` has the filter axes only."""
-    filters = h.reshape([1 if axis not in axes else h.shape[axes.index(axis)] for axis in range(axes[0], 0)])
+    filters = h
+    if axes != tuple(range(-len(axes), 0)):
+        filters = h.reshape([1 if axis not in axes else h.shape[axes.index(axis)] for axis in range(axes[0], 0)])
     lengths = _fft_lengths(x, filters, axes, offsets, sizes)
     real = x.dtype.kind != "c"
-    forward, back = (np.fft.rfftn, np.fft.irfftn) if real else (np.fft.fftn, np.fft.ifftn)
-    y = back(forward(x, lengths, axes) * forward(filters, lengths, axes), lengths, axes)
+    if len(axes) == 1:
+        (length,), (axis,) = lengths, axes
+        one, back_one = (np.fft.rfft, np.fft.irfft) if real else (np.fft.fft, np.fft.ifft)
+        y: NDArray[Any] = back_one(one(x, length, axis) * one(filters, length, axis), length, axis)
+    else:
+        forward, back = (np.fft.rfftn, np.fft.irfftn) if real else (np.fft.fftn, np.fft.ifftn)
+        y = back(forward(x, lengths, axes) * forward(filters, lengths, axes), lengths, axes)
     for axis, offset, size in zip(axes, offsets, sizes, strict=True):
         whole = 0 <= offset <= y.shape[axis] - size
         y = y[at(axis, offset, offset + size)] if whole else placed(y, axis, size, -offset)
-    return y.astype(x.dtype)
+    return y.astype(x.dtype, copy=False)
 
 
 _KERNELS = {"direct": convolve_directly, "fft": convolve_by_fft, "overlapadd": convolve_by_overlap_add}
