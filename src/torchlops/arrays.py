@@ -233,7 +233,10 @@ def zeros_from(x: Tensor) -> Tensor:
 
 def to_numpy(tensor: Tensor) -> NDArray[Any]:
     """Return the values of a tensor as a NumPy array; bfloat16, which NumPy lacks, becomes float32."""
-    if tensor.requires_grad or tensor.is_conj() or tensor.is_neg() or not tensor.is_cpu:
+    try:
+        shared: NDArray[Any] = tensor.numpy()
+        return shared
+    except (RuntimeError, TypeError):  # it requires a gradient, is elsewhere, has the conjugate bit, or is in bfloat16
         tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     array: NDArray[Any] = tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
     return array
