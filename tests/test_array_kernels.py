@@ -256,6 +256,18 @@ def test_a_view_is_what_its_constructor_makes(view: Any, built: Any) -> None:
         np.testing.assert_array_equal(other @ X, fast @ X)
 
 
+def test_large_tables_are_left_to_the_tensor_kernel() -> None:
+    rng = np.random.default_rng(0)
+    slopes = 0.1 * rng.standard_normal((4, 700))
+    for A in (
+        torchlops.signalprocessing.Convolve2D((60, 60), rng.standard_normal((15, 15)), (7, 7), method="direct"),
+        torchlops.signalprocessing.Seislet(slopes, sampling=(1.0, 1.0)),
+    ):
+        x = rng.standard_normal(A.dims)
+        assert A._of_small(x, False) is None
+        np.testing.assert_allclose(A @ x, A(torch.from_numpy(x)).numpy())
+
+
 def test_stacks_of_parts_with_and_without_array_kernels() -> None:
     class Cubes(LinearOperator):
         def _forward(self, x: Tensor) -> Tensor:

@@ -28,6 +28,9 @@ from torchlops.torch_internals import is_unwatched, is_wrapped
 SMALL = 8192
 """The largest number of elements for which array kernels run. From about there on, kernels of torch are faster."""
 
+TABLE_LIMIT = 1 << 19
+"""The largest number of elements of a table that an array kernel makes. Tensor kernels work on larger ones in parts."""
+
 Array: TypeAlias = "NDArray[Any]"
 
 REPLACED = frozenset({"_forward", "_adjoint", "_run_adjoint", "_apply_to", "apply_nd", "forward", "__call__"})
@@ -109,6 +112,12 @@ def view_of(module: nn.Module, name: str) -> Array:
     if tensor is None:
         tensor = own["_parameters"].get(name)
     return view(getattr(module, name) if tensor is None else tensor)
+
+
+def limit_table(elements: int) -> None:
+    """Raise :class:`Unsuitable` for a table of more elements than :data:`TABLE_LIMIT`."""
+    if elements > TABLE_LIMIT:
+        raise Unsuitable
 
 
 def promoted(x: Array, tensors: Iterable[Tensor]) -> Array:

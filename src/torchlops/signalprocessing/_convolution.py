@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.arraykernels import Unsuitable, at, on_parts, placed, real_of_dtype, view_of
+from torchlops.arraykernels import Unsuitable, at, limit_table, on_parts, placed, real_of_dtype, view_of
 from torchlops.arrays import DType, conjugate, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import blocks, empty
@@ -325,6 +325,7 @@ def convolve_array_directly(
         y = np.convolve(x, h)
         (offset,), (size,) = offsets, sizes
         return y[offset : offset + size] if 0 <= offset <= len(y) - size else placed(y, -1, size, -offset)
+    limit_table(math.prod(sizes) * (x.size // math.prod(x.shape[axis] for axis in axes)) * h.size)
     last = tuple(range(-len(axes), 0))
     moved = tuple(axes) != last
     x = np.moveaxis(x, axes, last) if moved else x

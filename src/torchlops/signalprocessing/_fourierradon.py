@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.arraykernels import complex_of, on_parts, placed, promoted, view_of
+from torchlops.arraykernels import complex_of, limit_table, on_parts, placed, promoted, view_of
 from torchlops.arrays import Array, DType, complex_dtype, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions
 from torchlops.basicoperators._sparse import FAST_DTYPES
@@ -146,6 +146,7 @@ class FourierRadon(LinearOperator):
         for axis, ((hname, pname), kind) in enumerate(zip(self._names, self.kinds, strict=True)):
             h, p = (_precise_array(view_of(self, name)) for name in (hname, pname))
             delays = (h if kind == "linear" else h**2)[:, None] * p
+            limit_table(f.size * delays.size)
             angle = (-2 * math.pi) * f[:, None, None] * delays
             matrix = np.empty(angle.shape, complex_of(x.dtype))
             np.cos(angle, out=matrix.real, casting="same_kind")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.arraykernels import on_parts, promoted, view_of
+from torchlops.arraykernels import limit_table, on_parts, promoted, view_of
 from torchlops.arrays import HALF_PRECISIONS, Array, DType, as_tensor
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, as_integer
@@ -251,6 +251,7 @@ def _weighed(traces: Traces) -> Traces:
 def _interpolated(traces: Traces, delays: Traces, adjoint: bool) -> Traces:
     """Return ``traces`` of shape ``(traces, K, samples)`` delayed by ``delays`` of shape ``(traces, samples)``."""
     if isinstance(delays, np.ndarray):
+        limit_table(delays.size * delays.shape[-1])
         arrays = _sinc_arrays(delays).astype(traces.dtype, copy=False)
         return traces @ (arrays.swapaxes(-1, -2) if adjoint else arrays)
     count, samples = delays.shape
