@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cataloguereport, solverreport
+from benchmarks import cataloguereport, smallreport, solverreport
 from benchmarks.figure import draw
 from benchmarks.report import insert, render, summary, wrong_answers
 from benchmarks.results import load, save
@@ -24,6 +24,7 @@ ROOT = HERE.parent
 PROCESSES = {
     "default": ["overheads", "units", "ratios"],
     "catalogue": ["catalogue"],
+    "small": ["small"],
     "solvers": ["solvers"],
     "solvers reused": ["images", "--reuse-memory"],
     "reused": ["units", "large", "--reuse-memory"],
@@ -36,12 +37,13 @@ PROCESSES = {
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "catalogue": lambda results: cataloguereport.section(results["catalogue"]["catalogue"]),
+    "small": lambda results: smallreport.section(results["small"]["small"]),
     "solvers": lambda results: solverreport.section(solverreport.gathered(results)),
 }
 
 # A quick run does not measure speed, so it uses two processes only.
 QUICK_PROCESSES = {
-    "default": ["overheads", "units", "ratios", "memory", "catalogue", "solvers"],
+    "default": ["overheads", "units", "ratios", "memory", "catalogue", "small", "solvers"],
     "reused": ["units", "large", "memory", "images", "--library", "pylops", "--reuse-memory"],
 }
 
@@ -92,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only", choices=list(SECTIONS), help="only this section, to a file with its name in the output folder"
     )
     parser.add_argument(
+        "--update", action="store_true", help="with --only: replace the section in results.json, and rewrite the report"
+    )
+    parser.add_argument(
         "--report", action="store_true", help="measure nothing; rewrite the tables and the plot from results.json"
     )
     options = parser.parse_args(arguments)
@@ -99,7 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads = options.threads != parser.get_default("threads")
     if options.report and (options.quick or options.operators or options.only or threads):
         parser.error("--report measures nothing: the only option it takes is --output")
-    if own and not options.only and (options.quick or options.operators):
+    if options.update and not options.only:
+        parser.error("--update replaces a section: name it with --only")
+    if own and (options.update or not options.only) and (options.quick or options.operators):
         parser.error("--quick and --operators measure only a part: choose another folder with --output")
     stored = options.output / "results.json"
     if options.report:
@@ -114,7 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.only and [name for name in PROCESSES if name.startswith(options.only)],
     )
     options.output.mkdir(parents=True, exist_ok=True)
-    if options.only:
+    if options.update:
+        results = load(stored) | results
+    elif options.only:
         path = options.output / f"{options.only.upper()}.md"
         path.write_text(SECTIONS[options.only](results), encoding="utf-8")
         print(f"{path} written after {time.perf_counter() - start:.0f} s")

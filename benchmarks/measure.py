@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 import torchlops
-from benchmarks import solvers
+from benchmarks import small, solvers
 from benchmarks.catalogue import QUICK_ENTRIES, catalogue
 from benchmarks.operators import OPERATORS, Dims, Operator, chain_of_five, kept
 from benchmarks.timing import QUICK, Effort, median_times, seconds_of
@@ -319,7 +319,7 @@ def _cpu_family() -> str:
     return names[0] if names else "CPU"
 
 
-PARTS = ("overheads", "ratios", "large", "units", "memory", "catalogue", "solvers", "images")
+PARTS = ("overheads", "ratios", "large", "units", "memory", "catalogue", "small", "solvers", "images")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -355,6 +355,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif part == "units":
             effort = QUICK if options.quick else Effort(rounds=7, block=0.05, threads=1)
             result[part] = list(units(options.quick, effort))
+        elif part == "small":
+            effort = QUICK if options.quick else Effort(rounds=15, block=0.002, threads=1)
+            result[part] = small.measure(options.quick, options.operators, effort)
         elif part == "memory":
             result[part] = memory(options.library, options.quick)
         elif part == "solvers":

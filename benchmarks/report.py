@@ -10,6 +10,8 @@ from typing import Any
 
 from benchmarks.cataloguereport import means as catalogue_means
 from benchmarks.cataloguereport import section as catalogue_section
+from benchmarks.smallreport import section as small_section
+from benchmarks.smallreport import targets as small_targets
 from benchmarks.solverreport import faster as faster_than_loop
 from benchmarks.solverreport import gathered
 from benchmarks.solverreport import section as solver_section
@@ -108,6 +110,7 @@ def targets(results: Results) -> list[Target]:
         *(_memory_target(results, name) for name in MEMORY),
         *_unit_targets(reused["units"]),
         *(Target(*target) for target in solver_targets(gathered(results))),
+        *(Target(*target) for target in (small_targets(results["small"]["small"]) if "small" in results else ())),
     ]
 
 
@@ -353,6 +356,7 @@ def render(results: Results) -> str:
         "and types.",
         overhead_table(default["overheads"]),
         catalogue_section(results["catalogue"]["catalogue"]),
+        *([small_section(results["small"]["small"])] if "small" in results else []),
         solver_section(gathered(results)),
         "## Memory",
         "Peak memory of a chain of smoothing, first derivative, Fourier transform (real to complex), restriction to "

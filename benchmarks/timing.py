@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,6 +61,28 @@ def median_times(
                 task = TaskSpec("call()", "", num_threads=threads)
                 taken[name].append(Measurement(1, [seconds_of(function, clock)], task))
     return {name: Measurement.merge(measurements)[0].median for name, measurements in taken.items()}
+
+
+def least_times(functions: Mapping[str, Callable[[], Any]], rounds: int, block: float) -> dict[str, float]:
+    """Return the seconds that one call of each short function takes, on one thread.
+
+    The functions take turns, in blocks of ``block`` seconds. The result is the median of the turns' lower half, which
+    other work on the machine affects least.
+    """
+    torch.set_num_threads(1)
+    taken: dict[str, list[float]] = {name: [] for name in functions}
+    counts = {}
+    for name, function in functions.items():
+        function()
+        counts[name] = max(3, int(block / max(min(seconds_of(function) for _ in range(3)), 1e-7)))
+    for _ in range(rounds):
+        for name, function in functions.items():
+            turns = itertools.repeat(None, counts[name])
+            start = time.process_time()
+            for _ in turns:
+                function()
+            taken[name].append((time.process_time() - start) / counts[name])
+    return {name: statistics.median(sorted(times)[: (rounds + 1) // 2]) for name, times in taken.items()}
 
 
 def seconds_of(function: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:

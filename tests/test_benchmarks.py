@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import small, smallreport
 from benchmarks.__main__ import main
 from benchmarks.report import BEGIN, END, insert, mean_table, render, slower_cases, slower_table, still_slower, summary
 from benchmarks.results import load, save
 from benchmarks.tabulating import geometric_mean
+from benchmarks.timing import QUICK
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = {
@@ -47,6 +49,7 @@ def test_quick_run_writes_the_report(tmp_path):
         "## In copies",
         "## A call",
         "## The rest of the catalogue",
+        "## Small vectors",
         "## Solvers",
         "## Memory",
     ):
@@ -80,7 +83,8 @@ def test_results_are_stored_to_four_digits(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [["--quick"], ["--operators", "FFT"], ["--report", "--quick"], ["--report", "--threads", "1"]]
+    "options",
+    [["--quick"], ["--operators", "FFT"], ["--report", "--quick"], ["--report", "--threads", "1"], ["--update"]],
 )
 def test_a_part_never_replaces_the_whole(options, capsys):
     with pytest.raises(SystemExit):
@@ -95,6 +99,28 @@ def test_ratios_and_means():
     assert mean_table([RECORD]).splitlines()[-1] == "| 64 samples, batch 1, float32 | 4.00 | 0.50 | n/a | 0.25 |"
     assert "| Flip | 1 | 0.50 |" in slower_table([RECORD], {})
     assert still_slower([RECORD]) == "Flip, forward + backward (0.50)"
+
+
+def test_small_vectors_are_compared_with_pylops():
+    times = {"forward ours": 2e-6, "forward pylops": 1e-6, "adjoint ours": 1e-6, "adjoint pylops": 8e-6}
+    records = [
+        {"operator": "Flip", "size": 64, "times": times, "note": "", "why": "a reason"},
+        {"operator": "Roll", "size": 64, "times": {}, "note": "raises ValueError: no", "why": ""},
+    ]
+    found = {"operators": records, "road": {"tensors": 4.0, "arrays": 2.0, "part": 3.5}}
+    assert smallreport.mean(records) == pytest.approx(0.5)
+    assert [reached for _, _, reached in smallreport.targets(found)] == [True, False, True, False]
+    section = smallreport.section(found)
+    assert "| Flip | 2.0 | 2.00 | 1.0 | 0.12 |" in section
+    assert "Flip, forward, 64 (2.00: a reason)" in section
+    assert "- Roll: raises ValueError: no" in section
+
+
+def test_small_vectors_are_measured():
+    found = small.measure(quick=True, names=["Flip"], effort=QUICK)
+    (record,) = found["operators"]
+    assert record["times"].keys() == {"forward ours", "forward pylops", "adjoint ours", "adjoint pylops"}
+    assert all(seconds > 0 for seconds in record["times"].values())
 
 
 def test_summary_goes_between_the_markers():

@@ -15,7 +15,7 @@ ROOT = Path(torchlops.__file__).parent
 CATALOGUE = ("basicoperators", "signalprocessing", "waveeqprocessing", "avo", "medical")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("arrays", "config", "extras", "shapes", "memory", "torch_internals", "utils", "version"),
-    ("attributes", "dispatcher", "autograd", "foreignfunction"),
+    ("arraykernels", "attributes", "dispatcher", "autograd", "foreignfunction"),
     ("contract",),
     ("linearoperator",),
     ("persample", "state", "torchoperator"),

@@ -18,6 +18,9 @@ from torchlops.shapes import PER_SAMPLE
 DType: TypeAlias = "torch.dtype | np.dtype[Any] | type | str"
 Array: TypeAlias = "Tensor | np.ndarray[Any, Any] | Sequence[Any]"
 
+PLAIN_DTYPES = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
+"""The floating-point and complex dtypes that NumPy and torch share, in native byte order, without float16."""
+
 HALF_PRECISIONS = frozenset({torch.bfloat16, torch.float16, torch.complex32})
 
 # A table rather than torch.empty(0, dtype=dtype).numpy().dtype, which torch.compile cannot trace.
@@ -231,9 +234,18 @@ def zeros_from(x: Tensor) -> Tensor:
 
 def to_numpy(tensor: Tensor) -> NDArray[Any]:
     """Return the values of a tensor as a NumPy array; bfloat16, which NumPy lacks, becomes float32."""
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    try:
+        shared: NDArray[Any] = tensor.numpy()
+        return shared
+    except (RuntimeError, TypeError):  # it requires a gradient, is elsewhere, has the conjugate bit, or is in bfloat16
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     array: NDArray[Any] = tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
     return array
+
+
+def is_shared(array: NDArray[Any]) -> bool:
+    """Whether ``torch.from_numpy`` gives a tensor of the array as it is, without a copy or a cast."""
+    return not torch.compiler.is_compiling() and array.dtype in PLAIN_DTYPES and array.flags.carray
 
 
 def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], Any]]:

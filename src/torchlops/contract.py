@@ -8,17 +8,20 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchlops import autograd
+from torchlops.arraykernels import Unsuitable, inherits_array_kernel, quietly, real_of, suits
 from torchlops.arrays import (
     HALF_PRECISIONS,
     DType,
     as_tensor,
     complex_dtype,
     from_array,
+    is_shared,
     promote,
     real_dtype,
     real_part,
@@ -29,6 +32,7 @@ from torchlops.attributes import Attributes
 from torchlops.config import get_ndarray_multiplication
 from torchlops.foreignfunction import FlatMethods, ForeignFunction, MatrixProducts, Source
 from torchlops.shapes import Dims, as_dims
+from torchlops.torch_internals import without_gradients
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -45,6 +49,8 @@ class Contract(Attributes):
     _has_fast_kernels = False
     _has_kernels = False
     _tensor_names: tuple[str, ...] = ()
+    _has_array_kernel = False
+    _calls_others = False  # whether the array kernel calls other operators, or foreign code
     _function: ForeignFunction | None = None  # set if the kernels are foreign
     _work = 1  # approximate number of operations per sample of the input
 
@@ -125,6 +131,7 @@ class Contract(Attributes):
         self._function = ForeignFunction(
             source, self, self.dims, self.dimsd, dtype, self.clinear, self.real_model, device, key
         )
+        self._calls_others, self._has_array_kernel = True, inherits_array_kernel(type(self), Contract)
 
     def _snapshot(self: _Self) -> _Self:
         """Return a view of this operator that keeps its present tensors, even if they are replaced later."""
@@ -142,6 +149,8 @@ class Contract(Attributes):
         cls._has_flat_methods = any(
             getattr(cls, name) is not vars(Attributes)[name] for name in ("_matvec", "_rmatvec")
         )
+        defines = cls._array_kernel is not Contract._array_kernel
+        cls._has_array_kernel = defines and inherits_array_kernel(cls, Contract)
 
     # -- defined by subclasses -------------------------------------------------------------------------------
 
@@ -189,6 +198,11 @@ class Contract(Attributes):
         """Whether the fast kernel is faster for this ``x``."""
         return True
 
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool, /) -> NDArray[Any]:
+        """Return ``A x`` or ``A^H x`` for a small array ``(*batch, *dims)``; see ``arraykernels.py``."""
+        assert self._function is not None
+        return self._function.of_array(x, adjoint)
+
     def _inverse(self, y: Tensor, /) -> Tensor:
         """Return the exact solution of ``A x = y``, if the operator implements it."""
         raise NotImplementedError
@@ -209,6 +223,9 @@ class Contract(Attributes):
         """Return ``A x`` for ``(*batch, *dims)`` or flattened ``(*batch, prod(dims))`` arrays."""
         if isinstance(x, Tensor):
             return self._apply_to(x, False)
+        small = self._of_small(x, False)
+        if small is not None:
+            return small
         if _is_called_by_scipy():  # lobpcg passes columns to any callable
             return self._matrix_product(x, False)
         return self._through_arrays(x, lambda tensor: self._apply_to(tensor, False))
@@ -217,7 +234,36 @@ class Contract(Attributes):
         """Return ``A^H y`` for ``(*batch, *dimsd)`` or flattened ``(*batch, prod(dimsd))`` arrays."""
         if isinstance(y, Tensor):
             return self._apply_to(y, True)
-        return self._through_arrays(y, lambda tensor: self._apply_to(tensor, True))
+        small = self._of_small(y, True)
+        return self._through_arrays(y, lambda tensor: self._apply_to(tensor, True)) if small is None else small
+
+    def _of_small(self, x: Any, adjoint: bool) -> NDArray[Any] | None:
+        """Return the product with one small array, a model or a flat vector; None where it must become a tensor."""
+        if not self._has_array_kernel or type(x) is not np.ndarray or not suits(x):
+            return None
+        dims = self.dimsd if adjoint else self.dims
+        if x.shape == dims:
+            return self._of_array(x, adjoint)
+        if x.ndim != 1 or x.size != math.prod(dims):
+            return None
+        y = self._of_array(x.reshape(dims), adjoint)
+        return None if y is None else y.reshape(-1)
+
+    def _of_array(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any] | None:
+        """Return the result of the array kernel for an array that suits it; None if the tensor kernel must run."""
+        own = vars(self)
+        if (
+            not self._has_array_kernel
+            or (self.real_model and not adjoint and x.dtype.kind == "c")
+            or "_forward" in own
+            or "_adjoint" in own
+        ):
+            return None
+        try:
+            y = self._array_kernel(x, adjoint) if self._calls_others else quietly(self._array_kernel, x, adjoint)
+        except Unsuitable:
+            return None
+        return real_of(y) if adjoint and self.real_model else y
 
     def _apply_to(self, x: Tensor, adjoint: bool) -> Tensor:
         dims = self.dimsd if adjoint else self.dims
@@ -290,9 +336,10 @@ class Contract(Attributes):
             ) from error
 
     def _through_arrays(self, x: Any, apply: Callable[[Tensor], Tensor]) -> Any:
+        if type(x) is np.ndarray and is_shared(x):
+            return to_numpy(without_gradients(apply, torch.from_numpy(x)))
         tensor, back = from_array(x, self.name_and_type)
-        with torch.no_grad():
-            return back(apply(tensor))
+        return back(without_gradients(apply, tensor))
 
     def _wrong_shape(self, x: Any, adjoint: bool) -> ValueError:
         dims = self.dimsd if adjoint else self.dims
@@ -308,7 +355,11 @@ class Contract(Attributes):
 
     def _matrix_product(self, x: Any, adjoint: bool) -> Any:
         if not isinstance(x, Tensor):
-            return self._through_arrays(x, lambda tensor: self._matrix_product(tensor, adjoint))
+            small = self._of_small(x, adjoint) if get_ndarray_multiplication() else None
+            if small is None:
+                return self._through_arrays(x, lambda tensor: self._matrix_product(tensor, adjoint))
+            self._count("matvec")
+            return small.reshape(-1) if self.forceflat else small
         dims = self.dimsd if adjoint else self.dims
         size, size_out = math.prod(dims), math.prod(self.dims if adjoint else self.dimsd)
         shape = tuple(x.shape)
@@ -357,6 +408,10 @@ class Contract(Attributes):
         return self._flat_product("rmatmat", y, adjoint=True)
 
     def _flat_product(self, method: str, x: Any, adjoint: bool) -> Any:
+        if x.ndim == 1 and method.endswith("vec"):
+            small = self._of_small(x, adjoint)
+            if small is not None:
+                return small.reshape(-1)
         rows, columns = self.shape
         size, size_out = (rows, columns) if adjoint else (columns, rows)
         if method.endswith("vec"):

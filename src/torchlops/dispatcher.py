@@ -54,6 +54,11 @@ def register(function: Foreign, name: str | None = None) -> str:
     return key
 
 
+def lock_of(function: Foreign) -> threading.RLock:
+    """Return the lock that serialises the calls of ``function``."""
+    return _locks[function]
+
+
 def _after_fork() -> None:
     for function in list(_locks):  # a thread of the parent may have held its lock
         _locks[function] = threading.RLock()
@@ -98,7 +103,7 @@ def _evaluate(
     batch = x.shape[: x.ndim - ndim]
     if x.numel() == 0:
         return x.new_empty((*batch, *dims_out), dtype=dtype)
-    with _locks[function]:
+    with lock_of(function):
         out = function.evaluate(x.reshape((batch.numel(), *dims_in)), adjoint)
     if out.is_complex() and not dtype.is_complex:  # the adjoint under Re<.,.> of a map from real models
         out = out.real

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.dlpack import from_dlpack
 
-from torchlops.arrays import HALF_PRECISIONS, DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
-from torchlops.dispatcher import apply_foreign, register
+from torchlops.arraykernels import Unsuitable, complex_of, real_of_dtype
+from torchlops.arrays import HALF_PRECISIONS, PLAIN_DTYPES, DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
+from torchlops.dispatcher import apply_foreign, lock_of, register
 from torchlops.memory import empty
 from torchlops.torch_internals import is_followed, undisturbed
 
@@ -130,11 +131,40 @@ class ForeignFunction:
             )
         return self._call_source(x, adjoint, complex_dtype(precision) if x.is_complex() else precision)
 
+    def of_array(self, x: np.ndarray[Any, Any], adjoint: bool) -> np.ndarray[Any, Any]:
+        """Return what :meth:`__call__` returns for an array ``(*batch, *dims)``.
+
+        Raises:
+            Unsuitable: If the foreign code takes or gives anything but arrays of the expected kind.
+        """
+        dims, dims_out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        is_complex, takes_complex = x.dtype.kind == "c", self.dtype.is_complex
+        own = numpy_dtype(real_dtype(self.dtype))
+        if self.device.type != "cpu" or self.dtype in HALF_PRECISIONS or (is_complex and not takes_complex):
+            raise Unsuitable
+        if not torch.is_grad_enabled():  # foreign code runs with gradients enabled, see above
+            raise Unsuitable
+        precision = real_of_dtype(x.dtype)
+        given = np.promote_types(precision, own)
+        batch = x.shape[: x.ndim - len(dims)]
+        # Always a copy: nothing else keeps code in other languages from writing into the caller's array.
+        copied = np.array(x, complex_of(given) if is_complex else given, order="C").reshape((math.prod(batch), *dims))
+        with lock_of(self):
+            y = self._run_watched(copied, adjoint)
+        if y.size != math.prod(batch) * math.prod(dims_out) or y.dtype not in PLAIN_DTYPES:
+            raise Unsuitable
+        dtype = complex_of(precision) if takes_complex and not (adjoint and self.real_model) else precision
+        if y.dtype.kind == "c" and dtype.kind != "c":
+            if not takes_complex:
+                raise Unsuitable
+            y = y.real
+        return np.ascontiguousarray(y.reshape((*batch, *dims_out)), dtype)
+
     def _call_source(self, x: Tensor, adjoint: bool, dtype: torch.dtype) -> Tensor:
-        name = f"the {'adjoint' if adjoint else 'forward'} of {self.name_and_type}"
+        name = self._side(adjoint)
         if self.device.type == "cpu":
             # Always a copy: nothing else keeps code in other languages from writing into the caller's tensor.
-            result = self._run(empty(x.shape, dtype).copy_(x).numpy(), adjoint, name)
+            result = self._run(empty(x.shape, dtype).copy_(x).numpy(), adjoint)
             try:
                 out = torch.from_numpy(result)
             except TypeError:
@@ -144,7 +174,7 @@ class ForeignFunction:
                 ) from None
         else:
             given = torch.empty(x.shape, dtype=dtype, device=self.device).copy_(x)
-            out = from_dlpack(self._run(_cupy().from_dlpack(given), adjoint, name)).clone()
+            out = from_dlpack(self._run(_cupy().from_dlpack(given), adjoint)).clone()
         dims = self.dims if adjoint else self.dimsd
         if out.numel() != x.shape[0] * math.prod(dims):
             raise ValueError(f"{name} returned shape {tuple(out.shape[1:])}, but {dims} was declared")
@@ -155,16 +185,23 @@ class ForeignFunction:
             )
         return out.reshape((x.shape[0], *dims)).contiguous()  # as the shape rule promises
 
-    def _run(self, given: Any, adjoint: bool, name: str) -> Any:
+    def _side(self, adjoint: bool) -> str:
+        return f"the {'adjoint' if adjoint else 'forward'} of {self.name_and_type}"
+
+    def _run(self, given: Any, adjoint: bool) -> Any:
+        with torch.enable_grad(), undisturbed():
+            return self._run_watched(given, adjoint)
+
+    def _run_watched(self, given: Any, adjoint: bool) -> Any:
         try:
-            with torch.enable_grad(), undisturbed(), _NO_HIDDEN_GRADIENTS:
+            with _NO_HIDDEN_GRADIENTS:
                 return owned(self.source(given, adjoint)) if self.device.type == "cpu" else self.source(given, adjoint)
         except (RuntimeError, BufferError) as error:
             if not any(words in str(error) for words in _REFUSALS):
                 raise
             raise RuntimeError(
-                f"{name} uses a tensor that requires a gradient, which would be lost in foreign code. Detach the "
-                f"tensor, or write the operator in torch (a subclass of LinearOperator with _forward). "
+                f"{self._side(adjoint)} uses a tensor that requires a gradient, which would be lost in foreign code. "
+                f"Detach the tensor, or write the operator in torch (a subclass of LinearOperator with _forward). "
                 f"torch says: {error}"
             ) from error
 

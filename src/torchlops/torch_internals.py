@@ -1,8 +1,9 @@
 """All private names of torch that the library uses, with fallbacks if they are missing.
 
-Without the first group, fast kernels are never used: every operator runs its differentiable kernels.
+Without the first group, fast and array kernels are never used: every operator runs its differentiable kernels.
 Without the second, solutions are corrected for two levels of forward mode.
-Without the third, foreign operators fall back to a public ``autograd.Function`` (see ``dispatcher.py``).
+Without the third, gradients are switched off by a public context, which is slower.
+Without the fourth, foreign operators fall back to a public ``autograd.Function`` (see ``dispatcher.py``).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from contextlib import nullcontext
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn.modules import module as module_hooks
 
 try:
-    from torch._C import _len_torch_dispatch_stack
+    from torch._C import _is_any_autocast_enabled, _len_torch_dispatch_stack, _len_torch_function_stack
     from torch._C._functorch import (
         get_unwrapped,
         is_batchedtensor,
@@ -27,6 +29,12 @@ try:
 
     _are_transforms_active: Any = torch._C._are_functorch_transforms_active
     forward_ad._current_level  # noqa: B018  (the import is the test)
+    _global_hooks: tuple[dict[int, Any], ...] = (
+        module_hooks._global_forward_hooks,
+        module_hooks._global_forward_pre_hooks,
+        module_hooks._global_backward_hooks,
+        module_hooks._global_backward_pre_hooks,
+    )
     CAN_SEE_MODES = True
 except (ImportError, AttributeError):  # pragma: no cover - a torch that moved these names
     CAN_SEE_MODES = False
@@ -37,6 +45,13 @@ try:
     CAN_COUNT_LEVELS = CAN_SEE_MODES
 except (ImportError, AttributeError):  # pragma: no cover
     CAN_COUNT_LEVELS = False
+
+try:
+    from torch._C import _set_grad_enabled
+
+    CAN_SET_GRADIENTS = True
+except ImportError:  # pragma: no cover
+    CAN_SET_GRADIENTS = False
 
 try:
     from torch._C import (
@@ -104,6 +119,36 @@ def is_plain_eager() -> bool:
     )
 
 
+def is_unwatched() -> bool:
+    """Whether nothing at all would see or change the calls of torch: as above, and no function mode, no autocast."""
+    return is_plain_eager() and not _len_torch_function_stack() and not _is_any_autocast_enabled()
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether calling ``module`` calls hooks."""
+    own = vars(module)
+    return not CAN_SEE_MODES or bool(
+        own["_forward_hooks"]
+        or own["_forward_pre_hooks"]
+        or own["_backward_hooks"]
+        or own["_backward_pre_hooks"]
+        or any(_global_hooks)
+    )
+
+
+def without_gradients(function: Callable[[Tensor], R], x: Tensor) -> R:
+    """Return ``function(x)`` under ``torch.no_grad()``, whose context would cost 2 µs."""
+    if not CAN_SET_GRADIENTS or torch.compiler.is_compiling():
+        with torch.no_grad():
+            return function(x)
+    before = torch.is_grad_enabled()
+    _set_grad_enabled(False)
+    try:
+        return function(x)
+    finally:
+        _set_grad_enabled(before)
+
+
 def is_batched_by_legacy_vmap(x: Tensor) -> bool:
     """Whether ``x`` is a batched tensor of ``is_grads_batched=True``, which looks like a plain one."""
     return bool(is_legacy_batchedtensor(x))
@@ -152,6 +197,7 @@ def count_forward_levels() -> int:
 __all__ = [
     "CAN_COUNT_LEVELS",
     "CAN_SEE_MODES",
+    "CAN_SET_GRADIENTS",
     "HAS_SINGLE_LEVEL",
     "_AutoDispatchBelowAutograd",
     "_SingleLevelFunction",
@@ -160,12 +206,15 @@ __all__ = [
     "count_forward_levels",
     "disable_dynamo",
     "enable_single_level_autograd_function",
+    "has_hooks",
     "is_batched_by_legacy_vmap",
     "is_followed",
     "is_mapped",
     "is_plain_eager",
+    "is_unwatched",
     "is_wrapped",
     "requires_gradient",
     "uncompiled",
     "undisturbed",
+    "without_gradients",
 ]

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import Unsuitable, scattered, view_of
 from torchlops.arrays import DType, conjugate, numpy_dtype, to_numpy, torch_dtype
 from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
-from torchlops.linearoperator import CompositeOperator, LinearOperator, ShapedOperator
+from torchlops.linearoperator import CompositeOperator, LinearOperator, ShapedOperator, apply_array
 from torchlops.shapes import Dims, as_dims
 
 
@@ -255,6 +257,26 @@ class MatrixMult(LinearOperator):
         y = products.new_zeros((*batch, self.dims[0] if adjoint else self.dimsd[0]))
         return y.scatter_add(-1, scattered.expand(products.shape), products)
 
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        axis = -len(self.dims)  # the matrix acts on the first axis of the model
+        if self.sparse:
+            taken, given = view_of(self, "columns"), view_of(self, "rows")
+            values = view_of(self, "values")
+            if adjoint:
+                taken, given, values = given, taken, values.conj()
+            values = values if axis == -1 else values.reshape((-1, *(1,) * (-axis - 1)))
+            products = x.take(taken, axis) * values
+            return scattered(products, given, axis, self.dims[0] if adjoint else self.dimsd[0])
+        matrix = view_of(self, "A")
+        if x.ndim == 1:
+            result: NDArray[Any] = matrix.T.dot(x.conj()).conj() if adjoint else matrix.dot(x)
+            return result
+        matrix = matrix.T.conj() if adjoint else matrix
+        if axis == -1:
+            return x @ matrix.T
+        columns = x.reshape((*x.shape[:axis], x.shape[axis], math.prod(self.dims[1:])))
+        return (matrix @ columns).reshape((*x.shape[:axis], matrix.shape[0], *self.dims[1:]))
+
     def inv(self) -> Any:
         """Return the inverse matrix: a tensor, or a SciPy sparse matrix if the operator is sparse."""
         if not self.sparse:
@@ -477,6 +499,11 @@ class TorchOperator(CompositeOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.operators[0].apply_nd(y, True)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if (self.batch, self.flatten, self.device, self.devicetorch) != (None,) * 4:
+            raise Unsuitable
+        return apply_array(self.operators[0], x, self.dimsd if adjoint else self.dims, adjoint)
 
     def expression(self) -> str:
         return f"TorchOperator({self.operators[0].expression()})"

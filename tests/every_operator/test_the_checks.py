@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from torchlops import LinearOperator, testing
+from torchlops.arraykernels import view
+from torchlops.linearoperator import CompositeOperator
 
 C128 = torch.complex128
 
@@ -53,6 +55,14 @@ class Derived(LinearOperator):
 
     def _forward(self, x: Tensor) -> Tensor:
         return (self.matrix * x[..., None, :]).sum(-1)
+
+
+class ArrayWeights(Weights):
+    """Has an array kernel."""
+
+    def _array_kernel(self, x: Any, adjoint: bool) -> Any:
+        d = view(self.d)
+        return x * (d.conj() if adjoint else d)
 
 
 class RealPart(LinearOperator):
@@ -118,6 +128,7 @@ RIGHT: dict[str, Callable[[], LinearOperator]] = {
     "a real part": lambda: RealPart(3),
     "real models": RealSpectrum,
     "fast kernels": lambda: Difference(numbers(5)),
+    "array kernels": lambda: ArrayWeights(numbers(5, dtype=C128)),
     "a composition": lambda: Weights(numbers(5, dtype=C128)).H @ Difference(numbers(5)) + 2j * Weights(numbers(5)),
 }
 
@@ -589,6 +600,71 @@ class FastKernelAllocatesElsewhere(Difference):
         return torch.zeros(x.shape, dtype=x.dtype) + self._forward(x)
 
 
+class ArrayKernelLosesPrecision(ArrayWeights):
+    def _array_kernel(self, x: Any, adjoint: bool) -> Any:
+        return super()._array_kernel(x, adjoint).astype(np.complex64 if x.dtype.kind == "c" else np.float32)
+
+
+class WrongArrayAdjoint(ArrayWeights):
+    """Forgets to conjugate."""
+
+    def _array_kernel(self, x: Any, adjoint: bool) -> Any:
+        return x * view(self.d)
+
+
+class ArrayKernelHidesNaN(ArrayWeights):
+    def _array_kernel(self, x: Any, adjoint: bool) -> Any:
+        return np.nan_to_num(super()._array_kernel(x, adjoint))
+
+
+class ArrayKernelKeepsCopy(ArrayWeights):
+    def __init__(self, d: Tensor) -> None:
+        super().__init__(d)
+        self.kept = d.numpy().copy()
+
+    def _array_kernel(self, x: Any, adjoint: bool) -> Any:
+        return x * (self.kept.conj() if adjoint else self.kept)
+
+
+class ArrayKernelChangesInput(ArrayWeights):
+    def _array_kernel(self, x: Any, adjoint: bool) -> Any:
+        y = super()._array_kernel(x, adjoint)
+        if x.flags.writeable:
+            x *= 2
+        return y
+
+
+class ArrayKernelAliases(LinearOperator):
+    def __init__(self, d: Tensor) -> None:
+        super().__init__(tuple(d.shape))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.clone()
+
+    _adjoint = _forward
+
+    def _array_kernel(self, x: Any, adjoint: bool) -> Any:
+        return x
+
+
+class ArrayKernelSkipsHooks(CompositeOperator):
+    """Calls the array kernel of its part, whether that has hooks or not."""
+
+    def __init__(self, d: Tensor) -> None:
+        part = ArrayWeights(d)
+        super().__init__((part,), dims=part.dims)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.operators[0](x)
+        return y
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.operators[0].apply_nd(y, True)
+
+    def _array_kernel(self, x: Any, adjoint: bool) -> Any:
+        return self.operators[0]._of_array(x, adjoint)
+
+
 class BreaksGraph(Flip):
     def _forward(self, x: Tensor) -> Tensor:
         torch._dynamo.graph_break()
@@ -658,6 +734,13 @@ FAULTS: list[tuple[str, Callable[[], LinearOperator], str]] = [
     ("fast_kernels", lambda: FastKernelNeedsContiguous(numbers(5)), "view size is not compatible"),
     ("fast_kernels", lambda: FastKernelOfRealNumbers(numbers(5)), "complex"),
     ("fast_kernels", lambda: FastKernelHidesTensor(numbers(5)), "unnoticed"),
+    ("array_kernels", lambda: ArrayKernelLosesPrecision(numbers(5)), "gives float32, but float64"),
+    ("array_kernels", lambda: WrongArrayAdjoint(numbers(5, dtype=C128)), "off by"),
+    ("array_kernels", lambda: ArrayKernelHidesNaN(numbers(5)), "but through tensors"),
+    ("array_kernels", lambda: ArrayKernelKeepsCopy(numbers(5)), "after a change of d in place"),
+    ("array_kernels", lambda: ArrayKernelChangesInput(numbers(5)), "changed its input"),
+    ("array_kernels", lambda: ArrayKernelAliases(numbers(5)), "shares memory with its input"),
+    ("array_kernels", lambda: ArrayKernelSkipsHooks(numbers(5)), "hooks for a tensor"),
     ("compile", lambda: WrongWhenCompiled(3), "another result"),
     ("compile", lambda: WrongBackwardWhenCompiled(3), "compile: backward"),
     ("compile", lambda: BreaksGraph(3), r"compile: A\(x\)"),

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import placed
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import from_axis, slabs, zeros_along
 from torchlops.basicoperators._wide import AccumulatingOperator
@@ -45,6 +47,24 @@ def window_sum(x: Tensor, half: int, axis: int) -> Tensor:
     return total
 
 
+def window_sum_of_array(x: NDArray[Any], half: int, axis: int) -> NDArray[Any]:
+    """Return the result of :func:`window_sum` for a small array, in the same order of additions."""
+    n = x.shape[axis]
+    half = min(half, n - 1)
+    if half == 0:
+        return x
+    power = placed(x, axis, n + 2 * half, half).swapaxes(axis, -1)
+    total = power[..., :n]
+    done, width = 1, 1
+    while done < 2 * half + 1:
+        power = power[..., :-width] + power[..., width:]
+        width *= 2
+        if (2 * half + 1) & width:
+            total = total + power[..., done : done + n]
+            done += width
+    return total.swapaxes(axis, -1)
+
+
 class SmoothingOperator(AccumulatingOperator):
     """A self-adjoint moving average with equal weights. Subclasses differ in the number of axes."""
 
@@ -66,6 +86,11 @@ class SmoothingOperator(AccumulatingOperator):
         return x * self._weight
 
     _adjoint = _forward
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:  # noqa: ARG002
+        for width, axis in zip(self._widths, self._axes, strict=True):
+            x = window_sum_of_array(x, width // 2, axis)
+        return x * self._weight
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         x = x.contiguous()

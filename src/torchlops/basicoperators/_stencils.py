@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType, zeros_from
@@ -95,6 +97,24 @@ class Stencil:
             self.write_slab(source, slab, part, axis, adjoint)
             if self.scale != 1:
                 part.mul_(self.scale)
+        return y
+
+    def of_array(self, x: NDArray[Any], axis: int, adjoint: bool = False) -> NDArray[Any]:
+        """Return the result of :meth:`apply` for a small array."""
+        y: NDArray[Any] = np.empty(x.shape, x.dtype)
+        source, target = x.swapaxes(axis, -1), y.swapaxes(axis, -1)
+        for start, stop, first, rest, factor in self.adjoint_blocks if adjoint else self.forward_blocks:
+            part = target[..., start:stop]
+            if first is None:
+                part.fill(0)
+                continue
+            total = source[..., start + first : stop + first]
+            for offset, ratio in rest:
+                term = source[..., start + offset : stop + offset]
+                if abs(ratio) != 1:
+                    term = term * ratio
+                total = (np.subtract if ratio == -1 else np.add)(total, term, out=part)
+            np.multiply(total, factor * self.scale, out=part)
         return y
 
     def write_slab(self, x: Tensor, slab: Slab, out: Tensor, axis: int, adjoint: bool = False) -> None:
@@ -193,6 +213,17 @@ def sum_of_stencils(
     return y
 
 
+def sum_of_array_stencils(
+    inputs: Iterable[NDArray[Any]], stencils: Sequence[Stencil], axes: Sequence[int], adjoint: bool = False
+) -> NDArray[Any]:
+    """Return the result of :func:`sum_of_stencils` for small arrays."""
+    terms = (stencil.of_array(x, axis, adjoint) for x, stencil, axis in zip(inputs, stencils, axes, strict=True))
+    total = next(terms)
+    for term in terms:
+        total += term
+    return total
+
+
 def write_sum_of_stencils(
     inputs: Sequence[Tensor], stencils: Sequence[Stencil], axes: Sequence[int], out: Tensor, adjoint: bool = False
 ) -> None:
@@ -261,6 +292,9 @@ class StencilOperator(AccumulatingOperator):
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         return self._stencil.fast(y, self.axis, adjoint=True)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        return self._stencil.of_array(x, self.axis, adjoint)
 
 
 def as_number(value: Any, what: str) -> float:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import at
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import as_number
 from torchlops.basicoperators._wide import AccumulatingOperator
@@ -96,6 +99,24 @@ class CausalIntegration(AccumulatingOperator):
             rest = x if self.removefirst else x.narrow(axis, 1, y.shape[axis] - 1)
             x = torch.cat([first * 0.5 if self._is_trapezoidal else first, rest], axis)
         return x if self._step == 1 else x * self._step
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        axis, step = self.axis, self._step
+        if not adjoint:
+            y = x.cumsum(axis)
+            if self.kind != "full":
+                y -= 0.5 * x
+            rest = y[at(axis, 1)] if self.removefirst or self._is_trapezoidal else y
+            if self._is_trapezoidal:
+                rest -= 0.5 * x[at(axis, 0, 1)]
+            return (rest if self.removefirst else y) * step
+        sums = x[at(axis, None, None, -1)].cumsum(axis)[at(axis, None, None, -1)]
+        y = sums if self.kind == "full" else sums - 0.5 * x
+        if self.removefirst or self._is_trapezoidal:
+            first = sums[at(axis, 0, 1)]
+            rest = y if self.removefirst else y[at(axis, 1)]
+            y = np.concatenate((first * 0.5 if self._is_trapezoidal else first, rest), axis)
+        return y * step
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
         # torch.cumsum is fast along the last axis and slow along others. There, adding whole rows is several times

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
@@ -30,3 +34,7 @@ class Conj(LinearOperator):
         return torch.complex(x.real, -x.imag) if x.is_complex() else x.clone()
 
     _adjoint = _inverse = _forward
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:  # noqa: ARG002
+        result: NDArray[Any] = np.conjugate(x)
+        return result

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import view_of
 from torchlops.arrays import Array, DType, conjugate
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import PER_SAMPLE, Dims, as_trailing_axis
@@ -57,6 +59,12 @@ class Diagonal(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return y * conjugate(self._shaped())
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        diagonal = view_of(self, "diag")
+        if diagonal.shape != self._broadcast:
+            diagonal = diagonal.reshape(self._broadcast)
+        return x * (diagonal.conj() if adjoint else diagonal)
 
     def _inverse(self, y: Tensor) -> Tensor:
         return y / self._shaped()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import view_of
 from torchlops.arrays import Array, DType, conjugate
 from torchlops.basicoperators._stencils import (
     from_axis,
     leads,
     scratch_for,
     slabs,
+    sum_of_array_stencils,
     sum_of_stencils,
     write_sum_of_stencils,
 )
@@ -92,6 +95,16 @@ class FirstDirectionalDerivative(AccumulatingOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         inputs = [y * v for v in self._directions(conjugate(self.v))]
         return sum_of_stencils(inputs, self._stencils, self.axes, adjoint=True)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        v = view_of(self, "v")
+        v = v if v.ndim > 1 else v.reshape((len(self.dims), *(1,) * len(self.dims)))
+        if adjoint:
+            return sum_of_array_stencils((x * weight for weight in v.conj()), self._stencils, self.axes, adjoint)
+        y: NDArray[Any] = self._stencils[0].of_array(x, self.axes[0]) * v[0]
+        for stencil, axis, weight in zip(self._stencils[1:], self.axes[1:], v[1:], strict=True):
+            y += stencil.of_array(x, axis) * weight
+        return y
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
         return self.v.dtype == x.dtype  # in-place kernels do not promote

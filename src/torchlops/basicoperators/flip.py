@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import at
 from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_trailing_axis
@@ -32,6 +36,10 @@ class Flip(LinearOperator):
         return x.flip(self.axis)
 
     _adjoint = _inverse = _forward
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:  # noqa: ARG002
+        result: NDArray[Any] = x[at(self.axis, None, None, -1)].copy()
+        return result
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}"

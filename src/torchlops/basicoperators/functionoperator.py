@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.linearoperator import CompositeOperator
+from torchlops.linearoperator import CompositeOperator, part_of_array
 from torchlops.torchoperator import aslinearoperator
 
 
@@ -50,3 +51,6 @@ class FunctionOperator(CompositeOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.operators[0].apply_nd(y, True)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        return part_of_array(self.operators[0], x, adjoint)

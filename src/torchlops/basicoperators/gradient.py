@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
-from torchlops.basicoperators._stencils import from_axis, slabs, sum_of_stencils, write_sum_of_stencils
+from torchlops.basicoperators._stencils import (
+    from_axis,
+    slabs,
+    sum_of_array_stencils,
+    sum_of_stencils,
+    write_sum_of_stencils,
+)
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.firstderivative import first_derivative
 from torchlops.memory import empty
@@ -66,6 +74,15 @@ class Gradient(AccumulatingOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return sum_of_stencils(y.unbind(self.axes[0] - 1), self._stencils, self.axes, adjoint=True)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        stacked = self.axes[0] - 1
+        if adjoint:
+            return sum_of_array_stencils(np.moveaxis(x, stacked, 0), self._stencils, self.axes, adjoint)
+        y = np.empty((*x.shape[: x.ndim - len(self.dims)], *self.dimsd), x.dtype)
+        for part, stencil, axis in zip(np.moveaxis(y, stacked, 0), self._stencils, self.axes, strict=True):
+            part[...] = stencil.of_array(x, axis)
+        return y
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         x = x.contiguous()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import resized
 from torchlops.arrays import DType
 from torchlops.basicoperators._resize import resize
 from torchlops.linearoperator import LinearOperator
@@ -58,6 +62,9 @@ class Identity(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return resize(y, self.dimsd, self.dims)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        return resized(x, self.dims if adjoint else self.dimsd)
 
     def _inverse(self, y: Tensor) -> Tensor:
         if self.dims != self.dimsd:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import complex_of
 from torchlops.arrays import DType, zeros_from
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims
@@ -37,3 +42,10 @@ class Imag(LinearOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         real = y.real if y.is_complex() else y
         return torch.complex(torch.zeros_like(real), real)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if not adjoint:
+            return x.imag.copy()
+        y = np.zeros(x.shape, complex_of(x.dtype))
+        y.imag = x.real
+        return y

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
-from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_reshaped, reshaped, takes_real
+from torchlops.linearoperator import (
+    CompositeOperator,
+    LinearOperator,
+    apply_array,
+    apply_reshaped,
+    reshaped,
+    reshaped_array,
+    takes_real,
+)
 from torchlops.torchoperator import aslinearoperator
 
 
@@ -49,6 +60,23 @@ class Kronecker(CompositeOperator):
         rows = _each(first, columns, True).mT
         x = _each(second, rows, True)
         return x.reshape((*y.shape[:-1], self.shape[1]))
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        first, second = self.operators
+        side = 0 if adjoint else 1
+        rows = x.reshape((*x.shape[:-1], first.shape[side], second.shape[side]))
+        if adjoint:
+            columns = _each_array(first, rows.swapaxes(-1, -2), adjoint)
+            y = _each_array(second, columns.swapaxes(-1, -2), adjoint)
+        else:
+            columns = _each_array(second, rows, adjoint)
+            y = _each_array(first, columns.swapaxes(-1, -2), adjoint).swapaxes(-1, -2)
+        return y.reshape((*x.shape[:-1], self.shape[1 - side]))
+
+
+def _each_array(part: LinearOperator, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+    y = apply_array(part, x, (x.shape[-1],), adjoint)
+    return reshaped_array(y, part.dims if adjoint else part.dimsd, (part.shape[1 if adjoint else 0],))
 
 
 def _each(part: LinearOperator, x: Tensor, adjoint: bool) -> Tensor:

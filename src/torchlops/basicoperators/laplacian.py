@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
-from torchlops.basicoperators._stencils import as_number, from_axis, sum_of_stencils, write_sum_of_stencils
+from torchlops.basicoperators._stencils import (
+    as_number,
+    from_axis,
+    sum_of_array_stencils,
+    sum_of_stencils,
+    write_sum_of_stencils,
+)
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.secondderivative import second_derivative
 from torchlops.memory import empty
@@ -71,6 +78,9 @@ class Laplacian(AccumulatingOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return sum_of_stencils([y] * len(self.axes), self._stencils, self.axes, adjoint=True)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        return sum_of_array_stencils([x] * len(self.axes), self._stencils, self.axes, adjoint)
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         return self._fast(x, False)

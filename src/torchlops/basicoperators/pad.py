@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
@@ -55,6 +57,15 @@ class Pad(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return pad_zeros(y, [(-before, -after) for before, after in self.pad])
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        inside: Any = (..., *(slice(before, before + n) for n, (before, _) in zip(self.dims, self.pad, strict=True)))
+        if adjoint:
+            inner: NDArray[Any] = x[inside]
+            return inner.copy()
+        y = np.zeros((*x.shape[: x.ndim - len(self.dims)], *self.dimsd), x.dtype)
+        y[inside] = x
+        return y
 
     def extra_repr(self) -> str:
         return f"pad={self.pad}"

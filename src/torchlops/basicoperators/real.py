@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import complex_of
 from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims
@@ -37,3 +41,6 @@ class Real(LinearOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         real = y.real if y.is_complex() else y
         return torch.complex(real, torch.zeros_like(real))
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        return x.real.astype(complex_of(x.dtype)) if adjoint else x.real.copy()

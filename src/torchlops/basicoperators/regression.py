@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import complex_of, promoted, view_of
 from torchlops.arrays import Array, DType, as_tensor, complex_dtype, conjugate
 from torchlops.basicoperators._positions import precise, register_positions
 from torchlops.basicoperators._wide import AccumulatingOperator
@@ -77,6 +80,23 @@ class Regression(AccumulatingOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         powers, y = self._powers(self.taxis, y)
         return _product(y, conjugate(powers).mT)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        taxis = view_of(self, "taxis")
+        points = taxis.astype(np.promote_types(taxis.dtype, np.float32), copy=False)
+        dtype = promoted(x[..., :0], self._own_tensors()).dtype
+        dtype = complex_of(dtype) if points.dtype.kind == "c" else dtype
+        if adjoint:
+            power, sums = points.conj(), [x.sum(-1)]
+            for k in range(self.order):
+                power = power * points.conj() if k else power
+                sums.append((x * power).sum(-1))
+            return np.stack(sums, -1).astype(dtype, copy=False)
+        y = x[..., self.order, None] + np.zeros_like(points)
+        for k in reversed(range(self.order)):
+            y = y * points + x[..., k, None]
+        result: NDArray[Any] = y.astype(dtype, copy=False)
+        return result
 
     def apply(self, t: Any, x: Any = None) -> Any:
         """Return the values of the polynomial with coefficients ``x`` at points ``t``.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import rolled
 from torchlops.arrays import DType
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_integer, as_trailing_axis
@@ -39,6 +43,9 @@ class Roll(LinearOperator):
         return y.roll(-self.shift, self.axis)
 
     _inverse = _adjoint
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        return rolled(x, -self.shift if adjoint else self.shift, self.axis)
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}, shift={self.shift}"

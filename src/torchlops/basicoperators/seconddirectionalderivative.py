@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import Array, DType
 from torchlops.basicoperators.firstdirectionalderivative import FirstDirectionalDerivative
-from torchlops.linearoperator import CompositeOperator
+from torchlops.linearoperator import CompositeOperator, part_of_array
 from torchlops.shapes import Dims
 
 
@@ -66,6 +67,10 @@ class SecondDirectionalDerivative(CompositeOperator):
         return -first.apply_nd(first.apply_nd(x, False), True)
 
     _adjoint = _forward
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:  # noqa: ARG002
+        first = self.operators[0]
+        return -part_of_array(first, part_of_array(first, x, False), True)
 
     def extra_repr(self) -> str:
         return self.operators[0].extra_repr()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
@@ -46,6 +50,9 @@ class Sum(LinearOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         batch = y.shape[: y.ndim - len(self.dimsd)]
         return y.unsqueeze(self.axis).expand((*batch, *self.dims)).clone(memory_format=torch.contiguous_format)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        return np.expand_dims(x, self.axis).repeat(self.dims[self.axis], self.axis) if adjoint else x.sum(self.axis)
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}"

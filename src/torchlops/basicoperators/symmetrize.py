@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import at
 from torchlops.arrays import DType
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
@@ -45,6 +50,14 @@ class Symmetrize(AccumulatingOperator):
         n = self.dims[self.axis]
         mirrored = y.narrow(self.axis, 0, n - 1).flip(self.axis) + y.narrow(self.axis, n, n - 1)
         return torch.cat((y.narrow(self.axis, n - 1, 1), mirrored), dim=self.axis)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        axis, n = self.axis, self.dims[self.axis]
+        if not adjoint:
+            return np.concatenate((x[at(axis, None, 0, -1)], x), axis)
+        y: NDArray[Any] = x[at(axis, n - 1)].copy()
+        y[at(axis, 1)] += x[at(axis, None, n - 1)][at(axis, None, None, -1)]
+        return y
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}"

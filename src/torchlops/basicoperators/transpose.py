@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
@@ -45,6 +47,11 @@ class Transpose(LinearOperator):
         return _permute(y, [self.axes.index(axis) - ndim for axis in range(-ndim, 0)])
 
     _inverse = _adjoint
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        ndim = len(self.axes)
+        axes = [self.axes.index(axis) - ndim for axis in range(-ndim, 0)] if adjoint else self.axes
+        return x.transpose(*range(x.ndim - ndim), *(x.ndim + axis for axis in axes)).copy()
 
     def extra_repr(self) -> str:
         return f"axes={self.axes}"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType, zeros_from
@@ -44,6 +48,10 @@ class Zero(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return _zeros(y, self.dimsd, self.dims)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        dims, wanted = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        return np.zeros((*x.shape[: x.ndim - len(dims)], *wanted), x.dtype)
 
     def _is_zero(self) -> bool:
         return True

@@ -15,9 +15,12 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import Unsuitable, at, limit_table, on_parts, placed, real_of_dtype, view_of
 from torchlops.arrays import DType, conjugate, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import blocks, empty
@@ -83,6 +86,25 @@ class Convolution(AccumulatingOperator):
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         return self._convolve(y, True, _FAST_KERNELS)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if self.h.ndim != len(self._axes):
+            raise Unsuitable  # one filter per trace
+        h = view_of(self, "h").transpose(self._order)
+        dtype = np.promote_types(x.dtype, h.dtype)
+        axes, offsets = self._axes, self._offsets
+        if adjoint:
+            h = h[(slice(None, None, -1),) * h.ndim].conj()
+            offsets = tuple(length - 1 - o for length, o in zip(self._lengths, offsets, strict=True))
+        sizes = tuple((self.dims if adjoint else self.dimsd)[axis] for axis in axes)
+        method = self._fastest() if self.method is None else self.method
+        if method == "overlapadd":
+            raise Unsuitable
+        convolve = convolve_array_directly if method == "direct" else convolve_array_by_fft
+        if h.dtype.kind == "c":
+            return convolve(x.astype(dtype, copy=False), h.astype(dtype, copy=False), axes, offsets, sizes)
+        h = h.astype(real_of_dtype(dtype), copy=False)  # keeps the real and imaginary parts separate
+        return on_parts(lambda x: convolve(x, h, axes, offsets, sizes), x.astype(dtype, copy=False))
 
     def _convolve(self, x: Tensor, adjoint: bool, kernels: dict[str, Any]) -> Tensor:
         h = self.h.permute(self._order).reshape(self._filter_shape)
@@ -256,7 +278,7 @@ def convolve_by_fft_in_place(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, 
     return y
 
 
-def _fft_lengths(x: Tensor, h: Tensor, axes: Sizes, offsets: Sizes, sizes: Sizes) -> tuple[int, ...]:
+def _fft_lengths(x: Any, h: Any, axes: Sizes, offsets: Sizes, sizes: Sizes) -> tuple[int, ...]:
     """Return FFT lengths for which no wrap-around reaches the samples of the result."""
     lengths = []
     for axis, offset, size in zip(axes, offsets, sizes, strict=True):
@@ -293,6 +315,47 @@ def _empty_result(x: Tensor, axes: Sizes, sizes: Sizes) -> Tensor:
     for axis, size in zip(axes, sizes, strict=True):
         shape[axis] = size
     return empty(shape, x.dtype)
+
+
+def convolve_array_directly(
+    x: NDArray[Any], h: NDArray[Any], axes: Sizes, offsets: Sizes, sizes: Sizes
+) -> NDArray[Any]:
+    """Convolve a small array as :func:`convolve_directly` does; ``h`` has the filter axes only."""
+    if x.ndim == 1:
+        y = np.convolve(x, h)
+        (offset,), (size,) = offsets, sizes
+        return y[offset : offset + size] if 0 <= offset <= len(y) - size else placed(y, -1, size, -offset)
+    limit_table(math.prod(sizes) * (x.size // math.prod(x.shape[axis] for axis in axes)) * h.size)
+    last = tuple(range(-len(axes), 0))
+    moved = tuple(axes) != last
+    x = np.moveaxis(x, axes, last) if moved else x
+    for axis, length, offset, size in zip(last, h.shape, offsets, sizes, strict=True):
+        x = placed(x, axis, size + length - 1, length - 1 - offset)
+    lead, steps = x.shape[: x.ndim - len(axes)], x.strides[x.ndim - len(axes) :]
+    windows: NDArray[Any] = np.ndarray((*lead, *sizes, *h.shape), x.dtype, x, 0, (*x.strides, *steps))
+    taps = h[(slice(None, None, -1),) * h.ndim].reshape(h.size)
+    y = windows.reshape((*lead, *sizes, h.size)) @ taps
+    return np.ascontiguousarray(np.moveaxis(y, last, axes)) if moved else y
+
+
+def convolve_array_by_fft(x: NDArray[Any], h: NDArray[Any], axes: Sizes, offsets: Sizes, sizes: Sizes) -> NDArray[Any]:
+    """Convolve a small array as :func:`convolve_by_fft` does; ``h`` has the filter axes only."""
+    filters = h
+    if axes != tuple(range(-len(axes), 0)):
+        filters = h.reshape([1 if axis not in axes else h.shape[axes.index(axis)] for axis in range(axes[0], 0)])
+    lengths = _fft_lengths(x, filters, axes, offsets, sizes)
+    real = x.dtype.kind != "c"
+    if len(axes) == 1:
+        (length,), (axis,) = lengths, axes
+        one, back_one = (np.fft.rfft, np.fft.irfft) if real else (np.fft.fft, np.fft.ifft)
+        y: NDArray[Any] = back_one(one(x, length, axis) * one(filters, length, axis), length, axis)
+    else:
+        forward, back = (np.fft.rfftn, np.fft.irfftn) if real else (np.fft.fftn, np.fft.ifftn)
+        y = back(forward(x, lengths, axes) * forward(filters, lengths, axes), lengths, axes)
+    for axis, offset, size in zip(axes, offsets, sizes, strict=True):
+        whole = 0 <= offset <= y.shape[axis] - size
+        y = y[at(axis, offset, offset + size)] if whole else placed(y, axis, size, -offset)
+    return y.astype(x.dtype, copy=False)
 
 
 _KERNELS = {"direct": convolve_directly, "fft": convolve_by_fft, "overlapadd": convolve_by_overlap_add}

@@ -15,11 +15,16 @@ its decomposition filters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import rolled
+from torchlops.arrays import torch_dtype
 from torchlops.signalprocessing._parts import every_other
 
 Filters: TypeAlias = Sequence[Sequence[float]]
@@ -83,6 +88,43 @@ def _matrix(filters: Filters, size: int, n: int, like: Tensor) -> Tensor:
     if n == size and around:  # all neighbouring blocks are this block
         matrix = matrix.reshape(size, 2 * around + 1, size).sum(1)
     return matrix
+
+
+def analyse_array(x: NDArray[Any], filters: Filters, axis: int) -> NDArray[Any]:
+    """Return the result of :func:`analyse` for a small array."""
+    x = x.swapaxes(axis, -1)
+    batch, n = x.shape[:-1], x.shape[-1]
+    size = min(2 * _PAIRS, n)
+    matrix, around = _matrix_of_array(filters, size, n, x.dtype)
+    blocks = x.reshape((*batch, n // size, size))
+    if around:
+        blocks = np.concatenate([rolled(blocks, -shift, -2) for shift in range(-around, around + 1)], -1)
+    y = (blocks @ matrix.T).reshape((*batch, n // size, 2, size // 2))
+    result: NDArray[Any] = y.swapaxes(-3, -2).reshape((*batch, n)).swapaxes(-1, axis)
+    return result
+
+
+def synthesise_array(y: NDArray[Any], filters: Filters, axis: int) -> NDArray[Any]:
+    """Return the result of :func:`synthesise` for a small array."""
+    y = y.swapaxes(axis, -1)
+    batch, n = y.shape[:-1], y.shape[-1]
+    size = min(2 * _PAIRS, n)
+    matrix, around = _matrix_of_array(filters, size, n, y.dtype)
+    halves = y.reshape((*batch, 2, n // size, size // 2)).swapaxes(-3, -2)
+    blocks = halves.reshape((*batch, n // size, size)) @ matrix
+    x = blocks[..., around * size : (around + 1) * size]
+    for shift in range(-around, around + 1):
+        if shift:
+            x = x + rolled(blocks[..., (shift + around) * size : (shift + around + 1) * size], shift, -2)
+    result: NDArray[Any] = x.reshape((*batch, n)).swapaxes(-1, axis)
+    return result
+
+
+@lru_cache(maxsize=64)
+def _matrix_of_array(filters: Filters, size: int, n: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
+    """Return the matrix of ``filters``, which are constants, and the number of neighbouring blocks on each side."""
+    matrix = _matrix(filters, size, n, torch.empty(0, dtype=torch_dtype(dtype), device="cpu"))
+    return matrix.numpy(), _around(matrix)
 
 
 def analyse_into(target: Tensor, source: Tensor, filters: Filters, axis: int) -> None:

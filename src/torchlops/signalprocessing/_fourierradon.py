@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import complex_of, limit_table, on_parts, placed, promoted, view_of
 from torchlops.arrays import Array, DType, complex_dtype, conjugate
 from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions
 from torchlops.basicoperators._sparse import FAST_DTYPES
@@ -127,6 +131,36 @@ class FourierRadon(LinearOperator):
         spectrum = spectrum.permute(2, 1, 0).reshape((*batch, *dimsd[:-1], count))
         return signals(spectrum, self.nfft, first, in_place).narrow(-1, 0, dims[-1]).contiguous()
 
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        return on_parts(lambda x: self._transform_array(x, adjoint), promoted(x, self._own_tensors()))
+
+    def _transform_array(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        dims, dimsd = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        (first, last), nt, sizes = self.flims, dims[-1], list(dims[:-1])
+        batch = x.shape[: x.ndim - len(dims)]
+        taxis = _precise_array(view_of(self, "taxis"))
+        step = 1 / (self.nfft * (taxis[1] - taxis[0]))
+        f = np.arange(first, last, dtype=taxis.dtype) * step
+        spectrum = np.fft.rfft(x, self.nfft)[..., first:last].reshape((math.prod(batch), *sizes, last - first))
+        spectrum = np.moveaxis(spectrum, (-1, 0), (0, -1))  # one system of equations for each frequency
+        for axis, ((hname, pname), kind) in enumerate(zip(self._names, self.kinds, strict=True)):
+            h, p = (_precise_array(view_of(self, name)) for name in (hname, pname))
+            delays = (h if kind == "linear" else h**2)[:, None] * p
+            limit_table(f.size * delays.size)
+            angle = (-2 * math.pi) * f[:, None, None] * delays
+            matrix = np.empty(angle.shape, complex_of(x.dtype))
+            np.cos(angle, out=matrix.real, casting="same_kind")
+            np.sin(angle, out=matrix.imag, casting="same_kind")
+            matrix = matrix.conj().swapaxes(-1, -2) if adjoint else matrix
+            moved = spectrum.swapaxes(axis + 1, 1)
+            product = matrix @ moved.reshape((*moved.shape[:2], -1))
+            spectrum = product.reshape((*product.shape[:2], *moved.shape[2:])).swapaxes(axis + 1, 1)
+        spectrum = np.moveaxis(spectrum, (0, -1), (-1, 0))
+        if first:
+            spectrum = placed(spectrum, -1, last, first)
+        y = np.fft.irfft(spectrum, self.nfft)[..., :nt]
+        return y.reshape((*batch, *dimsd)).astype(x.dtype)
+
     def _multiply(
         self, x: Tensor, sizes: Sequence[int], wanted: Sequence[int], adjoint: bool, in_place: bool
     ) -> Tensor:
@@ -152,6 +186,11 @@ class FourierRadon(LinearOperator):
         kind = repr(self.kinds[0] if len(self.kinds) == 1 else self.kinds)
         flims = "" if self.flims == (0, self.nfft // 2 + 1) else f", flims={self.flims}"
         return f"nfft={self.nfft}{flims}, kind={kind}"
+
+
+def _precise_array(positions: NDArray[Any]) -> NDArray[Any]:
+    """Return the result of :func:`precise` for an array."""
+    return positions.astype(np.promote_types(positions.dtype, np.float32), copy=False)
 
 
 def _phases(f: Tensor, delay: Tensor, in_place: bool) -> Tensor:

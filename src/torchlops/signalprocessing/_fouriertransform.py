@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import at, complex_of, placed, real_of_dtype, rolled
 from torchlops.arrays import DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import BLOCK, in_blocks
@@ -142,6 +144,51 @@ class FourierTransform(LinearOperator):
         dtype = complex_dtype(y.dtype)
         dtype = real_dtype(dtype) if self.real_model else dtype
         return self._guarded(y, lambda y: in_blocks(y, self.dims, dtype, self.axes, transform))
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        y = self._array_back(x) if adjoint else self._array_transform(x)
+        return y.astype(complex_of(x.dtype) if y.dtype.kind == "c" else real_of_dtype(x.dtype), copy=False)
+
+    def _array_transform(self, x: NDArray[Any]) -> NDArray[Any]:
+        norm: Any = _NORMS[self._norm][0]
+        for axis in self._before:
+            x = rolled(x, -(x.shape[axis] // 2), axis)
+        one = len(self.axes) == 1
+        if self.real:
+            axis, size = self.axes[-1], self.nffts[-1]
+            y = np.fft.rfft(x, size, axis, norm) if one else np.fft.rfftn(x, self.nffts, self.axes, norm)
+            y[at(axis, 1, 1 + (size - 1) // 2)] *= math.sqrt(2)
+        elif one:
+            y = np.fft.fft(x, self.nffts[0], self.axes[0], norm)
+        else:
+            y = np.fft.fftn(x, self.nffts, self.axes, norm)
+        for axis in self._after:
+            y = rolled(y, y.shape[axis] // 2, axis)
+        return y
+
+    def _array_back(self, y: NDArray[Any]) -> NDArray[Any]:
+        x: NDArray[Any]
+        norm: Any = _NORMS[self._norm][1]
+        for axis in self._after:
+            y = rolled(y, -(y.shape[axis] // 2), axis)
+        one = len(self.axes) == 1
+        if self.real:
+            axis, size = self.axes[-1], self.nffts[-1]
+            spectrum = y.astype(complex_of(y.dtype)) if one else np.fft.ifftn(y, axes=self.axes[:-1], norm=norm)
+            spectrum[at(axis, 1, 1 + (size - 1) // 2)] *= math.sqrt(0.5)
+            x = np.fft.irfft(spectrum, size, axis, norm)
+        elif one:
+            x = np.fft.ifft(y, None, self.axes[0], norm)
+        else:
+            x = np.fft.ifftn(y, None, self.axes, norm)
+        for axis, size in zip(self.axes, self.nffts, strict=True):
+            if size != self.dims[axis]:
+                x = placed(x, axis, self.dims[axis])
+        if self.real_model and not self.real:
+            x = x.real.copy()
+        for axis in self._before:
+            x = rolled(x, x.shape[axis] // 2, axis)
+        return x
 
     def _inverse(self, y: Tensor) -> Tensor:
         if any(size < self.dims[axis] for axis, size in zip(self.axes, self.nffts, strict=True)):

@@ -8,14 +8,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import at, resized
+from torchlops.arraykernels import on_parts as on_array_parts
 from torchlops.arrays import DType
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.extras import import_extra
 from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axes
-from torchlops.signalprocessing._filterbank import Filters, analyse, analyse_into, synthesise, synthesise_into
+from torchlops.signalprocessing._filterbank import (
+    Filters,
+    analyse,
+    analyse_array,
+    analyse_into,
+    synthesise,
+    synthesise_array,
+    synthesise_into,
+)
 from torchlops.signalprocessing._parts import on_parts
 
 
@@ -57,6 +68,34 @@ class WaveletTransform(AccumulatingOperator):
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         return in_blocks(y, self.dims, y.dtype, self.axes, partial(on_parts, self._compose_in_place))
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        transform = self._compose_array if adjoint else self._decompose_array
+        return on_array_parts(transform, x)
+
+    def _decompose_array(self, x: NDArray[Any]) -> NDArray[Any]:
+        y = resized(x, self.dimsd)
+        for corner in self._corners(y):
+            for axis in self.axes:
+                corner[...] = analyse_array(corner, self._filters, axis)
+        return y
+
+    def _compose_array(self, y: NDArray[Any]) -> NDArray[Any]:
+        x = y.copy()
+        for corner in reversed(self._corners(x)):
+            for axis in reversed(self.axes):
+                corner[...] = synthesise_array(corner, self._filters, axis)
+        return x if self.dims == self.dimsd else resized(x, self.dims)
+
+    def _corners(self, y: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the part of an array that each level transforms, the largest first."""
+        corners = [y]
+        for _ in range(self.level - 1):
+            half = corners[-1]
+            for axis in self.axes:
+                half = half[at(axis, None, half.shape[axis] // 2)]
+            corners.append(half)
+        return corners[: self.level]
 
     def _inverse(self, y: Tensor) -> Tensor:
         x = on_parts(lambda part: self._compose(part, self._inverse_filters), y)

@@ -12,6 +12,7 @@ The windows are an additional batch axis: ``A`` is applied to all windows of the
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import product
@@ -23,9 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from torchlops.arraykernels import quietly, real_of_dtype, view
 from torchlops.arrays import Array, conjugate, promote, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.linearoperator import CompositeOperator, LinearOperator
+from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_array, part_of_array
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._convolution import window
@@ -201,6 +203,35 @@ class Windowed(CompositeOperator):
         x = self.Op.apply_nd(windows.reshape((*batch, *self._counts(), *self.Op.dimsd)), True)
         return x.reshape((*batch, *self.dims))
 
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        overlap, part = self._overlap, self.Op
+        if adjoint:
+            batch = x.shape[: x.ndim - len(self.dimsd)]
+            windows = part_of_array(overlap, x, adjoint)
+            weights = self._weights_of_array(windows.dtype)
+            windows = windows if weights is None else quietly(operator.mul, windows, weights.conj())
+            windows = windows.reshape((*batch, *self._counts(), *part.dimsd))
+            return apply_array(part, windows, part.dimsd, adjoint).reshape((*batch, *self.dims))
+        batch = x.shape[: x.ndim - len(self.dims)]
+        windows = apply_array(part, x.reshape((*batch, *self._counts(), *part.dims)), part.dims)
+        windows = windows.reshape((*batch, *overlap.dims))
+        weights = self._weights_of_array(windows.dtype)
+        windows = windows if weights is None else quietly(operator.mul, windows, weights)
+        return part_of_array(overlap, windows, adjoint)
+
+    def _weights_of_array(self, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+        """Return the result of :meth:`_weights` as an array."""
+        weights = None if self.taps is None else view(self.taps)
+        if weights is not None and "taps" not in self._tensor_names:
+            weights = weights.astype(real_of_dtype(dtype), copy=False)
+        if self.scalings is not None:
+            ndim = len(self._nwin)
+            scalings = view(self.scalings).reshape((*self.dims[:ndim], *(1 for _ in range(ndim))))
+            weights = scalings if weights is None else quietly(operator.mul, weights, scalings)
+        if weights is None:
+            return None
+        return weights.reshape((*weights.shape, *(1 for _ in self.dimsd[len(self._nwin) :])))
+
     def _counts(self) -> tuple[int, ...]:
         """Return the shape of the batch of windows that the operator takes."""
         return () if self.simOp else self.dims[: len(self._nwin)]
@@ -242,6 +273,14 @@ class OverlapAdd(AccumulatingOperator):
         self._nwins, self._nwin = tuple(nwins), tuple(nwin)
         self._steps = tuple(length - overlap for length, overlap in zip(nwin, nover, strict=True))
         self._pieces = tuple(-(-length // step) for length, step in zip(nwin, self._steps, strict=True))
+        self._shifts = tuple(self._shift_of(pieces) for pieces in product(*map(range, self._pieces)))
+
+    def _shift_of(self, pieces: tuple[int, ...]) -> tuple[list[int], list[int], Any]:
+        """Return the first samples and the lengths of a piece of every window, and its index in an array of windows."""
+        starts = [i * step for i, step in zip(pieces, self._steps, strict=True)]
+        lengths = [min(step, nwin - start) for nwin, step, start in zip(self._nwin, self._steps, starts, strict=True)]
+        along = (slice(start, start + length) for start, length in zip(starts, lengths, strict=True))
+        return starts, lengths, (..., *along, *(slice(None),) * (len(self.dimsd) - len(pieces)))
 
     def _forward(self, x: Tensor) -> Tensor:
         ndim = len(self._nwins)
@@ -278,19 +317,31 @@ class OverlapAdd(AccumulatingOperator):
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         y = empty((*x.shape[: x.ndim - len(self.dims)], *self.dimsd), x.dtype).zero_()
-        for pieces in product(*map(range, self._pieces)):
-            part = x
-            starts, lengths = [], []
-            for axis, (i, nwin, step) in enumerate(zip(pieces, self._nwin, self._steps, strict=True)):
-                starts.append(i * step)
-                lengths.append(min(step, nwin - i * step))
-                part = part.narrow(axis - len(self.dimsd), starts[-1], lengths[-1])
-            self._windows(y, starts, lengths).add_(part)
+        for starts, lengths, inside in self._shifts:
+            self._windows(y, starts, lengths).add_(x[inside])
         return y
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         windows = self._windows(y, [0] * len(self._nwin), self._nwin)
         return empty(windows.shape, y.dtype).copy_(windows)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if adjoint:
+            return self._array_windows(np.ascontiguousarray(x), [0] * len(self._nwin), self._nwin).copy()
+        y = np.zeros((*x.shape[: x.ndim - len(self.dims)], *self.dimsd), x.dtype)
+        for starts, lengths, inside in self._shifts:
+            windows = self._array_windows(y, starts, lengths)
+            windows += x[inside]
+        return y
+
+    def _array_windows(self, y: NDArray[Any], starts: Sequence[int], lengths: Sequence[int]) -> NDArray[Any]:
+        """Return the result of :meth:`_windows` for a contiguous array."""
+        batch, ndim = y.ndim - len(self.dimsd), len(self._nwins)
+        lead, along, rest = y.strides[:batch], y.strides[batch : batch + ndim], y.strides[batch + ndim :]
+        offset = sum(start * stride for start, stride in zip(starts, along, strict=True))
+        steps = [step * stride for step, stride in zip(self._steps, along, strict=True)]
+        shape = (*y.shape[:batch], *self._nwins, *lengths, *y.shape[batch + ndim :])
+        return np.ndarray(shape, y.dtype, y, offset, (*lead, *steps, *along, *rest))
 
     def _sizes(self) -> Iterator[tuple[int, int, int, int]]:
         return zip(self._nwins, self._nwin, self._steps, self._pieces, strict=True)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import Unsuitable, real_of_dtype, scattered, view_of
 from torchlops.arrays import Array, DType
 from torchlops.basicoperators._positions import (
     constants,
@@ -53,8 +57,8 @@ class Bilinear(AccumulatingOperator):
     """
 
     iava: Tensor
-    corner: Tensor
-    weights: Tensor
+    index: Tensor
+    shares: Tensor
 
     def __init__(
         self,
@@ -83,28 +87,23 @@ class Bilinear(AccumulatingOperator):
         super().__init__(dims, (shape[1], *dims[2:]), dtype=dtype, forceflat=forceflat, name=name)
         self._learns = register_positions(self, "iava", iava)
         if not self._learns:
-            corner, weights = self._locate(self.iava)
-            self.register_buffer("corner", corner, persistent=False)
-            self.register_buffer("weights", weights, persistent=False)
+            index, shares = self._locate(self.iava)
+            self.register_buffer("index", index, persistent=False)
+            self.register_buffer("shares", shares, persistent=False)
 
     def _locate(self, iava: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sample before each position and the distance from it along both axes, ``(2, n)`` each."""
-        found = [between(positions, size) for positions, size in zip(iava.unbind(), self.dims[:2], strict=True)]
-        return torch.stack([left for left, _ in found]), torch.stack([weight for _, weight in found])
+        """Return the flat indices of the four samples around each position, and their weights."""
+        rows, columns = self.dims[:2]
+        (top, v), (left, w) = (between(at, size) for at, size in zip(iava.unbind(), (rows, columns), strict=True))
+        top, bottom, right = top * columns, behind(top, rows) * columns, behind(left, columns)
+        index = torch.stack((top + left, top + right, bottom + left, bottom + right))
+        return index, torch.stack(((1 - v) * (1 - w), (1 - v) * w, v * (1 - w), v * w))
 
     def _corners(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return the indices of the four samples in the merged first two axes, and their weights."""
-        rows, columns = self.dims[:2]
-        corner, weights = self._locate(self.iava) if self._learns else (self.corner, self.weights)
-        (top, left), (v, w) = corner.unbind(), weights.to(weight_dtype(self, x)).unbind()
-        bottom, right = behind(top, rows), behind(left, columns)
-        corners = [
-            (top, left, (1 - v) * (1 - w)),
-            (top, right, (1 - v) * w),
-            (bottom, left, v * (1 - w)),
-            (bottom, right, v * w),
-        ]
-        return [(i * columns + j, along(weight, 1 - len(self.dims))) for i, j, weight in corners]
+        """Return the flat index and the weight of each of the four samples around a position."""
+        index, shares = self._locate(self.iava) if self._learns else (self.index, self.shares)
+        weights = [along(share, 1 - len(self.dims)) for share in shares.to(weight_dtype(self, x)).unbind()]
+        return list(zip(index.unbind(), weights, strict=True))
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._interpolate(self._flat(in_result_dtype(self, x)), False)
@@ -122,6 +121,23 @@ class Bilinear(AccumulatingOperator):
         dims = (self.dims[0] * self.dims[1], *self.dims[2:])
         x = in_blocks(y, dims, y.dtype, (1 - len(self.dims),), lambda y: self._interpolate_back(y, True))
         return x.reshape((*y.shape[: y.ndim - len(self.dimsd)], *self.dims))
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if self._learns:
+            raise Unsuitable
+        (rows, columns), axis = self.dims[:2], 1 - len(self.dims)
+        index = view_of(self, "index")
+        shares = view_of(self, "shares").astype(real_of_dtype(x.dtype), copy=False)
+        shares = shares.reshape((*index.shape, *(1,) * (-axis - 1)))
+        if adjoint:
+            batch = x.shape[: x.ndim - len(self.dimsd)]
+            products = np.expand_dims(x, axis - 1) * shares
+            products = products.reshape((*batch, index.size, *self.dims[2:]))
+            return scattered(products, index.reshape(-1), axis, rows * columns).reshape((*batch, *self.dims))
+        batch = x.shape[: x.ndim - len(self.dims)]
+        taken = x.reshape((*batch, rows * columns, *self.dims[2:])).take(index, axis)
+        result: NDArray[Any] = (taken * shares).sum(axis - 1)
+        return result
 
     def _flat(self, x: Tensor) -> Tensor:
         """Return ``x`` with its first two axes merged."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import view_of
 from torchlops.arrays import Array, DType, as_tensor, conjugate
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import empty
@@ -87,6 +90,11 @@ class Fredholm1(LinearOperator):
         if self.nz * (self.nx + self.ny) < self.nx * self.ny:
             return conjugate(multiply(self.G.mT, conjugate(y)))
         return multiply(conjugate(self.G).mT, y)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        G = view_of(self, "G")
+        result: NDArray[Any] = (G.swapaxes(-1, -2).conj() if adjoint else G) @ x
+        return result
 
     def _multiply(self, kernel: Tensor, x: Tensor) -> Tensor:
         """Return the product in each slice, with the whole batch in the rows or columns of one matrix per slice."""

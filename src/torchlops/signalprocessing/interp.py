@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import Unsuitable, scattered, view_of
 from torchlops.arrays import Array, DType, real_dtype
 from torchlops.basicoperators._positions import (
     constants,
@@ -169,6 +172,20 @@ class LinearInterpolation(AccumulatingOperator):
         y = in_result_dtype(self, y)
         return in_blocks(y, self.dims, y.dtype, (self.axis,), lambda y: self._interpolate_back(y, True))
 
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if self._learns:
+            raise Unsuitable
+        left, weight = view_of(self, "left"), view_of(self, "weight").astype(x.real.dtype, copy=False)
+        right = np.minimum(left + 1, self._size - 1)
+        weight = weight.reshape((-1, *(1,) * (-self.axis - 1)))
+        if not adjoint:
+            before = x.take(left, self.axis)
+            result: NDArray[Any] = before + (x.take(right, self.axis) - before) * weight
+            return result
+        share = x * weight
+        both = np.concatenate((x - share, share), self.axis)
+        return scattered(both, np.concatenate((left, right)), self.axis, self._size)
+
     def _interpolate(self, x: Tensor, fast: bool) -> Tensor:
         left, right, weight = self._around(x)
         before = take(x, left, self.axis, fast)
@@ -274,6 +291,18 @@ class SincInterpolation(AccumulatingOperator):
         lead, rest = x.shape[: x.ndim + self.axis], x.shape[x.ndim + self.axis + 1 :]
         y = torch.matmul(matrix, x.reshape((*lead, matrix.shape[1], math.prod(rest))))
         return y.reshape((*lead, matrix.shape[0], *rest))
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if self._is_sparse or self._learns:
+            raise Unsuitable
+        matrix = view_of(self, "matrix").astype(x.real.dtype, copy=False)
+        matrix = matrix.T if adjoint else matrix
+        if self.axis == -1:
+            result: NDArray[Any] = x @ matrix.T.astype(x.dtype, copy=False)
+            return result
+        columns = x.reshape((*x.shape[: self.axis + 1], math.prod(x.shape[x.ndim + self.axis + 1 :])))
+        y = matrix.astype(x.dtype, copy=False) @ columns
+        return y.reshape((*x.shape[: self.axis], matrix.shape[0], *x.shape[x.ndim + self.axis + 1 :]))
 
     def _along_last(self, apply: Any, x: Tensor) -> Tensor:
         y: Tensor = apply(x.movedim(self.axis, -1))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import Unsuitable, placed, real_of_dtype, scattered, view_of
 from torchlops.arrays import Array, DType
 from torchlops.basicoperators._positions import in_result_dtype, register_positions, weight_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
@@ -154,6 +157,48 @@ class InterpCubicSpline(AccumulatingOperator):
         curvature = self._solve(torch.cat((zero, inner, zero), self.axis))
         return parts[0] + _second_difference(torch.cat((zero, curvature, zero), self.axis), self.axis)
 
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if self._learns:
+            raise Unsuitable
+        dtype, size = real_of_dtype(x.dtype), self._size
+        left, weight = view_of(self, "left"), view_of(self, "weight")
+        other = 1 - weight
+        weights = [other, weight, (other**3 - other) / 6, (weight**3 - weight) / 6]
+        first, second, third, fourth = (each.astype(dtype, copy=False) for each in weights)
+        right = np.minimum(left + 1, size - 1)
+        x = x.swapaxes(self.axis, -1)
+        if not adjoint:
+            curvature = self._solve_array(placed(_second_difference_of_array(x), -1, size, 1))
+            y: NDArray[Any] = x.take(left, -1) * first + x.take(right, -1) * second
+            y += curvature.take(left, -1) * third + curvature.take(right, -1) * fourth
+            return y.swapaxes(self.axis, -1)
+        index = np.concatenate((left, right))
+        direct = scattered(np.concatenate((x * first, x * second), -1), index, -1, size)
+        bent = scattered(np.concatenate((x * third, x * fourth), -1), index, -1, size)
+        curvature = self._solve_array(placed(bent[..., 1:-1], -1, size, 1))
+        result: NDArray[Any] = (direct + _second_difference_of_array(placed(curvature, -1, size + 2, 1))).swapaxes(
+            self.axis, -1
+        )
+        return result
+
+    def _solve_array(self, z: NDArray[Any]) -> NDArray[Any]:
+        """Return the result of :meth:`_solve` for an array whose last axis is that of the spline."""
+        n, shift = self._size, 1
+        causal, anticausal = z.copy(), z.copy()
+        while shift < min(n, _REACH):
+            causal[..., shift:] += _POLE**shift * causal[..., :-shift].copy()
+            anticausal[..., :-shift] += _POLE**shift * anticausal[..., shift:].copy()
+            shift *= 2
+        m = causal + anticausal - z
+        first, last = m[..., :1].copy(), m[..., -1:].copy()
+        far = _POLE ** (n - 1)
+        fading = view_of(self, "fading").astype(real_of_dtype(z.dtype), copy=False) / (1 - far**2)
+        reach = len(fading)
+        m[..., :reach] -= (first - last * far) * fading
+        m[..., n - reach :] -= (last - first * far) * fading[::-1]
+        result: NDArray[Any] = m * math.sqrt(3)
+        return result
+
     def _solve(self, z: Tensor) -> Tensor:
         """Solve ``(m[j - 1] + 4 m[j] + m[j + 1]) / 6 = z[j]`` for ``m``; ``m`` and ``z`` are zero at both ends."""
         axis, n = self.axis, self._size
@@ -190,6 +235,11 @@ def _second_difference(x: Tensor, axis: int) -> Tensor:
     size = x.shape[axis] - 2
     before, middle, after = (x.narrow(axis, start, size) for start in range(3))
     return torch.add(before, middle, alpha=-2) + after
+
+
+def _second_difference_of_array(x: NDArray[Any]) -> NDArray[Any]:
+    second: NDArray[Any] = x[..., :-2] - 2 * x[..., 1:-1] + x[..., 2:]
+    return second
 
 
 def _ends(first: Tensor, last: Tensor, n: int, axis: int) -> Tensor:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import limit_table, on_parts, promoted, view_of
 from torchlops.arrays import HALF_PRECISIONS, Array, DType, as_tensor, from_array
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, as_integer
@@ -16,6 +20,8 @@ from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing.interp import sinc
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are computed at a time
+
+Traces: TypeAlias = "Any"  # a tensor or an array
 
 
 class Seislet(AccumulatingOperator):
@@ -129,46 +135,62 @@ class Seislet(AccumulatingOperator):
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
         return not self.inv  # otherwise the backward would be the inverse
 
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        back = self._compose if self.inv else self._compose_adjoint
+        transform, dims = (back, self.dimsd) if adjoint else (self._decompose, self.dims)
+        slopes = view_of(self, "slopes")
+
+        def of_real(x: NDArray[Any]) -> NDArray[Any]:
+            batch = x.shape[: x.ndim - 2]
+            out = transform(x.reshape((math.prod(batch), *dims)).swapaxes(0, 1), slopes).swapaxes(0, 1)
+            result: NDArray[Any] = out.reshape((*batch, *out.shape[1:]))
+            return result
+
+        return on_parts(of_real, promoted(x, self._own_tensors()))
+
     def _on_traces(self, transform: Any, x: Tensor, dims: tuple[int, ...]) -> Tensor:
         """Apply ``transform`` to real traces of shape ``(traces, batch, samples)``."""
 
         def of_real(x: Tensor) -> Tensor:
             batch = x.shape[: x.ndim - 2]
             traces = x.reshape((math.prod(batch), *dims)).transpose(0, 1)
-            out: Tensor = transform(traces.to(torch.promote_types(x.dtype, self.slopes.dtype))).transpose(0, 1)
+            traces = traces.to(torch.promote_types(x.dtype, self.slopes.dtype))
+            out: Tensor = transform(traces, self.slopes).transpose(0, 1)
             return out.reshape((*batch, *out.shape[1:]))
 
         return with_parts_as_batch(of_real, x)
 
-    def _decompose(self, traces: Tensor) -> Tensor:
-        slopes, traces = _with_empty_traces(self.slopes, self.nx), _with_empty_traces(traces, self.nx)
+    # The following take tensors, or arrays.
+
+    def _decompose(self, traces: Traces, slopes: Traces) -> Traces:
+        slopes, traces = _with_empty_traces(slopes, self.nx), _with_empty_traces(traces, self.nx)
         data = []
         for level in range(self.level):
             even, odd = traces[::2], traces[1::2]
             residual = odd - self._predict(even, slopes, level, 1, False)
             traces = even + self._predict(residual, slopes, level, -1, False) / 2
             data.append(residual)
-        return torch.cat((*data, traces))
+        return _joined(*data, traces)
 
-    def _compose(self, data: Tensor) -> Tensor:
-        slopes = _with_empty_traces(self.slopes, self.nx)
-        *residuals, traces = torch.split(data, [*self.levels_size, self.nx >> self.level])
+    def _compose(self, data: Traces, slopes: Traces) -> Traces:
+        slopes = _with_empty_traces(slopes, self.nx)
+        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self.levels_cum, self.nx)))
         for level in reversed(range(self.level)):
             even = traces - self._predict(residuals[level], slopes, level, -1, False) / 2
             odd = residuals[level] + self._predict(even, slopes, level, 1, False)
             traces = _interleaved(even, odd)
-        return traces.narrow(0, 0, self.dims[0])
+        return traces[: self.dims[0]]
 
-    def _compose_adjoint(self, data: Tensor) -> Tensor:
-        slopes = _with_empty_traces(self.slopes, self.nx)
-        *residuals, traces = torch.split(data, [*self.levels_size, self.nx >> self.level])
+    def _compose_adjoint(self, data: Traces, slopes: Traces) -> Traces:
+        slopes = _with_empty_traces(slopes, self.nx)
+        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self.levels_cum, self.nx)))
         for level in reversed(range(self.level)):
             odd = residuals[level] + self._predict(traces, slopes, level, -1, True) / 2
             even = traces - self._predict(odd, slopes, level, 1, True)
             traces = _interleaved(even, odd)
-        return traces.narrow(0, 0, self.dims[0])
+        return traces[: self.dims[0]]
 
-    def _predict(self, traces: Tensor, slopes: Tensor, level: int, way: int, adjoint: bool) -> Tensor:
+    def _predict(self, traces: Traces, slopes: Traces, level: int, way: int, adjoint: bool) -> Traces:
         return _predicted(self.kind, traces, slopes * (self.dx / self.dt), level, way, adjoint)
 
     def extra_repr(self) -> str:
@@ -176,7 +198,7 @@ class Seislet(AccumulatingOperator):
         return f"sampling={(self.dx, self.dt)}, level={self.level}, kind={self.kind!r}{inv}"
 
 
-def _predicted(kind: str, traces: Tensor, delays: Tensor, level: int, way: int, adjoint: bool) -> Tensor:
+def _predicted(kind: str, traces: Traces, delays: Traces, level: int, way: int, adjoint: bool) -> Traces:
     """Predict the other half of the traces of a level: odd traces for ``way=1``, even traces for ``way=-1``.
 
     Args:
@@ -195,25 +217,25 @@ def _predicted(kind: str, traces: Tensor, delays: Tensor, level: int, way: int, 
     skipped = 1 if way == 1 else 0  # first trace with a neighbour on the other side
     if adjoint:
         near = _carried(_weighed(traces), delays, first, distance, way, True)
-        far, place = traces.narrow(0, 1 - skipped, n - 1), skipped
+        far, place = traces[1 - skipped : n - skipped], skipped
     else:
         near = _weighed(_carried(traces, delays, first, distance, way, False))
-        far, place = traces.narrow(0, skipped, n - 1), 1 - skipped
+        far, place = traces[skipped : skipped + n - 1], 1 - skipped
     if n == 1:
         return near
     far = _carried(far, delays, first + 2 * distance * skipped, distance, -way, adjoint) / 2
-    none = torch.zeros_like(traces.narrow(0, 0, 1))
-    return near + torch.cat((none, far) if place else (far, none))
+    none = _empty_traces(traces, 1)
+    return near + (_joined(none, far) if place else _joined(far, none))
 
 
-def _carried(traces: Tensor, delays: Tensor, first: int, distance: int, way: int, adjoint: bool) -> Tensor:
+def _carried(traces: Traces, delays: Traces, first: int, distance: int, way: int, adjoint: bool) -> Traces:
     """Predict traces over a ``distance``, from trace to trace along the slopes.
 
     The traces are ``2 * distance`` apart in the section, beginning with trace ``first``.
     """
     steps = range(distance)
     for i in reversed(steps) if adjoint else steps:
-        rows = delays[first + way * i :: 2 * distance].narrow(0, 0, traces.shape[0])
+        rows = delays[first + way * i :: 2 * distance][: traces.shape[0]]
         traces = _interpolated(traces, rows * way, adjoint)
     return traces
 
@@ -264,7 +286,8 @@ def _predict_section(
     kind: str, traces: Any, dt: float, dx: float, slopes: Any, repeat: int, backward: bool, adj: bool
 ) -> Any:
     def predict(x: Tensor, slopes: Tensor) -> Tensor:
-        return _predicted(kind, x[:, None], slopes * (dx / dt), repeat, -1 if backward else 1, adj)[:, 0]
+        predicted: Tensor = _predicted(kind, x[:, None], slopes * (dx / dt), repeat, -1 if backward else 1, adj)
+        return predicted[:, 0]
 
     return _on_tensors(predict, traces, slopes)
 
@@ -278,22 +301,35 @@ def _on_tensors(function: Callable[[Tensor, Tensor], Tensor], traces: Any, slope
     return back(function(tensor, slopes))
 
 
-def _with_empty_traces(x: Tensor, count: int) -> Tensor:
+def _joined(*parts: Traces) -> Traces:
+    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else torch.cat(parts)
+
+
+def _empty_traces(x: Traces, count: int) -> Traces:
+    shape = (count, *x.shape[1:])
+    return np.zeros(shape, x.dtype) if isinstance(x, np.ndarray) else x.new_zeros(shape)
+
+
+def _with_empty_traces(x: Traces, count: int) -> Traces:
     missing = count - x.shape[0]
-    return torch.cat((x, x.new_zeros((missing, *x.shape[1:])))) if missing else x
+    return _joined(x, _empty_traces(x, missing)) if missing else x
 
 
-def _interleaved(even: Tensor, odd: Tensor) -> Tensor:
-    return torch.stack((even, odd), 1).reshape(2 * even.shape[0], *even.shape[1:])
+def _interleaved(even: Traces, odd: Traces) -> Traces:
+    stacked = np.stack((even, odd), 1) if isinstance(even, np.ndarray) else torch.stack((even, odd), 1)
+    return stacked.reshape((2 * even.shape[0], *even.shape[1:]))
 
 
-def _weighed(traces: Tensor) -> Tensor:
-    last = traces.shape[0] - 1
-    return torch.cat((traces.narrow(0, 0, last) / 2, traces.narrow(0, last, 1)))
+def _weighed(traces: Traces) -> Traces:
+    return _joined(traces[:-1] / 2, traces[-1:])
 
 
-def _interpolated(traces: Tensor, delays: Tensor, adjoint: bool) -> Tensor:
+def _interpolated(traces: Traces, delays: Traces, adjoint: bool) -> Traces:
     """Return ``traces`` of shape ``(traces, K, samples)`` delayed by ``delays`` of shape ``(traces, samples)``."""
+    if isinstance(delays, np.ndarray):
+        limit_table(delays.size * delays.shape[-1])
+        arrays = _sinc_arrays(delays).astype(traces.dtype, copy=False)
+        return traces @ (arrays.swapaxes(-1, -2) if adjoint else arrays)
     count, samples = delays.shape
     at_once = max(_TRACES_OF // samples**2, 1)
     pieces = []
@@ -322,6 +358,19 @@ def _sinc_matrices(delays: Tensor) -> Tensor:
     sine = torch.sin(math.pi * rest) / math.pi * _alternating(index - whole)
     quotient = sine[:, None, :] / (rest[:, None, :] + m).masked_fill(middle, 1) * _alternating(index)[:, None]
     return torch.where(middle, sinc(rest)[:, None, :], quotient)
+
+
+def _sinc_arrays(delays: NDArray[Any]) -> NDArray[Any]:
+    """Return the result of :func:`_sinc_matrices` for an array."""
+    whole = np.round(delays)
+    rest = whole - delays
+    index = np.arange(delays.shape[-1], dtype=delays.dtype)
+    m = (index - whole)[:, None, :] - index[:, None]
+    middle = m == 0
+    sine = np.sin(math.pi * rest) / math.pi * (1 - 2 * ((index - whole) % 2))
+    quotient = sine[:, None, :] / np.where(middle, 1, rest[:, None, :] + m) * (1 - 2 * (index % 2))[:, None]
+    result: NDArray[Any] = np.where(middle, np.sinc(rest)[:, None, :], quotient)
+    return result
 
 
 def _alternating(m: Tensor) -> Tensor:

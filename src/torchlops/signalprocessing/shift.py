@@ -6,9 +6,12 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.arraykernels import Unsuitable, complex_of, on_parts, placed, view_of
 from torchlops.arrays import Array, DType, complex_dtype, conjugate, torch_dtype
 from torchlops.basicoperators._positions import (
     in_result_dtype,
@@ -172,6 +175,22 @@ class Shift(LinearOperator):
             return (x * 1).to(complex_dtype(x.dtype))
         spectrum = torch.fft.fft(x, n=self.nfft, dim=self.axis) * self._factors(x, adjoint)
         return self._cut(torch.fft.ifft(spectrum, dim=self.axis), x)
+
+    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        if self._learns:
+            raise Unsuitable
+        phase = view_of(self, "phase").astype(complex_of(x.dtype), copy=False)
+        phase = phase.conj() if adjoint else phase
+        y = on_parts(lambda x: self._shift_array(x, phase), x) if self.real else self._shift_array(x, phase)
+        return placed(y, self.axis, x.shape[self.axis]) if self.nfft != x.shape[self.axis] else y
+
+    def _shift_array(self, x: NDArray[Any], phase: NDArray[Any]) -> NDArray[Any]:
+        y: NDArray[Any]
+        if self.real:
+            y = np.fft.irfft(np.fft.rfft(x, self.nfft, self.axis) * phase, self.nfft, self.axis)
+            return y.astype(x.dtype, copy=False)
+        y = np.fft.ifft(np.fft.fft(x, self.nfft, self.axis) * phase, None, self.axis)
+        return y.astype(phase.dtype, copy=False)
 
     def _cut(self, y: Tensor, x: Tensor) -> Tensor:
         missing = x.shape[self.axis] - self.nfft

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.testing.adjoint import check_adjoint, check_dense, check_linear
+from torchlops.testing.arraykernels import check_array_kernels
 from torchlops.testing.compiling import (
     check_compile,
     check_compiled_building,
@@ -69,6 +70,7 @@ PROMISES: dict[str, Promise[Callable[[LinearOperator], None]]] = {
     "arrays": Promise(check_arrays, fast="one per class"),
     "module": Promise(check_module, fast="one per class"),
     "fast_kernels": Promise(check_fast_kernels, fast="one per class"),
+    "array_kernels": Promise(check_array_kernels, fast="one per class"),
     "compile": Promise(check_compile, fast="one per class", full="three per class"),
     "compiled_gradients": Promise(check_compiled_gradients, fast="one per family", full="three per class"),
     "compiled_jacobians": Promise(check_compiled_jacobians, fast="one", full="one per class"),
@@ -89,6 +91,7 @@ __all__ = [
     "Sample",
     "check",
     "check_adjoint",
+    "check_array_kernels",
     "check_arrays",
     "check_batches",
     "check_compile",
