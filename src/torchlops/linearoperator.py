@@ -306,7 +306,6 @@ class CompositeOperator(LinearOperator):
         vars(view).update(
             _modules={"leaves": leaves},
             operators=operators,
-            forceflat=_agreed_forceflat(operators),
             _dims=dims,
             _dimsd=dimsd,
             _clinear=all(part.clinear and not part.real_model for part in operators),
@@ -314,6 +313,9 @@ class CompositeOperator(LinearOperator):
             name=name,
             _has_array_kernel=cls._has_array_kernel and any(part._has_array_kernel for part in operators),
         )
+        forceflat = _agreed_forceflat(operators)
+        if forceflat is not None:
+            view.forceflat = forceflat
         return view
 
     def _leaves(self) -> tuple[nn.Module, ...]:

@@ -1,4 +1,4 @@
-"""What differs from the peers, each with its reason: tests and scripts of theirs that cannot give the same here."""
+"""A difference from a peer, and its kinds."""
 
 from __future__ import annotations
 
@@ -32,12 +32,3 @@ KINDS: dict[Kind, str] = {
     "environment": "Tests and scripts that fail on PyLops as well",
 }
 """The kinds, with their titles on the page."""
-
-DECISIONS: tuple[Difference, ...] = ()
-"""Differences that no test or script of the peers shows."""
-
-SUITE: tuple[Difference, ...] = ()
-GALLERY: tuple[Difference, ...] = ()
-PROXIMAL: tuple[Difference, ...] = ()
-
-LISTS = {"pylops": SUITE, "gallery": GALLERY, "pyproximal": PROXIMAL}

@@ -1,0 +1,7 @@
+"""PyProximal's tests that cannot pass, each with its reason."""
+
+from __future__ import annotations
+
+from tests.peers.differences.difference import Difference
+
+PYPROXIMAL: tuple[Difference, ...] = ()
