@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+collect_ignore = ["peers/plugin.py"]  # it makes `import pylops` give torchlops, in runs of their own
+
 torch.set_num_threads(1)  # the tensors are small, and the workers of pytest-xdist share the cores
 
 

@@ -707,7 +707,7 @@ def test_an_empty_batch_has_the_type_of_any_other():
     assert A(torch.ones(0, 4)).dtype == A(torch.ones(2, 4)).dtype == torch.complex64
 
 
-@pytest.mark.parametrize("kind", ["functions", "scipy", "pylops"])
+@pytest.mark.parametrize("kind", [pytest.param("functions", marks=pytest.mark.slow), "scipy", "pylops"])
 def test_the_public_checks_pass(kind):
     A = {
         "functions": lambda: aslinearoperator((lambda x: x[::-1], lambda y: y[::-1]), dims=4),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arraykernels import Unsuitable, scattered, view_of
-from torchlops.arrays import DType, conjugate, numpy_dtype, to_numpy, torch_dtype
+from torchlops.arrays import DType, as_tensor, conjugate, numpy_dtype, to_numpy, torch_dtype
 from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
 from torchlops.linearoperator import CompositeOperator, LinearOperator, ShapedOperator, apply_array
 from torchlops.shapes import Dims, as_dims
@@ -227,6 +227,17 @@ class MatrixMult(LinearOperator):
 
         places = to_numpy(self.rows), to_numpy(self.columns)
         return self._kind(coo_matrix((to_numpy(self.values), places), shape=(self.dimsd[0], self.dims[0])))
+
+    @A.setter
+    def A(self, A: Any) -> None:
+        if self.sparse or hasattr(A, "tocoo") or tuple(A.shape) != tuple(self.matrix.shape):
+            raise ValueError(
+                f"{self.name_and_type}: its matrix may be replaced by a dense one of the same shape, "
+                f"{self.dimsd[0]} x {self.dims[0]}, got {type(A).__name__} of shape {tuple(A.shape)}: build a new "
+                "MatrixMult"
+            )
+        self._kind = type(A)
+        self.matrix = as_tensor(A, f"{self.name_and_type}: A")
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._multiply(x, False)

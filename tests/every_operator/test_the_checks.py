@@ -167,6 +167,7 @@ def test_right_builders_pass(promise: str, build: Any, tensors: list[Tensor]) ->
     testing.BUILDER_PROMISES[promise].check(build, tensors)
 
 
+@pytest.mark.slow
 def test_check_runs_them_all() -> None:
     assert testing.check(Weights(numbers(3)), build=Weights, tensors=[numbers(3)], compile=False) is None
     assert testing.check(Flip(dims=2)) is None

@@ -72,7 +72,7 @@ PROMISES: dict[str, Promise[Callable[[LinearOperator], None]]] = {
     "fast_kernels": Promise(check_fast_kernels, fast="one per class"),
     "array_kernels": Promise(check_array_kernels, fast="one per class"),
     "compile": Promise(check_compile, fast="one per class", full="three per class"),
-    "compiled_gradients": Promise(check_compiled_gradients, fast="one per family", full="three per class"),
+    "compiled_gradients": Promise(check_compiled_gradients, fast="one", full="three per class"),
     "compiled_jacobians": Promise(check_compiled_jacobians, fast="one", full="one per class"),
     "export": Promise(check_export, fast="one per class"),
 }
@@ -80,7 +80,7 @@ PROMISES: dict[str, Promise[Callable[[LinearOperator], None]]] = {
 
 BUILDER_PROMISES: dict[str, Promise[Callable[[Builder, Sequence[Tensor]], None]]] = {
     "tensor_gradients": Promise(check_tensor_gradients, fast="one per class"),
-    "compiled_building": Promise(check_compiled_building, fast="one per family", full="three per class"),
+    "compiled_building": Promise(check_compiled_building, fast="one", full="three per class"),
 }
 """The checks that take a builder, and the tensors from which it builds an operator, by name."""
 
