@@ -254,6 +254,20 @@ def test_a_matrix_in_the_kind_that_was_given():
     pickle.loads(pickle.dumps(C)).A.toarray()
 
 
+def test_samples_in_the_kind_that_was_given():
+    for given in ([2, 0, -1], np.array([2, 0, 3])):
+        A = torchlops.Restriction(4, given)
+        assert isinstance(A.iava, np.ndarray)
+        assert (A.iava.size, A.iava.tolist()) == (3, [2, 0, 3])
+        x = np.arange(4.0)
+        np.testing.assert_array_equal(x[A.iava], A @ x)
+        assert pickle.loads(pickle.dumps(A)).iava.tolist() == [2, 0, 3]
+    B = torchlops.Restriction(4, torch.tensor([2, 0, 3]))
+    assert B.iava is B.indices
+    assert list(B.state_dict()) == ["indices"]
+    assert torchlops.Restriction(3, np.array([True, False, True])).iava.tolist() == [0, 2]
+
+
 def test_pools_of_stacks():
     stacks = [
         kind([torchlops.Identity(2)] * 2, nproc=2) for kind in (torchlops.VStack, torchlops.HStack, torchlops.BlockDiag)
