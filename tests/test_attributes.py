@@ -268,6 +268,16 @@ def test_samples_in_the_kind_that_was_given():
     assert torchlops.Restriction(3, np.array([True, False, True])).iava.tolist() == [0, 2]
 
 
+def test_sizes_of_stacks():
+    tall, wide = np.ones((2, 3)), np.ones((3, 2))
+    V = torchlops.VStack([torchlops.Identity(3), tall])
+    assert (V.nops, V.mops, V.nnops.tolist()) == (5, 3, [0, 3, 5])
+    H = torchlops.HStack([torchlops.Identity(3), wide])
+    assert (H.nops, H.mops, H.mmops.tolist()) == (3, 5, [0, 3, 5])
+    D = torchlops.BlockDiag([torchlops.Identity(3), tall])
+    assert (D.nops, D.mops, D.nnops.tolist(), D.mmops.tolist()) == (5, 6, [0, 3, 5], [0, 3, 6])
+
+
 def test_pools_of_stacks():
     stacks = [
         kind([torchlops.Identity(2)] * 2, nproc=2) for kind in (torchlops.VStack, torchlops.HStack, torchlops.BlockDiag)

@@ -266,3 +266,36 @@ def test_the_sources_of_pylops_on_torchlops(tmp_path):
     assert theirs.keys() == ours.keys()
     differences = {name: compare(value, ours[name]) for name, value in theirs.items()}
     assert {name: difference for name, difference in differences.items() if difference} == {}
+
+
+class Late(pylops.LinearOperator):
+    """Sets its shape and dtype after it has called the constructor without either."""
+
+    def __init__(self, n):
+        super().__init__(explicit=False)
+        if n:
+            self.shape = (n, n)
+        self.dtype = np.dtype("float32")
+
+    def _matvec(self, x):
+        return 2 * x
+
+    _rmatvec = _matvec
+
+
+def test_a_shape_after_the_constructor():
+    A = Late(3)
+    assert (A.shape, A.dims, A.dtype) == ((3, 3), (3,), np.float32)
+    x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(A(x), 2 * x)
+    assert gradcheck(lambda x: (A.H @ A + A)(x), (x,))
+    B = Late(0)
+    with pytest.raises(ValueError, match="Late has no shape: give dims"):
+        B @ np.ones(1)
+    with pytest.raises(ValueError, match="no shape"):
+        B(torch.ones(()))
+    B.dims = (2, 2)
+    with pytest.raises(ValueError, match="no shape"):
+        B @ np.ones((2, 2))
+    B.dimsd = (4,)
+    assert (B @ np.ones((2, 2))).shape == (4,)

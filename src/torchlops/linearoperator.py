@@ -897,9 +897,18 @@ class NoPool:
 
 
 class Stack(CompositeOperator):
-    """Several operators in a row, in a column or along a diagonal."""
+    """Several operators in a row, in a column or along a diagonal.
+
+    Attributes:
+        nops: Number of rows.
+        mops: Number of columns.
+        nnops: Where the rows of each operator begin, and where the last ones end, unless they share their rows.
+        mmops: Where the columns of each operator begin, and where the last ones end, unless they share them.
+    """
 
     pool = NoPool()
+    nops = property(lambda self: self.shape[0])
+    mops = property(lambda self: self.shape[1])
 
     def close(self) -> None:
         """Do nothing: there is no pool (see :func:`~torchlops.shapes.accept_pylops_options`)."""
@@ -910,8 +919,15 @@ class Stack(CompositeOperator):
         return self.operators
 
 
+def _ends(stack: Stack, side: int) -> NDArray[Any]:
+    """Return where the rows, or columns, of each part begin, and where the last ones end."""
+    return np.cumsum([0, *(part.shape[side] for part in stack.operators)])
+
+
 class VerticalStack(Stack):
     """Operators on top of each other; see :class:`~torchlops.VStack`."""
+
+    nnops = property(lambda self: _ends(self, 0))
 
     def __init__(
         self, operators: Sequence[LinearOperator], dtype: DType | None = None, forceflat: bool | None = None
@@ -947,6 +963,8 @@ class VerticalStack(Stack):
 class HorizontalStack(Stack):
     """Operators side by side; see :class:`~torchlops.HStack`."""
 
+    mmops = property(lambda self: _ends(self, 1))
+
     def __init__(
         self, operators: Sequence[LinearOperator], dtype: DType | None = None, forceflat: bool | None = None
     ) -> None:
@@ -978,6 +996,9 @@ class HorizontalStack(Stack):
 
 class DiagonalStack(Stack):
     """Operators along a diagonal; see :class:`~torchlops.BlockDiag`."""
+
+    nnops = property(lambda self: _ends(self, 0))
+    mmops = property(lambda self: _ends(self, 1))
 
     def __init__(
         self, operators: Sequence[LinearOperator], dtype: DType | None = None, forceflat: bool | None = None
