@@ -7,6 +7,8 @@ import os
 import pickle
 import subprocess
 import sys
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -299,3 +301,54 @@ def test_a_shape_after_the_constructor():
         B @ np.ones((2, 2))
     B.dimsd = (4,)
     assert (B @ np.ones((2, 2))).shape == (4,)
+
+
+class Template(pylops.LinearOperator, ABC):
+    """A base class of another package: its subclasses say what is applied, and have an ``inverse`` of data."""
+
+    def __init__(self, dims, dtype="complex128"):
+        self.shapes = [[dims]]
+        self.transform = np.fft.fft2
+        self.norm = "ortho"  # what is a method of ours
+        super().__init__(dtype=np.dtype(dtype), dims=dims, dimsd=(*dims,))
+
+    @abstractmethod
+    def back(self, y): ...
+
+    def _matvec(self, x):
+        return self.transform(x.reshape(self.dims), norm=self.norm).ravel()
+
+    def _rmatvec(self, y):
+        return self.back(y.reshape(self.dimsd)).ravel()
+
+    def inverse(self, y):
+        return self._rmatvec(y)
+
+
+class Spectrum(Template):
+    def back(self, y):
+        return np.fft.ifft2(y, norm=self.norm)
+
+
+def _apply(A):
+    return A @ np.ones(24)
+
+
+def test_what_other_packages_do():
+    from scipy.sparse.linalg._interface import _get_dtype
+
+    with pytest.raises(TypeError, match="abstract"):
+        Template((4, 6))
+    A = Spectrum((4, 6))
+    x = np.random.default_rng(0).normal(size=24)
+    for y in (A.inverse(A @ x), A.H @ (A @ x), (A.H * A) @ x, (A / (A @ x)).ravel()):
+        np.testing.assert_allclose(y, x, atol=1e-10)
+    assert A
+    assert (A if A else None) is A
+    assert _get_dtype([A, pylops.Identity(3, dtype="float32")]) == np.complex128
+    B = sum([A, A])
+    with ThreadPoolExecutor(2) as threads:
+        for y in threads.map(_apply, [B, copy.copy(B), pickle.loads(pickle.dumps(B))]):
+            np.testing.assert_allclose(y, 2 * (A @ np.ones(24)))
+    with pytest.raises(ValueError, match="Spectrum"):
+        A @ np.ones(23)
