@@ -18,13 +18,11 @@ class Peer:
     """A package whose tests are run.
 
     Args:
-        title: Its name.
         version: Its version.
         folders: What its tests need of its source distribution.
         missing: Modules of tests of sub-packages that torchlops does not have.
     """
 
-    title: str
     version: str
     folders: tuple[str, ...]
     missing: tuple[str, ...] = ()
@@ -32,7 +30,6 @@ class Peer:
 
 PEERS = {
     "pylops": Peer(
-        "PyLops",
         "2.8.0",
         ("pytests", "testdata", "tutorials", "examples"),
         missing=(
@@ -40,7 +37,7 @@ PEERS = {
             "prestack", "seismicinterpolation", "twoway", "wavedecomposition", "waveeqprocessing",
         ),
     ),
-    "pyproximal": Peer("PyProximal", "0.13.0", ("pytests", "testdata", "pyproximal")),
+    "pyproximal": Peer("0.13.0", ("pytests", "testdata", "pyproximal")),
 }  # fmt: skip
 
 
