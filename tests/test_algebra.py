@@ -271,7 +271,7 @@ def test_parts_of_one_size_and_different_shapes() -> None:
         (lambda: np.ones((4, 4)) + matrix(S), TypeError, "cannot be added to an operator.*aslinearoperator"),
         (lambda: np.ones((4, 4)) - matrix(S), TypeError, "cannot be added to an operator.*aslinearoperator"),
         (lambda: matrix(S) @ scipy.sparse.csr_array(np.ones((4, 4))), TypeError, r"@ csr_array: .*aslinearoperator"),
-        (lambda: matrix(S) + scipy.sparse.linalg.aslinearoperator(np.ones((4, 4))), TypeError, "aslinearoperator"),
+        (lambda: matrix(S) + scipy.sparse.csr_array(np.ones((4, 4))), TypeError, "aslinearoperator"),
         (lambda: matrix(S) * scipy.sparse.csr_array(np.ones((4, 4))), TypeError, "aslinearoperator"),
         (lambda: matrix(S) / matrix(S), TypeError, "unsupported operand"),
         (lambda: matrix(M).apply_columns([4]), ValueError, "must be from -4 to 3"),
@@ -281,6 +281,22 @@ def test_parts_of_one_size_and_different_shapes() -> None:
 def test_refusals_say_why(compute: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         compute()
+
+
+def test_operators_of_scipy_and_pylops_are_converted() -> None:
+    dense, other = S.numpy(), np.arange(16.0).reshape(4, 4)
+    x = torch.ones(4, dtype=torch.float64, requires_grad=True)
+    for foreign in (scipy.sparse.linalg.aslinearoperator(other), pylops.MatrixMult(other)):
+        for composed, wanted in (
+            (matrix(S) @ foreign, dense @ other),
+            (matrix(S) * foreign, dense @ other),
+            (matrix(S).dot(foreign), dense @ other),
+            (matrix(S) + foreign, dense + other),
+            (matrix(S) - foreign, dense - other),
+        ):
+            assert isinstance(composed, LinearOperator)
+            np.testing.assert_allclose(composed.todense(), wanted)
+            assert torch.autograd.gradcheck(composed, (x,))
 
 
 def test_repr_shows_the_composition_and_the_shapes() -> None:

@@ -254,6 +254,30 @@ def test_a_matrix_in_the_kind_that_was_given():
     pickle.loads(pickle.dumps(C)).A.toarray()
 
 
+def test_samples_in_the_kind_that_was_given():
+    for given in ([2, 0, -1], np.array([2, 0, 3])):
+        A = torchlops.Restriction(4, given)
+        assert isinstance(A.iava, np.ndarray)
+        assert (A.iava.size, A.iava.tolist()) == (3, [2, 0, 3])
+        x = np.arange(4.0)
+        np.testing.assert_array_equal(x[A.iava], A @ x)
+        assert pickle.loads(pickle.dumps(A)).iava.tolist() == [2, 0, 3]
+    B = torchlops.Restriction(4, torch.tensor([2, 0, 3]))
+    assert B.iava is B.indices
+    assert list(B.state_dict()) == ["indices"]
+    assert torchlops.Restriction(3, np.array([True, False, True])).iava.tolist() == [0, 2]
+
+
+def test_sizes_of_stacks():
+    tall, wide = np.ones((2, 3)), np.ones((3, 2))
+    V = torchlops.VStack([torchlops.Identity(3), tall])
+    assert (V.nops, V.mops, V.nnops.tolist()) == (5, 3, [0, 3, 5])
+    H = torchlops.HStack([torchlops.Identity(3), wide])
+    assert (H.nops, H.mops, H.mmops.tolist()) == (3, 5, [0, 3, 5])
+    D = torchlops.BlockDiag([torchlops.Identity(3), tall])
+    assert (D.nops, D.mops, D.nnops.tolist(), D.mmops.tolist()) == (5, 6, [0, 3, 5], [0, 3, 6])
+
+
 def test_pools_of_stacks():
     stacks = [
         kind([torchlops.Identity(2)] * 2, nproc=2) for kind in (torchlops.VStack, torchlops.HStack, torchlops.BlockDiag)

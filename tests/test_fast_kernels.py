@@ -215,12 +215,12 @@ def test_an_index_that_changes_before_backward(n: int) -> None:
     x = torch.ones(n, dtype=torch.float64, requires_grad=True)
     A = Restriction(n, torch.arange(0, n, 2))
     y = A(x)
-    A.iava = A.iava + 1
+    A.indices = A.indices + 1
     (gradient,) = torch.autograd.grad(y.sum(), x)
     assert gradient[::2].eq(1).all()
     assert gradient[1::2].eq(0).all()
     y = A(x)
-    A.iava.sub_(1)
+    A.indices.sub_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
 

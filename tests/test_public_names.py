@@ -44,6 +44,7 @@ UNDERSCORED = {
         "_halfthreshold", "_halfthreshold_percentile", "_hardthreshold", "_hardthreshold_percentile", "_softthreshold",
         "_softthreshold_percentile",
     ),
+    "signalprocessing._baseffts": ("_FFTNorms",),
     "signalprocessing.seislet": ("_predict_haar", "_predict_lin", "_predict_trace"),
     "utils._internal": ("_raise_on_wrong_dtype", "_value_or_sized_to_array", "_value_or_sized_to_tuple"),
 }  # fmt: skip

@@ -7,6 +7,8 @@ import os
 import pickle
 import subprocess
 import sys
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +268,87 @@ def test_the_sources_of_pylops_on_torchlops(tmp_path):
     assert theirs.keys() == ours.keys()
     differences = {name: compare(value, ours[name]) for name, value in theirs.items()}
     assert {name: difference for name, difference in differences.items() if difference} == {}
+
+
+class Late(pylops.LinearOperator):
+    """Sets its shape and dtype after it has called the constructor without either."""
+
+    def __init__(self, n):
+        super().__init__(explicit=False)
+        if n:
+            self.shape = (n, n)
+        self.dtype = np.dtype("float32")
+
+    def _matvec(self, x):
+        return 2 * x
+
+    _rmatvec = _matvec
+
+
+def test_a_shape_after_the_constructor():
+    A = Late(3)
+    assert (A.shape, A.dims, A.dtype) == ((3, 3), (3,), np.float32)
+    x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(A(x), 2 * x)
+    assert gradcheck(lambda x: (A.H @ A + A)(x), (x,))
+    B = Late(0)
+    with pytest.raises(ValueError, match="Late has no shape: give dims"):
+        B @ np.ones(1)
+    with pytest.raises(ValueError, match="no shape"):
+        B(torch.ones(()))
+    B.dims = (2, 2)
+    with pytest.raises(ValueError, match="no shape"):
+        B @ np.ones((2, 2))
+    B.dimsd = (4,)
+    assert (B @ np.ones((2, 2))).shape == (4,)
+
+
+class Template(pylops.LinearOperator, ABC):
+    """A base class of another package: its subclasses say what is applied, and have an ``inverse`` of data."""
+
+    def __init__(self, dims, dtype="complex128"):
+        self.shapes = [[dims]]
+        self.transform = np.fft.fft2
+        self.norm = "ortho"  # what is a method of ours
+        super().__init__(dtype=np.dtype(dtype), dims=dims, dimsd=(*dims,))
+
+    @abstractmethod
+    def back(self, y): ...
+
+    def _matvec(self, x):
+        return self.transform(x.reshape(self.dims), norm=self.norm).ravel()
+
+    def _rmatvec(self, y):
+        return self.back(y.reshape(self.dimsd)).ravel()
+
+    def inverse(self, y):
+        return self._rmatvec(y)
+
+
+class Spectrum(Template):
+    def back(self, y):
+        return np.fft.ifft2(y, norm=self.norm)
+
+
+def _apply(A):
+    return A @ np.ones(24)
+
+
+def test_what_other_packages_do():
+    from scipy.sparse.linalg._interface import _get_dtype
+
+    with pytest.raises(TypeError, match="abstract"):
+        Template((4, 6))
+    A = Spectrum((4, 6))
+    x = np.random.default_rng(0).normal(size=24)
+    for y in (A.inverse(A @ x), A.H @ (A @ x), (A.H * A) @ x, (A / (A @ x)).ravel()):
+        np.testing.assert_allclose(y, x, atol=1e-10)
+    assert A
+    assert (A if A else None) is A
+    assert _get_dtype([A, pylops.Identity(3, dtype="float32")]) == np.complex128
+    B = sum([A, A])
+    with ThreadPoolExecutor(2) as threads:
+        for y in threads.map(_apply, [B, copy.copy(B), pickle.loads(pickle.dumps(B))]):
+            np.testing.assert_allclose(y, 2 * (A @ np.ones(24)))
+    with pytest.raises(ValueError, match="Spectrum"):
+        A @ np.ones(23)

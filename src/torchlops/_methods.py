@@ -1,4 +1,4 @@
-"""Methods that solve or decompose, attached to :class:`LinearOperator` here.
+"""Methods that solve, decompose or convert, attached to :class:`LinearOperator` here.
 
 Solvers depend on operators, so the operator modules must not import solvers. ``torchlops/__init__.py`` therefore
 imports this module last. As in PyLops, these methods return numbers and arrays; the functions of
@@ -24,6 +24,7 @@ from torchlops.optimization.eigs import lanczos, lobpcg
 from torchlops.optimization.solver.problem import read_data
 from torchlops.optimization.spectral.matrices import clinear
 from torchlops.optimization.spectral.stochastic import trace_hutchinson, trace_hutchpp, trace_nahutchpp
+from torchlops.torchoperator import aslinearoperator
 
 
 def eigs(
@@ -182,5 +183,10 @@ def pinv(A: LinearOperator, solver: str | None = None, **options: Any) -> Linear
     return linalg.pinv(A, solver=solver, **options)
 
 
-for _method in (eigs, cond, norm, trace, div, inverse, pinv):
+def _convert(A: LinearOperator, x: Any) -> LinearOperator:  # noqa: ARG001
+    """Return an operator of SciPy or PyLops, the other part of a composition with ``A``, as one of ours."""
+    return aslinearoperator(x)
+
+
+for _method in (eigs, cond, norm, trace, div, inverse, pinv, _convert):
     setattr(LinearOperator, _method.__name__, _method)

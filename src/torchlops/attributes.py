@@ -44,7 +44,7 @@ class Attributes(nn.Module):
 
     ``dims`` and ``dimsd`` may be set to other shapes of the same sizes; :attr:`dtype` and ``clinear`` may be set to
     what the operator is from then on. The class of a user may set them, and keep other operators, before it calls the
-    constructor of this class.
+    constructor of this class; one that is written for PyLops may also set its shapes after it.
 
     Attributes:
         explicit: Whether the operator is said to have its matrix as ``A``. It has no further meaning here.
@@ -65,6 +65,7 @@ class Attributes(nn.Module):
     matmat_count: int = 0
     rmatmat_count: int = 0
 
+    _is_constructed = False
     _is_built = False
     _dims: tuple[int, ...] = ()
     _dimsd: tuple[int, ...] = ()
@@ -120,6 +121,7 @@ class Attributes(nn.Module):
             )
         if not self._is_built:
             vars(self)[f"_{side}"] = wanted
+            self._build()
         elif own != wanted:
             self._reread(**{"dims": self._dims, "dimsd": self._dimsd, side: wanted})
 
@@ -192,6 +194,9 @@ class Attributes(nn.Module):
         if inner is None:
             raise NotImplementedError(f"{type(self).__name__} does not define {name}")
         return getattr(inner, name)(x)
+
+    def _build(self) -> None:
+        """Take note of the shapes, where the class of a user sets them after its constructor."""
 
     def _refresh_function(self) -> None:
         """Take note of what has been set, where the kernels are foreign."""

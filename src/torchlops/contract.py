@@ -81,7 +81,7 @@ class Contract(Attributes):
             name = getattr(Op, "name", None) if name is None else name
         if shape is not None:
             dims, dimsd = shape[1] if dims is None else dims, shape[0] if dimsd is None else dimsd
-        if dims is None and not self._dims:  # nor set by the class before
+        if dims is None and not self._dims and not self._has_flat_methods:  # nor set by the class before, or after
             raise ValueError(f"{type(self).__name__} needs dims (the shape of one model) or shape (rows, columns)")
         self._dims = self._dims if dims is None else as_dims(dims)
         self._dimsd = (self._dimsd or self._dims) if dimsd is None else as_dims(dimsd, "dimsd")
@@ -99,7 +99,12 @@ class Contract(Attributes):
             self.forceflat = forceflat
         if dtype is not None:
             self._declared_dtype, self._dtype_that_was_set = torch_dtype(dtype), None
-        self._is_built = True
+        self._is_constructed = True
+        self._build()
+
+    def _build(self) -> None:
+        """Note that the operator is complete, if its constructor has run and its shapes are known."""
+        self._is_built = self._is_constructed and bool(self._dims and self._dimsd)
         self._refresh_function()
 
     def _refresh_function(self) -> None:
@@ -178,6 +183,11 @@ class Contract(Attributes):
         """Apply the foreign function or the operator that this operator was built from."""
         if self._function is not None:
             return self._function(x, adjoint)
+        if not self._is_built:
+            raise ValueError(
+                f"{type(self).__name__} has no shape: give dims (the shape of one model) or shape (rows, columns) to "
+                "super().__init__, or set them"
+            )
         Op = self._modules.get("Op")
         if not isinstance(Op, Contract):
             raise NotImplementedError(f"{type(self).__name__} must define _forward(self, x)")

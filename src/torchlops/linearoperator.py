@@ -162,11 +162,11 @@ class LinearOperator(Contract):
     def __matmul__(self, x: Any) -> Any:
         if type(x) in _ARRAYS and x.ndim:
             return self._matrix_product(x, False)
+        x = self._operand(x, "@")
         if isinstance(x, LinearOperator):
             return product(self, x)
         if _is_scalar(x):
             raise TypeError(f"{self.name_and_type} @ number is not defined: use number * A")
-        self._refuse_foreign_operator(x, "@")
         return self._matrix_product(x, False)
 
     def __rmatmul__(self, x: Any) -> Any:
@@ -175,11 +175,11 @@ class LinearOperator(Contract):
     def __mul__(self, x: Any) -> Any:
         if type(x) in _ARRAYS and x.ndim:
             return self._matrix_product(x, False)
+        x = self._operand(x, "*")
         if isinstance(x, LinearOperator):
             return product(self, x)
         if _is_scalar(x):
             return scaled(x, self)
-        self._refuse_foreign_operator(x, "*")
         return self._matrix_product(x, False)
 
     def __rmul__(self, x: Any) -> Any:
@@ -194,32 +194,36 @@ class LinearOperator(Contract):
         return scaled(-1, self)
 
     def __add__(self, x: Any) -> Any:
+        x = self._operand(x, "+")
         if isinstance(x, LinearOperator):
             return added(self, x)
         if isinstance(x, int) and x == 0:
             return self
-        self._refuse_foreign_operator(x, "+")
         self._refuse_array(x, "+")
         return NotImplemented
 
     __radd__ = __add__  # so that sum([A, B]) works, which starts from 0
 
     def __sub__(self, x: Any) -> Any:
+        x = self._operand(x, "-")
         if isinstance(x, LinearOperator):
             return added(self, -x)
-        self._refuse_foreign_operator(x, "-")
         self._refuse_array(x, "-")
         return NotImplemented
 
     def __rsub__(self, x: Any) -> Any:
         return -self + x
 
-    def _refuse_foreign_operator(self, x: Any, sign: str) -> None:
-        if hasattr(x, "matvec") or hasattr(x, "tocsr"):
+    def _operand(self, x: Any, sign: str) -> Any:
+        """Return an operator of SciPy or PyLops as one of ours, and anything else as it is."""
+        if isinstance(x, LinearOperator):
+            return x
+        if hasattr(x, "tocsr"):
             raise TypeError(
                 f"{self.name_and_type} {sign} {type(x).__name__}: convert the latter to an operator first, with "
                 "torchlops.aslinearoperator"
             )
+        return self._convert(x) if hasattr(x, "matvec") else x
 
     def _refuse_array(self, x: Any, sign: str) -> None:
         if hasattr(x, "shape"):
@@ -245,7 +249,7 @@ class LinearOperator(Contract):
         """Return the modules that hold the tensors of this operator, each once."""
         return (self,)
 
-    if TYPE_CHECKING:  # methods that solve or decompose, attached by ``_methods.py``
+    if TYPE_CHECKING:  # methods that solve, decompose or convert, attached by ``_methods.py``
 
         def eigs(
             self,
@@ -261,6 +265,7 @@ class LinearOperator(Contract):
         def div(self, y: Any, niter: int | None = None, densesolver: str | None = None) -> Any: ...
         def inverse(self, solver: str | None = None, **options: Any) -> Any: ...
         def pinv(self, solver: str | None = None, **options: Any) -> LinearOperator: ...
+        def _convert(self, x: Any) -> LinearOperator: ...
 
 
 def _is_scalar(x: Any) -> bool:
@@ -897,9 +902,18 @@ class NoPool:
 
 
 class Stack(CompositeOperator):
-    """Several operators in a row, in a column or along a diagonal."""
+    """Several operators in a row, in a column or along a diagonal.
+
+    Attributes:
+        nops: Number of rows.
+        mops: Number of columns.
+        nnops: Where the rows of each operator begin, and where the last ones end, unless they share their rows.
+        mmops: Where the columns of each operator begin, and where the last ones end, unless they share them.
+    """
 
     pool = NoPool()
+    nops = property(lambda self: self.shape[0])
+    mops = property(lambda self: self.shape[1])
 
     def close(self) -> None:
         """Do nothing: there is no pool (see :func:`~torchlops.shapes.accept_pylops_options`)."""
@@ -910,8 +924,15 @@ class Stack(CompositeOperator):
         return self.operators
 
 
+def _ends(stack: Stack, side: int) -> NDArray[Any]:
+    """Return where the rows, or columns, of each part begin, and where the last ones end."""
+    return np.cumsum([0, *(part.shape[side] for part in stack.operators)])
+
+
 class VerticalStack(Stack):
     """Operators on top of each other; see :class:`~torchlops.VStack`."""
+
+    nnops = property(lambda self: _ends(self, 0))
 
     def __init__(
         self, operators: Sequence[LinearOperator], dtype: DType | None = None, forceflat: bool | None = None
@@ -947,6 +968,8 @@ class VerticalStack(Stack):
 class HorizontalStack(Stack):
     """Operators side by side; see :class:`~torchlops.HStack`."""
 
+    mmops = property(lambda self: _ends(self, 1))
+
     def __init__(
         self, operators: Sequence[LinearOperator], dtype: DType | None = None, forceflat: bool | None = None
     ) -> None:
@@ -978,6 +1001,9 @@ class HorizontalStack(Stack):
 
 class DiagonalStack(Stack):
     """Operators along a diagonal; see :class:`~torchlops.BlockDiag`."""
+
+    nnops = property(lambda self: _ends(self, 0))
+    mmops = property(lambda self: _ends(self, 1))
 
     def __init__(
         self, operators: Sequence[LinearOperator], dtype: DType | None = None, forceflat: bool | None = None

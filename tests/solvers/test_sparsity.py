@@ -372,6 +372,14 @@ def test_a_step_may_be_given_for_each_sample():
     close(x, torch.stack([solve("ista", A, y[i], alpha=float(alpha[i]), niter=7).x for i in range(3)]))
 
 
+def test_an_array_of_one_element_is_a_number():
+    """Such as the step ``0.9 / Op.eigs(1)``."""
+    A, y = problem()
+    for data in (y, y[0]):
+        expected = solve("ista", A, data, alpha=0.01, eps=0.2, niter=3).x
+        close(solve("ista", A, data, alpha=np.array([0.01]), eps=torch.tensor([0.2]), niter=3).x, expected)
+
+
 def test_the_automatic_step_is_safe_and_close():
     A, y = problem()
     solver = FISTA(torchlops.MatrixMult(A))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arraykernels import scattered, view_of
-from torchlops.arrays import Array, DType, as_indices, counted_from_start
+from torchlops.arrays import Array, DType, as_indices, counted_from_start, to_numpy
 from torchlops.basicoperators._positions import is_readable
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import reshaped, reshaped_array
@@ -29,7 +29,9 @@ class Restriction(AccumulatingOperator):
     Args:
         dims: Shape of the model.
         iava: Indices of the samples, in any order. They may repeat, and negative indices count from the end.
-            Alternatively, a boolean mask, either of the length of ``axis`` or of shape ``dims``.
+            Alternatively, a boolean mask, either of the length of ``axis`` or of shape ``dims``. The attribute ``iava``
+            is the indices, from 0, as a tensor if a tensor was given and as an array otherwise; the buffer ``indices``
+            holds them.
         axis: Axis along which to sample. It does not apply to a mask of shape ``dims``.
         inplace: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
@@ -50,7 +52,7 @@ class Restriction(AccumulatingOperator):
         tensor([1., 3., 4.])
     """
 
-    iava: Tensor
+    indices: Tensor
     _adds_up = (False, True)
 
     def __init__(
@@ -80,13 +82,19 @@ class Restriction(AccumulatingOperator):
         super().__init__(dims, dimsd, dtype=dtype, forceflat=forceflat, name=name)
         self.axis = trailing
         self._sampled = sampled  # the model shape that ``axis`` refers to
-        self.register_buffer("iava", indices)
+        self._kind = type(iava)
+        self.register_buffer("indices", indices)
+
+    @property
+    def iava(self) -> Any:
+        """The indices of the samples, as a tensor if a tensor was given, otherwise as an array."""
+        return self.indices if issubclass(self._kind, Tensor) else to_numpy(self.indices)
 
     def _index(self, shape: Sequence[int]) -> Tensor:
-        iava = self.iava
+        indices = self.indices
         if self.axis != -1:
-            iava = iava.reshape((*iava.shape, *(1,) * (-self.axis - 1)))
-        return iava if len(shape) == 1 else iava.expand((*shape[: self.axis], *self.dimsd[self.axis :]))
+            indices = indices.reshape((*indices.shape, *(1,) * (-self.axis - 1)))
+        return indices if len(shape) == 1 else indices.expand((*shape[: self.axis], *self.dimsd[self.axis :]))
 
     def _forward(self, x: Tensor) -> Tensor:
         x = reshaped(x, self.dims, self._sampled)
@@ -100,7 +108,7 @@ class Restriction(AccumulatingOperator):
         return y.new_zeros((*y.shape[: y.ndim - len(self.dimsd)], *self._sampled))
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        index = view_of(self, "iava")
+        index = view_of(self, "indices")
         if adjoint:
             return reshaped_array(scattered(x, index, self.axis, self._sampled[self.axis]), self._sampled, self.dims)
         return reshaped_array(x, self.dims, self._sampled).take(index, self.axis)
@@ -108,12 +116,12 @@ class Restriction(AccumulatingOperator):
     # Except along the last axis, whole rows are copied, for which index_select is 5 times faster than gather.
 
     def _fast_forward(self, x: Tensor) -> Tensor:
-        return self._forward(x) if self.axis == -1 else x.index_select(self.axis, self.iava)
+        return self._forward(x) if self.axis == -1 else x.index_select(self.axis, self.indices)
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
         if self.axis == -1:
             return self._adjoint(y)
-        return self._zeros(y).index_add_(self.axis, self.iava, y)
+        return self._zeros(y).index_add_(self.axis, self.indices, y)
 
     def mask(self, x: Any) -> np.ma.MaskedArray[Any, Any]:
         """Return the model ``x`` as a NumPy masked array in which only the sampled elements are valid.
@@ -121,7 +129,7 @@ class Restriction(AccumulatingOperator):
         Raises:
             ValueError: If an index repeats.
         """
-        indices = self.iava.cpu().numpy()
+        indices = to_numpy(self.indices)
         if len(np.unique(indices)) != len(indices):
             raise ValueError("Restriction: iava has repeated indices, which a mask cannot represent")
         values = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x).reshape(self.dims)

@@ -1,6 +1,6 @@
 """Operators of signal processing: convolutions and transforms."""
 
-from torchlops.signalprocessing import interpspline, pwd2d  # noqa: F401
+from torchlops.signalprocessing import _baseffts, interpspline, pwd2d  # noqa: F401
 from torchlops.signalprocessing.bilinear import Bilinear
 from torchlops.signalprocessing.chirpradon2d import ChirpRadon2D
 from torchlops.signalprocessing.chirpradon3d import ChirpRadon3D

@@ -159,7 +159,7 @@ def can_look() -> bool:
 
 
 def read_number(value: Any, solver_name: str, name: str, vector: Tensor) -> Scalar:
-    """Return a number, or one per sample of ``vector``, that a user gives.
+    """Return a number, or one per sample of ``vector``, that a user gives; an array of one element is a number.
 
     Raises:
         ValueError: when its shape is not that of the batch.
@@ -171,6 +171,8 @@ def read_number(value: Any, solver_name: str, name: str, vector: Tensor) -> Scal
     if tensor.is_complex():
         raise ValueError(f"{solver_name}: {name} must be real, got {tensor.dtype}")
     tensor = tensor.to(vector.device, real_dtype(vector.dtype))
+    if tensor.numel() == 1:
+        tensor = tensor.reshape(())
     sizes = zip(reversed(tensor.shape), reversed(batch), strict=False)
     if tensor.ndim > len(batch) or any(size not in (1, of_batch) for size, of_batch in sizes):
         raise ValueError(
