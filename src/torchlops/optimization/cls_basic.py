@@ -50,10 +50,10 @@ class LSQRResult(Result, namedtuple("LSQRResult", "x istop iiter r1norm r2norm a
             6, the same at machine precision, are 1 to 3 here.)
         iiter: Number of iterations (of the slowest sample).
         r1norm: ``||y - A x||``.
-        r2norm: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
+        r2norm: ``sqrt(||y - A x||^2 + damp^2 ||x - x0||^2)``.
         anorm: Estimate of the Frobenius norm of the operator (and damping).
         acond: Estimate of its condition number.
-        arnorm: Norm of the gradient, ``||A^H r - damp^2 x||``.
+        arnorm: Norm of the gradient, ``||A^H r - damp^2 (x - x0)||``.
         xnorm: ``||x||``.
         var: Estimate of the diagonal of the inverse of the normal matrix, or None.
         cost: ``r1norm`` after each iteration, ``(iiter + 1, *batch)``.
@@ -68,8 +68,8 @@ class LSMRResult(Result, namedtuple("LSMRResult", "x istop iiter normr normar no
         x: The solution.
         istop: As in :class:`~torchlops.optimization.cls_basic.LSQRResult`.
         iiter: Number of iterations (of the slowest sample).
-        normr: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
-        normar: Norm of the gradient, ``||A^H r - damp^2 x||``.
+        normr: ``sqrt(||y - A x||^2 + damp^2 ||x - x0||^2)``.
+        normar: Norm of the gradient, ``||A^H r - damp^2 (x - x0)||``.
         norma, conda: Estimates of the norm and the condition number of the operator.
         normx: ``||x||``.
         cost: ``||y - A x||`` after each iteration, ``(iiter + 1, *batch)``.

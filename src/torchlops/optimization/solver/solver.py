@@ -34,6 +34,8 @@ class Solver(Generic[S]):
 
     kind: ClassVar[Literal["least squares", "square", "other"]] = "other"
     """What is solved: a least-squares problem, a square system, or something else."""
+    damps_shift: ClassVar[bool] = False
+    """Whether the damping is that of the distance to the initial guess, and not that of the solution."""
     takes_preconditioner: ClassVar[bool] = False
     keeps_complex: ClassVar[bool] = False
     """Whether complex vectors stay complex, and are not pairs of real numbers."""
