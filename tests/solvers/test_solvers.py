@@ -13,8 +13,17 @@ from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 import torchlops
 from torchlops.linalg import InverseOperator
-from torchlops.optimization import Implicit, Unroll, WarmStart, basic, krylov, preconditioners
-from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
+from torchlops.optimization import (
+    Implicit,
+    SolverError,
+    SolverWarning,
+    Status,
+    Unroll,
+    WarmStart,
+    basic,
+    krylov,
+    preconditioners,
+)
 from torchlops.optimization.callback import (
     Callbacks,
     CostNanInfCallback,

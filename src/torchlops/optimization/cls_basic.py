@@ -6,7 +6,7 @@ from collections import namedtuple
 from typing import ClassVar
 
 from torchlops.optimization import krylov
-from torchlops.optimization.basesolver import Solver
+from torchlops.optimization.iterativesolver import IterativeSolver
 from torchlops.optimization.solver.result import Result, Solution
 
 __all__ = ["CG", "CGLS", "LSQR"]
@@ -77,7 +77,7 @@ class LSMRResult(Result, namedtuple("LSMRResult", "x istop iiter normr normar no
     """
 
 
-class SquareSolver(Solver[CGResult]):
+class SquareSolver(IterativeSolver[CGResult]):
     """Base of the solvers of square systems."""
 
     result = CGResult
@@ -117,7 +117,7 @@ class BiCGSTAB(SquareSolver):
     algorithm = krylov.BiCGSTAB
 
 
-class CGLS(Solver[CGLSResult]):
+class CGLS(IterativeSolver[CGLSResult]):
     """Conjugate gradients for least squares; see :func:`~torchlops.cgls` for the arguments.
 
     Other than in PyLops 2.8, an initial guess and damping go together, and iterations past the rounding of the
@@ -137,7 +137,7 @@ class CGLS(Solver[CGLSResult]):
     solve_order = f"{setup_order} itershow"
 
 
-class LSQR(Solver[LSQRResult]):
+class LSQR(IterativeSolver[LSQRResult]):
     """LSQR; see :func:`~torchlops.lsqr` for the arguments.
 
     Example:
@@ -155,7 +155,7 @@ class LSQR(Solver[LSQRResult]):
     defaults: ClassVar = {"niter": 10}
 
 
-class LSMR(Solver[LSMRResult]):
+class LSMR(IterativeSolver[LSMRResult]):
     """LSMR; see :func:`~torchlops.lsmr` for the arguments."""
 
     algorithm = krylov.LSMR
