@@ -394,7 +394,7 @@ def test_a_cost_that_overflows_ends_the_iteration():
     with pytest.warns(SolverWarning, match="NONFINITE"):
         result = solve("ista", A, y[0], alpha=1e5, niter=200, tol=0)
     assert result.iiter < 100
-    assert np.isinf(result.cost[-1])
+    assert torch.isinf(result.cost[-1])
 
 
 @pytest.mark.parametrize(
