@@ -20,10 +20,11 @@ from torchlops.linalg.decompositions import Order
 from torchlops.linalg.dense import is_dense
 from torchlops.linalg.solutions import LEAST_SQUARES_SOLVERS, iterate, solve_exactly
 from torchlops.linearoperator import LinearOperator
+from torchlops.optimization.arguments import UnknownOptionError
 from torchlops.optimization.eigs import lanczos, lobpcg
 from torchlops.optimization.solver.problem import read_data
 from torchlops.optimization.spectral.matrices import clinear
-from torchlops.optimization.spectral.stochastic import trace_hutchinson, trace_hutchpp, trace_nahutchpp
+from torchlops.optimization.spectral.stochastic import Backend, trace_hutchinson, trace_hutchpp, trace_nahutchpp
 from torchlops.torchoperator import aslinearoperator
 
 
@@ -35,7 +36,10 @@ def eigs(
     uselobpcg: bool = False,
     **kwargs_eig: Any,
 ) -> NDArray[Any]:
-    """Return the eigenvalues in descending order (by modulus if complex), or the singular values if not square.
+    """Return the eigenvalues of largest modulus, or the singular values if the operator is not square.
+
+    They come in descending order, complex ones by their real part, as in PyLops; with ``uselobpcg``, or ``which`` among
+    the arguments for SciPy, they are those that these ask for: LOBPCG finds the algebraically largest.
 
     The result is a NumPy array, without derivatives. For differentiable results, use
     :func:`torchlops.linalg.eigvalsh`, ``eigvals`` or ``svdvals``. The eigenvalues of a large non-Hermitian operator
@@ -53,9 +57,9 @@ def eigs(
         TypeError: If the operator is only real-linear.
         ValueError: If ``symmetric`` is set and the operator is not Hermitian.
     """
-    clinear(A, "eigs")
+    A = clinear(A, "eigs")
     rows, size = A.shape
-    if uselobpcg and not symmetric:
+    if uselobpcg and not symmetric and rows == size:
         raise ValueError("uselobpcg requires a symmetric operator: pass symmetric=True if the operator is symmetric")
     count = min(A.shape) if neigs is None else min(neigs, *A.shape)
     rounds = 300 if niter is None else niter
@@ -70,9 +74,10 @@ def eigs(
         elif dense:
             values = linalg.eigvalsh(A, method="dense") if symmetric else linalg.eigvals(A, method="dense")
         else:
-            values = lanczos(A, count, niter=rounds).eigenvalues
-        order = torch.argsort(values.abs() if values.is_complex() else values, descending=True, stable=True)
-    return to_numpy(values[order][:count])
+            values = lanczos(A, count, which="LM", niter=rounds).eigenvalues
+        size_of = values if uselobpcg else values.abs()
+        largest = values[torch.argsort(size_of, descending=True, stable=True)[:count]]
+    return -np.sort(-to_numpy(largest))
 
 
 def _by_scipy(
@@ -94,11 +99,16 @@ def _by_scipy(
     return found.copy()
 
 
-def cond(A: LinearOperator) -> float:
+def cond(A: LinearOperator, uselobpcg: bool = False, **kwargs_eig: Any) -> float:  # noqa: ARG001
     """Return the condition number, the ratio of the largest to the smallest singular value.
 
-    It is infinite for a singular operator. (PyLops returns a ratio of eigenvalues.) For a differentiable result, use
-    :func:`torchlops.linalg.cond`.
+    It is infinite for a singular operator. (PyLops returns a ratio of eigenvalues, which is another number unless the
+    operator is Hermitian and positive.) For a differentiable result, use :func:`torchlops.linalg.cond`.
+
+    Args:
+        A: The operator.
+        uselobpcg: Accepted for compatibility with PyLops, and ignored.
+        **kwargs_eig: Likewise: how PyLops finds eigenvalues.
     """
     with torch.no_grad():
         return float(linalg.cond(A))
@@ -109,7 +119,9 @@ def norm(A: LinearOperator, ord: Order = 2) -> Tensor:
     return linalg.norm(A, ord)
 
 
-def trace(A: LinearOperator, neval: int | None = None, method: str | None = None, **kwargs: Any) -> Any:
+def trace(
+    A: LinearOperator, neval: int | None = None, method: str | None = None, backend: Backend = "numpy", **kwargs: Any
+) -> Any:
     """Return the trace as a number: exact for a small operator, a stochastic estimate for a large one or on request.
 
     For differentiable results, use :func:`torchlops.linalg.trace`, which is exact, or
@@ -118,22 +130,27 @@ def trace(A: LinearOperator, neval: int | None = None, method: str | None = None
     Args:
         A: The operator.
         neval: Number of random vectors.
-        method: The estimator: ``hutchinson``, ``hutch++`` or ``na-hutch++``; see ``torchlops.utils.estimators``.
-            (PyLops always uses an estimator by default.)
+        method: The estimator: ``hutchinson``, ``hutch++`` or ``na-hutch++`` (see ``torchlops.utils.estimators``), or
+            ``explicit`` for the exact trace. By default the exact one where the matrix is small enough to be formed.
+            (PyLops's default is the exact one for operators that hold their matrix, and ``hutch++`` for the others.)
+        backend: ``"numpy"`` for a NumPy number of the type of the operator, ``"torch"`` for a tensor.
         **kwargs: Further arguments of the estimator.
     """
-    if method is None and neval is None and not kwargs and is_dense(A, None, "solve"):
-        with torch.no_grad():
-            return linalg.trace(A).item()
+    how = method if method is None else method.lower()
+    if how is None and neval is None and not kwargs and is_dense(A, None, "solve"):
+        how = "explicit"
+    if how == "explicit":
+        value = linalg.trace(A)
+        return value if backend == "torch" else to_numpy(value)[()]
     estimators: dict[str | None, Any] = {
         None: trace_hutchpp,
         "hutchinson": trace_hutchinson,
         "hutch++": trace_hutchpp,
         "na-hutch++": trace_nahutchpp,
     }
-    if method not in estimators:
-        raise ValueError(f"method must be hutchinson, hutch++ or na-hutch++, got {method!r}")
-    return estimators[method](A, neval, **kwargs)
+    if how not in estimators:
+        raise UnknownOptionError(f"method must be explicit, hutchinson, hutch++ or na-hutch++, got {method!r}")
+    return estimators[how](A, neval, backend=backend, **kwargs)
 
 
 def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | None = None) -> Any:  # noqa: ARG001
@@ -156,7 +173,7 @@ def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | 
     if x is None:
         most = min(max(100, 4 * min(A.shape)), 1000) if niter is None else niter
         x = iterate(A, data, "lsqr", {"niter": most}, LEAST_SQUARES_SOLVERS)[0]
-    return layout.given(x)
+    return layout.model(x)
 
 
 def inverse(A: LinearOperator, solver: str | None = None, **options: Any) -> LinearOperator:

@@ -48,7 +48,9 @@ class Attributes(nn.Module):
 
     Attributes:
         explicit: Whether the operator is said to have its matrix as ``A``. It has no further meaning here.
-        forceflat: True if ``A @ x`` is always flat. Otherwise, it is of shape ``dimsd`` if ``x`` is of shape ``dims``.
+        forceflat: True if ``A @ x`` is always flat, and so are the models that solvers answer with, ``(*batch, n)``.
+            Otherwise, ``A @ x`` is of shape ``dimsd`` if ``x`` is of shape ``dims``, and such models are
+            ``(*batch, *dims)``.
         matvec_count: Number of calls of ``matvec``, and of ``A @ x`` for one model.
         rmatvec_count: Number of calls of ``rmatvec``.
         matmat_count: Number of calls of ``matmat``, and of ``A @ X`` for several models.

@@ -13,8 +13,17 @@ from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 import torchlops
 from torchlops.linalg import InverseOperator
-from torchlops.optimization import Implicit, Unroll, WarmStart, basic, krylov, preconditioners
-from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
+from torchlops.optimization import (
+    Implicit,
+    SolverError,
+    SolverWarning,
+    Status,
+    Unroll,
+    WarmStart,
+    basic,
+    krylov,
+    preconditioners,
+)
 from torchlops.optimization.callback import (
     Callbacks,
     CostNanInfCallback,
@@ -52,8 +61,10 @@ def problem(name: str, dtype: torch.dtype = REAL, seed: int = 0) -> tuple[Tensor
     return A, torch.randn(3, 5, dtype=dtype)
 
 
-def exact(name: str, A: Tensor, y: Tensor, damp: Any = 0.0) -> Tensor:
+def exact(name: str, A: Tensor, y: Tensor, damp: Any = 0.0, x0: Any = None) -> Tensor:
     """Return the solution by dense algebra. (torch.linalg.solve is wrong in nested forward mode.)"""
+    if x0 is not None and name in ("lsqr", "lsmr"):  # which damp the distance to the guess
+        return x0 + exact(name, A, y - (A @ x0[..., None])[..., 0], damp)
     damp = torch.as_tensor(damp, dtype=REAL)[..., None, None]
     unit = torch.eye(A.shape[1], dtype=A.dtype)
     if name in SQUARE:
@@ -92,8 +103,8 @@ def test_an_initial_guess(name, dtype):
     A, y = problem(name, dtype)
     x0 = torch.randn(3, A.shape[1], dtype=dtype)
     close(solve(name, A, y, x0=x0).x, exact(name, A, y))
-    close(solve(name, A, y, x0=x0, damp=0.5).x, exact(name, A, y, 0.5))
-    close(solve(name, A, y[0], x0=x0[0], damp=0.5).x, exact(name, A, y[0], 0.5))
+    close(solve(name, A, y, x0=x0, damp=0.5).x, exact(name, A, y, 0.5, x0))
+    close(solve(name, A, y[0], x0=x0[0], damp=0.5).x, exact(name, A, y[0], 0.5, x0[0]))
     started = solve(name, A, y, x0=exact(name, A, y), **({"tol": 1e-20} if "tol" in tight(name) else {}))
     assert int(started.iters.max()) <= 1
 
@@ -727,9 +738,29 @@ def test_a_guess_with_a_null_space():
 
 def test_vmap_over_data_only(name):
     A, y = problem(name)
-    x0 = torch.zeros(A.shape[1], dtype=REAL)
+    x0 = torch.randn(A.shape[1], dtype=REAL)
     close(vmap(lambda b: solve(name, A, b).x)(y), exact(name, A, y))
-    close(vmap(lambda b: solve(name, A, b, x0=x0, damp=0.3).x)(y), exact(name, A, y, 0.3))
+    close(vmap(lambda b: solve(name, A, b, x0=x0, damp=0.3).x)(y), exact(name, A, y, 0.3, x0))
+
+
+@pytest.mark.parametrize("name", ["lsqr", "lsmr"])
+def test_damping_towards_a_guess_is_differentiable_in_all_that_it_depends_on(name):
+    A, y = problem(name)
+    inputs = [A, y, torch.tensor([0.5, 0.3, 2.0], dtype=REAL), torch.randn(3, A.shape[1], dtype=REAL)]
+    inputs = [tensor.clone().requires_grad_() for tensor in inputs]
+
+    def function(A: Tensor, y: Tensor, damp: Tensor, x0: Tensor) -> Tensor:
+        return solve(name, A, y, x0=x0, damp=damp).x
+
+    def dense(A: Tensor, y: Tensor, damp: Tensor, x0: Tensor) -> Tensor:
+        return exact(name, A, y, damp, x0)
+
+    close(solve(name, A, y, x0=inputs[3], damp=0.5).x.grad_fn is not None, True)  # a number as the damping, too
+    for argnums in range(4):
+        for jacobian in (jacrev, jacfwd):
+            close(jacobian(function, argnums)(*inputs), jacobian(dense, argnums)(*inputs), 1e-8)
+    cubes = [lambda *t, f=f: (f(*t) ** 3).sum() for f in (function, dense)]
+    close(*(hessian(cube, 3)(*inputs) for cube in cubes), 1e-7)
 
 
 def test_parameters_of_a_composition_learn(name):

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import torchlops
-from torchlops.optimization import Unroll, sparsity
-from torchlops.optimization.basesolver import SolverError, SolverWarning, Status
+from torchlops.optimization import SolverError, SolverWarning, Status, Unroll, sparsity
 from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_sparsity import FISTA, ISTA, SplitBregman
 from torchlops.optimization.sparse import prox
@@ -390,19 +389,31 @@ def test_the_automatic_step_is_safe_and_close():
 
 def test_an_increasing_residual_is_told():
     A, y = problem()
-    with pytest.warns(SolverWarning, match="BREAKDOWN"):
-        assert (solve("ista", A, y, alpha=1.0, monitorres=True).status == Status.BREAKDOWN).all()
+    with pytest.raises(ValueError, match="due to residual increasing"):
+        solve("ista", A, y, alpha=1.0, monitorres=True)
+    assert (solve("ista", A, y, alpha=1.0, monitorres=True, on_fail="ignore").status == Status.BREAKDOWN).all()
+    some = torch.tensor([1.0] + [1e-4] * (len(y) - 1), dtype=y.dtype)
+    with pytest.warns(SolverWarning, match="BREAKDOWN in 1 of"):
+        solve("fista", A, y, alpha=some, monitorres=True, niter=3)
+
+
+def test_a_cost_that_overflows_ends_the_iteration():
+    A, y = problem()
+    with pytest.warns(SolverWarning, match="NONFINITE"):
+        result = solve("ista", A, y[0], alpha=1e5, niter=200, tol=0)
+    assert result.iiter < 100
+    assert torch.isinf(result.cost[-1])
 
 
 @pytest.mark.parametrize(
     ("solver", "options", "message"),
     [
-        ("ista", {"threshkind": "firm"}, "threshkind must be one of"),
-        ("fista", {"threshkind": "soft-percentile"}, "perc goes with"),
+        ("ista", {"threshkind": "firm"}, "`threshkind` must be one of"),
+        ("fista", {"threshkind": "soft-percentile"}, "Provide a percentile"),
         ("ista", {"perc": 10}, "perc goes with"),
         ("ista", {"decay": [1.0]}, "decay must have"),
         ("ista", {"eps": torch.ones(2)}, "eps must be a number"),
-        ("irls", {"kind": "both"}, "kind must be"),
+        ("irls", {"kind": "both"}, "`kind` must be"),
         ("irls", {"engine": "cuda"}, "engine must be"),
         ("splitbregman", {"epsRL1s": [1.0, 2.0]}, "epsRL1s must have 1"),
         ("splitbregman", {"itrlim": 3}, "does not know itrlim"),

@@ -8,6 +8,12 @@ from typing import Any, ClassVar
 from torchlops.linearoperator import LinearOperator
 
 RULE = "-" * 65
+
+
+class UnknownOptionError(NotImplementedError, ValueError):
+    """An option has a value that is not known. PyLops raises one or the other of the two."""
+
+
 _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 

@@ -1,326 +1,132 @@
-"""Solvers as PyLops has them: objects that are set up, stepped, run and finalized, and watched by callbacks."""
+"""The template of solvers, under the name of PyLops's module: what a solver written by a user derives from."""
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import torch
+from torchlops.optimization.callback import Callbacks
 
-from torchlops.arrays import as_tensor
-from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.arguments import RULE, Face
-from torchlops.optimization.callback import Callbacks, _callback_stop
-from torchlops.optimization.implicit.solve import NO_GRAPH, Attach, check, solve
-from torchlops.optimization.solver.batch import Batch, progress
-from torchlops.optimization.solver.options import Options, SolveOptions
-from torchlops.optimization.solver.problem import Layout, read_data, read_guess
-from torchlops.optimization.solver.result import HasSolution, Result, Solution, SolverError, SolverWarning, finish
-from torchlops.optimization.solver.solver import Solver as _Solver
-from torchlops.optimization.solver.solver import as_text
-from torchlops.optimization.solver.state import Status
-from torchlops.torch_internals import uncompiled
-from torchlops.torchoperator import aslinearoperator
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-__all__ = ["Solver", "SolverError", "SolverWarning", "Status"]
-
-R = TypeVar("R", bound=Result)
-
-_DEFAULTS = {"x0": None, "preallocate": False, "show": False, "itershow": (10, 10, 10), "callback": None}
-"""Of arguments that all solvers have; ``preallocate`` is accepted and ignored."""
+__all__ = ["Solver"]
 
 
-class Solver(Face, HasSolution, Generic[R]):
-    """An iterative solver as PyLops has it.
+class Solver(ABC):
+    """Template of solvers: a subclass writes ``setup``, ``step``, ``run``, ``solve`` and ``memory_usage``.
 
-    ``solve`` is ``setup``, ``run`` (which calls ``step``) and ``finalize``, and returns a named tuple. Data are
-    ``(*batch, *dimsd)`` or flattened, NumPy arrays or tensors, and the model comes back in kind. Each sample of a
-    batch stops by itself. The methods may be called by hand, too; derivatives are then those of the iterations
-    (``grad="unroll"``) or none.
+    What is inherited is the callbacks, the clock and the printing, as in PyLops, so that solvers that were written for
+    PyLops work as they stand. The solvers of torchlops itself are subclasses as well
+    (:class:`torchlops.optimization.iterativesolver.IterativeSolver`).
 
     Args:
-        Op: The operator: what :func:`~torchlops.aslinearoperator` takes.
-        callbacks: Objects that watch the solver, and may stop it; see :class:`Callbacks`.
-        M: Preconditioner, an approximate inverse of the operator, where the solver takes one.
-        **how: See :class:`~torchlops.optimization.solver.options.Options`.
+        Op: The operator, in the attribute of this name.
+        callbacks: Objects that watch the solver; see :class:`~torchlops.optimization.callback.Callbacks`. They are told
+            of each call of ``setup``, ``step`` and ``run``, with what the first of these returns, or what the others
+            were given, and return.
 
     Attributes:
-        y: The data, as they were given.
-        x: The solution so far.
-        iiter: Number of iterations so far.
-        cost: History of the cost, one entry per iteration.
-        status: A :class:`Status` for each sample, after ``finalize``.
+        iiter: Number of iterations, which the subclass counts.
+        tstart, tend, telapsed: When the solver was made and finalized, and the seconds between.
+        preallocate: After ``_setpreallocate``, whether work arrays are made beforehand.
+
+    Example:
+        >>> import numpy as np, torchlops
+        >>> class Landweber(Solver):
+        ...     def setup(self, y):
+        ...         self.y = y
+        ...         return np.zeros(self.Op.shape[1])
+        ...     def step(self, x):
+        ...         self.iiter += 1
+        ...         return x + 0.1 * self.Op.rmatvec(self.y - self.Op.matvec(x))
+        ...     def run(self, x, niter):
+        ...         while self.iiter < niter:
+        ...             x = self.step(x)
+        ...         return x
+        ...     def solve(self, y, niter=100):
+        ...         x = self.run(self.setup(y), niter)
+        ...         self.finalize()
+        ...         return x
+        ...     def memory_usage(self):
+        ...         return 0.0
+        >>> Landweber(torchlops.Diagonal(np.array([1.0, 2.0]))).solve(np.ones(2)).round(3)
+        array([1. , 0.5])
     """
 
-    algorithm: ClassVar[type[_Solver[Any]]] = _Solver
-    """What iterates: its options are arguments of ``setup`` and ``solve``."""
-    result: type[R]
-    """What ``solve`` returns."""
-    by_name: ClassVar[str] = "x0"
-    """Arguments that go by name only, where they are not in order, apart from the options of the algorithm."""
-    niter_name: ClassVar[str] = "niter"
-    defaults: ClassVar[Mapping[str, Any]] = {}
-    """Of arguments that are no options of the algorithm, where they differ from the usual ones."""
-
-    niter: int | None = None
-    _batch: Batch[Any] | None = None
-    _layout: Layout
-    _shown: Any = None
-    _stopped: bool = False
-    _show: bool = False
-    _itershow: Sequence[int] = (10, 10, 10)
-
-    @uncompiled(NO_GRAPH)
-    def __init__(
-        self, Op: Any, callbacks: Sequence[Callbacks] | None = None, M: Any = None, **how: Unpack[SolveOptions]
-    ) -> None:
-        self.Op = aslinearoperator(Op)
-        self.M: LinearOperator | None = None if M is None else aslinearoperator(M)
-        self.callbacks = tuple(callbacks or ())
-        unknown = sorted(set(how) - set(SolveOptions.__annotations__))
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__} does not know {', '.join(unknown)}: it takes the arguments that its "
-                f"documentation lists, and the options of all solvers, {', '.join(SolveOptions.__annotations__)}"
-            )
-        self.options = Options(**how)
+    def __init__(self, Op: Any, callbacks: Sequence[Callbacks] | None = None) -> None:
+        self.Op = Op
+        self.callbacks = callbacks
+        self._registercallbacks()
+        self.iiter = 0
         self.tstart = time.time()
 
-    # -- the public methods ----------------------------------------------------------------------------------
+    def _registercallbacks(self) -> None:
+        """Tell the callbacks of each call of ``setup``, ``step`` and ``run`` from now on."""
+        for name in ("setup", "step", "run"):
+            method = getattr(self, name)
+            setattr(self, name, functools.update_wrapper(functools.partial(_watched, self, name, method), method))
 
+    def _setpreallocate(self, preallocate: bool) -> None:
+        """Set ``preallocate``, which JAX arrays (``self.isjax``) do not allow."""
+        is_jax = bool(getattr(self, "isjax", False))
+        self.preallocate = preallocate and not is_jax
+        if preallocate and is_jax:
+            warnings.warn("JAX arrays do not allow preallocate=True: it is False here", stacklevel=2)
+
+    def _print_solver(self, text: str = "", nbar: int = 80) -> None:
+        rows, columns = self.Op.shape
+        print(f"{type(self).__name__}{text}\n{'-' * nbar}\nThe Operator Op has {rows} rows and {columns} cols")
+
+    def _print_setup(self, *args: Any, **kwargs: Any) -> None:  # noqa: B027
+        """Print the head of the table: nothing, until it is overridden."""
+
+    def _print_step(self, *args: Any, **kwargs: Any) -> None:  # noqa: B027
+        """Print a line of the table: nothing, until it is overridden."""
+
+    def _print_finalize(self, *args: Any, nbar: int = 80, **kwargs: Any) -> None:  # noqa: ARG002
+        print(f"\nIterations = {self.iiter}        Total time (s) = {self.telapsed:.2f}\n{'-' * nbar}\n")
+
+    @abstractmethod
+    def memory_usage(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the memory that the solver needs, in bytes or in a unit that is asked for."""
+
+    @abstractmethod
     def setup(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the data, start, and return the first ``x``; arguments as in ``solve``."""
-        solver, given = self._open("setup", args, kwargs)
-        check(solver, self.Op, self.M, self.options)
-        data, self._layout = read_data(self.Op, given["y"])
-        guess = read_guess(self.Op, given["x0"], data, solver.name)
-        with self._grad_mode():
-            problem = solver.problem(self.Op, data, guess, given[solver.weight_name], self.M)
-            self._begin(Batch(solver, problem))
-        self._call("on_setup_end", self._shown)
-        return self._shown
+        """Prepare the first step, from the data."""
 
-    @uncompiled(NO_GRAPH)
-    def solve(self, *args: Any, **kwargs: Any) -> R:
-        """Solve; the arguments are those of the function with the name of the class, in the order of PyLops's class."""
-        solver, given = self._open("solve", args, kwargs)
-        drive = None
-        if self._is_watched():
-            drive, (_, self._layout) = self._drive, read_data(self.Op, given["y"])
-        attach, others = self._attach(solver)
-        solution = solve(
-            solver, self.Op, given["y"], given["x0"], niter=given[self.niter_name], weight=given[solver.weight_name],
-            M=self.M, options=self.options, drive=drive, attach_solution=attach, others=others,
-        )  # fmt: skip
-        self._end(solution, self._show)
-        return self._result(solution)
+    @abstractmethod
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        """Do one step from ``x``, and return the new one, first if there is more."""
 
-    def step(self, x: Any, show: bool = False) -> Any:
-        """Do one iteration from ``x`` (what ``setup`` or the last step returned), and return the new ``x``."""
-        batch = self._running()
-        self._call("on_step_begin", x)
-        with self._grad_mode():
-            self._go_to(x)
-            batch.step()
-            self._shown = self._view()
-        if show:
-            self._print_step()
-        self._call("on_step_end", self._shown)
-        return self._shown
+    @abstractmethod
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Do several steps from ``x``, and return the new one, first if there is more."""
 
-    def run(self, x: Any, niter: int | None = None, show: bool = False, itershow: Sequence[int] = (10, 10, 10)) -> Any:
-        """Iterate until every sample has stopped, or ``niter`` iterations are done, and return ``x``."""
-        batch = self._running()
-        niter = self.niter if niter is None else niter
-        if niter is None:
-            raise ValueError("niter must be given, to setup or to run")
-        self.niter, self._show, self._itershow = niter, show, itershow
-        self._call("on_run_begin", x)
-        with self._grad_mode():
-            self._go_to(x)
-            if self._is_watched():
-                self._run_watched(batch, niter)
-            else:
-                batch.run(niter, replace(self.options, compact=False))  # x shows all samples
-            self._shown = self._view()
-        self._call("on_run_end", self._shown)
-        return self._shown
+    @abstractmethod
+    def solve(self, *args: Any, **kwargs: Any) -> Any:
+        """Set up, run and finalize."""
 
-    def finalize(self, show: bool = False) -> None:
-        """End the solution: put all samples back, and say of each why it stopped."""
-        batch = self._running()
-        with self._grad_mode():
-            self._end(finish(batch, self.options.on_fail, self._stopped).solution(self._layout), show)
-
-    def callback(self, x: Any) -> None:
-        """Called with ``x`` after each step; assign a function to it, or override it."""
-
-    def memory_usage(self, show: bool = False, unit: str = "B") -> float:
-        """Return, and print with ``show``, the memory of the vectors of one sample, apart from the operator's own.
-
-        Args:
-            show: Whether to print it.
-            unit: ``B``, ``KB``, ``MB`` or ``GB``.
-        """
-        return self._memory_usage(self.algorithm.vectors, 0, show, unit)
-
-    @property
-    def x(self) -> Any:
-        """The solution so far."""
-        self._running()
-        return self.solution.x if "solution" in vars(self) else self._shown
-
-    @property
-    def iiter(self) -> int:
-        """Number of iterations so far."""
-        if "solution" in vars(self):
-            return self.solution.iiter
-        return 0 if self._batch is None else self._batch.count
-
-    @property
-    def cost(self) -> Any:
-        """History of the cost: a list while the solver runs, an array at the end."""
-        if "solution" in vars(self):
-            return self.solution.cost
-        batch = self._running()
-        unit = batch.problem.scale**batch.solver.cost_power
-        return [self._layout.number(entry * unit) for entry in batch.history]
-
-    # -- what solvers differ in ------------------------------------------------------------------------------
-
-    def _algorithm(self, given: Mapping[str, Any]) -> _Solver[Any]:
-        """Return what iterates, out of the arguments of ``setup`` or ``solve``."""
-        names = [field.name for field in fields(self.algorithm)]
-        return self.algorithm(**{name: given[name] for name in names if name in given})
-
-    def _attach(self, solver: Any) -> tuple[Attach | None, Sequence[Any]]:  # noqa: ARG002
-        """Return what gives a solution its derivatives, and what it depends on besides the operator and the data."""
-        return None, ()
-
-    def _result(self, solution: Solution) -> R:
-        """Return a solution as the function with the name of the class does."""
-        return self.result.of(solution)
-
-    def _names(self, method: str) -> list[str]:
-        """Return the names of the arguments of ``setup`` or ``solve``, those that have a place first."""
-        further = (*(field.name for field in fields(self.algorithm)), *self.by_name.split(), "callback")
-        return list(dict.fromkeys((*getattr(self, f"{method}_order").split(), *further)))
-
-    def _read(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of ``setup`` or ``solve`` by name."""
-        given = self._arguments(method, self._names(method), args, kwargs)
-        usual = {self.niter_name: 10 if method == "solve" else None, self.algorithm.weight_name: 0.0}
-        return {**_DEFAULTS, **usual, **self.defaults, **given}
-
-    # -- the loop --------------------------------------------------------------------------------------------
-
-    def _open(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[_Solver[Any], dict[str, Any]]:
-        """Forget the last solution, and return what iterates and the arguments by name."""
-        given = self._read(method, args, kwargs)
-        solver = self._algorithm(given)
-        vars(self).pop("solution", None)
-        self.y = given["y"]
-        self.niter, self.tstart, self._stopped = given[self.niter_name], time.time(), False
-        self._show, self._itershow = given["show"], given["itershow"]
-        if given["callback"] is not None:
-            self.callback = given["callback"]  # type: ignore[method-assign]
-        self._call("on_setup_begin", given["x0"])
-        return solver, given
-
-    def _begin(self, batch: Batch[Any]) -> None:
-        self._batch, problem = batch, batch.problem
-        length = torch.linalg.vector_norm(problem.y.detach(), dim=-1, keepdim=True)
-        self.ynorm = self._layout.number(length * problem.scale)
-        self._shown = self._view()
-        if self._show:
-            self._print_setup()
-
-    def _drive(self, batch: Batch[Any], niter: int) -> bool:
-        self._begin(batch)
-        self._call("on_setup_end", self._shown)
-        self._call("on_run_begin", self._shown)
-        self._run_watched(batch, niter)
-        self._call("on_run_end", self._shown)
-        return self._stopped
-
-    def _run_watched(self, batch: Batch[Any], niter: int) -> None:
-        first, last, every = self._itershow
-        with progress(batch.solver.name, niter, self.options) as advance:
-            while batch.count < niter and batch.goes_on():
-                count, left = batch.count, niter - batch.count
-                x = self.step(self._shown, self._show and (count < first or left < last or not count % every))
-                self.callback(x)
-                advance(1)
-                if _callback_stop(self.callbacks):
-                    self._stopped = True
-                    break
-
-    def _end(self, solution: Solution, show: bool) -> None:
-        self.solution = solution
+    def finalize(self, *args: Any, show: bool = False, **kwargs: Any) -> Any:  # noqa: ARG002
+        """Stop the clock."""
         self.tend = time.time()
         self.telapsed = self.tend - self.tstart
         if show:
             self._print_finalize()
 
-    def _running(self) -> Batch[Any]:
-        if self._batch is None:
-            raise RuntimeError(f"{type(self).__name__}: call setup first")
-        return self._batch
-
-    def _is_watched(self) -> bool:
-        own_callback = "callback" in vars(self) or type(self).callback is not Solver.callback
-        return self._show or bool(self.callbacks) or own_callback
-
-    def _call(self, name: str, x: Any) -> None:
-        for callback in reversed(self.callbacks) if name.endswith("_end") else self.callbacks:
-            getattr(callback, name)(self, x)
-
-    def _grad_mode(self) -> torch.set_grad_enabled:
-        records = torch.is_grad_enabled() and self._layout.back is None and self.options.unrolls
-        return torch.set_grad_enabled(records)
-
-    def _view(self) -> Any:
-        """Return the solution so far as the user sees it, in memory of its own."""
-        batch = self._running()
-        x = batch.solver.solution(batch.problem, batch.state) * batch.problem.scale
-        return self._layout.given(batch.problem.vectors.as_model(x))
-
-    def _go_to(self, x: Any) -> None:
-        """Go on from another ``x`` than ours, if the user gives one."""
-        if x is self._shown or x is None:
-            return
-        batch = self._running()
-        problem = batch.problem
-        model = as_tensor(x, "x").to(problem.y.device).reshape(*problem.batch, *self.Op.dims)
-        batch.solver.moved(problem, batch.state, problem.vectors.model_vector(model) / problem.scale)
-
-    # -- printing --------------------------------------------------------------------------------------------
-
-    def _print_setup(self) -> None:
-        batch = self._running()
-        solver, problem, (rows, columns) = batch.solver, batch.problem, self.Op.shape
-        shape = f", batch {problem.batch}" if problem.batch else ""
-        print(f"{solver.name}\n{RULE}\nThe Operator Op has {rows} rows and {columns} cols{shape}")
-        print(f"{solver.option_text(problem)}\tniter = {self.niter}\n{RULE}\n")
-        print("    Itn          x[0]      " + "".join(f"{name:>14}" for name in solver.columns(problem, batch.state)))
-
-    def _print_step(self) -> None:
-        batch = self._running()
-        first = as_tensor(self._shown, "x").detach().flatten()[0].item()
-        columns = batch.solver.columns(batch.problem, batch.state).values()
-        print(f"{batch.count:6g}   {first:14.4e}    " + "".join(f"{as_text(value):>14}" for value in columns))
-
-    def _print_finalize(self) -> None:
-        print(f"\nIterations = {self.solution.iiter}        Total time (s) = {self.telapsed:.2f}")
-        print(f"{self.solution.summary()}\n{RULE}\n")
+    def callback(self, x: Any, *args: Any, **kwargs: Any) -> None:  # noqa: B027
+        """Called with ``x`` after each step: assign a function to it, or override it."""
 
 
-def constructor_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Take what the constructors of solvers take out of the options of one."""
-    names = ("callbacks", "M", *SolveOptions.__annotations__)
-    return {name: options.pop(name) for name in names if name in options}
+def _watched(solver: Solver, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a method of a solver, between the callbacks of its beginning and its end."""
+    callbacks = solver.callbacks or ()
+    given = kwargs.get("x0") if name == "setup" else args[0] if args else kwargs.get("x")
+    for callback in callbacks:
+        getattr(callback, f"on_{name}_begin")(solver, given)
+    result = method(*args, **kwargs)
+    x = result[0] if isinstance(result, tuple) else result
+    for callback in reversed(callbacks):
+        getattr(callback, f"on_{name}_end")(solver, given if x is None else x)
+    return result

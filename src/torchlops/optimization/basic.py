@@ -87,7 +87,7 @@ def cgls(
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
-        x0: Initial guess; zero by default.
+        x0: Initial guess; zero by default. (:func:`lsqr` and :func:`lsmr` damp the distance to it, this does not.)
         niter: Maximum number of iterations.
         damp: The damping: a number, or one per sample.
         tol: Absolute tolerance on the *squared* norm of the gradient ``A^H r - damp^2 x``, as in PyLops.
@@ -132,12 +132,13 @@ def lsqr(
     callbacks: Sequence[Callbacks] | None = None,
     **how: Unpack[SolveOptions],
 ) -> LSQRResult:
-    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`~torchlops.optimization.krylov.LSQR`.
+    """Minimise ``||y - A x||^2 + damp^2 ||x - x0||^2``, by :class:`~torchlops.optimization.krylov.LSQR`.
 
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
-        x0: Initial guess; zero by default.
+        x0: Initial guess; zero by default. With ``damp``, what the solution is drawn to, as in SciPy and PyLops: to
+            damp ``x`` itself, use :func:`cgls` or leave ``x0`` out.
         damp: The damping: a number, or one per sample.
         atol: Relative accuracy of the operator.
         btol: Relative accuracy of the data.
@@ -178,12 +179,13 @@ def lsmr(
     callbacks: Sequence[Callbacks] | None = None,
     **how: Unpack[SolveOptions],
 ) -> LSMRResult:
-    """Minimise ``||y - A x||^2 + damp^2 ||x||^2``, by :class:`~torchlops.optimization.krylov.LSMR`.
+    """Minimise ``||y - A x||^2 + damp^2 ||x - x0||^2``, by :class:`~torchlops.optimization.krylov.LSMR`.
 
     Args:
         Op: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
-        x0: Initial guess; zero by default.
+        x0: Initial guess; zero by default. With ``damp``, what the solution is drawn to, as in SciPy and PyLops: to
+            damp ``x`` itself, use :func:`cgls` or leave ``x0`` out.
         damp: The damping: a number, or one per sample.
         atol: Relative accuracy of the operator.
         btol: Relative accuracy of the data.

@@ -6,7 +6,7 @@ from collections import namedtuple
 from typing import ClassVar
 
 from torchlops.optimization import krylov
-from torchlops.optimization.basesolver import Solver
+from torchlops.optimization.iterativesolver import IterativeSolver
 from torchlops.optimization.solver.result import Result, Solution
 
 __all__ = ["CG", "CGLS", "LSQR"]
@@ -50,10 +50,10 @@ class LSQRResult(Result, namedtuple("LSQRResult", "x istop iiter r1norm r2norm a
             6, the same at machine precision, are 1 to 3 here.)
         iiter: Number of iterations (of the slowest sample).
         r1norm: ``||y - A x||``.
-        r2norm: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
+        r2norm: ``sqrt(||y - A x||^2 + damp^2 ||x - x0||^2)``.
         anorm: Estimate of the Frobenius norm of the operator (and damping).
         acond: Estimate of its condition number.
-        arnorm: Norm of the gradient, ``||A^H r - damp^2 x||``.
+        arnorm: Norm of the gradient, ``||A^H r - damp^2 (x - x0)||``.
         xnorm: ``||x||``.
         var: Estimate of the diagonal of the inverse of the normal matrix, or None.
         cost: ``r1norm`` after each iteration, ``(iiter + 1, *batch)``.
@@ -68,8 +68,8 @@ class LSMRResult(Result, namedtuple("LSMRResult", "x istop iiter normr normar no
         x: The solution.
         istop: As in :class:`~torchlops.optimization.cls_basic.LSQRResult`.
         iiter: Number of iterations (of the slowest sample).
-        normr: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
-        normar: Norm of the gradient, ``||A^H r - damp^2 x||``.
+        normr: ``sqrt(||y - A x||^2 + damp^2 ||x - x0||^2)``.
+        normar: Norm of the gradient, ``||A^H r - damp^2 (x - x0)||``.
         norma, conda: Estimates of the norm and the condition number of the operator.
         normx: ``||x||``.
         cost: ``||y - A x||`` after each iteration, ``(iiter + 1, *batch)``.
@@ -77,7 +77,7 @@ class LSMRResult(Result, namedtuple("LSMRResult", "x istop iiter normr normar no
     """
 
 
-class SquareSolver(Solver[CGResult]):
+class SquareSolver(IterativeSolver[CGResult]):
     """Base of the solvers of square systems."""
 
     result = CGResult
@@ -117,7 +117,7 @@ class BiCGSTAB(SquareSolver):
     algorithm = krylov.BiCGSTAB
 
 
-class CGLS(Solver[CGLSResult]):
+class CGLS(IterativeSolver[CGLSResult]):
     """Conjugate gradients for least squares; see :func:`~torchlops.cgls` for the arguments.
 
     Other than in PyLops 2.8, an initial guess and damping go together, and iterations past the rounding of the
@@ -137,7 +137,7 @@ class CGLS(Solver[CGLSResult]):
     solve_order = f"{setup_order} itershow"
 
 
-class LSQR(Solver[LSQRResult]):
+class LSQR(IterativeSolver[LSQRResult]):
     """LSQR; see :func:`~torchlops.lsqr` for the arguments.
 
     Example:
@@ -155,7 +155,7 @@ class LSQR(Solver[LSQRResult]):
     defaults: ClassVar = {"niter": 10}
 
 
-class LSMR(Solver[LSMRResult]):
+class LSMR(IterativeSolver[LSMRResult]):
     """LSMR; see :func:`~torchlops.lsmr` for the arguments."""
 
     algorithm = krylov.LSMR

@@ -12,11 +12,11 @@ import torch
 
 from torchlops.linearoperator import LinearOperator, scaled
 from torchlops.optimization.arguments import RULE, Face
-from torchlops.optimization.basesolver import R, Solver, constructor_options
 from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_basic import CG, CGLS, LSQR
 from torchlops.optimization.equations import Data, RegularizedOperator, read
 from torchlops.optimization.implicit.solve import NO_GRAPH
+from torchlops.optimization.iterativesolver import IterativeSolver, R, constructor_options
 from torchlops.optimization.solver.problem import read_guess
 from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.solver.state import Status
@@ -150,7 +150,7 @@ class Inversion(Face, Generic[R]):
         """Write the equations, and return the arguments as text."""
         raise NotImplementedError
 
-    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver[Any]], dict[str, Any]]:
+    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[IterativeSolver[Any]], dict[str, Any]]:
         """Return what solves the equations, with all of its options."""
         raise NotImplementedError
 
@@ -228,10 +228,10 @@ class NormalEquationsInversion(Inversion[NormalEquationsResult]):
         self.Regs, self.epsRs, self.epsI = Regs, epsRs, epsI
         return f"Regs={Regs}\nepsRs={epsRs}     epsI={epsI}"
 
-    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver[Any]], dict[str, Any]]:
+    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[IterativeSolver[Any]], dict[str, Any]]:
         if engine == "scipy":
             atol = options.pop("tol", options.pop("atol", 0.0))
-            tolerances = {"rtol1": options.pop("rtol", 1e-5), "tol": float(atol) ** 2}
+            tolerances = {"rtol": options.pop("rtol", 1e-5), "tol": float(atol) ** 2}
             options = {"niter": 10 * self.Op.shape[1], **tolerances, **options}
         return CG, {"damp": self._damp, **options}
 
@@ -247,7 +247,7 @@ class NormalEquationsInversion(Inversion[NormalEquationsResult]):
 class _LeastSquaresInversion(Inversion[RegularizedResult]):
     """An inversion whose equations are solved in the least-squares sense."""
 
-    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[Solver[Any]], dict[str, Any]]:
+    def _solver(self, engine: str, options: dict[str, Any]) -> tuple[type[IterativeSolver[Any]], dict[str, Any]]:
         if engine == "pylops":
             return CGLS, options
         niter = 2 * self._equations[0].shape[1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization import sparse
-from torchlops.optimization.basesolver import R, Solver
 from torchlops.optimization.implicit.solve import Attach
 from torchlops.optimization.implicit.support import (
     attach_basis_pursuit,
@@ -19,6 +19,8 @@ from torchlops.optimization.implicit.support import (
     refuse_derivative,
 )
 from torchlops.optimization.implicit.zeros import attach_split_bregman
+from torchlops.optimization.iterativesolver import IterativeSolver, R
+from torchlops.optimization.solver.batch import Batch
 from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.sparse.leastsquares import read_inner_options
 from torchlops.optimization.thresholding import (  # noqa: F401
@@ -69,12 +71,15 @@ class SPGL1Result(Result, namedtuple("SPGL1Result", "x p info")):
     """
 
 
-class SynthesisSolver(Solver[R]):
+class SynthesisSolver(IterativeSolver[R]):
     """A solver whose model is ``S`` of what is solved for: a change of variables outside of the solver."""
 
     S: LinearOperator | None = None
     coefficients: Any = None
     """What was solved for."""
+    takes_columns: ClassVar[bool] = False
+    """Whether arrays may be several data in columns."""
+    _in_columns: bool = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,26 +87,46 @@ class SynthesisSolver(Solver[R]):
 
     def _read(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         given = super()._read(method, args, kwargs)
-        S, x0 = self._synthesis(given.get("SOp")), given["x0"]
+        self._in_columns = self.takes_columns and _has_columns(self._alone, given["y"])
+        y, S, x0 = self._turned(given["y"]), self._synthesis(given.get("SOp")), self._turned(given["x0"])
         self.Op, self.S = self._alone if S is None else self._alone @ S, S
-        return {**given, "x0": x0 if S is None or x0 is None else S.H(x0)}
+        return {**given, "y": y, "x0": x0 if S is None or x0 is None else S.H(x0)}
+
+    def _turned(self, x: Any) -> Any:
+        """Return columns as a batch, or a batch as columns, where the user has columns."""
+        return x.T if self._in_columns and x is not None else x
 
     def _synthesis(self, SOp: Any) -> LinearOperator | None:
         return None if SOp is None else aslinearoperator(SOp)
 
     def _view(self) -> Any:
         x = super()._view()
-        return x if self.S is None else self.S(x)
+        return self._turned(x if self.S is None else self.S(x))
 
     def _go_to(self, x: Any) -> None:
-        super()._go_to(x if self.S is None or x is self._shown or x is None else self.S.H(x))
+        if x is None or x is self._shown:
+            return
+        x = self._turned(x)
+        super()._go_to(x if self.S is None else self.S.H(x))
 
     def _end(self, solution: Solution, show: bool) -> None:
         self.coefficients = solution.x
         if self.S is not None:
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.grad is not None):
                 solution.x = self.S(solution.x)
+        solution.x = self._turned(solution.x)
         super()._end(solution, show)
+
+
+def _has_columns(A: LinearOperator, y: Any) -> bool:
+    """Return whether an array is several data in columns, as PyLops has them, and cannot be a batch."""
+    shape: tuple[int, ...] = tuple(getattr(y, "shape", ()))
+    return (
+        not isinstance(y, torch.Tensor)
+        and len(A.dimsd) == len(A.dims) == 1
+        and len(shape) == 2
+        and (shape[0] == A.shape[0] != shape[1])
+    )
 
 
 class ISTA(SynthesisSolver[SparseResult]):
@@ -116,6 +141,7 @@ class ISTA(SynthesisSolver[SparseResult]):
 
     algorithm = sparse.ISTA
     result = SparseResult
+    takes_columns = True
     setup_order = "y x0 niter SOp eps alpha eigsdict tol threshkind perc decay monitorres preallocate show"
     solve_order = f"{setup_order} itershow"
     defaults: ClassVar = {"eps": 0.1}
@@ -124,6 +150,12 @@ class ISTA(SynthesisSolver[SparseResult]):
         solver = super()._algorithm(given)
         assert isinstance(solver, sparse.ISTA)
         return solver.checked(given["niter"])
+
+    def _step_result(self, batch: Batch[Any]) -> Any:
+        return self._shown, self._xupdate(batch)
+
+    def _xupdate(self, batch: Batch[Any]) -> Any:
+        return self._layout.number(batch.state.update * batch.problem.scale)
 
     def _attach(self, solver: sparse.ISTA) -> tuple[Attach, Sequence[Any]]:
         if solver.threshkind == "soft" and solver.decay is None:
@@ -144,9 +176,26 @@ class FISTA(ISTA):
     """
 
     algorithm = sparse.FISTA
+    _shown_z: Any = None
+
+    def step(self, x: Any, z: Any = None, show: bool = False) -> Any:  # type: ignore[override]  # PyLops's
+        """Do one iteration from ``x`` and ``z`` (what the last step returned), and return both and the change of ``x``.
+
+        As in PyLops; ``z`` may be left out. Without a momentum so far, it is ``x``.
+        """
+        known = self._shown if self._shown_z is None or not self.iiter else self._shown_z
+        if z is not None and z is not known and not bool((z == known).all()):
+            raise ValueError("FISTA.step goes on from the z that the last step returned, or from x (leave z out)")
+        return super().step(x, show)
+
+    def _step_result(self, batch: Batch[Any]) -> Any:
+        problem = batch.problem
+        z = self._layout.model(problem.vectors.as_model(batch.state.z * problem.scale))
+        self._shown_z = self._turned(z if self.S is None else self.S(z))
+        return self._shown, self._shown_z, self._xupdate(batch)
 
 
-class OMP(Solver[SparseResult]):
+class OMP(IterativeSolver[SparseResult]):
     """Orthogonal matching pursuit; see :func:`~torchlops.omp` for the arguments.
 
     Example:
@@ -170,7 +219,7 @@ class OMP(Solver[SparseResult]):
         return attach_pursuit if solver.niter_inner else refuse_derivative(" for matching pursuit (niter_inner=0)"), ()
 
 
-class _NestedSolver(Solver[R]):
+class _NestedSolver(IterativeSolver[R]):
     """A solver whose further arguments are options of the solver inside it."""
 
     by_name = "x0 engine"
@@ -180,6 +229,27 @@ class _NestedSolver(Solver[R]):
         inner = {name: value for name, value in kwargs.items() if name not in names}
         given = super()._read(method, args, {name: kwargs[name] for name in kwargs if name in names})
         return {**given, "inner": read_inner_options(type(self).__name__, given.get("engine", "scipy"), inner)}
+
+    def step(  # type: ignore[override]  # PyLops's order
+        self, x: Any, engine: str = "scipy", show: bool = False, **inner: Any
+    ) -> Any:
+        """Do one outer iteration from ``x``; ``engine`` and options of the inner solver as in ``solve``."""
+        self._choose_inner(engine, inner)
+        return super().step(x, show)
+
+    def run(  # type: ignore[override]  # PyLops's order
+        self, x: Any, niter: int | None = None, engine: str = "scipy", show: bool = False,
+        itershow: Sequence[int] = (10, 10, 10), **inner: Any,
+    ) -> Any:  # fmt: skip
+        """Iterate from ``x``; ``engine`` and options of the inner solver as in ``solve``."""
+        self._choose_inner(engine, inner)
+        return super().run(x, niter, show, itershow)
+
+    def _choose_inner(self, engine: str, options: Mapping[str, Any]) -> None:
+        batch = self._running()
+        if options:
+            inner = read_inner_options(type(self).__name__, engine, options)
+            batch.solver = replace(batch.solver, inner=inner)  # type: ignore[call-arg]
 
 
 class IRLS(_NestedSolver[IRLSResult]):
@@ -204,6 +274,13 @@ class IRLS(_NestedSolver[IRLSResult]):
 
     def _attach(self, solver: sparse.IRLS) -> tuple[Attach, Sequence[Any]]:  # noqa: ARG002
         return refuse_derivative(""), ()
+
+    def run(  # type: ignore[override]  # PyLops's names
+        self, x: Any, nouter: int | None = None, engine: str = "scipy", show: bool = False,
+        itershow: Sequence[int] = (10, 10, 10), **inner: Any,
+    ) -> Any:  # fmt: skip
+        """Iterate from ``x``, ``nouter`` times at most; ``engine`` and options of the inner solver as in ``solve``."""
+        return super().run(x, nouter, engine, show, itershow, **inner)
 
     def _result(self, solution: Solution) -> IRLSResult:
         return IRLSResult.of(solution, nouter=solution.iiter)
@@ -270,6 +347,24 @@ class SplitBregman(_NestedSolver[SparseResult]):
     required = "y RegsL1"
     niter_name = "niter_outer"
     defaults: ClassVar = {"niter_outer": 3, "mu": 1.0}
+
+    def step(  # type: ignore[override]  # PyLops's order
+        self,
+        x: Any,
+        engine: str = "scipy",
+        show: bool = False,
+        show_inner: bool = False,  # noqa: ARG002
+        **inner: Any,
+    ) -> Any:
+        """Do one outer iteration from ``x``; ``engine`` and options of the inner solver as in ``solve``."""
+        return super().step(x, engine, show, **inner)
+
+    def run(  # type: ignore[override]  # PyLops's order
+        self, x: Any, engine: str = "scipy", show: bool = False, itershow: Sequence[int] = (10, 10, 10),
+        show_inner: bool = False, **inner: Any,  # noqa: ARG002
+    ) -> Any:  # fmt: skip
+        """Iterate from ``x``; ``engine`` and options of the inner solver as in ``solve``."""
+        return super().run(x, None, engine, show, itershow, **inner)
 
     def _attach(self, solver: sparse.SplitBregman) -> tuple[Attach, Sequence[Any]]:
         parts = (solver.RegsL1, solver.RegsL2, solver.epsRL1s, solver.epsRL2s, solver.dataregsL2)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torchlops.optimization import cls_sparsity
-from torchlops.optimization.basesolver import constructor_options
 from torchlops.optimization.cls_sparsity import IRLSResult, SparseResult, SPGL1Result
+from torchlops.optimization.iterativesolver import constructor_options
 from torchlops.optimization.solver.options import SolveOptions
 from torchlops.optimization.sparse.sparsesolver import SIGMA, TOL
 
@@ -118,7 +118,8 @@ def ista(
         threshkind: ``soft``, ``hard``, ``half``, or one of these with ``-percentile``.
         perc: How many percent of the samples survive each iteration, for the percentile variants.
         decay: Factors of the threshold, one per iteration.
-        monitorres: Whether an increase of the residual stops a sample, with the status ``BREAKDOWN``.
+        monitorres: Whether an increase of the residual stops a sample, with the status ``BREAKDOWN``, and raises a
+            :class:`~torchlops.optimization.SolverError` where it stops all.
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.
@@ -162,7 +163,8 @@ def fista(
         threshkind: ``soft``, ``hard``, ``half``, or one of these with ``-percentile``.
         perc: How many percent of the samples survive each iteration, for the percentile variants.
         decay: Factors of the threshold, one per iteration.
-        monitorres: Whether an increase of the residual stops a sample, with the status ``BREAKDOWN``.
+        monitorres: Whether an increase of the residual stops a sample, with the status ``BREAKDOWN``, and raises a
+            :class:`~torchlops.optimization.SolverError` where it stops all.
         show: Whether to print a table.
         itershow: Which lines of it: the first, the last, and every so many between.
         callback: Called with ``x`` after each iteration.

@@ -58,6 +58,18 @@ class Call:
         return not isinstance(self.weight, Tensor) and self.weight == 0
 
     @property
+    def depends_on_guess(self) -> bool:
+        """Whether the solution depends on the initial guess: one of several, or damped towards the guess."""
+        return self.has_null_space or (self.solver.damps_shift and not self.is_unweighted)
+
+    @property
+    def has_null_space(self) -> bool:
+        """Whether the solution is the smallest one of several."""
+        rows, columns = self.A.shape
+        may_have = rows < columns or not self.options.implicit.full_rank
+        return self.solver.kind == "least squares" and may_have and self.is_unweighted
+
+    @property
     def rounding(self) -> float:
         """Rounding of the iterations."""
         return torch.finfo(iteration_dtype(self.A, (self.data, self.guess), self.solver.name)).eps
@@ -190,11 +202,14 @@ class System(Equation):
 
 
 class LeastSquares(Solved):
-    """``A^H (y - A x) - damp^2 x = 0``."""
+    """``A^H (y - A x) - damp^2 x = 0``, or ``damp^2 (x - x0)`` where the solver damps the shift from the guess."""
 
-    def residual(self, operators: Operators, x: Tensor, y: Tensor, /, damp: Input = None, *_: Input) -> Tensor:
+    def residual(
+        self, operators: Operators, x: Tensor, y: Tensor, /, damp: Input = None, guess: Input = None, *_: Input
+    ) -> Tensor:
         A = operators[0]
-        return A.apply_nd(y - A.apply_nd(x), True) - _factor(self, damp) ** 2 * x
+        damped = x if guess is None or not self.call.solver.damps_shift else x - guess
+        return A.apply_nd(y - A.apply_nd(x), True) - _factor(self, damp) ** 2 * damped
 
     def pull(self, operators: Operators, w: Tensor) -> Tensor:
         return operators[0].apply_nd(w)

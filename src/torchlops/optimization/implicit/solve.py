@@ -102,13 +102,6 @@ def check(solver: Solver[Any], A: LinearOperator, M: LinearOperator | None, opti
         raise ValueError(f"full_rank=False is for cgls, lsqr and lsmr: {solver.name} needs an inverse")
 
 
-def _has_null_space(call: Call) -> bool:
-    """Return whether the solution is the smallest one of several."""
-    rows, columns = call.A.shape
-    may_have = rows < columns or not call.options.implicit.full_rank
-    return call.solver.kind == "least squares" and may_have and call.is_unweighted
-
-
 def needs_attaching(call: Call, others: Sequence[Any] = ()) -> bool:
     """Return True if autograd or a torch.func transform is active, so that the solution must carry derivatives.
 
@@ -119,7 +112,7 @@ def needs_attaching(call: Call, others: Sequence[Any] = ()) -> bool:
         return True
     if not torch.is_grad_enabled() or call.options.grad is None:
         return False
-    guess = call.guess if _has_null_space(call) else None  # elsewhere, the solution does not depend on it
+    guess = call.guess if call.depends_on_guess else None
     operators = [part for part in (call.A, *others) if isinstance(part, LinearOperator)]
     tensors = [call.data, call.weight, guess, *(part for part in others if isinstance(part, Tensor))]
     tensors += [tensor for part in operators for tensor in part._all_tensors()]
@@ -131,7 +124,7 @@ def needs_attaching(call: Call, others: Sequence[Any] = ()) -> bool:
 
 
 def _attach_linear(call: Call) -> Tensor:
-    if call.options.grad is not None and _has_null_space(call):
+    if call.options.grad is not None and call.has_null_space:
         return attach_smallest(call)
     equation = Square(call) if call.solver.kind == "square" else LeastSquares(call)
     return (value_of if call.options.grad is None else attach)(equation, *call.inputs)

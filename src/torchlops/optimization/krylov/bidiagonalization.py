@@ -48,11 +48,10 @@ S = TypeVar("S", bound=BidiagonalizationState)
 
 @dataclass(frozen=True, eq=False)
 class BidiagonalizationSolver(Solver[S], Generic[S]):
-    r"""Base of the solvers of :math:`\min_x \|y - A x\|^2 + \epsilon^2 \|x\|^2` by bidiagonalisation.
+    r"""Base of the solvers of :math:`\min_x \|y - A x\|^2 + \epsilon^2 \|x - x_0\|^2` by bidiagonalisation.
 
-    :math:`\beta u` and :math:`\alpha v` come from ``A v - alpha u`` and ``A^H u - beta v``. With an initial guess and
-    damping, the operator is the stack of ``A`` and ``damp I``, so that the damping is that of ``x``, and not that of
-    its distance to the guess, as in PyLops and SciPy.
+    :math:`\beta u` and :math:`\alpha v` come from ``A v - alpha u`` and ``A^H u - beta v``, where the first ``u`` is
+    the residual of the guess :math:`x_0`: the damping is that of the distance to it, as in SciPy and PyLops.
 
     A sample stops where the data are fitted, :math:`\|r\| \le btol \|y\| + atol \|A\| \|x\|`, where the normal
     equations are, :math:`\|A^H r\| \le atol \|A\| \|r\|`, or where the condition number passes ``conlim``.
@@ -69,19 +68,17 @@ class BidiagonalizationSolver(Solver[S], Generic[S]):
     conlim: float = 1e8
 
     kind = "least squares"
+    damps_shift = True
     vectors = (5, 3)
 
     def first(self, problem: Problem) -> dict[str, Any]:
         """Return the fields that both states have."""
-        u = problem.r.clone()
-        if _is_stacked(problem):
-            u = torch.cat([u, -problem.damp * problem.x], -1)
-        u, beta = normalized(u)
-        v, alpha = normalized(_multiply_adjoint(problem, u))
+        u, beta = normalized(problem.r.clone())
+        v, alpha = normalized(problem.adjoint(u))
         arnorm0 = alpha * beta
         zero = 0.0 * arnorm0
         return {
-            "x": problem.x.clone(), "cost": _data_residual(problem, beta, problem.x), "u": u, "beta": beta,
+            "x": problem.x.clone(), "cost": beta, "u": u, "beta": beta,
             "v": v, "alpha": alpha, "bnorm": beta, "arnorm0": arnorm0,
             "atol": problem.per_sample(self.atol, "atol"), "btol": problem.per_sample(self.btol, "btol"),
             "estimates": _joined((zero + beta, arnorm0, zero, zero, zero + norm(problem.x))),
@@ -90,16 +87,10 @@ class BidiagonalizationSolver(Solver[S], Generic[S]):
     def bidiagonalize(self, problem: Problem, s: S) -> None:
         """Go on to the next ``u``, ``v``, ``alpha`` and ``beta``."""
         u = problem.forward(s.v)
-        if _is_stacked(problem):
-            u = torch.cat([u, problem.damp * s.v], -1)
         if s.count == 1:
             s.mismatch = mismatch(u, s.u, s.alpha)
         s.u, s.beta = normalized(axpy(u, s.alpha, s.u, -1))
-        s.v, s.alpha = normalized(axpy(_multiply_adjoint(problem, s.u), s.beta, s.v, -1))
-
-    def rotated_damp(self, problem: Problem) -> Scalar | None:
-        """Return the damping that rotations have to bring in."""
-        return problem.damp if problem.is_damped and not _is_stacked(problem) else None
+        s.v, s.alpha = normalized(axpy(problem.adjoint(s.u), s.beta, s.v, -1))
 
     def estimate(self, problem: Problem, s: S, *now: Scalar) -> None:
         """Keep the estimates of the active samples, and stop those that meet a rule."""
@@ -154,20 +145,12 @@ class BidiagonalizationSolver(Solver[S], Generic[S]):
         }  # fmt: skip
 
 
-def _is_stacked(problem: Problem) -> bool:
-    return problem.has_guess and problem.is_damped
-
-
-def _multiply_adjoint(problem: Problem, u: Tensor) -> Tensor:
-    if not _is_stacked(problem):
-        return problem.adjoint(u)
-    size = problem.y.shape[-1]
-    return axpy(problem.adjoint(u[..., :size].contiguous()), problem.damp, u[..., size:])
-
-
 def _data_residual(problem: Problem, rnorm: Scalar, x: Tensor) -> Scalar:
     """Return ``||y - A x||``, given the norm of the residual with the damping."""
-    return sqrt(rnorm * rnorm - problem.damp**2 * squared_norm(x)) if problem.is_damped else rnorm
+    if not problem.is_damped:
+        return rnorm
+    shift = x - problem.x if problem.has_guess else x
+    return sqrt(rnorm * rnorm - problem.damp**2 * squared_norm(shift))
 
 
 def _joined(numbers: tuple[Scalar, ...]) -> Tensor | tuple[Scalar, ...]:

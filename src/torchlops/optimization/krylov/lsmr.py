@@ -42,7 +42,7 @@ class LSMRState(BidiagonalizationState):
 class LSMR(BidiagonalizationSolver[LSMRState]):
     r"""LSMR for (damped) least squares: MINRES on the normal equations.
 
-    .. math:: \min_x \|y - A x\|^2 + \epsilon^2 \|x\|^2
+    .. math:: \min_x \|y - A x\|^2 + \epsilon^2 \|x - x_0\|^2
 
     The norm of the gradient falls in every iteration, so that this is the solver to stop early on it.
 
@@ -72,8 +72,8 @@ class LSMR(BidiagonalizationSolver[LSMRState]):
         s = state
         self.bidiagonalize(problem, s)
         alphahat, betaacute = s.alphabar, s.betadd
-        damp = self.rotated_damp(problem)
-        if damp is not None:
+        if problem.is_damped:
+            damp = problem.damp
             chat, shat, alphahat = _rotation(s.alphabar, damp)
             betaacute = chat * s.betadd
             s.damped = hypot(s.damped, shat * s.betadd)

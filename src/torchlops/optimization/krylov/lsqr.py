@@ -30,7 +30,7 @@ class LSQRState(BidiagonalizationState):
 class LSQR(BidiagonalizationSolver[LSQRState]):
     r"""LSQR for (damped) least squares.
 
-    .. math:: \min_x \|y - A x\|^2 + \epsilon^2 \|x\|^2
+    .. math:: \min_x \|y - A x\|^2 + \epsilon^2 \|x - x_0\|^2
 
     Args:
         calc_var: Whether to estimate the diagonal of the inverse of the normal matrix.
@@ -60,8 +60,8 @@ class LSQR(BidiagonalizationSolver[LSQRState]):
         self.bidiagonalize(problem, s)
         s.frobenius = hypot(s.frobenius, hypot(alpha, s.beta))
         rhobar1 = s.rhobar
-        damp = self.rotated_damp(problem)
-        if damp is not None:
+        if problem.is_damped:
+            damp = problem.damp
             s.frobenius = hypot(s.frobenius, damp)
             rhobar1 = hypot(s.rhobar, damp)
             inverse = reciprocal(rhobar1)

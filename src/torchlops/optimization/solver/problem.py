@@ -130,6 +130,13 @@ class Layout:
         """Return a tensor as the kind of array that the data were."""
         return tensor if self.back is None else self.back(tensor)
 
+    def model(self, tensor: Tensor) -> Any:
+        """Return a solution ``(*batch, *dims)`` as the user sees it: flat if the operator has ``forceflat=True``."""
+        A = self.A
+        if A.forceflat:
+            tensor = tensor.reshape(*tensor.shape[: tensor.ndim - len(A.dims)], A.shape[1])
+        return self.given(tensor)
+
     def number(self, value: Scalar) -> Any:
         """Return a number per sample as the user sees it: a Python number for one sample, else an array."""
         if not isinstance(value, Tensor):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class SolverError(RuntimeError):
-    """A solver failed on some samples, with ``on_fail="raise"``."""
+class SolverError(RuntimeError, ValueError):
+    """A solver failed on some samples, with ``on_fail="raise"``. It is a ValueError, too, as in PyLops."""
 
 
 class SolverWarning(UserWarning):
@@ -141,7 +141,7 @@ class Outcome:
         if isinstance(state.iters, Tensor) and can_look():
             iiter = int(state.iters.max()) if state.iters.numel() else 0
             cost = cost[: iiter + 1]
-        x = layout.given(self.model) if x is None else x
+        x = layout.model(self.model if x is None else x)
         cost = cost if solver.has_first_cost else cost[1:]
         status, accuracy = layout.number(self.status.unsqueeze(-1)), layout.number(self.accuracy)
         return Solution(x, status, layout.number(state.iters), iiter, layout.array(cost), accuracy, numbers)
@@ -204,6 +204,10 @@ def _complain(outcome: Outcome, on_fail: OnFail) -> None:
     reasons = [describe(status, code) for code in Status if code >= Status.INDEFINITE]
     may_be_wrong = bool(((status == Status.INDEFINITE) | (status == Status.BREAKDOWN)).any())
     hint = "A wrong adjoint also shows like this: check it with torchlops.dottest(A). " if may_be_wrong else ""
+    solver = outcome.batch.solver
+    hint = f"{solver.breakdown_text}{hint}" if bool((status == Status.BREAKDOWN).any()) else hint
+    if on_fail == "warn" and solver.raises_on_breakdown and bool((status == Status.BREAKDOWN).all()):
+        on_fail = "raise"
     say(
         f"{problem.solver_name} on {name} failed: {', '.join(filter(None, reasons))}. {hint}The status of the result "
         "names the samples; on_fail='ignore' silences this.",

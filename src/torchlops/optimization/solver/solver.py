@@ -34,6 +34,8 @@ class Solver(Generic[S]):
 
     kind: ClassVar[Literal["least squares", "square", "other"]] = "other"
     """What is solved: a least-squares problem, a square system, or something else."""
+    damps_shift: ClassVar[bool] = False
+    """Whether the damping is that of the distance to the initial guess, and not that of the solution."""
     takes_preconditioner: ClassVar[bool] = False
     keeps_complex: ClassVar[bool] = False
     """Whether complex vectors stay complex, and are not pairs of real numbers."""
@@ -45,6 +47,8 @@ class Solver(Generic[S]):
     """How the cost goes with the unit of the data."""
     has_first_cost: ClassVar[bool] = True
     """Whether the history that the user sees begins with the cost of the initial guess."""
+    breakdown_text: ClassVar[str] = ""
+    """What to say of the status ``BREAKDOWN``."""
     vectors: ClassVar[tuple[int, int]] = (2, 1)
     """How many vectors of the size of the model, and of the data, are alive at once."""
 
@@ -52,6 +56,11 @@ class Solver(Generic[S]):
     def name(self) -> str:
         """The name of the solver, for messages."""
         return type(self).__name__
+
+    @property
+    def raises_on_breakdown(self) -> bool:
+        """Whether to raise, and not to warn, where every sample breaks down."""
+        return False
 
     def problem(
         self, A: LinearOperator, data: Tensor, guess: Tensor | None, weight: Any, M: LinearOperator | None = None,
@@ -68,7 +77,8 @@ class Solver(Generic[S]):
             offset: What is added to the gradient, ``(*batch, *dims)``.
         """
         dtype = iteration_dtype(A, (data, guess), self.name)
-        operator = VectorOperator(A, dtype, as_pairs=not (self.keeps_complex and A.clinear))
+        is_real = self.kind == "square" and A.real_model and not data.is_complex()
+        operator = VectorOperator(A, dtype, not (self.keeps_complex and A.clinear), is_real)
         y, g = operator.data_vector(data), None if offset is None else operator.model_vector(offset)
         zero = y.new_zeros((*y.shape[:-1], operator.columns), dtype=operator.dtype)
         x = zero if guess is None else operator.model_vector(guess)

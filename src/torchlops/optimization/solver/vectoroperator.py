@@ -23,6 +23,7 @@ class VectorOperator:
         A: The operator.
         dtype: Type of the data; by default that of the operator, at least in single precision.
         as_pairs: Whether complex vectors are real ones of twice the length.
+        real_data: Whether data are real, as models are, though the type is complex.
 
     Attributes:
         dtype: Type of the vectors of models; of the vectors of data it is ``data_dtype``, or real with ``as_pairs``.
@@ -30,14 +31,16 @@ class VectorOperator:
         is_adjoint: Whether this is the view ``H`` of another one.
     """
 
-    def __init__(self, A: LinearOperator, dtype: torch.dtype | None = None, as_pairs: bool = False) -> None:
+    def __init__(
+        self, A: LinearOperator, dtype: torch.dtype | None = None, as_pairs: bool = False, real_data: bool = False
+    ) -> None:
         if dtype is None:
             dtype = A._torch_dtype()
             if dtype in HALF_PRECISIONS:
                 dtype = torch.complex64 if dtype.is_complex else torch.float32
         self.A = A
         self.device = A._device() or torch.device("cpu")
-        self.data_dtype = dtype
+        self.data_dtype = real_dtype(dtype) if real_data else dtype
         self.model_dtype = real_dtype(dtype) if A.real_model else dtype
         self.as_pairs = as_pairs and complex_dtype(dtype) == dtype
         self.dtype = real_dtype(dtype) if self.as_pairs else self.model_dtype

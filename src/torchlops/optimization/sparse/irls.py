@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchlops.optimization.arguments import UnknownOptionError
 from torchlops.optimization.solver.problem import OperatorOnVectors, Problem
 from torchlops.optimization.solver.solver import Solver, as_text
 from torchlops.optimization.solver.state import WORK, State
@@ -117,7 +118,7 @@ class IRLS(Solver[IRLSState]):
 
     def __post_init__(self) -> None:
         if self.variant not in ("data", "model", "datamodel"):
-            raise ValueError(f"{self.name}: kind must be data, model or datamodel, got {self.variant!r}")
+            raise UnknownOptionError(f"{self.name}: `kind` must be model, data or datamodel, got {self.variant!r}")
         if self.inner.damp:
             raise ValueError(f"{self.name}: the damping of its inner problems is epsI")
 

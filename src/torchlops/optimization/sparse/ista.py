@@ -89,7 +89,9 @@ class ISTA(SparseSolver[ISTAState]):
         threshkind: ``soft``, ``hard``, ``half``, or one of these with ``-percentile``.
         perc: How many percent of the samples survive each iteration, for the percentile variants.
         decay: Factors of the threshold, one per iteration.
-        monitorres: Whether an increase of the residual stops a sample, with the status ``BREAKDOWN``.
+        monitorres: Whether an increase of the residual stops a sample, with the status ``BREAKDOWN``; where it is that
+            of every sample, as in a single problem, a :class:`~torchlops.optimization.SolverError` is raised, which is
+            a ValueError as in PyLops (``on_fail="ignore"`` keeps from it).
 
     Source: I. Daubechies, M. Defrise and C. De Mol, An iterative thresholding algorithm for linear inverse problems
     with a sparsity constraint, Comm. Pure Appl. Math. 57 (2004), 1413-1457.
@@ -104,12 +106,15 @@ class ISTA(SparseSolver[ISTAState]):
 
     weight_name = "eps"
     cost_power = 2
+    breakdown_text = "It stopped due to residual increasing: choose another alpha or eps. "
     vectors = (4, 3)
 
     def __post_init__(self) -> None:
         if self.threshkind not in KINDS:
-            raise ValueError(f"{self.name}: threshkind must be one of {', '.join(KINDS)}, got {self.threshkind!r}")
-        if (self.perc is not None) != self.threshkind.endswith("-percentile"):
+            raise ValueError(f"{self.name}: `threshkind` must be one of {', '.join(KINDS)}, got {self.threshkind!r}")
+        if self.perc is None and self.threshkind.endswith("-percentile"):
+            raise ValueError(f"{self.name}: Provide a percentile (perc) with threshkind={self.threshkind!r}")
+        if self.perc is not None and not self.threshkind.endswith("-percentile"):
             raise ValueError(
                 f"{self.name}: perc goes with a percentile threshold, got threshkind={self.threshkind!r}, "
                 f"perc={self.perc!r}"
@@ -130,6 +135,10 @@ class ISTA(SparseSolver[ISTAState]):
     @property
     def weight_power(self) -> float:  # type: ignore[override]  # it depends on an option
         return {"soft": 1.0, "hard": 2.0, "half": 1.5}[self._kind]
+
+    @property
+    def raises_on_breakdown(self) -> bool:
+        return self.monitorres
 
     @property
     def _kind(self) -> str:

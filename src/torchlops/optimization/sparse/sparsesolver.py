@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from torchlops.optimization.solver.problem import Problem
 from torchlops.optimization.solver.solver import Solver
-from torchlops.optimization.solver.state import State
+from torchlops.optimization.solver.state import State, Status
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import Scalar, norm, ratio
 
@@ -84,6 +84,7 @@ class SparseSolver(Solver[S], Generic[S]):
         """Stop the samples whose last change, or whose cost, is small."""
         if s.count == 1:
             s.first = s.cost
+        s.stop(0 * s.cost != 0, Status.NONFINITE)
         size = norm(s.x) if isinstance(self.tol, Relative) else 0.0
         s.go_on(s.update > tolerance(problem, self.tol, "tol", size))
         if self.rtol:

@@ -9,21 +9,56 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import real_dtype
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import norm
 from torchlops.torchoperator import aslinearoperator
 
 
 def clinear(Op: Any, name: str) -> LinearOperator:
-    """Return ``Op`` as an operator; raise if it has no complex matrix."""
+    """Return ``Op`` as an operator; raise if it has no matrix.
+
+    An operator from real models to real data, such as ``F.H @ G @ F`` with real FFTs, has a real one.
+    """
     A: LinearOperator = aslinearoperator(Op)
+    if A.real_model and not _image_of_zero(A).is_complex():
+        return RealMatrixOperator(A)
     if not A.clinear:
         raise TypeError(
             f"{name}: {A.name_and_type} is only real-linear, so it has no complex matrix, and hence no eigenvalues, "
             "complex singular vectors, determinant or trace"
         )
     return A
+
+
+def _image_of_zero(A: LinearOperator) -> Tensor:
+    with torch.no_grad():
+        return A.apply_nd(torch.zeros(A.dims, dtype=real_dtype(A._torch_dtype()), device=A._device()), False)
+
+
+class RealMatrixOperator(CompositeOperator):
+    """An operator from real models to real data, as that of its real matrix, which takes complex models, too.
+
+    Args:
+        part: The operator.
+    """
+
+    def __init__(self, part: LinearOperator) -> None:
+        super().__init__((part,), dims=part.dims, dimsd=part.dimsd, clinear=True, name=part.name)
+
+    def _nominal_dtype(self) -> torch.dtype:
+        return real_dtype(super()._nominal_dtype())
+
+    def _forward(self, x: Tensor) -> Tensor:
+        if x.is_complex():
+            return torch.complex(self._forward(x.real), self._forward(x.imag))
+        return self.operators[0].apply_nd(x, False)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        if y.is_complex():
+            return torch.complex(self._adjoint(y.real), self._adjoint(y.imag))
+        x: Tensor = self.operators[0].apply_nd(y, True)
+        return x.real if x.is_complex() else x
 
 
 def square(Op: Any, name: str) -> LinearOperator:

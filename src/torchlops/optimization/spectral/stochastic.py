@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from torchlops.arrays import real_dtype
+from torchlops.arrays import real_dtype, to_numpy
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.tangents import constant
 from torchlops.optimization.solver.vectoroperator import VectorOperator
@@ -33,7 +33,7 @@ def trace_hutchinson(
     batch_size: int | None = None,
     sampler: Literal[Sampler, "unitvector"] = "rademacher",
     backend: Backend = "numpy",
-) -> float | complex | Tensor:
+) -> Any:
     r"""Hutchinson's estimator, :math:`\mathrm{tr}(A) \approx \frac1q \sum_i z_i^T A z_i` with random ``z_i``.
 
     Args:
@@ -42,7 +42,7 @@ def trace_hutchinson(
             unit vectors, and the result is exact if all are used.
         batch_size: Maximum number of vectors per batch; 100 by default.
         sampler: ``gaussian``, ``rayleigh`` (Gaussian on a sphere), ``rademacher`` (signs) or ``unitvector``.
-        backend: ``"numpy"`` for a number, ``"torch"`` for a differentiable tensor.
+        backend: ``"numpy"`` for a NumPy number, of the type of the operator, ``"torch"`` for a differentiable tensor.
 
     Raises:
         ValueError: If the operator is not square, ``neval`` is too small, or an option is unknown.
@@ -50,7 +50,7 @@ def trace_hutchinson(
     Source: Hutchinson, Communications in Statistics 18, 1059 (1989).
 
     >>> import torchlops
-    >>> trace_hutchinson(torchlops.Diagonal(torch.arange(1.0, 5.0)), neval=3)
+    >>> float(trace_hutchinson(torchlops.Diagonal(torch.arange(1.0, 5.0)), neval=3))
     10.0
     """
     neval, size = _prepare(Op, neval, backend), Op.shape[1]
@@ -67,7 +67,7 @@ def trace_hutchinson(
 
 def trace_hutchpp(
     Op: LinearOperator, neval: int | None = None, sampler: Sampler = "rademacher", backend: Backend = "numpy"
-) -> float | complex | Tensor:
+) -> Any:
     r"""Hutch++: the exact trace on an approximate range of ``A``, plus an estimate of the rest.
 
     :math:`\mathrm{tr}(Q^H A Q) + \frac3q \mathrm{tr}(G^H (I - Q Q^H) A (I - Q Q^H) G)`, with ``Q`` an orthonormal
@@ -78,7 +78,7 @@ def trace_hutchpp(
 
     >>> import torchlops
     >>> A = torchlops.Diagonal(torch.tensor([3.0, 0.0, 0.0, 0.0], dtype=torch.float64))
-    >>> round(trace_hutchpp(A, neval=6), 6)
+    >>> float(trace_hutchpp(A, neval=6).round(6))
     3.0
     """
     return _give(_hutchpp(Op, _prepare(Op, neval, backend), sampler).value, backend)
@@ -122,7 +122,7 @@ def trace_nahutchpp(
     c1: float = 1.0 / 6.0,
     c2: float = 1.0 / 3.0,
     backend: Backend = "numpy",
-) -> float | complex | Tensor:
+) -> Any:
     r"""Non-adaptive Hutch++: one pass over the operator, with a low-rank part :math:`Z (S^H Z)^+ W^H` of ``A``.
 
     ``Z = A R`` and ``W = A^H S``. (PyLops uses ``A S`` for ``W``, which is correct only for symmetric operators.)
@@ -133,13 +133,13 @@ def trace_nahutchpp(
         sampler: ``gaussian``, ``rayleigh`` or ``rademacher``.
         c1: Fraction of the random vectors in ``S``.
         c2: Fraction of the random vectors in ``R``, larger than ``c1``. The others estimate the remainder.
-        backend: ``"numpy"`` for a number, ``"torch"`` for a tensor.
+        backend: ``"numpy"`` for a NumPy number, ``"torch"`` for a tensor.
 
     Source: Meyer, Musco, Musco and Woodruff, Symposium on Simplicity in Algorithms (2021).
 
     >>> import torchlops
     >>> A = torchlops.Diagonal(torch.tensor([3.0, 0.0, 0.0, 0.0], dtype=torch.float64))
-    >>> round(trace_nahutchpp(A, neval=12), 6)
+    >>> float(trace_nahutchpp(A, neval=12).round(6))
     3.0
     """
     neval = _prepare(Op, neval, backend)
@@ -195,8 +195,8 @@ def _at_least_one(neval: int, *counts: int) -> None:
         raise ValueError(f"neval={neval} random vectors are too few for this estimator: increase neval")
 
 
-def _give(trace: Tensor, backend: str) -> float | complex | Tensor:
-    return trace if backend == "torch" else trace.item()
+def _give(trace: Tensor, backend: str) -> Any:
+    return trace if backend == "torch" else to_numpy(trace)[()]
 
 
 # -- log-determinants -------------------------------------------------------------------------------------------
