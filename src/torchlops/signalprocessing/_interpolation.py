@@ -62,7 +62,10 @@ def refuse_repeated(iava: Any, operator: str) -> None:
         ValueError: If they do.
     """
     positions = iava.detach() if isinstance(iava, Tensor) else constants(iava, f"{operator}: iava")
-    if is_readable(positions) and positions.ndim and positions.unique(dim=-1).shape[-1] < positions.shape[-1]:
+    if not is_readable(positions) or not positions.ndim:
+        return
+    different: Tensor = torch.unique(positions, dim=-1)
+    if different.shape[-1] < positions.shape[-1]:
         raise ValueError(f"{operator}: iava has repeated positions: if this is intended, use repeated=True")
 
 
