@@ -62,7 +62,7 @@ def refuse_repeated(iava: Any, operator: str) -> None:
         ValueError: If they do.
     """
     positions = iava.detach() if isinstance(iava, Tensor) else constants(iava, f"{operator}: iava")
-    if not is_readable(positions) or not positions.ndim:
+    if not is_readable(positions):
         return
     different: Tensor = torch.unique(positions, dim=-1)
     if different.shape[-1] < positions.shape[-1]:

@@ -88,29 +88,31 @@ def Interp(
         >>> A(torch.tensor([0.0, 10.0, 20.0, 30.0])), positions
         (tensor([ 5.0000, 22.5000,  5.0000]), array([0.5 , 2.25, 0.5 ]))
     """
-    lower = str(kind).lower()
-    if not repeated and lower in ("linear", "sinc"):
-        refuse_repeated(iava, "Interp")
-    if lower == "linear":
+    A, positions = _interpolation(as_dims(dims), iava, axis, str(kind).lower(), tol, dtype, name)
+    if not repeated:
+        refuse_repeated(positions, "Interp")
+    return A, positions
+
+
+def _interpolation(
+    dims: tuple[int, ...], iava: Array, axis: int, kind: str, tol: float | None, dtype: DType, name: str
+) -> tuple[LinearOperator, Any]:
+    if kind == "linear":
         linear = LinearInterpolation(dims, iava, axis, dtype, name)
         return linear, linear.positions
-    if lower == "cubic_spline":
-        cubic = InterpCubicSpline(dims, iava, axis=axis, dtype=dtype, name=name, repeated=repeated)
+    if kind == "cubic_spline":
+        cubic = InterpCubicSpline(dims, iava, axis=axis, dtype=dtype, name=name, repeated=True)
         return cubic, cubic.positions
-    if lower == "sinc":
+    if kind == "sinc":
         return SincInterpolation(dims, iava, axis, tol, dtype, name), iava
-    if lower == "nearest":
-        return _nearest(as_dims(dims), iava, axis, dtype, name, repeated)
+    if kind == "nearest":
+        return _nearest(dims, iava, axis, dtype, name)
     raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
 
 
-def _nearest(
-    dims: tuple[int, ...], iava: Array, axis: int, dtype: DType, name: str, repeated: bool
-) -> tuple[LinearOperator, Any]:
+def _nearest(dims: tuple[int, ...], iava: Array, axis: int, dtype: DType, name: str) -> tuple[LinearOperator, Any]:
     positions = iava.detach() if isinstance(iava, Tensor) else constants(iava, "Interp: iava")
     whole = positions.round().to(torch.int64)
-    if not repeated:
-        refuse_repeated(whole, "Interp")
     last = dims[as_trailing_axis(axis, dims)] - 1
     if is_readable(whole) and whole.numel() and not 0 <= int(whole.min()) <= int(whole.max()) <= last:
         raise ValueError(
