@@ -88,26 +88,23 @@ def Interp(
         >>> A(torch.tensor([0.0, 10.0, 20.0, 30.0])), positions
         (tensor([ 5.0000, 22.5000,  5.0000]), array([0.5 , 2.25, 0.5 ]))
     """
-    A, positions = _interpolation(as_dims(dims), iava, axis, str(kind).lower(), tol, dtype, name)
+    A: LinearOperator
+    lower = str(kind).lower()
+    if lower == "linear":
+        A = LinearInterpolation(dims, iava, axis, dtype, name)
+        positions = A.positions
+    elif lower == "cubic_spline":
+        A = InterpCubicSpline(dims, iava, axis=axis, dtype=dtype, name=name, repeated=True)
+        positions = A.positions
+    elif lower == "sinc":
+        A, positions = SincInterpolation(dims, iava, axis, tol, dtype, name), iava
+    elif lower == "nearest":
+        A, positions = _nearest(as_dims(dims), iava, axis, dtype, name)
+    else:
+        raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
     if not repeated:
         refuse_repeated(positions, "Interp")
     return A, positions
-
-
-def _interpolation(
-    dims: tuple[int, ...], iava: Array, axis: int, kind: str, tol: float | None, dtype: DType, name: str
-) -> tuple[LinearOperator, Any]:
-    if kind == "linear":
-        linear = LinearInterpolation(dims, iava, axis, dtype, name)
-        return linear, linear.positions
-    if kind == "cubic_spline":
-        cubic = InterpCubicSpline(dims, iava, axis=axis, dtype=dtype, name=name, repeated=True)
-        return cubic, cubic.positions
-    if kind == "sinc":
-        return SincInterpolation(dims, iava, axis, tol, dtype, name), iava
-    if kind == "nearest":
-        return _nearest(dims, iava, axis, dtype, name)
-    raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
 
 
 def _nearest(dims: tuple[int, ...], iava: Array, axis: int, dtype: DType, name: str) -> tuple[LinearOperator, Any]:
