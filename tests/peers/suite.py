@@ -60,6 +60,7 @@ def main() -> int:
     command += [f"--ignore=pytests/test_{module}.py" for module in peer.missing]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "TORCHLOPS_PEER": name, "PYTHONPATH": paths, "MPLBACKEND": "Agg"}
+    environment.setdefault("OMP_NUM_THREADS", "1")  # the problems are small: threads would only wait for each other
     if record:
         environment["TORCHLOPS_RECORD"] = f"{peer.title} {peer.version}'s tests"
     return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
