@@ -5,7 +5,8 @@ RUN = $(VENV)/bin/python
 
 PYTEST = $(RUN) -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-operator lint types doctest bench docs examples clean
+.PHONY: demo test test-slow test-all test-operator pylops-suite pyproximal-suite pylops-gallery lint types doctest \
+	bench docs examples clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
@@ -24,6 +25,17 @@ test-all: lint types $(VENV)/.test
 # Every promise on the cases of one operator: make test-operator NAME=FirstDerivative
 test-operator: $(VENV)/.test
 	$(PYTEST) tests/every_operator --operator $(NAME)
+
+# The tests of PyLops and of PyProximal, and the gallery of PyLops, on torchlops. Each keeps its numbers for the page
+# docs/coming_from_pylops.md.
+pylops-suite: $(VENV)/.test
+	$(RUN) -m tests.peers.suite pylops --record
+
+pyproximal-suite: $(VENV)/.test
+	$(RUN) -m tests.peers.suite pyproximal --record
+
+pylops-gallery: $(VENV)/.test
+	$(RUN) -m tests.peers.gallery
 
 lint: $(VENV)/.test
 	$(RUN) -m ruff format --check .

@@ -194,3 +194,33 @@ def test_positions_that_learn_their_way_out_stay_at_the_end(kind):
     with torch.no_grad():
         positions.copy_(torch.tensor([-2.0, 9.0]))
     torch.testing.assert_close(A(torch.arange(10.0, 16.0)), torch.tensor([10.0, 15.0]))
+
+
+@pytest.mark.parametrize("kind", ["nearest", "linear", "sinc", "cubic_spline"])
+def test_repeated_positions_are_refused_unless_intended(kind):
+    positions = np.array([1.25, 3.0, 1.25])
+    with pytest.raises(ValueError, match=r"Interp.*repeated positions.*repeated=True"):
+        sp.Interp(6, positions, kind=kind)
+    A, _ = sp.Interp(6, positions, kind=kind, repeated=True)
+    y = A(torch.arange(6.0))
+    assert y[0] == y[2]
+    pairs = np.stack((positions, positions))
+    with pytest.raises(ValueError, match=r"Bilinear.*repeated positions.*repeated=True"):
+        sp.Bilinear(pairs, (6, 6))
+    assert sp.Bilinear(pairs, (6, 6), repeated=True).shape == (3, 36)
+    assert sp.Bilinear([[1, 1, 2], [1, 2, 1]], (6, 6)).shape == (3, 36)
+
+
+def test_engines_of_pylops_are_accepted_and_others_refused():
+    for engine in ("numpy", "scipy", "fftw", "mkl_fft", "numba", "cuda"):
+        assert sp.FFT(8, engine=engine).engine == engine
+    with pytest.raises(ValueError, match=r"`engine` must be numpy.*got 'foo'"):
+        sp.Radon3D(None, None, None, None, None, engine="foo")
+
+
+def test_an_operator_of_all_windows_does_not_use_the_shape_of_one():
+    of_all = torchlops.Identity((3, 2, 4, 4, 3))
+    A = sp.Sliding3D(of_all, (12, 8, 3), (10, 7, 3), (4, 4), (1, 1), nop=(9, 9))
+    assert A.dims == (3, 2, 4, 4, 3)
+    with pytest.raises(ValueError, match="nop="):
+        sp.Sliding3D(torchlops.Identity((4, 4, 3)), (12, 8, 3), (10, 7, 3), (4, 4), (1, 1), nop=(9, 9))

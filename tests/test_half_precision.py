@@ -72,9 +72,9 @@ def test_samples_that_meet_add_up(half):
     at_one = [3.0] * count
     for A in (
         torchlops.Restriction(8, [3] * count),
-        signalprocessing.Interp(8, at_one)[0],
-        signalprocessing.InterpCubicSpline(8, at_one),
-        signalprocessing.Bilinear([at_one, at_one], (8, 8)),
+        signalprocessing.Interp(8, at_one, repeated=True)[0],
+        signalprocessing.InterpCubicSpline(8, at_one, repeated=True),
+        signalprocessing.Bilinear([at_one, at_one], (8, 8), repeated=True),
     ):
         x = A.H(ones)
         assert x.dtype == half

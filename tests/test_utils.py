@@ -97,6 +97,16 @@ class WrongAdjoint(torchlops.LinearOperator):
         return 2.001 * y
 
 
+def test_dottest_draws_what_pylops_draws():
+    ours, theirs = torchlops.MatrixMult(np.ones((2, 3))), pylops.MatrixMult(np.ones((2, 3)))
+    following = []
+    for package, A in ((torchlops, ours), (pylops, theirs)):
+        np.random.seed(3)
+        package.utils.dottest(A, complexflag=2)
+        following.append(np.random.standard_normal())
+    assert following[0] == following[1]
+
+
 def test_dottest_sees_a_wrong_adjoint(capsys):
     wrong = WrongAdjoint(8)
     with pytest.raises(AssertionError, match="Dot test failed"):

@@ -336,7 +336,8 @@ class PairOfFunctions:
         function = self.functions[adjoint]
         if function is None:
             raise NotImplementedError(
-                f"{self.functions[0]!r} was given without its adjoint, which backward and A.H require: pass both"
+                f"Adjoint not implemented: {self.functions[0]!r} was given without its adjoint, which backward and A.H "
+                "require: pass both"
             )
         return _apply_to_each(function, x)
 

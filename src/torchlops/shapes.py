@@ -101,7 +101,25 @@ def per_axis(value: Any, count: int, what: str) -> tuple[Any, ...]:
 def accept_pylops_options(**_: Any) -> None:
     """Accept and ignore the options of PyLops that affect how, but not what, it computes.
 
-    ``engine``, ``nproc``, ``parallel_kind``, ``inoutengine`` and ``inplace`` stay in the signatures, so that PyLops
-    code runs unchanged. They have no effect: torch is the engine and manages its own threads, so that a stack has no
-    pool of processes (its ``pool`` and ``close`` do nothing), and an output never shares memory with its input.
+    ``nproc``, ``parallel_kind``, ``inoutengine`` and ``inplace`` stay in the signatures, so that PyLops code runs
+    unchanged, and so does ``engine`` (see :func:`as_engine`). They have no effect: torch is the engine and manages its
+    own threads, so that a stack has no pool of processes (its ``pool`` and ``close`` do nothing), and an output never
+    shares memory with its input.
     """
+
+
+ENGINES = ("numpy", "scipy", "fftw", "mkl_fft", "numba", "cuda")
+
+
+def as_engine(engine: str) -> str:
+    """Return ``engine``, the name of an engine of PyLops, which has no effect: torch is the engine.
+
+    Raises:
+        ValueError: If PyLops has no such engine.
+
+    >>> as_engine("numba")
+    'numba'
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` must be {', '.join(ENGINES[:-1])} or {ENGINES[-1]}, got {engine!r}")
+    return engine

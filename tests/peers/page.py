@@ -69,7 +69,8 @@ def _numbers() -> str:
 def _bullets(entries: list[Difference]) -> str:
     lines = []
     for reason in dict.fromkeys(entry.reason for entry in entries):
-        count = sum(len(entry.tests) for entry in entries if entry.reason == reason)
+        names = {test.partition("[")[0] for entry in entries if entry.reason == reason for test in entry.tests}
+        count = len(names)
         shown = f" ({count} {'test or script' if count == 1 else 'tests or scripts'})" if count else ""
         lines.append(f"- {reason}{shown}")
     return "\n".join([*lines, ""])

@@ -1,4 +1,7 @@
-"""Run a peer's own tests on torchlops: ``python -m tests.peers.suite pylops [OPTIONS OF PYTEST]``."""
+"""Run a peer's own tests on torchlops: ``python -m tests.peers.suite pylops [--record] [OPTIONS OF PYTEST]``.
+
+With ``--record``, a whole run writes its numbers to ``record.json``.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,13 @@ class Peer:
     """A package whose tests are run.
 
     Args:
+        title: Its name.
         version: Its version.
         folders: What its tests need of its source distribution.
         missing: Modules of tests of sub-packages that torchlops does not have.
     """
 
+    title: str
     version: str
     folders: tuple[str, ...]
     missing: tuple[str, ...] = ()
@@ -30,6 +35,7 @@ class Peer:
 
 PEERS = {
     "pylops": Peer(
+        "PyLops",
         "2.8.0",
         ("pytests", "testdata", "tutorials", "examples"),
         missing=(
@@ -37,7 +43,7 @@ PEERS = {
             "prestack", "seismicinterpolation", "twoway", "wavedecomposition", "waveeqprocessing",
         ),
     ),
-    "pyproximal": Peer("0.13.0", ("pytests", "testdata", "pyproximal")),
+    "pyproximal": Peer("PyProximal", "0.13.0", ("pytests", "testdata", "pyproximal")),
 }  # fmt: skip
 
 
@@ -45,6 +51,8 @@ def main() -> int:
     """Run the tests of the peer that the command line names; return the exit status of pytest."""
     name, *options = sys.argv[1:]
     peer = PEERS[name]
+    record = "--record" in options
+    options = [option for option in options if option != "--record"]
     folder = fetched(name, peer.version, peer.folders)
     tests = [] if any("::" in option or option.endswith(".py") for option in options) else ["pytests"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.peers.plugin", "-p", "no:cacheprovider"]
@@ -52,6 +60,9 @@ def main() -> int:
     command += [f"--ignore=pytests/test_{module}.py" for module in peer.missing]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "TORCHLOPS_PEER": name, "PYTHONPATH": paths, "MPLBACKEND": "Agg"}
+    environment.setdefault("OMP_NUM_THREADS", "1")  # the problems are small: threads would only wait for each other
+    if record:
+        environment["TORCHLOPS_RECORD"] = f"{peer.title} {peer.version}'s tests"
     return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 
 

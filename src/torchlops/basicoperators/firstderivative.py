@@ -36,8 +36,8 @@ class FirstDerivative(StencilOperator):
         name: A name for error messages.
 
     Raises:
-        ValueError: If ``kind`` or ``order`` is unknown, ``sampling`` is 0, or ``edge=True`` is given for an axis of
-            one sample.
+        ValueError: If ``sampling`` is 0, or ``edge=True`` is given for an axis of one sample.
+        NotImplementedError: If ``kind`` or ``order`` is unknown.
 
     References:
         B. Fornberg, Generation of finite difference formulas on arbitrarily spaced grids, Mathematics of
@@ -73,13 +73,13 @@ def first_derivative(n: int, sampling: float, kind: str, edge: bool, order: int,
     """Return the stencil of the first derivative of ``n`` samples; errors name ``owner``."""
     step = as_step(sampling, f"{owner}: sampling")
     if order not in (3, 5):
-        raise ValueError(f"{owner}: order must be 3 or 5, got {order!r}")
+        raise NotImplementedError(f"{owner}: order must be 3 or 5, got {order!r}")
     if kind == "forward":
         return Stencil([Band(0, n - 1, 1, 1.0), Band(0, n - 1, 0, -1.0)], n, 1 / step)
     if kind == "backward":
         return Stencil([Band(1, n, 0, 1.0), Band(1, n, -1, -1.0)], n, 1 / step)
     if kind != "centered":
-        raise ValueError(f"{owner}: kind must be 'forward', 'centered' or 'backward', got {kind!r}")
+        raise NotImplementedError(f"{owner}: kind must be 'forward', 'centered' or 'backward', got {kind!r}")
     if edge and n == 1:
         raise ValueError(f"{owner}: edge=True requires at least two samples per axis, got one: use edge=False")
     if order == 3:

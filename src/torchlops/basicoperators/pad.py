@@ -45,7 +45,8 @@ class Pad(LinearOperator):
         given = [tuple(as_integer(count, "Pad: pad") for count in pair) for pair in pairs]
         if len(given) != len(dims) or any(len(pair) != 2 or min(pair) < 0 for pair in given):
             raise ValueError(
-                f"Pad takes one pair (before, after) of nonnegative integers per axis of dims={dims}, got {pad}"
+                f"Padding must be positive or zero: Pad takes one pair (before, after) per axis of dims={dims}, "
+                f"got {pad}"
             )
         pads = [(before, after) for before, after in given]
         dimsd = tuple(n + before + after for n, (before, after) in zip(dims, pads, strict=True))

@@ -33,8 +33,8 @@ class SecondDerivative(StencilOperator):
         name: A name for error messages.
 
     Raises:
-        ValueError: If ``kind`` is unknown, ``sampling`` is 0, or ``edge=True`` is given for an axis of fewer than
-            three samples.
+        ValueError: If ``sampling`` is 0, or ``edge=True`` is given for an axis of fewer than three samples.
+        NotImplementedError: If ``kind`` is unknown.
 
     Example:
         >>> import torch
@@ -64,7 +64,7 @@ def second_derivative(n: int, sampling: float, kind: str, edge: bool, owner: str
     """Return the stencil of ``weight`` times the second derivative of ``n`` samples; errors name ``owner``."""
     centre = {"forward": 1, "centered": 0, "backward": -1}
     if kind not in centre:
-        raise ValueError(f"{owner}: kind must be 'forward', 'centered' or 'backward', got {kind!r}")
+        raise NotImplementedError(f"{owner}: kind must be 'forward', 'centered' or 'backward', got {kind!r}")
     scale = weight / as_step(sampling, f"{owner}: sampling") ** 2
     # The difference centered at sample j is stored at i = j - 1, j or j + 1.
     rows = [(1 - centre[kind], n - 1 - centre[kind], centre[kind])]

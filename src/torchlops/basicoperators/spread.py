@@ -13,7 +13,7 @@ from torch import Tensor
 from torchlops.arrays import DType, as_tensor
 from torchlops.basicoperators._curves import CurveOperator, Curves
 from torchlops.basicoperators._positions import is_readable, register_positions
-from torchlops.shapes import PER_SAMPLE, Dims, accept_pylops_options, as_dims
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_engine
 
 
 class Spread(CurveOperator):
@@ -43,7 +43,7 @@ class Spread(CurveOperator):
             of indices and weights: arrays or, for weights that carry gradients, tensors.
         interp: Whether samples are distributed over two. It is inferred from ``dtable`` or ``fh``; a different value
             is not used, with a warning.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
 
@@ -78,7 +78,7 @@ class Spread(CurveOperator):
         dtype: DType = "float64",
         name: str = "S",
     ) -> None:
-        accept_pylops_options(engine=engine)
+        self.engine = as_engine(engine)
         model, data = as_dims(dims), as_dims(dimsd, "dimsd")
         if len(model) != 2 or len(data) != 2:
             raise ValueError(f"Spread takes models and data with two axes, got dims={model} and dimsd={data}")

@@ -55,6 +55,20 @@ def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least:
     return np.where(array >= last, np.nextafter(last, -np.inf), array) if clips else array
 
 
+def refuse_repeated(iava: Any, operator: str) -> None:
+    """Raise an error if positions, along the last axis of ``iava``, repeat: in PyLops they must not.
+
+    Raises:
+        ValueError: If they do.
+    """
+    positions = iava.detach() if isinstance(iava, Tensor) else constants(iava, f"{operator}: iava")
+    if not is_readable(positions):
+        return
+    different: Tensor = torch.unique(positions, dim=-1)
+    if different.shape[-1] < positions.shape[-1]:
+        raise ValueError(f"{operator}: iava has repeated positions: if this is intended, use repeated=True")
+
+
 def between(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return the index of the sample before each position, and the distance from it, between 0 and 1.
 

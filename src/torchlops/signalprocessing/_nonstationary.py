@@ -350,5 +350,5 @@ def check_filters(
         )
     hshape = tuple(shape[ndim:])
     if any(length % 2 == 0 for length in hshape):
-        raise ValueError(f"{operator} takes filters of odd length, so that they have a middle tap, got {hshape}")
+        raise ValueError(f"{operator}: filters must have odd length, so that they have a middle tap, got {hshape}")
     return hshape

@@ -155,7 +155,7 @@ def _filters_of(wavelet: str, owner: str) -> tuple[Filters, Filters]:
     pywt = import_extra("pywt", owner)
     known = pywt.wavelist(kind="discrete")
     if wavelet not in known:
-        raise ValueError(f"{owner}: wavelet must be one of {', '.join(known)}, got {wavelet!r}")
+        raise ValueError(f"{owner}: wavelet {wavelet!r} is not in family set: it must be one of {', '.join(known)}")
     w = pywt.Wavelet(wavelet)
     return (tuple(w.dec_lo), tuple(w.dec_hi)), (tuple(w.rec_lo[::-1]), tuple(w.rec_hi[::-1]))
 

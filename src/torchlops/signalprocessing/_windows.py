@@ -86,7 +86,7 @@ class Windowed(CompositeOperator):
         ndim: Number of axes of model and data.
         nwin: Length of a window along each axis that is divided into windows.
         nover: Overlap of the windows.
-        nop: Shape of the model of one window. Inferred from ``dims`` if None.
+        nop: Shape of the model of one window. Inferred from ``dims`` if None. An ``Op`` of all windows does not use it.
         tapertype: Type of the tapers, or a tensor of tapers ``(*nwins, *nwin)``.
         scalings: One factor per window.
         name: A name for error messages.
@@ -151,7 +151,8 @@ class Windowed(CompositeOperator):
         """Raise unless the operator matches the model and data shapes of one window, or of all windows."""
         kind, every = type(self).__name__, math.prod(nwins)
         fits = part.shape[1] in (math.prod(dims), math.prod(model)) and every * math.prod(model) == math.prod(dims)
-        if not fits or (nop is not None and tuple(nop)[: len(nwins)] != model[: len(nwins)]):
+        of_all = part.shape[1] == math.prod(dims) and every > 1
+        if not fits or not (nop is None or of_all or tuple(nop)[: len(nwins)] == model[: len(nwins)]):
             raise ValueError(
                 f"{kind}: the model dims={dims} is not consistent with {nwins} windows, with Op, which takes models of "
                 f"size {part.shape[1]} for one or all windows{'' if nop is None else f', and with nop={tuple(nop)}'}: "

@@ -22,7 +22,7 @@ from torchlops.basicoperators._positions import (
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
 from torchlops.shapes import PER_SAMPLE, as_dims
-from torchlops.signalprocessing._interpolation import along, behind, between, put, take
+from torchlops.signalprocessing._interpolation import along, behind, between, put, refuse_repeated, take
 
 
 class Bilinear(AccumulatingOperator):
@@ -37,18 +37,20 @@ class Bilinear(AccumulatingOperator):
     fractions :math:`v` and :math:`w`. The adjoint adds :math:`y_i`, times these weights, to the four samples.
 
     Args:
-        iava: The positions ``(2, n)`` along the first and the second axis. They may repeat (unlike in PyLops), and may
-            be at the last sample. A tensor carries gradients and affects the dtype of the result; an array does
+        iava: The positions ``(2, n)`` along the first and the second axis. They may be at the last
+            sample. A tensor carries gradients and affects the dtype of the result; an array does
             neither.
         dims: Shape of the model, with at least two axes.
         forceflat: Whether ``A @ x`` is always flat; see :class:`~torchlops.attributes.Attributes`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
+        repeated: Whether positions may repeat, which they never may in PyLops.
 
     Data have shape ``(n, *dims[2:])``.
 
     Raises:
-        ValueError: If ``iava`` has the wrong shape, or a position is out of range.
+        ValueError: If ``iava`` has the wrong shape, a position is out of range, or positions repeat without
+            ``repeated=True``.
 
     Example:
         >>> B = Bilinear([[0.5, 1.0], [0.5, 0.0]], dims=(2, 2))
@@ -67,6 +69,7 @@ class Bilinear(AccumulatingOperator):
         forceflat: bool | None = None,
         dtype: DType = "float64",
         name: str = "B",
+        repeated: bool = False,
     ) -> None:
         dims = as_dims(dims)
         positions = iava if isinstance(iava, Tensor) else constants(iava, "Bilinear: iava")
@@ -84,6 +87,8 @@ class Bilinear(AccumulatingOperator):
                         f"Bilinear: iava[{axis}] ranges from {lowest} to {highest}, but positions on axis {axis} of "
                         f"{dims=} are from 0 to {size - 1}"
                     )
+        if not repeated:
+            refuse_repeated(iava, "Bilinear")
         super().__init__(dims, (shape[1], *dims[2:]), dtype=dtype, forceflat=forceflat, name=name)
         self._learns = register_positions(self, "iava", iava)
         if not self._learns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import Array, DType
-from torchlops.shapes import accept_pylops_options
+from torchlops.shapes import as_engine
 from torchlops.signalprocessing._chirpradon import ChirpRadon
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 
@@ -28,7 +28,7 @@ class ChirpRadon3D(ChirpRadon):
         hxaxis: Fast spatial axis; only its length matters.
         pmax: Maximum slopes along the slow and the fast axis, in samples. A tensor carries gradients and affects
             the dtype of the result; other numbers do neither.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
         **kwargs_fftw: Options of the FFT engine in PyLops, such as ``threads``. They have no effect.
@@ -58,6 +58,6 @@ class ChirpRadon3D(ChirpRadon):
         name: str = "C",
         **kwargs_fftw: Any,
     ) -> None:
-        accept_pylops_options(engine=engine)
+        self.engine = as_engine(engine)
         accept_engine_options("ChirpRadon3D", kwargs_fftw)
         super().__init__((len(hyaxis), len(hxaxis)), len(taxis), pmax, dtype, name)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchlops.arrays import DType
-from torchlops.shapes import Dims, accept_pylops_options
+from torchlops.shapes import Dims, as_engine
 from torchlops.signalprocessing._fouriertransform import FourierTransform
 
 
@@ -44,7 +44,7 @@ class FFT(FourierTransform):
         ifftshift_before: Move the sample in the middle of the axis to its beginning before the FFT, for signals whose
             origin is in the middle.
         fftshift_after: Move the zero frequency to the middle of the axis.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         dtype: Nominal dtype of the operator, converted to the complex dtype of the same precision. With a real dtype
             the operator takes real models only.
         name: A name for error messages.
@@ -84,7 +84,7 @@ class FFT(FourierTransform):
         name: str = "F",
         **kwargs_fft: Any,
     ) -> None:
-        accept_pylops_options(engine=engine)
+        self.engine = as_engine(engine)
         super().__init__(
             dims, (axis,), nfft, sampling, norm, real, ifftshift_before, fftshift_after, dtype, name, kwargs_fft
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchlops.arrays import DType
-from torchlops.shapes import Dims, accept_pylops_options, as_dims
+from torchlops.shapes import Dims, as_dims, as_engine
 from torchlops.signalprocessing._fouriertransform import FourierTransform
 
 
@@ -38,7 +38,7 @@ class FFT2D(FourierTransform):
         ifftshift_before: Move the sample in the middle of an axis to its beginning before the FFT. One value for both
             axes, or one per axis.
         fftshift_after: Move the zero frequency to the middle of its axis. One value for both axes, or one per axis.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         dtype: Nominal dtype of the operator, as in FFT.
         name: A name for error messages.
         **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
@@ -77,7 +77,7 @@ class FFT2D(FourierTransform):
         name: str = "F",
         **kwargs_fft: Any,
     ) -> None:
-        accept_pylops_options(engine=engine)
+        self.engine = as_engine(engine)
         dims = as_dims(dims)
         if len(dims) < 2:
             raise ValueError(f"FFT2D takes dims with at least two axes, got {dims}: use FFT for one axis")

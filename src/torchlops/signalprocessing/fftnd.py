@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchlops.arrays import DType
-from torchlops.shapes import Dims, accept_pylops_options
+from torchlops.shapes import Dims, as_engine
 from torchlops.signalprocessing._fouriertransform import FourierTransform
 
 
@@ -38,7 +38,7 @@ class FFTND(FourierTransform):
         ifftshift_before: Move the sample in the middle of an axis to its beginning before the FFT. One value for all
             axes, or one per axis.
         fftshift_after: Move the zero frequency to the middle of its axis. One value for all axes, or one per axis.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         dtype: Nominal dtype of the operator, as in FFT.
         name: A name for error messages.
         **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
@@ -78,7 +78,7 @@ class FFTND(FourierTransform):
         name: str = "F",
         **kwargs_fft: Any,
     ) -> None:
-        accept_pylops_options(engine=engine)
+        self.engine = as_engine(engine)
         super().__init__(
             dims, axes, nffts, sampling, norm, real, ifftshift_before, fftshift_after, dtype, name, kwargs_fft
         )

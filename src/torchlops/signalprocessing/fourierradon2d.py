@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from torchlops.arrays import Array, DType
-from torchlops.shapes import accept_pylops_options
+from torchlops.shapes import accept_pylops_options, as_engine
 from torchlops.signalprocessing._fourierradon import FourierRadon
 
 
@@ -29,7 +29,7 @@ class FourierRadon2D(FourierRadon):
         nfft: Number of samples of the FFT, at least ``len(taxis)``.
         flims: Indices of the frequencies to use, ``(first, last)`` with ``last`` excluded. Defaults to all.
         kind: ``"linear"`` or ``"parabolic"``.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         num_threads_per_blocks: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
@@ -68,5 +68,6 @@ class FourierRadon2D(FourierRadon):
         dtype: DType = "float64",
         name: str = "R",
     ) -> None:
-        accept_pylops_options(engine=engine, num_threads_per_blocks=num_threads_per_blocks)
+        self.engine = as_engine(engine)
+        accept_pylops_options(num_threads_per_blocks=num_threads_per_blocks)
         super().__init__(taxis, (haxis,), (pxaxis,), ("haxis", "pxaxis"), nfft, flims, (kind,), dtype, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torchlops.arrays import Array, DType
-from torchlops.shapes import accept_pylops_options
+from torchlops.shapes import accept_pylops_options, as_engine
 from torchlops.signalprocessing._fourierradon import FourierRadon
 
 
@@ -29,7 +29,7 @@ class FourierRadon3D(FourierRadon):
         nfft: Number of samples of the FFT, at least ``len(taxis)``.
         flims: Indices of the frequencies to use, ``(first, last)`` with ``last`` excluded. Defaults to all.
         kind: ``"linear"`` or ``"parabolic"``, one for the slow and one for the fast axis.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         num_threads_per_blocks: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
@@ -68,7 +68,8 @@ class FourierRadon3D(FourierRadon):
         dtype: DType = "float64",
         name: str = "R",
     ) -> None:
-        accept_pylops_options(engine=engine, num_threads_per_blocks=num_threads_per_blocks)
+        self.engine = as_engine(engine)
+        accept_pylops_options(num_threads_per_blocks=num_threads_per_blocks)
         if isinstance(kind, str) or len(kind) != 2:
             raise ValueError(f"FourierRadon3D takes one kind for the slow and one for the fast axis, got {kind!r}")
         names = ("hyaxis", "hxaxis", "pyaxis", "pxaxis")

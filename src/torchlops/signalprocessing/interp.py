@@ -26,7 +26,16 @@ from torchlops.basicoperators.restriction import Restriction
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
-from torchlops.signalprocessing._interpolation import along, as_positions, behind, between, positions_of, put, take
+from torchlops.signalprocessing._interpolation import (
+    along,
+    as_positions,
+    behind,
+    between,
+    positions_of,
+    put,
+    refuse_repeated,
+    take,
+)
 from torchlops.signalprocessing.interpcubicspline import InterpCubicSpline
 
 
@@ -38,6 +47,7 @@ def Interp(
     tol: float | None = None,
     dtype: DType = "float64",
     name: str = "I",
+    repeated: bool = False,
 ) -> tuple[LinearOperator, Any]:
     """Interpolate a regularly sampled axis at fractional positions.
 
@@ -50,9 +60,9 @@ def Interp(
     ``"cubic_spline"`` :class:`InterpCubicSpline`
     ================== ======================================================================================
 
-    Positions may repeat (PyLops raises), since all four operators and their adjoints are then well defined. Negative
-    positions raise an error, except for ``"sinc"``, where the signal is zero outside of the axis. (In PyLops,
-    linear interpolation wraps around to the end of the axis.)
+    With ``repeated=True`` positions may repeat (in PyLops they never may): all four operators and their adjoints are
+    then well defined. Negative positions raise an error, except for ``"sinc"``, where the signal is zero outside of
+    the axis. (In PyLops, linear interpolation wraps around to the end of the axis.)
 
     Args:
         dims: Shape of the model.
@@ -63,32 +73,38 @@ def Interp(
         tol: For ``"sinc"``, weights with a magnitude below this value are omitted.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
+        repeated: Whether positions may repeat.
 
     Returns:
         The operator, and the positions that it uses. They are rounded for ``"nearest"``. For ``"linear"`` and
         ``"cubic_spline"``, those at the last sample or beyond are moved to just before it, with a warning.
 
     Raises:
-        ValueError: If ``kind`` is unknown, a position is before the first sample, or, for ``"nearest"``, a position is
-            rounded to one after the last sample.
+        ValueError: If ``kind`` is unknown, positions repeat without ``repeated=True``, a position is before the first
+            sample, or, for ``"nearest"``, a position is rounded to one after the last sample.
 
     Example:
-        >>> A, positions = Interp(4, [0.5, 2.25, 0.5])
+        >>> A, positions = Interp(4, [0.5, 2.25, 0.5], repeated=True)
         >>> A(torch.tensor([0.0, 10.0, 20.0, 30.0])), positions
         (tensor([ 5.0000, 22.5000,  5.0000]), array([0.5 , 2.25, 0.5 ]))
     """
+    A: LinearOperator
     lower = str(kind).lower()
     if lower == "linear":
-        linear = LinearInterpolation(dims, iava, axis, dtype, name)
-        return linear, linear.positions
-    if lower == "cubic_spline":
-        cubic = InterpCubicSpline(dims, iava, axis=axis, dtype=dtype, name=name)
-        return cubic, cubic.positions
-    if lower == "sinc":
-        return SincInterpolation(dims, iava, axis, tol, dtype, name), iava
-    if lower == "nearest":
-        return _nearest(as_dims(dims), iava, axis, dtype, name)
-    raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
+        A = LinearInterpolation(dims, iava, axis, dtype, name)
+        positions = A.positions
+    elif lower == "cubic_spline":
+        A = InterpCubicSpline(dims, iava, axis=axis, dtype=dtype, name=name, repeated=True)
+        positions = A.positions
+    elif lower == "sinc":
+        A, positions = SincInterpolation(dims, iava, axis, tol, dtype, name), iava
+    elif lower == "nearest":
+        A, positions = _nearest(as_dims(dims), iava, axis, dtype, name)
+    else:
+        raise ValueError(f"Interp: kind must be 'nearest', 'linear', 'sinc' or 'cubic_spline', got {kind!r}")
+    if not repeated:
+        refuse_repeated(positions, "Interp")
+    return A, positions
 
 
 def _nearest(dims: tuple[int, ...], iava: Array, axis: int, dtype: DType, name: str) -> tuple[LinearOperator, Any]:

@@ -16,7 +16,16 @@ from torchlops.basicoperators._positions import in_result_dtype, register_positi
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
-from torchlops.signalprocessing._interpolation import along, as_positions, behind, between, positions_of, put, take
+from torchlops.signalprocessing._interpolation import (
+    along,
+    as_positions,
+    behind,
+    between,
+    positions_of,
+    put,
+    refuse_repeated,
+    take,
+)
 
 _POLE = math.sqrt(3) - 2
 """Root of 1 + 4 r + r^2 between -1 and 0, the rate at which the influence of a sample on the spline decays."""
@@ -49,20 +58,22 @@ class InterpCubicSpline(AccumulatingOperator):
 
     Args:
         dims: Shape of the model.
-        iava: The positions :math:`t_i`, in samples. They may repeat (unlike in PyLops). Those at the last sample or
+        iava: The positions :math:`t_i`, in samples. Those at the last sample or
             beyond are moved to just before it, with a warning. A tensor carries gradients and affects the dtype of the
             result; an array does neither. Positions of a tensor that later move beyond an end are clipped to that end.
         bc_type: Boundary condition: ``"natural"``, with zero curvature at the ends.
         axis: Axis along which the operator is applied.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
+        repeated: Whether positions may repeat, which they never may in PyLops.
 
     Attributes:
         iava: The positions.
 
     Raises:
-        ValueError: If the axis has fewer than two samples, a position is negative (PyLops extrapolates there, but not
-            after the last sample), or ``bc_type`` is unknown.
+        ValueError: If the axis has fewer than two samples, positions repeat without ``repeated=True``, or a position is
+            negative (PyLops extrapolates there, but not after the last sample).
+        NotImplementedError: If ``bc_type`` is not ``"natural"``.
 
     References:
         C. de Boor, A Practical Guide to Splines, Springer, 1978, chapter IV; M. Unser, A. Aldroubi, M. Eden, B-spline
@@ -87,6 +98,7 @@ class InterpCubicSpline(AccumulatingOperator):
         axis: int = -1,
         dtype: DType = "float64",
         name: str = "S",
+        repeated: bool = False,
     ) -> None:
         dims = as_dims(dims)
         trailing = as_trailing_axis(axis, dims)
@@ -94,8 +106,10 @@ class InterpCubicSpline(AccumulatingOperator):
         if size < 2:
             raise ValueError(f"InterpCubicSpline requires at least two samples along its axis, got {dims=}, {axis=}")
         if str(bc_type).lower() != "natural":
-            raise ValueError(f"InterpCubicSpline: bc_type must be 'natural', got {bc_type!r}")
+            raise NotImplementedError(f"InterpCubicSpline: bc_type must be 'natural', got {bc_type!r}")
         positions = as_positions(iava, size, "InterpCubicSpline")
+        if not repeated:
+            refuse_repeated(iava, "InterpCubicSpline")
         dimsd = list(dims)
         dimsd[trailing] = len(positions)
         super().__init__(dims, dimsd, dtype=dtype, name=name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from torchlops.arrays import Array, DType, as_tensor
-from torchlops.shapes import Dims, accept_pylops_options, as_dims
+from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_engine
 from torchlops.signalprocessing._nonstationary import (
     NonStationary,
     NonStationaryConvolution,
@@ -33,7 +33,7 @@ class NonStationaryConvolve2D(NonStationaryConvolution):
         hs: The filters ``(len(ihx), len(ihz), n_hx, n_hz)``, with odd numbers of taps.
         ihx: Regularly sampled indices along the first axis where the filters are given.
         ihz: Indices along the second axis.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         num_threads_per_blocks: Likewise.
         dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
         name: A name for error messages.
@@ -69,7 +69,8 @@ class NonStationaryConvolve2D(NonStationaryConvolution):
         dtype: DType = "float64",
         name: str = "C",
     ) -> None:
-        accept_pylops_options(engine=engine, num_threads_per_blocks=num_threads_per_blocks)
+        self.engine = as_engine(engine)
+        accept_pylops_options(num_threads_per_blocks=num_threads_per_blocks)
         super().__init__(dims, hs, {"ihx": ihx, "ihz": ihz}, dtype, name)
         (self.ohx, self.dhx, self.nhx), (self.ohz, self.dhz, self.nhz) = self._indices
         self.ehx, self.ehz = self._ends()
@@ -92,7 +93,7 @@ class NonStationaryFilters2D(NonStationary):
         hshape: Shape ``(n_hx, n_hz)`` of a filter; both lengths must be odd.
         ihx: Regularly sampled indices along the first axis where the filters are defined.
         ihz: Indices along the second axis.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         num_threads_per_blocks: Likewise.
         dtype: Nominal dtype of the operator, and dtype of ``inp`` if it is a list.
         name: A name for error messages.
@@ -124,7 +125,8 @@ class NonStationaryFilters2D(NonStationary):
         dtype: DType = "float64",
         name: str = "C",
     ) -> None:
-        accept_pylops_options(engine=engine, num_threads_per_blocks=num_threads_per_blocks)
+        self.engine = as_engine(engine)
+        accept_pylops_options(num_threads_per_blocks=num_threads_per_blocks)
         operator = type(self).__name__
         inp = as_tensor(inp, f"{operator}: inp", dtype)
         if inp.ndim != 2:

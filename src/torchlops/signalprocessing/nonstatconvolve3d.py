@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torchlops.arrays import Array, DType
-from torchlops.shapes import Dims, accept_pylops_options
+from torchlops.shapes import Dims, accept_pylops_options, as_engine
 from torchlops.signalprocessing._nonstationary import NonStationaryConvolution
 
 
@@ -26,7 +26,7 @@ class NonStationaryConvolve3D(NonStationaryConvolution):
         ihx: Regularly sampled indices along the first axis where the filters are given.
         ihy: Indices along the second axis.
         ihz: Indices along the third axis.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         num_threads_per_blocks: Likewise.
         dtype: Nominal dtype of the operator, and dtype of ``hs`` if it is a list.
         name: A name for error messages.
@@ -64,7 +64,8 @@ class NonStationaryConvolve3D(NonStationaryConvolution):
         dtype: DType = "float64",
         name: str = "C",
     ) -> None:
-        accept_pylops_options(engine=engine, num_threads_per_blocks=num_threads_per_blocks)
+        self.engine = as_engine(engine)
+        accept_pylops_options(num_threads_per_blocks=num_threads_per_blocks)
         super().__init__(dims, hs, {"ihx": ihx, "ihy": ihy, "ihz": ihz}, dtype, name)
         (self.ohx, self.dhx, self.nhx), (self.ohy, self.dhy, self.nhy), (self.ohz, self.dhz, self.nhz) = self._indices
         self.ehx, self.ehy, self.ehz = self._ends()

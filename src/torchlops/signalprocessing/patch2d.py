@@ -63,7 +63,7 @@ class Patch2D(Windowed):
         dimsd: Shape of the data.
         nwin: Number of samples of a patch along each axis.
         nover: Number of samples by which patches overlap along each axis.
-        nop: Shape of the model of a patch.
+        nop: Shape of the model of a patch. An ``Op`` of all patches does not use it.
         tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None, or
             a tensor of tapers ``(*nwins, *nwin)``, which may require gradients.
         savetaper: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torchlops.arrays import Array, DType
-from torchlops.shapes import accept_pylops_options
+from torchlops.shapes import as_engine
 from torchlops.signalprocessing._radon import Kind, RadonTransform
 
 
@@ -42,7 +42,7 @@ class Radon2D(RadonTransform):
         interp: Whether to interpolate linearly between the two samples of a trace around the curve, instead of using
             the first of them.
         onthefly: Whether curves that need a table are computed in each call, which saves memory.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
 
@@ -78,6 +78,6 @@ class Radon2D(RadonTransform):
         dtype: DType = "float64",
         name: str = "R",
     ) -> None:
-        accept_pylops_options(engine=engine)
+        self.engine = as_engine(engine)
         names = ("haxis", "pxaxis")
         super().__init__(taxis, (haxis,), (pxaxis,), names, kind, centeredh, interp, onthefly, dtype, name)

@@ -248,13 +248,13 @@ def _predict_trace(trace: Any, t: Any, dt: float, dx: float, slope: Any, adj: bo
         t: Times of the samples, which are those of a trace: only their number matters.
         dt: Sampling step of the trace.
         dx: Step between traces, negative to the left.
-        slope: Slope at each sample.
+        slope: Slope at each sample, or of all samples.
         adj: Apply the adjoint.
     """
     if len(t) != len(trace):
         raise ValueError(f"_predict_trace takes one time per sample, got {len(t)} times and {len(trace)} samples")
     return _on_tensors(
-        lambda x, slopes: _interpolated(x[None, None], slopes[None] * (dx / dt), adj)[0, 0], trace, slope
+        lambda x, slopes: _interpolated(x[None, None], slopes.expand(1, *x.shape) * (dx / dt), adj)[0, 0], trace, slope
     )
 
 

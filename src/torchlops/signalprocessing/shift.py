@@ -23,7 +23,7 @@ from torchlops.basicoperators._positions import (
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import in_blocks
-from torchlops.shapes import PER_SAMPLE, Dims, accept_pylops_options, as_dims, as_trailing_axis
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_engine, as_trailing_axis
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 from torchlops.signalprocessing._fourierradon import signals
 from torchlops.signalprocessing._parts import with_parts_as_batch
@@ -54,7 +54,7 @@ class Shift(LinearOperator):
             zeros; smaller values truncate, with a warning.
         sampling: Sampling step.
         real: Whether shifted real signals are real, computed by FFTs of half the size.
-        engine: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.
+        engine: Accepted for compatibility; see :func:`~torchlops.shapes.as_engine`.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
         **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
@@ -84,7 +84,7 @@ class Shift(LinearOperator):
         name: str = "S",
         **kwargs_fft: Any,
     ) -> None:
-        accept_pylops_options(engine=engine)
+        self.engine = as_engine(engine)
         accept_engine_options("Shift", kwargs_fft)
         dims = as_dims(dims)
         super().__init__(dims, dtype=dtype, name=name)

@@ -62,7 +62,7 @@ class Sliding3D(Windowed):
         dimsd: Shape of the data.
         nwin: Number of samples of a window along each axis.
         nover: Number of samples by which windows overlap along each axis.
-        nop: Shape of the model of a window.
+        nop: Shape of the model of a window. An ``Op`` of all windows does not use it.
         tapertype: ``"hanning"``, ``"cosine"``, ``"cosinesquare"``, ``"cosinesqrt"`` or None, or
             a tensor of tapers ``(*nwins, *nwin)``, which may require gradients.
         savetaper: Accepted for compatibility; see :func:`~torchlops.shapes.accept_pylops_options`.

@@ -24,7 +24,7 @@ def dottest(
     r"""Test :math:`\langle A u, v \rangle = \langle u, A^H v \rangle` for one pair of random vectors.
 
     For an operator that is only real-linear, only the real parts are compared.
-    :func:`torchlops.testing.check` is much more thorough.
+    :func:`torchlops.testing.check` is much more thorough. ``np.random.seed`` makes the vectors reproducible.
 
     Args:
         Op: An operator of torchlops or PyLops.
@@ -85,6 +85,8 @@ def _to_numpy(x: Any) -> np.ndarray[Any, Any]:
 
 def _random(size: int, dtype: Any, is_complex: bool) -> np.ndarray[Any, Any]:
     real = np.ones(1, dtype).real.dtype
-    values = np.random.default_rng().standard_normal((2, size)).astype(real)
-    result: np.ndarray[Any, Any] = values[0] + 1j * values[1] if is_complex else values[0]
+    # the generator that np.random.seed sets, and as many numbers as PyLops takes: a script goes on with the same ones
+    result: np.ndarray[Any, Any] = np.random.standard_normal(size).astype(real)
+    if is_complex:
+        result = result + 1j * np.random.standard_normal(size).astype(real)
     return result

@@ -127,6 +127,5 @@ def _gather(times: Array, t: Array, amp: Array, wav: Array) -> tuple[Array, Arra
     np.add.at(spikes, (traces, first[inside]), (amp * (1 - fraction))[inside])
     np.add.at(spikes, (traces, first[inside] + 1), (amp * fraction)[inside])
     spikes = spikes.reshape((*samples.shape[1:], nt + center))
-    nfft = spikes.shape[-1] + len(wav) - 1
-    convolved = np.fft.irfft(np.fft.rfft(spikes, nfft) * np.fft.rfft(wav, nfft), nfft)
+    convolved = np.apply_along_axis(np.convolve, -1, spikes, wav)
     return spikes[..., :nt], convolved[..., center : nt + center]

@@ -101,4 +101,5 @@ CASES = [
     _case("SmoothingND", (3, 5), (5, 7)),
     _case("SmoothingND", (3, 2, 3), (3, 4, 4), axes=(0, 1, 2)),
     _case("SmoothingND", (3,), (2, 7), axes=(-1,)),
+    _case("SmoothingND", (3, 2, 3), (3, 4, 2)),
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["type", "defect", "decision", "private", "environment"]
 
@@ -16,12 +18,22 @@ class Difference:
         kind: ``"type"``, a type that torch lacks; ``"defect"``, the peer is wrong; ``"decision"``, ours differs on
             purpose; ``"private"``, a private name of the peer; ``"environment"``, the peer fails as well.
         reason: What differs, who is right, and what to write instead.
-        tests: The tests, as ``module::test[parameters]``, or the scripts that show it.
+        tests: The tests, as ``module::test[parameters]``, where ``*`` stands for any text, or the scripts that show it.
+        where: Of these tests, whether it is shown with given parameters; by default it is with all.
     """
 
     kind: Kind
     reason: str
     tests: tuple[str, ...] = ()
+    where: Callable[[Mapping[str, Any]], bool] = lambda _: True
+
+    def names(self, test: str, parameters: Mapping[str, Any]) -> str | None:
+        """Return which of ``tests`` names a test with these parameters, or None."""
+        return next((given for given in self.tests if _fits(given, test) and self.where(parameters)), None)
+
+
+def _fits(given: str, test: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, given.split("*"))), test) is not None
 
 
 KINDS: dict[Kind, str] = {

@@ -2,6 +2,124 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
 from tests.peers.differences.difference import Difference
 
-OPERATORS: tuple[Difference, ...] = ()
+
+def _is_missing_type(parameters: Mapping[str, Any]) -> bool:
+    return np.dtype(parameters["par"]["dtype_precision"][0]).name in {"float16", "longdouble", "clongdouble"} | {
+        np.dtype(kind).name for kind in (np.longdouble, np.clongdouble)
+    }
+
+
+OPERATORS: tuple[Difference, ...] = (
+    Difference(
+        "type",
+        "torch has no long double, and no FFT of float16 on a CPU. PyLops computes both in NumPy. An FFT here raises a "
+        "`TypeError`; write `x.astype('float64')`, or `'float32'`, before it.",
+        tests=(
+            "test_ffts::test_FFT_small_real[*]",
+            "test_ffts::test_FFT_random_real[*]",
+            "test_ffts::test_FFT_small_complex[*]",
+            "test_ffts::test_FFT_random_complex[*]",
+            "test_ffts::test_FFT2D_random_real[*]",
+            "test_ffts::test_FFT2D_small_complex[*]",
+            "test_ffts::test_FFT2D_random_complex[*]",
+            "test_ffts::test_FFTND_random_real[*]",
+            "test_ffts::test_FFTND_small_complex[*]",
+            "test_ffts::test_FFTND_random_complex[*]",
+        ),
+        where=_is_missing_type,
+    ),
+    Difference(
+        "decision",
+        "Solvers, `A / y` and `A.inverse(y)` answer with models of shape `dims`. PyLops's answer is flat from `A / y`, "
+        "`inverse` and the sparse solvers for flat data, and from the others for a flat `x0`. Both hold the same "
+        "numbers: write `.ravel()` where a flat model is wanted.",
+        tests=(
+            "test_basicoperators::test_MatrixMult_repeated[*]",
+            "test_basicoperators::test_Symmetrize2D[*]",
+            "test_basicoperators::test_Symmetrize3D[*]",
+            "test_chirpradon::test_ChirpRadon2D[*]",
+            "test_chirpradon::test_ChirpRadon3D[*]",
+            "test_fourierradon::test_FourierRadon2D[par1]",
+            "test_fourierradon::test_FourierRadon2D[par3]",
+            "test_fourierradon::test_FourierRadon3D[par1]",
+            "test_fourierradon::test_FourierRadon3D[par3]",
+            "test_nonstatconvolve::test_NonStationaryConvolve1D[*]",
+            "test_nonstatconvolve::test_NonStationaryConvolve2D[*]",
+            "test_nonstatconvolve::test_NonStationaryConvolve3D[*]",
+            "test_nonstatconvolve::test_NonStationaryFilters2D[*]",
+            "test_radon::test_Radon2D[*]",
+            "test_smoothing::test_Smoothing1D[*]",
+            "test_smoothing::test_Smoothing2D[*]",
+            "test_smoothing::test_SmoothingND[*]",
+        ),
+    ),
+    Difference(
+        "decision",
+        "Solvers, `A / y` and `A.inverse(y)` answer with models of shape `dims`. PyLops's answer is flat from `A / y`, "
+        "`inverse` and the sparse solvers for flat data, and from the others for a flat `x0`. Both hold the same "
+        "numbers: write `.ravel()` where a flat model is wanted.",
+        tests=("test_radon::test_Radon3D[*]",),
+        where=lambda parameters: parameters["par"]["engine"] == "numba",
+    ),
+    Difference(
+        "decision",
+        "A float32 operator does not cast float64 data, nor float64 arrays that it is built from, down: the result is "
+        "float64, where PyLops's is float32. `dtype` is what an operator has in the absence of data, and nothing is "
+        "dropped in silence: give float32 arrays for float32 results.",
+        tests=(
+            "test_derivative::test_FirstDerivative_forwaback[float32-*]",
+            "test_derivative::test_SecondDirectionalDerivative[float32-*]",
+            "test_nonstatconvolve::test_NonStationaryFilters1D[float32-*]",
+            "test_patching::test_Patch3D[float32-*]",
+            "test_patching::test_Patch3D_singlepatch1[float32-*]",
+            "test_patching::test_Patch3D_singlepatch2[float32-*]",
+            "test_patching::test_Patch3D_singlepatch3[float32-*]",
+        ),
+    ),
+    Difference(
+        "decision",
+        "`scalings` of patches and sliding windows are one factor per window. PyLops takes more, and ignores those "
+        "after the last window; here that is an error: cut them to the number of windows that the design function "
+        "returns.",
+        tests=("test_patching::test_Patch2D_scalings[*]",),
+    ),
+    Difference(
+        "decision",
+        "`lsqr` of float32 data computes in float32, and says so in the dtype of the model; PyLops returns float64 "
+        "(defect 23). Ill-conditioned problems, such as polynomials of degree 4, are solved less exactly: give float64 "
+        "data.",
+        tests=("test_basicoperators::test_Regression[par3]",),
+    ),
+    Difference(
+        "defect",
+        "The order of `pmax` in `ChirpRadon3D` is `(py, px)`, as PyLops documents it and its engine `fftw` takes it. "
+        "PyLops's engine `numpy` takes `(px, py)`: swap the two where a program relied on that.",
+    ),
+    Difference(
+        "defect",
+        "In `FFT(engine='scipy', overwrite_x=True)` PyLops overwrites the model that it is given, and then returns "
+        "other numbers from the second call. Here the option has no effect, and an input is never changed.",
+    ),
+    Difference(
+        "decision",
+        "`engine` may be the name of any engine of PyLops in every operator that has this argument, and has no effect: "
+        "torch is the engine. PyLops refuses engines that the one operator does not have.",
+    ),
+    Difference(
+        "decision",
+        "`repeated=True` lets positions of `Interp`, `InterpCubicSpline` and `Bilinear` repeat, which PyLops never "
+        "does. Without it they are refused, as in PyLops.",
+    ),
+    Difference(
+        "decision",
+        "`Report` needs no further package. PyLops's prints a note without `scooby`.",
+        tests=("test_utils::test_report",),
+    ),
+)
