@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import importlib
+import json
 import runpy
 import sys
 import time
+import traceback
 import warnings
 from typing import Any
 
 import numpy as np
+
+REPORT = "report of the run"
+"""The name, in the result, of what is no variable: the error, the times, and the types of the variables."""
 
 
 def numbers(value: Any) -> Any:
@@ -35,9 +40,8 @@ def variables(namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 def _collect(name: str, value: Any, found: dict[str, Any]) -> None:
-    array = numbers(value)
-    if array is not None:
-        found[name] = array
+    if numbers(value) is not None:
+        found[name] = value
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _collect(f"{name}[{index}]", item, found)
@@ -60,11 +64,19 @@ def main() -> None:
     np.random.seed(0)
     plt.show = lambda *_, **__: plt.close("all")
     sys.argv = [script]
-    start = time.perf_counter()
-    namespace = runpy.run_path(script, run_name="__main__")
-    seconds = time.perf_counter() - start
+    report: dict[str, Any] = {"error": ""}
+    found: dict[str, Any] = {}
+    start = time.perf_counter(), time.process_time()
+    try:
+        found = variables(runpy.run_path(script, run_name="__main__"))
+    except Exception as error:  # noqa: BLE001 — whatever ends it is what is reported
+        traceback.print_exc()
+        report["error"] = traceback.format_exception_only(error)[-1].strip()
+    report["seconds"], report["processor"] = time.perf_counter() - start[0], time.process_time() - start[1]
+    report["types"] = {name: type(value).__name__ for name, value in found.items()}
     plt.close("all")
-    np.savez(result, **variables(namespace), **{"seconds of the script": seconds})
+    arrays = {name: numbers(value) for name, value in found.items()}
+    np.savez_compressed(result, **arrays, **{REPORT: np.array(json.dumps(report))})
 
 
 if __name__ == "__main__":
