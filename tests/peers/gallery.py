@@ -28,7 +28,10 @@ from tests.peers.suite import PEERS, ROOT
 
 RESULTS = ROOT / "build" / "peers" / "results"
 MISSING_PACKAGES = re.compile(r"\bpylops\.(waveeqprocessing|avo|medical)\b")
-TIMINGS = {"tutorials/linearoperator": re.compile(r"t[1-4]\b")}
+TIMINGS = {
+    "tutorials/linearoperator": re.compile(r"t[1-4]\b"),
+    "examples/plot_multiproc": re.compile(r"compute_times|speedup"),
+}
 """Variables that hold measured times."""
 TOLERANCE = {"double": 1e-6, "single": 1e-3}
 SLOW = 1.3
@@ -183,7 +186,7 @@ def summary(outcomes: list[Outcome], explained: set[str]) -> str:
     accounted = sum(name in explained for outcome in ran for name in problems(outcome))
     theirs, ours = np.sum([outcome.seconds for outcome in ran], axis=0) if ran else (0.0, 0.0)
     return (
-        f"{len(ran)} of the {len(able)} scripts that PyLops runs here and that need only sub-packages that exist run to "
+        f"{len(ran)} of the {len(able)} scripts that PyLops runs here and that need only existing sub-packages run to "
         f"the end; of their variables {equal} are equal, {reshaped} more but for their shape, and {accounted} are "
         f"explained below; processor time {theirs:.0f} s on PyLops, {ours:.0f} s on torchlops"
     )
