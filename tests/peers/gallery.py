@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -70,10 +71,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """What a script gave on one package: its variables, their types, what ended it, and its processor time."""
+    """What a script gave on one package: its variables, their types and shapes, what ended it, its processor time."""
 
     variables: dict[str, Any]
     types: dict[str, str]
+    shapes: dict[str, list[int]]
     error: str
     seconds: float
 
@@ -108,16 +110,14 @@ def run(folder: Path, script: str, package: str) -> Result:
         )
         place.with_suffix(".log").write_text(done.stdout + done.stderr, encoding="utf-8")
         if not place.exists():
-            return Result({}, {}, f"exit status {done.returncode}", float("nan"))
+            return Result({}, {}, {}, f"exit status {done.returncode}", float("nan"))
     variables = dict(np.load(place))
     report = json.loads(str(variables.pop(REPORT)))
-    return Result(variables, report["types"], report["error"], report["processor"])
+    return Result(variables, report["types"], report["shapes"], report["error"], report["processor"])
 
 
 def difference(theirs: Any, ours: Any) -> str:
     """Return how the numbers of two variables differ, read flat, or nothing."""
-    if theirs.size != ours.size:
-        return f"shape {theirs.shape} of PyLops's, {ours.shape} of ours"
     if theirs.size == 0:
         return ""
     theirs, ours = theirs.ravel(), ours.ravel()
@@ -142,16 +142,24 @@ def compare(script: str, theirs: Result, ours: Result) -> Outcome:
             outcome.differences[name] = "missing in ours"
             continue
         b = ours.variables[name]
-        if wrong := difference(a, b):
+        shapes = [tuple(result.shapes[name]) for result in (theirs, ours)]
+        unlike = f"shape {shapes[0]} of PyLops's, {shapes[1]} of ours" if shapes[0] != shapes[1] else ""
+        if math.prod(shapes[0]) != math.prod(shapes[1]):
+            outcome.differences[name] = unlike
+        elif wrong := difference(a, b):
             outcome.differences[name] = wrong
-        elif a.shape != b.shape:
-            outcome.reshaped[name] = f"shape {a.shape} of PyLops's, {b.shape} of ours"
+        elif unlike:
+            outcome.reshaped[name] = unlike
         else:
             outcome.equal.append(name)
-        kinds = [f"{result.types[name]} of {result.variables[name].dtype}" for result in (theirs, ours)]
-        if kinds[0] != kinds[1]:
-            outcome.types[name] = f"{kinds[0]} of PyLops's, {kinds[1]} of ours"
+        types = [f"{_kind(result.types[name])} of {result.variables[name].dtype}" for result in (theirs, ours)]
+        if types[0] != types[1]:
+            outcome.types[name] = f"{types[0]} of PyLops's, {types[1]} of ours"
     return outcome
+
+
+def _kind(name: str) -> str:
+    return name if name in ("ndarray", "Tensor") else "number"
 
 
 def problems(outcome: Outcome) -> list[str]:
@@ -184,11 +192,12 @@ def summary(outcomes: list[Outcome], explained: set[str]) -> str:
     equal = sum(len(outcome.equal) for outcome in ran)
     reshaped = sum(len(outcome.reshaped) for outcome in ran)
     accounted = sum(name in explained for outcome in ran for name in problems(outcome))
+    types = sum(len(outcome.types) for outcome in ran)
     theirs, ours = np.sum([outcome.seconds for outcome in ran], axis=0) if ran else (0.0, 0.0)
     return (
         f"{len(ran)} of the {len(able)} scripts that PyLops runs here and that need only existing sub-packages run to "
-        f"the end; of their variables {equal} are equal, {reshaped} more but for their shape, and {accounted} are "
-        f"explained below; processor time {theirs:.0f} s on PyLops, {ours:.0f} s on torchlops"
+        f"the end; of their variables {equal} are equal, {reshaped} more but for their shape, {types} have another "
+        f"type, and {accounted} are explained below; processor time {theirs:.0f} s on PyLops, {ours:.0f} s on torchlops"
     )
 
 

@@ -18,7 +18,10 @@ from typing import Any
 import numpy as np
 
 REPORT = "report of the run"
-"""The name, in the result, of what is no variable: the error, the times, and the types of the variables."""
+"""The name, in the result, of what is no variable: the error, the times, the types and shapes of the variables."""
+
+MOST = 1 << 19
+"""Of larger arrays, only so many elements are kept, at regular distances."""
 
 MODULES = ("pylops", "pywt", "scipy.fft", "scipy.interpolate", "scipy.signal", "scipy.sparse.linalg")
 """What PyLops imports when it is imported, and torchlops when it is used."""
@@ -32,6 +35,11 @@ def numbers(value: Any) -> Any:
         array = np.asarray(value)
         return array if array.dtype.kind in "biufc" else None
     return None
+
+
+def thinned(array: Any) -> Any:
+    """Return an array, flat and thinned if it is large."""
+    return array if array.size <= MOST else array.reshape(-1)[:: array.size // MOST + 1]
 
 
 def variables(namespace: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +91,8 @@ def main() -> None:
     report["types"] = {name: type(value).__name__ for name, value in found.items()}
     plt.close("all")
     arrays = {name: numbers(value) for name, value in found.items()}
+    report["shapes"] = {name: array.shape for name, array in arrays.items()}
+    arrays = {name: thinned(array) for name, array in arrays.items()}
     np.savez_compressed(result, **arrays, **{REPORT: np.array(json.dumps(report))})
 
 

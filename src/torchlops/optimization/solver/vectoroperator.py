@@ -46,7 +46,7 @@ class VectorOperator:
         self.rows = A.shape[0] * self._width(self.data_dtype)
         self.columns = A.shape[1] * self._width(self.model_dtype)
         self.is_adjoint = False
-        self._may_be_small = not self.as_pairs and A._has_array_kernel and not A.has_foreign_code
+        self._may_be_small = A._has_array_kernel and not A.has_foreign_code
 
     @property
     def H(self) -> VectorOperator:
