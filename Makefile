@@ -5,7 +5,7 @@ RUN = $(VENV)/bin/python
 
 PYTEST = $(RUN) -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-operator lint types doctest bench docs examples clean
+.PHONY: demo test test-slow test-all test-operator lint types doctest bench docs examples pylops-gallery clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
@@ -37,6 +37,10 @@ bench: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(RUN) -m tests.every_operator.tables
+
+# PyLops's tutorials and examples on PyLops and on torchlops, their numbers compared.
+pylops-gallery: $(VENV)/.test
+	$(RUN) -m tests.peers.gallery
 
 examples: $(VENV)/.test
 	for script in examples/plot_*.py; do echo $$script; $(RUN) $$script || exit 1; done
