@@ -5,7 +5,7 @@ RUN = $(VENV)/bin/python
 
 PYTEST = $(RUN) -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-operator pylops-suite pyproximal-suite pylops-gallery lint types doctest \
+.PHONY: demo test test-slow test-all test-operator peers pylops-suite pyproximal-suite pylops-gallery lint types doctest \
 	bench docs examples clean
 
 demo: $(VENV)/.demo
@@ -21,6 +21,7 @@ test-slow: $(VENV)/.test
 
 test-all: lint types $(VENV)/.test
 	$(PYTEST)
+	$(MAKE) peers
 
 # Every promise on the cases of one operator: make test-operator NAME=FirstDerivative
 test-operator: $(VENV)/.test
@@ -28,6 +29,8 @@ test-operator: $(VENV)/.test
 
 # The tests of PyLops and of PyProximal, and the gallery of PyLops, on torchlops. Each keeps its numbers for the page
 # docs/coming_from_pylops.md.
+peers: pylops-suite pyproximal-suite pylops-gallery
+
 pylops-suite: $(VENV)/.test
 	$(RUN) -m tests.peers.suite pylops --record
 
@@ -49,6 +52,7 @@ bench: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(RUN) -m tests.every_operator.tables
+	$(RUN) -m tests.peers.page
 
 examples: $(VENV)/.test
 	for script in examples/plot_*.py; do echo $$script; $(RUN) $$script || exit 1; done

@@ -106,7 +106,6 @@ NOT_INTEGERS: list[Any] = [1.5, True, np.float32(1.0), "1"]
         lambda n: torchlops.Regression([0.0, 1.0], n),
         lambda n: torchlops.Smoothing1D(n, 5),
         lambda n: sp.Convolve1D(4, np.ones(3), offset=n),
-        lambda n: sp.Convolve2D((4, 4), np.ones((3, 3)), offset=(n, 0)),
         lambda n: sp.FFT(4, nfft=n),
         lambda n: sp.DTCWT(8, level=n),
         lambda n: sp.Seislet(np.zeros((4, 4)), level=n),
@@ -119,6 +118,16 @@ NOT_INTEGERS: list[Any] = [1.5, True, np.float32(1.0), "1"]
 def test_counts_axes_and_indices_are_integers(build, value):
     with pytest.raises((TypeError, ValueError), match=r"integer|whole number|must be|must have"):
         build(value)
+
+
+def test_convolution_cuts_the_fraction_of_an_offset_with_a_warning():
+    x, h = np.random.default_rng(0).standard_normal((5, 4)), np.arange(9.0).reshape(3, 3)
+    with pytest.warns(UserWarning, match=r"offset 1.5 is not an integer: 1 is used"):
+        y = sp.Convolve2D((5, 4), h, offset=(1.5, 2.0))(x)
+    np.testing.assert_array_equal(y, sp.Convolve2D((5, 4), h, offset=(1, 2))(x))
+    for value in (True, "1", float("nan")):
+        with pytest.raises(TypeError, match="offset must be an integer"):
+            sp.Convolve2D((5, 4), h, offset=(value, 0))
 
 
 def test_spread_takes_whole_numbers():

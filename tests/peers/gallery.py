@@ -1,15 +1,20 @@
 """Run PyLops's tutorials and examples on PyLops and on torchlops, and compare their numbers.
 
 ``python -m tests.peers.gallery [SCRIPTS]``
+
+What PyLops gives is kept in ``build/peers/results``. A list of scripts, as ``examples/plot_tvreg``, runs only those; a
+run of all of them writes its numbers for the documentation.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import os
+import re
 import subprocess
 import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +22,21 @@ from typing import Any
 import numpy as np
 
 from tests.peers.differences import GALLERY
+from tests.peers.record import save
+from tests.peers.script import REPORT
 from tests.peers.sdist import fetched
 from tests.peers.suite import PEERS, ROOT
 
-MISSING_PACKAGES = ("waveeqprocessing", "avo", "medical")
+RESULTS = ROOT / "build" / "peers" / "results"
+MISSING_PACKAGES = re.compile(r"\bpylops\.(waveeqprocessing|avo|medical)\b")
+TIMINGS = {
+    "tutorials/linearoperator": re.compile(r"t[1-4]\b"),
+    "examples/plot_multiproc": re.compile(r"compute_times|speedup"),
+}
+"""Variables that hold measured times."""
 TOLERANCE = {"double": 1e-6, "single": 1e-3}
+SLOW = 1.3
+"""Above this multiple of PyLops's processor time, and a second, a script is named as slow."""
 
 
 @dataclass
@@ -30,19 +45,39 @@ class Outcome:
 
     Args:
         script: Its folder and name.
-        error: The last line of what ended it on torchlops; empty if nothing did.
+        error: What ended it on torchlops; empty if nothing did.
         peer_error: The same on PyLops.
-        seconds: Time on PyLops and on torchlops, without imports.
+        seconds: Processor time on PyLops and on torchlops, without imports.
+        equal: The variables that agree.
+        reshaped: Those that agree but for their shape, flat for ``dims``, and how.
         differences: What differs, by variable.
-        compared: How many variables agree.
+        types: The variables that have another type or dtype, and how.
     """
 
     script: str
     error: str = ""
     peer_error: str = ""
     seconds: tuple[float, float] = (float("nan"), float("nan"))
+    equal: list[str] = field(default_factory=list)
+    reshaped: dict[str, str] = field(default_factory=dict)
     differences: dict[str, str] = field(default_factory=dict)
-    compared: int = 0
+    types: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it ran to its end on both packages."""
+        return not (self.error or self.peer_error)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a script gave on one package: its variables, their types and shapes, what ended it, its processor time."""
+
+    variables: dict[str, Any]
+    types: dict[str, str]
+    shapes: dict[str, list[int]]
+    error: str
+    seconds: float
 
 
 def scripts(folder: Path) -> list[str]:
@@ -51,33 +86,41 @@ def scripts(folder: Path) -> list[str]:
     return [
         f"{path.parent.name}/{path.stem}"
         for path in found
-        if not any(package in path.read_text(encoding="utf-8") for package in MISSING_PACKAGES)
+        if not MISSING_PACKAGES.search(path.read_text(encoding="utf-8"))
     ]
 
 
-def run(folder: Path, script: str, package: str, result: Path) -> str:
-    """Run a script on ``package``; return the last line of its error, or nothing."""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.peers.script", package, str(folder / f"{script}.py"), str(result)]
-    done = subprocess.run(
-        command,
-        cwd=(folder / script).parent,
-        env={**os.environ, **threads, "PYTHONPATH": paths, "MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else (lines[-1] if lines else f"exit status {done.returncode}")
+def run(folder: Path, script: str, package: str) -> Result:
+    """Run a script on ``package``; what PyLops gave is kept for the next time."""
+    key = hashlib.sha256(Path(__file__).with_name("script.py").read_bytes()).hexdigest()[:8]
+    place = RESULTS / f"{package}-{key}" / f"{script}.npz"
+    if package != "pylops" or not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+        threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tests.peers.script", package, str(folder / f"{script}.py"), str(place)]
+        done = subprocess.run(
+            command,
+            cwd=(folder / script).parent,
+            env={**os.environ, **threads, "PYTHONPATH": paths, "MPLBACKEND": "Agg"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        place.with_suffix(".log").write_text(done.stdout + done.stderr, encoding="utf-8")
+        if not place.exists():
+            return Result({}, {}, {}, f"exit status {done.returncode}", float("nan"))
+    variables = dict(np.load(place))
+    report = json.loads(str(variables.pop(REPORT)))
+    return Result(variables, report["types"], report["shapes"], report["error"], report["processor"])
 
 
-def compare(theirs: Any, ours: Any) -> str:
-    """Return how two numeric variables differ, or nothing."""
-    if theirs.shape != ours.shape:
-        return f"shape {theirs.shape} of PyLops's, {ours.shape} of ours"
+def difference(theirs: Any, ours: Any) -> str:
+    """Return how the numbers of two variables differ, read flat, or nothing."""
     if theirs.size == 0:
         return ""
+    theirs, ours = theirs.ravel(), ours.ravel()
     single = {np.dtype("float32"), np.dtype("complex64")} & {theirs.dtype, ours.dtype}
     scale = float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0)) or 1.0
     with np.errstate(invalid="ignore"):
@@ -87,57 +130,98 @@ def compare(theirs: Any, ours: Any) -> str:
     return "" if largest <= TOLERANCE["single" if single else "double"] else f"relative error {largest:.2g}"
 
 
-def outcome_of(folder: Path, script: str) -> Outcome:
-    """Run a script on both packages."""
-    with tempfile.TemporaryDirectory() as place:
-        theirs, ours = Path(place) / "theirs.npz", Path(place) / "ours.npz"
-        outcome = Outcome(script)
-        outcome.peer_error = run(folder, script, "pylops", theirs)
-        outcome.error = run(folder, script, "torchlops", ours)
-        if outcome.error or outcome.peer_error:
-            return outcome
-        a, b = dict(np.load(theirs)), dict(np.load(ours))
-    outcome.seconds = float(a.pop("seconds of the script")), float(b.pop("seconds of the script"))
-    for name, value in a.items():
-        difference = compare(value, b[name]) if name in b else "missing in ours"
-        if difference:
-            outcome.differences[name] = difference
+def compare(script: str, theirs: Result, ours: Result) -> Outcome:
+    """Compare what a script gave on both packages."""
+    outcome = Outcome(script, ours.error, theirs.error, (theirs.seconds, ours.seconds))
+    if not outcome.runs:
+        return outcome
+    for name, a in theirs.variables.items():
+        if script in TIMINGS and TIMINGS[script].match(name):
+            continue
+        if name not in ours.variables:
+            outcome.differences[name] = "missing in ours"
+            continue
+        b = ours.variables[name]
+        shapes = [tuple(result.shapes[name]) for result in (theirs, ours)]
+        unlike = f"shape {shapes[0]} of PyLops's, {shapes[1]} of ours" if shapes[0] != shapes[1] else ""
+        if math.prod(shapes[0]) != math.prod(shapes[1]):
+            outcome.differences[name] = unlike
+        elif wrong := difference(a, b):
+            outcome.differences[name] = wrong
+        elif unlike:
+            outcome.reshaped[name] = unlike
         else:
-            outcome.compared += 1
+            outcome.equal.append(name)
+        types = [f"{_kind(result.types[name])} of {result.variables[name].dtype}" for result in (theirs, ours)]
+        if types[0] != types[1]:
+            outcome.types[name] = f"{types[0]} of PyLops's, {types[1]} of ours"
     return outcome
+
+
+def _kind(name: str) -> str:
+    return name if name in ("ndarray", "Tensor") else "number"
+
+
+def problems(outcome: Outcome) -> list[str]:
+    """Return what the list of differences must explain."""
+    if outcome.peer_error:
+        return []
+    return [outcome.script] if outcome.error else [f"{outcome.script}::{name}" for name in outcome.differences]
+
+
+def show(outcome: Outcome, explained: set[str]) -> None:
+    """Print what a script gave."""
+    if not outcome.runs:
+        print(f"{outcome.script}: PyLops: {outcome.peer_error or 'runs'} | torchlops: {outcome.error or 'runs'}")
+        return
+    theirs, ours = outcome.seconds
+    slow = " SLOW" if ours > max(SLOW * theirs, theirs + 1.0) else ""
+    print(f"{outcome.script}: {theirs:.2f} s, {ours:.2f} s ({ours / theirs:.2f}){slow}, {len(outcome.equal)} equal")
+    for name, text in outcome.reshaped.items():
+        print(f"    {name}: equal but for the {text}")
+    for name, text in outcome.differences.items():
+        print(f"    {name}: {text}{' (explained)' if f'{outcome.script}::{name}' in explained else ''}")
+    for name, text in outcome.types.items():
+        print(f"    {name}: {text}")
+
+
+def summary(outcomes: list[Outcome], explained: set[str]) -> str:
+    """Return the numbers of a run, in words."""
+    able = [outcome for outcome in outcomes if not outcome.peer_error]
+    ran = [outcome for outcome in able if outcome.runs]
+    equal = sum(len(outcome.equal) for outcome in ran)
+    reshaped = sum(len(outcome.reshaped) for outcome in ran)
+    accounted = sum(name in explained for outcome in ran for name in problems(outcome))
+    types = sum(len(outcome.types) for outcome in ran)
+    theirs, ours = np.sum([outcome.seconds for outcome in ran], axis=0) if ran else (0.0, 0.0)
+    return (
+        f"{len(ran)} of the {len(able)} scripts that PyLops runs here and that need only existing sub-packages run to "
+        f"the end; of their variables {equal} are equal, {reshaped} more but for their shape, {types} have another "
+        f"type, and {accounted} are explained below; processor time {theirs:.0f} s on PyLops, {ours:.0f} s on torchlops"
+    )
 
 
 def main() -> int:
     """Run the gallery; return 1 if anything differs that the list does not explain."""
     folder = fetched("pylops", PEERS["pylops"].version, PEERS["pylops"].folders)
-    chosen = sys.argv[1:] or scripts(folder)
-    explained = {name: entry for entry in GALLERY for name in entry.tests}
-    failures, seen, total = [], set(), np.zeros(2)
-    with ThreadPoolExecutor(2) as pool:
-        for outcome in pool.map(lambda script: outcome_of(folder, script), chosen):
-            problems = [outcome.script] if outcome.error and not outcome.peer_error else []
-            problems += [f"{outcome.script}::{name}" for name in outcome.differences]
-            seen.update(problems)
-            failures += [name for name in problems if name not in explained]
-            if outcome.peer_error:
-                print(f"{outcome.script}: PyLops: {outcome.peer_error} | torchlops: {outcome.error or 'runs'}")
-                continue
-            print(
-                f"{outcome.script}: {outcome.seconds[0]:.2f} s, {outcome.seconds[1]:.2f} s, "
-                f"{outcome.compared} variables equal {outcome.error}",
-                flush=True,
-            )
-            for name, difference in outcome.differences.items():
-                print(f"    {name}: {difference}{' (explained)' if f'{outcome.script}::{name}' in explained else ''}")
-            if not outcome.error:
-                total += outcome.seconds
-    print(f"{total[0]:.1f} s on PyLops, {total[1]:.1f} s on torchlops")
-    stale = [name for name in explained if name.partition("::")[0] in chosen and name not in seen]
-    for name in stale:
+    whole = scripts(folder)
+    chosen = sys.argv[1:] or whole
+    explained = {name for entry in GALLERY for name in entry.tests}
+    outcomes = []
+    for script in chosen:
+        outcomes.append(compare(script, run(folder, script, "pylops"), run(folder, script, "torchlops")))
+        show(outcomes[-1], explained)
+        sys.stdout.flush()
+    found = {name for outcome in outcomes for name in problems(outcome)}
+    stale = {name for name in explained - found if name.partition("::")[0] in chosen}
+    print(summary(outcomes, explained))
+    for name in sorted(stale):
         print(f"the list explains {name}, which is equal")
-    for name in failures:
+    for name in sorted(found - explained):
         print(f"not explained: {name}")
-    return 1 if failures or stale else 0
+    if chosen == whole:
+        save("PyLops's gallery", summary(outcomes, explained))
+    return 1 if stale or found - explained else 0
 
 
 if __name__ == "__main__":

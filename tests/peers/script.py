@@ -5,14 +5,26 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import json
 import runpy
 import sys
 import time
+import traceback
 import warnings
 from typing import Any
 
 import numpy as np
+
+REPORT = "report of the run"
+"""The name, in the result, of what is no variable: the error, the times, the types and shapes of the variables."""
+
+MOST = 1 << 19
+"""Of larger arrays, only so many elements are kept, at regular distances."""
+
+MODULES = ("pylops", "pywt", "scipy.fft", "scipy.interpolate", "scipy.signal", "scipy.sparse.linalg")
+"""What PyLops imports when it is imported, and torchlops when it is used."""
 
 
 def numbers(value: Any) -> Any:
@@ -25,6 +37,11 @@ def numbers(value: Any) -> Any:
     return None
 
 
+def thinned(array: Any) -> Any:
+    """Return an array, flat and thinned if it is large."""
+    return array if array.size <= MOST else array.reshape(-1)[:: array.size // MOST + 1]
+
+
 def variables(namespace: dict[str, Any]) -> dict[str, Any]:
     """Return the numeric variables of a script, those in tuples, lists and dictionaries by their place."""
     found: dict[str, Any] = {}
@@ -35,9 +52,8 @@ def variables(namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 def _collect(name: str, value: Any, found: dict[str, Any]) -> None:
-    array = numbers(value)
-    if array is not None:
-        found[name] = array
+    if numbers(value) is not None:
+        found[name] = value
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _collect(f"{name}[{index}]", item, found)
@@ -56,15 +72,28 @@ def main() -> None:
         import torchlops.compat.pylops
 
         torchlops.compat.pylops.install()
-    importlib.import_module("pylops")  # now, so that its time is not that of the script
+    for module in MODULES:  # now, so that their time is not that of the script
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # what the packages hold in memory is no garbage of the script, nor its time to look for some
     np.random.seed(0)
     plt.show = lambda *_, **__: plt.close("all")
     sys.argv = [script]
-    start = time.perf_counter()
-    namespace = runpy.run_path(script, run_name="__main__")
-    seconds = time.perf_counter() - start
+    report: dict[str, Any] = {"error": ""}
+    found: dict[str, Any] = {}
+    start = time.perf_counter(), time.process_time()
+    try:
+        found = variables(runpy.run_path(script, run_name="__main__"))
+    except Exception as error:
+        traceback.print_exc()
+        report["error"] = traceback.format_exception_only(error)[-1].strip()
+    report["seconds"], report["processor"] = time.perf_counter() - start[0], time.process_time() - start[1]
+    report["types"] = {name: type(value).__name__ for name, value in found.items()}
     plt.close("all")
-    np.savez(result, **variables(namespace), **{"seconds of the script": seconds})
+    arrays = {name: numbers(value) for name, value in found.items()}
+    report["shapes"] = {name: array.shape for name, array in arrays.items()}
+    arrays = {name: thinned(array) for name, array in arrays.items()}
+    np.savez_compressed(result, **arrays, **{REPORT: np.array(json.dumps(report))})
 
 
 if __name__ == "__main__":

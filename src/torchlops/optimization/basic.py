@@ -6,8 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torchlops.optimization import cls_basic
-from torchlops.optimization.callback import Callbacks
-from torchlops.optimization.cls_basic import CGLSResult, CGResult, LSMRResult, LSQRResult
+from torchlops.optimization.callback import Callbacks, CostToDataCallback, CostToInitialCallback  # noqa: F401
+from torchlops.optimization.cls_basic import (  # noqa: F401  # the classes are found here as well, as in PyLops
+    CG,
+    CGLS,
+    LSQR,
+    CGLSResult,
+    CGResult,
+    LSMRResult,
+    LSQRResult,
+)
 from torchlops.optimization.solver.options import SolveOptions
 
 if TYPE_CHECKING:

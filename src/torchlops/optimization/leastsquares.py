@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from torchlops.optimization import cls_leastsquares
-from torchlops.optimization.cls_leastsquares import NormalEquationsResult, RegularizedOperator, RegularizedResult
+from torchlops.optimization.cls_leastsquares import (  # noqa: F401  # the classes are found here as well, as in PyLops
+    NormalEquationsInversion,
+    NormalEquationsResult,
+    PreconditionedInversion,
+    RegularizedInversion,
+    RegularizedOperator,
+    RegularizedResult,
+)
 
 __all__ = [
     "RegularizedOperator",

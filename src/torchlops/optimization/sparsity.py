@@ -6,7 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torchlops.optimization import cls_sparsity
-from torchlops.optimization.cls_sparsity import IRLSResult, SparseResult, SPGL1Result
+from torchlops.optimization.callback import (  # noqa: F401  # these, and the classes, are found here as in PyLops
+    CostNanInfCallback,
+    CostToDataCallback,
+    CostToInitialCallback,
+)
+from torchlops.optimization.cls_sparsity import (  # noqa: F401
+    FISTA,
+    IRLS,
+    ISTA,
+    OMP,
+    SPGL1,
+    IRLSResult,
+    SparseResult,
+    SPGL1Result,
+    SplitBregman,
+)
 from torchlops.optimization.iterativesolver import constructor_options
 from torchlops.optimization.solver.options import SolveOptions
 from torchlops.optimization.sparse.sparsesolver import SIGMA, TOL

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axes, per_axis
@@ -27,7 +29,7 @@ class ConvolveND(Convolution):
         h: The filter, with one axis for each of ``axes``, in their order. A filter with as many axes as the model is
             applied along all of them, whatever ``axes`` is.
         offset: Indices of the center of the filter, the tap that multiplies :math:`x_i` in :math:`y_i`. Defaults to
-            zeros.
+            zeros. The fraction of a float is cut off, as in PyLops, with a warning.
         axes: Axes of the model along which to convolve, or None for all.
         method: ``"direct"`` sums over the taps, ``"fft"`` multiplies spectra. Both agree to rounding error. ``"auto"``
             or None select the fastest: "direct" for up to 25 taps (15 along one axis; 5 if the filter requires
@@ -78,9 +80,18 @@ class ConvolveND(Convolution):
         offsets = (0,) * h.ndim if offset is None else per_axis(offset, h.ndim, f"{kind}: offset")
         if method not in (None, "auto", "direct", "fft"):
             raise ValueError(f"{kind}: method must be 'auto', 'direct' or 'fft', got {method!r}")
-        offsets = tuple(as_integer(o, f"{kind}: offset") for o in offsets)
+        offsets = tuple(_whole(o, f"{kind}: offset") for o in offsets)
         super().__init__(dims, dims, h, trailing, offsets, None if method == "auto" else method, dtype, name)
         self.axes, self.offset, self.nh = trailing, offsets, tuple(h.shape)
 
     def extra_repr(self) -> str:
         return ", ".join([f"{self.dims}", *self._options(), f"offset={self.offset}", f"axes={self.axes}"])
+
+
+def _whole(offset: Any, what: str) -> int:
+    """Return an index as an integer, without its fraction if it is a float: ``len(h) / 2`` is common."""
+    if isinstance(offset, float) and math.isfinite(offset):
+        if not offset.is_integer():
+            warnings.warn(f"{what} {offset} is not an integer: {int(offset)} is used", stacklevel=4)
+        return int(offset)
+    return as_integer(offset, what)

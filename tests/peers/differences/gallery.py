@@ -4,4 +4,102 @@ from __future__ import annotations
 
 from tests.peers.differences.difference import Difference
 
-GALLERY: tuple[Difference, ...] = ()
+GALLERY: tuple[Difference, ...] = (
+    Difference(
+        "decision",
+        "The solution of an iteration that stops early, at a tolerance of 1e-3 to 1e-6 or at `niter`, is only that "
+        "accurate: rounding decides the last digits. (PyLops's own solution changes as much with the order of the rows "
+        "of the matrix, or the unit of the data. With tighter tolerances both agree.) Write smaller `atol` and `btol`, "
+        "or more iterations, for more digits.",
+        (
+            "examples/plot_causalintegration::xreg",
+            "examples/plot_l1l1::xl1l1",
+            "examples/plot_nonstatfilter::hsinv",
+            "tutorials/deblurring::imdeblurtv",
+            "tutorials/timeshift::iava_est",
+            "tutorials/timeshift::shift_estgn",
+            "tutorials/timeshift::shift_estgn_hist",
+            "tutorials/timeshift::d1shift",
+            *(f"tutorials/timeshift::Jhist_gn[{step}]" for step in range(1, 11)),
+            "tutorials/timeshift::iava_gn",
+            "tutorials/timeshift::d1back_estgn",
+            *(f"tutorials/timeshift::shift_estls_hist[{step}]" for step in range(1, 4)),
+            "tutorials/timeshift::shift_estls",
+            "tutorials/timeshift::iava_estls",
+            "tutorials/bayesian::xpost_iter",
+            "tutorials/bayesian::xrto",
+            "tutorials/bayesian::xpost_rto",
+            "tutorials/bayesian::Cmpost_rto",
+        ),
+    ),
+    Difference(
+        "decision",
+        "`A / y` iterates until it has converged, at most four times the number of unknowns (between 100 and 1000), "
+        "and warns if it has not. PyLops stops after 100 iterations, or at tolerances of 1e-6, without a word. Write "
+        "`A.div(y, niter=100)` for as few.",
+        (
+            "examples/plot_causalintegration::xinv",
+            "examples/plot_convolve::xinv",
+            "examples/plot_convolve::h",
+            "examples/plot_convolve::ymatched",
+        ),
+    ),
+    Difference(
+        "decision",
+        "The type of a result is that of the tensors: `dtype=` of an operator does not round a float64 array to "
+        "float32, nor the iterations of a solver, and integers come back as float64. PyLops casts the results of some "
+        "operators to their `dtype`, and iterates in float32 then. Write `A(x.astype(np.float32))` to compute in "
+        "float32.",
+        (
+            "examples/plot_convolve::xlsqr",
+            "examples/plot_ista::xls",
+            "examples/plot_ista::nitero",
+            "examples/plot_ista::costo",
+        ),
+    ),
+    Difference(
+        "decision",
+        "Residual norms of a problem that is solved exactly are rounding errors, 1e-16 of the data or less, on both.",
+        (
+            "examples/plot_cgls::r1norm",
+            "examples/plot_cgls::r2norm",
+            "examples/plot_cgls::arnorm",
+            "examples/plot_matrixmult::r1norm",
+            "examples/plot_matrixmult::r2norm",
+        ),
+    ),
+    Difference(
+        "defect",
+        "The `cost` of ISTA and FISTA is the function that they minimise, `||y - A x||^2 + eps ||x||_1`, at the `x` of "
+        "that iteration. PyLops adds half of the misfit before the iteration to `eps ||x||_1` after it, which the "
+        "iterations (with the threshold `eps alpha / 2`) do not minimise.",
+        (
+            "examples/plot_ista::costi",
+            "examples/plot_ista::costf",
+            "tutorials/classsolvers::costi",
+            "tutorials/classsolvers::costf",
+        ),
+    ),
+    Difference(
+        "decision",
+        "The step of ISTA and FISTA without `alpha` is the inverse of a bound, from above and within 0.1 percent, of "
+        "the largest eigenvalue of `A^H A`: a step that is too long may diverge. PyLops inverts an estimate, which for "
+        "real data of complex models is wrong by a percent, and another one in each run. Models that have not "
+        "converged differ accordingly. Pass `alpha` for the same steps.",
+        (
+            "tutorials/classsolvers::pfista",
+            "tutorials/classsolvers::xfista",
+            "tutorials/deblurring::imdeblurfista",
+        ),
+    ),
+    Difference(
+        "defect",
+        "`pmax` of ChirpRadon3D is in the order of the axes, slow and fast, as PyLops documents it. PyLops's NumPy "
+        "engine uses the first for the fast axis.",
+        (
+            "examples/plot_chirpradon::dL_chirp",
+            "examples/plot_chirpradon::dadj_chirp",
+            "examples/plot_chirpradon::dinv_chirp",
+        ),
+    ),
+)
