@@ -6,6 +6,7 @@ import math
 import time
 from collections import namedtuple
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Generic
 
 import torch
@@ -17,7 +18,7 @@ from torchlops.optimization.cls_basic import CG, CGLS, LSQR
 from torchlops.optimization.equations import Data, RegularizedOperator, read
 from torchlops.optimization.implicit.solve import NO_GRAPH
 from torchlops.optimization.iterativesolver import IterativeSolver, R, constructor_options
-from torchlops.optimization.solver.problem import read_guess
+from torchlops.optimization.solver.problem import is_flat, read_guess
 from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.solver.state import Status
 from torchlops.torch_internals import uncompiled
@@ -103,6 +104,8 @@ class Inversion(Face, Generic[R]):
         solver = kind(K, **{"callbacks": self.callbacks, **constructor_options(options)})
         data = self._data
         guess = read_guess(self._guessed, x, data.y.reshape(*data.batch, *self._guessed.dimsd), data.name)
+        if self._guessed is self.Op and is_flat(self.Op, x):
+            self._data = replace(data, layout=replace(data.layout, flat=True))
         if guess is not None:  # it may have other axes
             guess = guess.reshape(*data.batch, *K.dims)
         solver.solve(y, guess, **options)

@@ -101,9 +101,9 @@ class Data:
         return torch.set_grad_enabled(torch.is_grad_enabled() and self.layout.back is None)
 
     def model(self, x: Any) -> Any:
-        """Return a solution as ``(*batch, *dims)``, or flat if the operator has ``forceflat=True``."""
+        """Return a solution as ``(*batch, *dims)``, or flat."""
         A = self.layout.A
-        return x.reshape((*self.batch, A.shape[1]) if A.forceflat else (*self.batch, *A.dims))
+        return x.reshape((*self.batch, A.shape[1]) if self.layout.flat else (*self.batch, *A.dims))
 
 
 def read(A: LinearOperator, y: Any, name: str) -> Data:

@@ -95,7 +95,7 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
         """Read the data, start, and return the first ``x``; arguments as in ``solve``."""
         solver, given = self._open("setup", args, kwargs)
         check(solver, self.Op, self.M, self.options)
-        data, self._layout = read_data(self.Op, given["y"])
+        data, self._layout = read_data(self.Op, given["y"], given["x0"])
         guess = read_guess(self.Op, given["x0"], data, solver.name)
         with self._grad_mode():
             problem = solver.problem(self.Op, data, guess, given[solver.weight_name], self.M)
@@ -111,7 +111,7 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
         solver, given = self._open("solve", args, kwargs)
         drive = None
         if self._is_watched():
-            drive, (_, self._layout) = self._drive, read_data(self.Op, given["y"])
+            drive, (_, self._layout) = self._drive, read_data(self.Op, given["y"], given["x0"])
         attach, others = self._attach(solver)
         solution = solve(
             solver, self.Op, given["y"], given["x0"], niter=given[self.niter_name], weight=given[solver.weight_name],

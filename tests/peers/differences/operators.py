@@ -16,6 +16,13 @@ def _is_missing_type(parameters: Mapping[str, Any]) -> bool:
     }
 
 
+SHAPES = (
+    "All solvers, `A / y` and inversions answer with models of shape `(*batch, *dims)`, or flat for a flat `x0` or an "
+    "operator with `forceflat=True`. PyLops's `cg`, `cgls`, `lsqr` and `spgl1` do the same; its `A / y`, its sparse "
+    "solvers and inversions answer flat for flat data. Both hold the same numbers: write `.ravel()` where a flat model "
+    "is wanted."
+)
+
 OPERATORS: tuple[Difference, ...] = (
     Difference(
         "type",
@@ -37,11 +44,8 @@ OPERATORS: tuple[Difference, ...] = (
     ),
     Difference(
         "decision",
-        "Solvers, `A / y` and `A.inverse(y)` answer with models of shape `dims`. PyLops's answer is flat from `A / y`, "
-        "`inverse` and the sparse solvers for flat data, and from the others for a flat `x0`. Both hold the same "
-        "numbers: write `.ravel()` where a flat model is wanted.",
+        SHAPES,
         tests=(
-            "test_basicoperators::test_MatrixMult_repeated[*]",
             "test_basicoperators::test_Symmetrize2D[*]",
             "test_basicoperators::test_Symmetrize3D[*]",
             "test_chirpradon::test_ChirpRadon2D[*]",
@@ -50,21 +54,12 @@ OPERATORS: tuple[Difference, ...] = (
             "test_fourierradon::test_FourierRadon2D[par3]",
             "test_fourierradon::test_FourierRadon3D[par1]",
             "test_fourierradon::test_FourierRadon3D[par3]",
-            "test_nonstatconvolve::test_NonStationaryConvolve1D[*]",
-            "test_nonstatconvolve::test_NonStationaryConvolve2D[*]",
-            "test_nonstatconvolve::test_NonStationaryConvolve3D[*]",
-            "test_nonstatconvolve::test_NonStationaryFilters2D[*]",
             "test_radon::test_Radon2D[*]",
-            "test_smoothing::test_Smoothing1D[*]",
-            "test_smoothing::test_Smoothing2D[*]",
-            "test_smoothing::test_SmoothingND[*]",
         ),
     ),
     Difference(
         "decision",
-        "Solvers, `A / y` and `A.inverse(y)` answer with models of shape `dims`. PyLops's answer is flat from `A / y`, "
-        "`inverse` and the sparse solvers for flat data, and from the others for a flat `x0`. Both hold the same "
-        "numbers: write `.ravel()` where a flat model is wanted.",
+        SHAPES,
         tests=("test_radon::test_Radon3D[*]",),
         where=lambda parameters: parameters["par"]["engine"] == "numba",
     ),

@@ -67,7 +67,7 @@ def solve(
         raise NotImplementedError(f"{solver.name} on {A.name_and_type} cannot be exported: {NO_GRAPH}")
     options = Options() if options is None else options
     check(solver, A, M, options)
-    data, layout = read_data(A, y)
+    data, layout = read_data(A, y, x0)
     guess = read_guess(A, x0, data, solver.name)
     weight = as_tensor(weight, f"{solver.name}: {solver.weight_name}") if hasattr(weight, "shape") else float(weight)
     call = Call(solver, A, M, data, guess, weight, niter, options, drive)

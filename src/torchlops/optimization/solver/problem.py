@@ -121,20 +121,21 @@ class Layout:
     Attributes:
         A: The operator.
         back: What turns a tensor into the kind of array that the data were; None for tensors.
+        flat: Whether models are flat: where the initial guess is, or the operator has ``forceflat=True``.
     """
 
     A: LinearOperator
     back: Callable[[Tensor], Any] | None
+    flat: bool
 
     def given(self, tensor: Tensor) -> Any:
         """Return a tensor as the kind of array that the data were."""
         return tensor if self.back is None else self.back(tensor)
 
     def model(self, tensor: Tensor) -> Any:
-        """Return a solution ``(*batch, *dims)`` as the user sees it: flat if the operator has ``forceflat=True``."""
-        A = self.A
-        if A.forceflat:
-            tensor = tensor.reshape(*tensor.shape[: tensor.ndim - len(A.dims)], A.shape[1])
+        """Return a solution ``(*batch, *dims)`` as the user sees it."""
+        if self.flat:
+            tensor = tensor.reshape(*tensor.shape[: tensor.ndim - len(self.A.dims)], self.A.shape[1])
         return self.given(tensor)
 
     def number(self, value: Scalar) -> Any:
@@ -190,8 +191,8 @@ def read_number(value: Any, solver_name: str, name: str, vector: Tensor) -> Scal
     return tensor.unsqueeze(-1).expand(*batch, 1) if batch else tensor.reshape(1)
 
 
-def read_data(A: LinearOperator, y: Any) -> tuple[Tensor, Layout]:
-    """Return data as ``(*batch, *dimsd)``, and how the user sees them.
+def read_data(A: LinearOperator, y: Any, x0: Any = None) -> tuple[Tensor, Layout]:
+    """Return data as ``(*batch, *dimsd)``, and how the user, who may give an initial guess, sees arrays.
 
     Raises:
         ValueError: when they have another shape.
@@ -204,7 +205,12 @@ def read_data(A: LinearOperator, y: Any) -> tuple[Tensor, Layout]:
     has_axes = tuple(y.shape[-len(A.dimsd) :]) == A.dimsd
     if not has_axes and (y.ndim == 0 or y.shape[-1] != A.shape[0]):
         raise A._wrong_shape(y, True)
-    return (y if has_axes else y.reshape(*y.shape[:-1], *A.dimsd)), Layout(A, back)
+    return (y if has_axes else y.reshape(*y.shape[:-1], *A.dimsd)), Layout(A, back, bool(A.forceflat) or is_flat(A, x0))
+
+
+def is_flat(A: LinearOperator, x0: Any) -> bool:
+    """Return whether an initial guess, if there is one, is flattened."""
+    return x0 is not None and tuple(getattr(x0, "shape", (len(x0),)))[-len(A.dims) :] != A.dims
 
 
 def read_guess(A: LinearOperator, x0: Any, data: Tensor, solver_name: str) -> Tensor | None:
