@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import torchlops
+from tests.every_operator.cases import CASES
 from torchlops import (
     Diagonal,
     FirstDerivative,
@@ -300,3 +301,13 @@ def test_solvers_use_array_kernels_for_small_vectors(monkeypatch: pytest.MonkeyP
     torch.testing.assert_close(x, inverse @ y, rtol=1e-5, atol=1e-6)
     (gradient,) = torch.autograd.grad(x.sum(), y)
     torch.testing.assert_close(gradient, inverse.sum(0), rtol=1e-5, atol=1e-6)
+
+
+def test_every_array_kernel_runs_on_some_case():
+    """A kernel that never suits, for example because it reads a tensor by a name that is gone, is of no use."""
+    runs = {}
+    for case in CASES:
+        A = case.make()
+        if A._has_array_kernel and not runs.get(case.class_name):
+            runs[case.class_name] = A._of_array(np.ones(A.dims), False) is not None
+    assert [name for name, has_run in runs.items() if not has_run] == []

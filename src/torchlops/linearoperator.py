@@ -941,7 +941,7 @@ class VerticalStack(Stack):
         if len(columns) > 1:
             shapes = [part.shape for part in operators]
             raise ValueError(
-                f"{type(self).__name__} takes operators with the same number of columns, got shapes {shapes}"
+                f"{type(self).__name__} cannot stack operators with a different number of columns, got shapes {shapes}"
             )
         self.rows = [part.shape[0] for part in operators]
         super().__init__(
@@ -976,7 +976,9 @@ class HorizontalStack(Stack):
         rows = {part.shape[0] for part in operators}
         if len(rows) > 1:
             shapes = [part.shape for part in operators]
-            raise ValueError(f"{type(self).__name__} takes operators with the same number of rows, got shapes {shapes}")
+            raise ValueError(
+                f"{type(self).__name__} cannot stack operators with a different number of rows, got shapes {shapes}"
+            )
         self.columns = [part.shape[1] for part in operators]
         super().__init__(
             operators,

@@ -278,7 +278,7 @@ class MatrixMult(LinearOperator):
             values = values if axis == -1 else values.reshape((-1, *(1,) * (-axis - 1)))
             products = x.take(taken, axis) * values
             return scattered(products, given, axis, self.dims[0] if adjoint else self.dimsd[0])
-        matrix = view_of(self, "A")
+        matrix = view_of(self, "matrix")
         if x.ndim == 1:
             result: NDArray[Any] = matrix.T.dot(x.conj()).conj() if adjoint else matrix.dot(x)
             return result

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import product
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchlops.arraykernels import quietly, real_of_dtype, view
-from torchlops.arrays import Array, conjugate, promote, real_dtype
+from torchlops.arrays import Array, as_tensor, conjugate, promote, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_array, part_of_array
 from torchlops.memory import empty
@@ -136,8 +137,21 @@ class Windowed(CompositeOperator):
             self.register_buffer("taps", tapers)
         if scalings is None:
             self.register_buffer("scalings", None)
-        elif self._register("scalings", scalings, part._torch_dtype()).numel() != math.prod(nwins):
+        else:
+            self._register("scalings", self._one_per_window(scalings, nwins), part._torch_dtype())
+
+    def _one_per_window(self, scalings: Array, nwins: tuple[int, ...]) -> Array:
+        count, wanted = math.prod(getattr(scalings, "shape", (len(scalings),))), math.prod(nwins)
+        if count < wanted:
             raise ValueError(f"{type(self).__name__} takes one scaling per window, {nwins} windows, got {scalings}")
+        if count == wanted:
+            return scalings
+        warnings.warn(
+            f"{type(self).__name__} takes one scaling per window, and has {wanted} windows {nwins}: the last "
+            f"{count - wanted} of {count} scalings are not used",
+            stacklevel=4,
+        )
+        return as_tensor(scalings, f"{type(self).__name__}: scalings").flatten()[:wanted]
 
     def _check_sizes(
         self,
