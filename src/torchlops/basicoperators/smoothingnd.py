@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from torchlops.arrays import DType
 from torchlops.basicoperators._smoothing import SmoothingOperator
-from torchlops.shapes import Dims
+from torchlops.shapes import Dims, as_dims
 
 
 class SmoothingND(SmoothingOperator):
@@ -21,7 +23,8 @@ class SmoothingND(SmoothingOperator):
         nsmooth: Length :math:`n_a` of the box along each axis, in samples, or one length for all axes. Even lengths
             are increased by 1, as in PyLops.
         dims: Shape of the model.
-        axes: The axes, in the order of ``nsmooth`` (PyLops always uses them in ascending order).
+        axes: The axes, in the order of ``nsmooth`` (PyLops always uses them in ascending order). One length for each
+            axis of ``dims`` needs none: with the default, the average is then along all axes, as in PyLops.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
 
@@ -46,7 +49,10 @@ class SmoothingND(SmoothingOperator):
         dtype: DType = "float64",
         name: str = "S",
     ) -> None:
-        super().__init__(nsmooth, dims, axes, dtype, name)
+        sizes = as_dims(dims)
+        if tuple(axes) == (-2, -1) and np.ndim(nsmooth) and len(nsmooth) == len(sizes):  # type: ignore[arg-type]
+            axes = range(len(sizes))
+        super().__init__(nsmooth, sizes, axes, dtype, name)
         self.nsmooth, self.axes = self._widths, self._axes
 
     def extra_repr(self) -> str:

@@ -42,6 +42,8 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_convolve::xinv",
             "examples/plot_convolve::h",
             "examples/plot_convolve::ymatched",
+            "examples/plot_smoothing1d::xest",
+            "examples/plot_smoothing2d::Aest",
         ),
     ),
     Difference(
