@@ -44,6 +44,7 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_convolve::ymatched",
             "examples/plot_smoothing1d::xest",
             "examples/plot_smoothing2d::Aest",
+            "examples/plot_smoothing3d::Aest",
         ),
     ),
     Difference(
