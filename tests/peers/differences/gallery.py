@@ -86,6 +86,7 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_ista::costf",
             "tutorials/classsolvers::costi",
             "tutorials/classsolvers::costf",
+            "tutorials/radonfiltering::cost",
         ),
     ),
     Difference(
