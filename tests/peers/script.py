@@ -29,7 +29,7 @@ MODULES = ("pylops", "pywt", "scipy.fft", "scipy.interpolate", "scipy.signal", "
 
 def numbers(value: Any) -> Any:
     """Return a value as a numeric array, or None if it holds anything else."""
-    if hasattr(value, "detach"):
+    if isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ())):
         value = value.detach().cpu().resolve_conj().numpy()
     if isinstance(value, bool | int | float | complex | np.number | np.ndarray):
         array = np.asarray(value)

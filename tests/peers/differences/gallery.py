@@ -42,6 +42,9 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_convolve::xinv",
             "examples/plot_convolve::h",
             "examples/plot_convolve::ymatched",
+            "examples/plot_smoothing1d::xest",
+            "examples/plot_smoothing2d::Aest",
+            "examples/plot_smoothing3d::Aest",
         ),
     ),
     Difference(
@@ -69,6 +72,11 @@ GALLERY: tuple[Difference, ...] = (
         ),
     ),
     Difference(
+        "decision",
+        "The order in which coefficients that are equal but for rounding are sorted is that of their last digits.",
+        ("examples/plot_seislet::dwt_strong_idx",),
+    ),
+    Difference(
         "defect",
         "The `cost` of ISTA and FISTA is the function that they minimise, `||y - A x||^2 + eps ||x||_1`, at the `x` of "
         "that iteration. PyLops adds half of the misfit before the iteration to `eps ||x||_1` after it, which the "
@@ -78,6 +86,7 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_ista::costf",
             "tutorials/classsolvers::costi",
             "tutorials/classsolvers::costf",
+            "tutorials/radonfiltering::cost",
         ),
     ),
     Difference(
