@@ -46,8 +46,8 @@ SHAPES = """\
 
 - `A(x)`, `A @ x`, `A.matvec(x)` and `A.H @ y` answer in kind: flat in, flat out; `dims`-shaped in, `dimsd`-shaped out.
 - Solvers, `A / y`, `A.div(y)` and inversions answer with models of shape `(*batch, *dims)`, whether the data were flat
-  or not; a flat `x0`, or `forceflat=True` of the operator, asks for flat models. (PyLops's `cg`, `cgls` and `lsqr` do the
-  same; its other solvers answer flat for flat data.) For an operator with one axis, there is no difference.
+  or not; a flat `x0`, or `forceflat=True` of the operator, asks for flat models. (PyLops's `cg`, `cgls` and `lsqr` do
+  the same; its other solvers answer flat for flat data.) For an operator with one axis, there is no difference.
 """
 
 
