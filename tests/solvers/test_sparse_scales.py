@@ -217,9 +217,9 @@ def test_a_solution_without_derivatives_has_none_of_its_synthesis_operator_eithe
         assert not solve(name, A, y, SOp=S, grad=None).x.requires_grad
         assert solve(name, A, y, SOp=S, on_fail="ignore").x.requires_grad
     solver = cls_sparsity.FISTA(torchlops.MatrixMult(A), on_fail="ignore")
-    steps = solver.setup(y, niter=5, eps=3.0, SOp=S)
+    x = z = solver.setup(y, niter=5, eps=3.0, SOp=S)
     for _ in range(5):
-        steps = solver.step(steps)
+        x, z, _ = solver.step(x, z)
     solver.finalize()
     torch.testing.assert_close(solver.x, solver.solve(y, niter=5, eps=3.0, SOp=S, tol=0.0).x.detach())
     assert torch.equal(solver.x, S(solver.coefficients))

@@ -594,6 +594,7 @@ def steps(dtype: torch.dtype = REAL) -> Tensor:
     return (torch.eye(6, dtype=dtype)[1:] - torch.eye(6, dtype=dtype)[:-1]).clone()
 
 
+@pytest.mark.slow
 def test_total_variation_has_the_derivatives_of_its_solution():
     A, y = problem(batch=2)
     S, target = torch.randn(4, 6, dtype=REAL), torch.randn(2, 4, dtype=REAL)
