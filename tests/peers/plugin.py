@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             given = entry.names(test, parameters)
             if given is not None:
                 _found.add(given)
-                item.add_marker(pytest.mark.xfail(reason=f"{entry.kind}: {entry.reason}", strict=True))
+                item.add_marker(pytest.mark.xfail(reason=f"{entry.kind}: {entry.reason}", strict=entry.always))
                 break
 
 

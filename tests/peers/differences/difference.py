@@ -20,12 +20,14 @@ class Difference:
         reason: What differs, who is right, and what to write instead.
         tests: The tests, as ``module::test[parameters]``, where ``*`` stands for any text, or the scripts that show it.
         where: Of these tests, whether it is shown with given parameters; by default it is with all.
+        always: Whether the tests fail everywhere; not where the last bits of a machine decide.
     """
 
     kind: Kind
     reason: str
     tests: tuple[str, ...] = ()
     where: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    always: bool = True
 
     def names(self, test: str, parameters: Mapping[str, Any]) -> str | None:
         """Return which of ``tests`` names a test with these parameters, or None."""
