@@ -254,7 +254,7 @@ def test_an_operator_is_built_inside_a_compiled_function():
 @pytest.mark.slow
 def test_the_sources_of_pylops_on_torchlops(tmp_path):
     """PyLops's sub-packages for waves, AVO and medical imaging give on torchlops what they give on PyLops."""
-    from tests.peers.gallery import compare
+    from tests.peers.gallery import difference
 
     found = []
     for package in ("pylops", "torchlops"):
@@ -266,8 +266,9 @@ def test_the_sources_of_pylops_on_torchlops(tmp_path):
     theirs, ours = found
     assert len(theirs) > 100
     assert theirs.keys() == ours.keys()
-    differences = {name: compare(value, ours[name]) for name, value in theirs.items()}
-    assert {name: difference for name, difference in differences.items() if difference} == {}
+    assert {name: value.shape for name, value in theirs.items()} == {name: value.shape for name, value in ours.items()}
+    found = {name: difference(value, ours[name]) for name, value in theirs.items()}
+    assert {name: text for name, text in found.items() if text} == {}
 
 
 class Late(pylops.LinearOperator):
