@@ -283,26 +283,6 @@ def test_stacks_of_parts_with_and_without_array_kernels() -> None:
             np.testing.assert_allclose(C @ x, C(torch.from_numpy(x)).numpy())
 
 
-def test_solvers_use_array_kernels_for_small_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their iterations have no graph; the answer and its derivative are those of the tensor kernels."""
-    A = torchlops.SecondDerivative(12, edge=True) + 3 * torchlops.Identity(12)
-    y = torch.linspace(-1, 1, 12, dtype=torch.float64, requires_grad=True)
-    calls = []
-    inner = torchlops.SecondDerivative._array_kernel
-
-    def counted(self: Any, x: Any, adjoint: bool) -> Any:
-        calls.append(adjoint)
-        return inner(self, x, adjoint)
-
-    monkeypatch.setattr(torchlops.SecondDerivative, "_array_kernel", counted)
-    x = torchlops.optimization.basic.lsqr(A, y, niter=30)[0]
-    assert {True, False} <= set(calls)
-    inverse = torch.linalg.inv(torch.as_tensor(A.todense()))
-    torch.testing.assert_close(x, inverse @ y, rtol=1e-5, atol=1e-6)
-    (gradient,) = torch.autograd.grad(x.sum(), y)
-    torch.testing.assert_close(gradient, inverse.sum(0), rtol=1e-5, atol=1e-6)
-
-
 def test_every_array_kernel_runs_on_some_case():
     """A kernel that never suits, for example because it reads a tensor by a name that is gone, is of no use."""
     runs = {}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchlops import autograd
-from torchlops.arraykernels import Unsuitable, inherits_array_kernel, quietly, real_of, suits, view
+from torchlops.arraykernels import Unsuitable, inherits_array_kernel, quietly, real_of, suits
 from torchlops.arrays import (
     HALF_PRECISIONS,
     DType,
@@ -258,23 +258,6 @@ class Contract(Attributes):
             return None
         y = self._of_array(x.reshape(dims), adjoint)
         return None if y is None else y.reshape(-1)
-
-    @property
-    def has_foreign_code(self) -> bool:
-        """Whether this operator, or a part of it, applies a foreign function."""
-        return any(isinstance(part, Contract) and part._function is not None for part in self.modules())
-
-    def apply_small(self, x: Tensor, adjoint: bool = False) -> Tensor | None:
-        """Return ``apply_nd(x, adjoint)`` without a graph, by the array kernel, or None where that cannot run.
-
-        For solvers, whose iterations have no graph. (Foreign code must see whether a graph is wanted: not for them.)
-        """
-        try:
-            array = view(x)
-        except Unsuitable:
-            return None
-        y = self._of_array(array, adjoint) if suits(array) else None
-        return None if y is None else torch.from_numpy(y)
 
     def _of_array(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any] | None:
         """Return the result of the array kernel for an array that suits it; None if the tensor kernel must run."""

@@ -49,7 +49,6 @@ class VectorOperator:
         self.rows = A.shape[0] * self._width(self.data_dtype)
         self.columns = A.shape[1] * self._width(self.model_dtype)
         self.is_adjoint = False
-        self._may_be_small = A._has_array_kernel and not A.has_foreign_code
 
     @property
     def H(self) -> VectorOperator:
@@ -69,19 +68,12 @@ class VectorOperator:
     def _apply(self, x: Tensor, adjoint: bool) -> Tensor:
         A = self.A
         if adjoint:
-            out = self._product(self.as_data(x), True)
+            out = A.apply_nd(self.as_data(x), True)
             out = out.real if A.real_model and out.is_complex() else out
             vector = self.model_vector(out)
         else:
-            vector = self.data_vector(self._product(self.as_model(x), False))
+            vector = self.data_vector(A.apply_nd(self.as_model(x), False))
         return _apart(vector, x)
-
-    def _product(self, x: Tensor, adjoint: bool) -> Tensor:
-        if self._may_be_small and not torch.is_grad_enabled():
-            y = self.A.apply_small(x, adjoint)
-            if y is not None:
-                return y
-        return self.A.apply_nd(x, adjoint)
 
     def model_vector(self, model: Tensor) -> Tensor:
         """Return models ``(*batch, *dims)`` as vectors."""
