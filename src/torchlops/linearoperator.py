@@ -15,6 +15,7 @@ the product of the adjoints, is used only if its parts take the real part themse
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -42,11 +43,13 @@ from torchlops.arrays import (
 )
 from torchlops.attributes import COUNTERS
 from torchlops.contract import Contract
+from torchlops.shapes import Dims
 from torchlops.torch_internals import has_hooks
 
 _Composite = TypeVar("_Composite", bound="CompositeOperator")
 _Module = TypeVar("_Module", bound=nn.Module)
 _ARRAYS = (np.ndarray, Tensor)
+Samples = TypeVar("Samples", Tensor, NDArray[Any])
 
 
 class LinearOperator(Contract):
@@ -387,20 +390,17 @@ def takes_real(chain: Sequence[LinearOperator]) -> bool:
     return False
 
 
-def apply_reshaped(part: LinearOperator, x: Tensor, dims: tuple[int, ...], adjoint: bool = False) -> Tensor:
-    """Apply ``part`` to ``x``, whose trailing shape ``dims`` may be another shape of the same size."""
-    own = part.dimsd if adjoint else part.dims
-    if own != dims:
-        x = x.reshape((*x.shape[: x.ndim - len(dims)], *own))
+def apply_reshaped(part: LinearOperator, x: Samples, dims: tuple[int, ...], adjoint: bool = False) -> Samples:
+    """Apply ``part`` to a tensor or a small array, whose trailing shape ``dims`` may be another of the same size."""
+    x = reshaped(x, dims, part.dimsd if adjoint else part.dims)
+    if isinstance(x, np.ndarray):
+        return _of_any_array(part, x, adjoint)
     out: Tensor = part.apply_nd(x, True) if adjoint else part(x)
     return out
 
 
-def apply_array(part: LinearOperator, x: NDArray[Any], dims: tuple[int, ...], adjoint: bool = False) -> NDArray[Any]:
-    """Apply ``part`` to a small array, as :func:`apply_reshaped`: by its array kernel if it may run."""
-    own = part.dimsd if adjoint else part.dims
-    if own != dims:
-        x = x.reshape((*x.shape[: x.ndim - len(dims)], *own))
+def _of_any_array(part: LinearOperator, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+    """Apply ``part`` to a small array: by its array kernel if that may run, and otherwise by way of tensors."""
     y = part._of_array(x, adjoint) if adjoint or not has_hooks(part) else None
     if y is not None:
         return y
@@ -424,14 +424,16 @@ def part_of_array(part: LinearOperator, x: NDArray[Any], adjoint: bool) -> NDArr
     return y
 
 
-def reshaped_array(x: NDArray[Any], dims: tuple[int, ...], wanted: tuple[int, ...]) -> NDArray[Any]:
+def reshaped(x: Samples, dims: tuple[int, ...], wanted: tuple[int, ...]) -> Samples:
     """Return ``x`` with its trailing shape ``dims`` changed to ``wanted``."""
     return x if dims == wanted else x.reshape((*x.shape[: x.ndim - len(dims)], *wanted))
 
 
-def reshaped(x: Tensor, dims: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
-    """Return ``x`` with its trailing shape ``dims`` changed to ``wanted``."""
-    return x if dims == wanted else x.reshape((*x.shape[: x.ndim - len(dims)], *wanted))
+def _by_either_kernel(self: LinearOperator, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+    """Return the product with an array: the array kernel of composites whose kernels take tensors and arrays alike."""
+    kernel: Any = self._adjoint if adjoint else self._forward
+    y: NDArray[Any] = kernel(x)
+    return y
 
 
 class AdjointOperator(CompositeOperator):
@@ -511,7 +513,7 @@ class ConjugatedOperator(CompositeOperator):
         return conjugate(self.operators[0].apply_nd(conjugate(y), True))
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        return apply_array(self.operators[0], x.conj(), self.dimsd if adjoint else self.dims, adjoint).conj()
+        return apply_reshaped(self.operators[0], x.conj(), self.dimsd if adjoint else self.dims, adjoint).conj()
 
     @property
     def name_and_type(self) -> str:
@@ -550,13 +552,13 @@ class PartOperator(CompositeOperator):
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
         part = self.operators[0]
         if not adjoint:
-            y = apply_array(part, real_of(x) if self.of_model else x, self.dims)
+            y = apply_reshaped(part, real_of(x) if self.of_model else x, self.dims)
             if not self.of_data:
                 return y
             return real_of(y) if self.field == "real" else y.imag.copy()
         if self.of_data:
             x = real_of(x) if self.field == "real" else quietly(operator.mul, real_of(x), 1j)
-        x = apply_array(part, x, self.dimsd, adjoint)
+        x = apply_reshaped(part, x, self.dimsd, adjoint)
         return real_of(x) if self.of_model else x
 
     def expression(self) -> str:
@@ -660,10 +662,10 @@ class ScaledOperator(CompositeOperator):
             alpha = tensor.item() if is_number else view(tensor)  # a number, as in torch, does not change the dtype
         part = self.operators[0]
         if not adjoint:
-            x = apply_array(part, x, self.dims)
+            x = apply_reshaped(part, x, self.dims)
         alpha = alpha.conjugate() if adjoint else alpha
         x = quietly(operator.truediv if self._divides else operator.mul, x, alpha)
-        return apply_array(part, x, self.dimsd, adjoint) if adjoint else x
+        return apply_reshaped(part, x, self.dimsd, adjoint) if adjoint else x
 
     def expression(self) -> str:
         alpha = self.alpha
@@ -684,26 +686,21 @@ class SumOperator(CompositeOperator):
         dimsd = _most_axes([part.dimsd for part in operators])
         super().__init__(operators, dims=dims, dimsd=dimsd, real_model=any(part.real_model for part in operators))
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _forward(self, x: Samples) -> Samples:
         return self._sum(x, False)
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def _adjoint(self, y: Samples) -> Samples:
         return self._sum(y, True)
 
-    def _sum(self, x: Tensor, adjoint: bool) -> Tensor:
+    _array_kernel = _by_either_kernel
+
+    def _sum(self, x: Samples, adjoint: bool) -> Samples:
         dims, out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
         terms = (
             reshaped(apply_reshaped(part, x, dims, adjoint), part.dims if adjoint else part.dimsd, out)
             for part in self.operators
         )
-        return add_up(terms)
-
-    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        dims, out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
-        return _total(
-            reshaped_array(apply_array(part, x, dims, adjoint), part.dims if adjoint else part.dimsd, out)
-            for part in self.operators
-        )
+        return _total(terms, x)
 
     @property
     def H(self) -> LinearOperator:
@@ -737,26 +734,21 @@ class ProductOperator(CompositeOperator):
     def _gives_real(self) -> bool:
         return self.operators[0]._gives_real()
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _forward(self, x: Samples) -> Samples:
         dims = self.dims
         for part in reversed(self.operators):
             x = apply_reshaped(part, x, dims)
             dims = part.dimsd
         return x
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def _adjoint(self, y: Samples) -> Samples:
         dims = self.dimsd
         for part in self.operators:
             y = apply_reshaped(part, y, dims, adjoint=True)
             dims = part.dims
         return y
 
-    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        dims = self.dimsd if adjoint else self.dims
-        for part in self.operators if adjoint else reversed(self.operators):
-            x = apply_array(part, x, dims, adjoint)
-            dims = part.dims if adjoint else part.dimsd
-        return x
+    _array_kernel = _by_either_kernel
 
     @property
     def H(self) -> LinearOperator:
@@ -788,24 +780,19 @@ class PowerOperator(CompositeOperator):
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, real_model=part.real_model)
         self.n = n
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _forward(self, x: Samples) -> Samples:
         part = self.operators[0]
         for step in range(self.n):
             x = apply_reshaped(part, x, part.dimsd if step else part.dims)
         return x
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def _adjoint(self, y: Samples) -> Samples:
         part = self.operators[0]
         for step in range(self.n):
             y = apply_reshaped(part, y, part.dims if step else part.dimsd, adjoint=True)
         return y
 
-    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        part = self.operators[0]
-        taken, given = (part.dimsd, part.dims) if adjoint else (part.dims, part.dimsd)
-        for step in range(self.n):
-            x = apply_array(part, x, given if step else taken, adjoint)
-        return x
+    _array_kernel = _by_either_kernel
 
     @property
     def H(self) -> LinearOperator:
@@ -829,22 +816,17 @@ class ShapedOperator(CompositeOperator):
     def _takes_any_shape(self) -> bool:
         return True
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _forward(self, x: Samples) -> Samples:
         part = self.operators[0]
         self._check(x, self.dims)
         return reshaped(apply_reshaped(part, x, self.dims), part.dimsd, self.dimsd)
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def _adjoint(self, y: Samples) -> Samples:
         part = self.operators[0]
         self._check(y, self.dimsd)
         return reshaped(apply_reshaped(part, y, self.dimsd, adjoint=True), part.dims, self.dims)
 
-    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        part, dims, out = self.operators[0], self.dims, self.dimsd
-        if adjoint:
-            dims, out = out, dims
-        self._check(x, dims)
-        return reshaped_array(apply_array(part, x, dims, adjoint), part.dims if adjoint else part.dimsd, out)
+    _array_kernel = _by_either_kernel
 
     def _check(self, x: Tensor | NDArray[Any], dims: tuple[int, ...]) -> None:
         if x.shape[x.ndim - len(dims) :] != dims:
@@ -912,6 +894,18 @@ class Stack(CompositeOperator):
     """
 
     pool = NoPool()
+
+    def __init__(
+        self,
+        operators: Sequence[LinearOperator],
+        dims: Dims,
+        dimsd: Dims,
+        dtype: DType | None,
+        forceflat: bool | None,
+    ) -> None:
+        real_model = any(part.real_model for part in operators)
+        super().__init__(operators, dims=dims, dimsd=dimsd, dtype=dtype, forceflat=forceflat, real_model=real_model)
+
     nops = property(lambda self: self.shape[0])
     mops = property(lambda self: self.shape[1])
 
@@ -950,19 +944,15 @@ class VerticalStack(Stack):
             dimsd=sum(self.rows),
             dtype=dtype,
             forceflat=forceflat,
-            real_model=any(part.real_model for part in operators),
         )
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _forward(self, x: Samples) -> Samples:
         return stack_data(self.operators, x, self.dims, adjoint=False)
 
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return sum_models(self.operators, y.split_with_sizes(self.rows, dim=-1), self.dims, adjoint=True)
+    def _adjoint(self, y: Samples) -> Samples:
+        return sum_models(self.operators, _pieces_of(y, self.rows), self.dims, adjoint=True)
 
-    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        if adjoint:
-            return _sum_of_arrays(self.operators, x, self.dims, adjoint)
-        return _stack_of_arrays(self.operators, x, self.dims, adjoint)
+    _array_kernel = _by_either_kernel
 
 
 class HorizontalStack(Stack):
@@ -986,19 +976,15 @@ class HorizontalStack(Stack):
             dimsd=shared([part.dimsd for part in operators]) or rows.pop(),
             dtype=dtype,
             forceflat=forceflat,
-            real_model=any(part.real_model for part in operators),
         )
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return sum_models(self.operators, x.split_with_sizes(self.columns, dim=-1), self.dimsd, adjoint=False)
+    def _forward(self, x: Samples) -> Samples:
+        return sum_models(self.operators, _pieces_of(x, self.columns), self.dimsd, adjoint=False)
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def _adjoint(self, y: Samples) -> Samples:
         return stack_data(self.operators, y, self.dimsd, adjoint=True)
 
-    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        if adjoint:
-            return _stack_of_arrays(self.operators, x, self.dimsd, adjoint)
-        return _sum_of_arrays(self.operators, x, self.dimsd, adjoint)
+    _array_kernel = _by_either_kernel
 
 
 class DiagonalStack(Stack):
@@ -1017,41 +1003,25 @@ class DiagonalStack(Stack):
             dimsd=sum(part.shape[0] for part in operators) if dimsd is None else (len(operators), *dimsd),
             dtype=dtype,
             forceflat=forceflat,
-            real_model=any(part.real_model for part in operators),
         )
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _forward(self, x: Samples) -> Samples:
         return self._apply_parts(x, False)
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def _adjoint(self, y: Samples) -> Samples:
         return self._apply_parts(y, True)
 
-    def _apply_parts(self, x: Tensor, adjoint: bool) -> Tensor:
+    def _apply_parts(self, x: Samples, adjoint: bool) -> Samples:
         dims, out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
-        side, other = (0, 1) if adjoint else (1, 0)
-        flat = reshaped(x, dims, (self.shape[side],))
-        pieces = flat.split_with_sizes([part.shape[side] for part in self.operators], dim=-1)
+        sizes = [math.prod(part.dimsd if adjoint else part.dims) for part in self.operators]
+        pieces = _pieces_of(reshaped(x, dims, (math.prod(dims),)), sizes)
         results = [
-            reshaped(
-                apply_reshaped(part, piece, (part.shape[side],), adjoint),
-                part.dims if adjoint else part.dimsd,
-                (part.shape[other],),
-            )
-            for part, piece in zip(self.operators, pieces, strict=True)
+            apply_flat(part, piece, (size,), adjoint)
+            for part, piece, size in zip(self.operators, pieces, sizes, strict=True)
         ]
-        return reshaped(torch.cat(results, dim=-1), (self.shape[other],), out)
+        return reshaped(_joined(results), (math.prod(out),), out)
 
-    def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        dims, out = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
-        flat = reshaped_array(x, dims, (math.prod(dims),))
-        results, start = [], 0
-        for part in self.operators:
-            taken, given = (part.dimsd, part.dims) if adjoint else (part.dims, part.dimsd)
-            stop = start + math.prod(taken)
-            y = apply_array(part, flat[..., start:stop], (stop - start,), adjoint)
-            results.append(reshaped_array(y, given, (math.prod(given),)))
-            start = stop
-        return reshaped_array(np.concatenate(results, axis=-1), (math.prod(out),), out)
+    _array_kernel = _by_either_kernel
 
 
 def shared(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
@@ -1059,63 +1029,49 @@ def shared(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
     return shapes[0] if len(set(shapes)) == 1 else None
 
 
-def stack_data(parts: Sequence[LinearOperator], x: Tensor, dims: tuple[int, ...], adjoint: bool) -> Tensor:
+def stack_data(parts: Sequence[LinearOperator], x: Samples, dims: tuple[int, ...], adjoint: bool) -> Samples:
     """Apply each part (or its adjoint) to ``x`` of trailing shape ``dims``, and concatenate the flat results."""
-    flat = []
-    for part in parts:
-        out = part.dims if adjoint else part.dimsd
-        y = apply_reshaped(part, x, dims, adjoint)
-        flat.append(reshaped(y, out, (part.shape[1 if adjoint else 0],)))
-    return torch.cat(flat, dim=-1)
+    return _joined([apply_flat(part, x, dims, adjoint) for part in parts])
 
 
-def _stack_of_arrays(
-    parts: Sequence[LinearOperator], x: NDArray[Any], dims: tuple[int, ...], adjoint: bool
-) -> NDArray[Any]:
-    """Return the result of :func:`stack_data` for an array."""
-    flat = []
-    for part in parts:
-        out = part.dims if adjoint else part.dimsd
-        flat.append(reshaped_array(apply_array(part, x, dims, adjoint), out, (math.prod(out),)))
-    return np.concatenate(flat, axis=-1)
+def apply_flat(part: LinearOperator, x: Samples, dims: tuple[int, ...], adjoint: bool) -> Samples:
+    """Return the result of :func:`apply_reshaped`, flattened."""
+    out = part.dims if adjoint else part.dimsd
+    return reshaped(apply_reshaped(part, x, dims, adjoint), out, (math.prod(out),))
 
 
-def _sum_of_arrays(
-    parts: Sequence[LinearOperator], x: NDArray[Any], dims: tuple[int, ...], adjoint: bool
-) -> NDArray[Any]:
-    """Return the result of :func:`sum_models` for the pieces of an array."""
-    terms: list[NDArray[Any]] = []
-    start = 0
-    for part in parts:
-        taken, given = (part.dimsd, part.dims) if adjoint else (part.dims, part.dimsd)
-        size = math.prod(taken)
-        piece, start = x[..., start : start + size], start + size
-        if part._is_zero() and (terms or part is not parts[-1]):
-            continue
-        terms.append(reshaped_array(apply_array(part, piece, (size,), adjoint), given, dims))
-    return _total(terms)
+def _total(terms: Iterable[Samples], like: Samples) -> Samples:
+    """Return the sum of ``terms``, of which there is one at least, for a tensor or an array ``like`` them."""
+    if isinstance(like, np.ndarray):
+        return functools.reduce(lambda total, term: quietly(operator.add, total, term), terms)
+    return add_up(terms)
 
 
-def _total(terms: Iterable[NDArray[Any]]) -> NDArray[Any]:
-    """Return the sum of ``terms``, of which there is one at least."""
-    total: NDArray[Any] | None = None
-    for term in terms:
-        total = term if total is None else quietly(operator.add, total, term)
-    assert total is not None
-    return total
+def _pieces_of(x: Samples, sizes: Sequence[int]) -> Sequence[Samples]:
+    """Return the pieces of these sizes of flat samples."""
+    if isinstance(x, np.ndarray):
+        return [x[..., stop - size : stop] for size, stop in zip(sizes, itertools.accumulate(sizes), strict=True)]
+    return x.split_with_sizes(list(sizes), dim=-1)
+
+
+def _joined(pieces: Sequence[Samples]) -> Samples:
+    """Return the inverse of :func:`_pieces_of`."""
+    if isinstance(pieces[0], np.ndarray):
+        return np.concatenate(pieces, axis=-1)
+    return torch.cat(list(pieces), dim=-1)
 
 
 def sum_models(
-    parts: Sequence[LinearOperator], pieces: Sequence[Tensor], dims: tuple[int, ...], adjoint: bool
-) -> Tensor:
+    parts: Sequence[LinearOperator], pieces: Sequence[Samples], dims: tuple[int, ...], adjoint: bool
+) -> Samples:
     """Apply each part (or its adjoint) to its flat piece, and add up the results in the shape ``dims``."""
-    terms: list[Tensor] = []
+    terms: list[Samples] = []
     for part, piece in zip(parts, pieces, strict=True):
         if part._is_zero() and (terms or part is not parts[-1]):
             continue
         y = apply_reshaped(part, piece, (piece.shape[-1],), adjoint)
         terms.append(reshaped(y, part.dims if adjoint else part.dimsd, dims))
-    return add_up(terms)
+    return _total(terms, pieces[0])
 
 
 def added(*parts: LinearOperator) -> LinearOperator:

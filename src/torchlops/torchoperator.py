@@ -15,7 +15,7 @@ from torch import Tensor
 from torchlops.arraykernels import Unsuitable, scattered, view_of
 from torchlops.arrays import DType, as_tensor, conjugate, numpy_dtype, to_numpy, torch_dtype
 from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
-from torchlops.linearoperator import CompositeOperator, LinearOperator, ShapedOperator, apply_array
+from torchlops.linearoperator import CompositeOperator, LinearOperator, ShapedOperator, apply_reshaped
 from torchlops.shapes import Dims, as_dims
 
 
@@ -514,7 +514,7 @@ class TorchOperator(CompositeOperator):
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
         if (self.batch, self.flatten, self.device, self.devicetorch) != (None,) * 4:
             raise Unsuitable
-        return apply_array(self.operators[0], x, self.dimsd if adjoint else self.dims, adjoint)
+        return apply_reshaped(self.operators[0], x, self.dimsd if adjoint else self.dims, adjoint)
 
     def expression(self) -> str:
         return f"TorchOperator({self.operators[0].expression()})"

@@ -11,10 +11,8 @@ from torchlops.arrays import DType
 from torchlops.linearoperator import (
     CompositeOperator,
     LinearOperator,
-    apply_array,
-    apply_reshaped,
-    reshaped,
-    reshaped_array,
+    Samples,
+    apply_flat,
     takes_real,
 )
 from torchlops.torchoperator import aslinearoperator
@@ -66,20 +64,14 @@ class Kronecker(CompositeOperator):
         side = 0 if adjoint else 1
         rows = x.reshape((*x.shape[:-1], first.shape[side], second.shape[side]))
         if adjoint:
-            columns = _each_array(first, rows.swapaxes(-1, -2), adjoint)
-            y = _each_array(second, columns.swapaxes(-1, -2), adjoint)
+            columns = _each(first, rows.swapaxes(-1, -2), adjoint)
+            y = _each(second, columns.swapaxes(-1, -2), adjoint)
         else:
-            columns = _each_array(second, rows, adjoint)
-            y = _each_array(first, columns.swapaxes(-1, -2), adjoint).swapaxes(-1, -2)
+            columns = _each(second, rows, adjoint)
+            y = _each(first, columns.swapaxes(-1, -2), adjoint).swapaxes(-1, -2)
         return y.reshape((*x.shape[:-1], self.shape[1 - side]))
 
 
-def _each_array(part: LinearOperator, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-    y = apply_array(part, x, (x.shape[-1],), adjoint)
-    return reshaped_array(y, part.dims if adjoint else part.dimsd, (part.shape[1 if adjoint else 0],))
-
-
-def _each(part: LinearOperator, x: Tensor, adjoint: bool) -> Tensor:
+def _each(part: LinearOperator, x: Samples, adjoint: bool) -> Samples:
     """Apply ``part`` along the last axis of ``x``."""
-    y = apply_reshaped(part, x, (x.shape[-1],), adjoint)
-    return reshaped(y, part.dims if adjoint else part.dimsd, (part.shape[1 if adjoint else 0],))
+    return apply_flat(part, x, (x.shape[-1],), adjoint)

@@ -15,7 +15,7 @@ from torchlops.arraykernels import scattered, view_of
 from torchlops.arrays import Array, DType, as_indices, counted_from_start, to_numpy
 from torchlops.basicoperators._positions import is_readable
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.linearoperator import reshaped, reshaped_array
+from torchlops.linearoperator import reshaped
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_axis
 
 
@@ -110,8 +110,8 @@ class Restriction(AccumulatingOperator):
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
         index = view_of(self, "indices")
         if adjoint:
-            return reshaped_array(scattered(x, index, self.axis, self._sampled[self.axis]), self._sampled, self.dims)
-        return reshaped_array(x, self.dims, self._sampled).take(index, self.axis)
+            return reshaped(scattered(x, index, self.axis, self._sampled[self.axis]), self._sampled, self.dims)
+        return reshaped(x, self.dims, self._sampled).take(index, self.axis)
 
     # Except along the last axis, whole rows are copied, for which index_select is 5 times faster than gather.
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torchlops.arraykernels import quietly, real_of_dtype, view
 from torchlops.arrays import Array, as_tensor, conjugate, promote, real_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_array, part_of_array
+from torchlops.linearoperator import CompositeOperator, LinearOperator, apply_reshaped, part_of_array
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._convolution import window
@@ -226,9 +226,9 @@ class Windowed(CompositeOperator):
             weights = self._weights_of_array(windows.dtype)
             windows = windows if weights is None else quietly(operator.mul, windows, weights.conj())
             windows = windows.reshape((*batch, *self._counts(), *part.dimsd))
-            return apply_array(part, windows, part.dimsd, adjoint).reshape((*batch, *self.dims))
+            return apply_reshaped(part, windows, part.dimsd, adjoint).reshape((*batch, *self.dims))
         batch = x.shape[: x.ndim - len(self.dims)]
-        windows = apply_array(part, x.reshape((*batch, *self._counts(), *part.dims)), part.dims)
+        windows = apply_reshaped(part, x.reshape((*batch, *self._counts(), *part.dims)), part.dims)
         windows = windows.reshape((*batch, *overlap.dims))
         weights = self._weights_of_array(windows.dtype)
         windows = windows if weights is None else quietly(operator.mul, windows, weights)
