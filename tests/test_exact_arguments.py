@@ -151,8 +151,16 @@ def test_restriction_takes_masks(convert):
     torch.testing.assert_close(A(torch.stack((X, -X))), torch.stack((A(X), -A(X))))
     torch.testing.assert_close(A.H(A(X)), X * torch.as_tensor(plane))
     np.testing.assert_array_equal(A.mask(X).mask, ~plane)
-    if convert is np.asarray:
-        torchlops.testing.check(A, compile=False)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [np.asarray, *(pytest.param(kind, marks=pytest.mark.slow) for kind in (torch.as_tensor, np.ndarray.tolist))],
+    ids=["array", "tensor", "list"],
+)
+def test_a_restriction_by_a_mask_keeps_the_promises(convert):
+    plane = np.array([[True, False, True], [False, True, False]])
+    torchlops.testing.check(torchlops.Restriction((2, 3), convert(plane)), compile=False)
 
 
 @pytest.mark.parametrize(

@@ -119,11 +119,6 @@ class JaxOperator(CompositeOperator):
         """
         return import_extra("jax", "JaxOperator").vjp(self.__matmul__, x)[1](y)[0]
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("_matvec", "_rmatvec"):  # which PyLops's users map and compile
-            return getattr(self, name[1:])
-        return super().__getattr__(name)
-
     # -- the algebra -----------------------------------------------------------------------------------------
 
     @property

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from tests.peers.differences import GALLERY
 from tests.peers.record import save
 from tests.peers.script import REPORT
 from tests.peers.sdist import fetched
-from tests.peers.suite import PEERS, ROOT
+from tests.peers.suite import PEERS, ROOT, environment
 
 RESULTS = ROOT / "build" / "peers" / "results"
 MISSING_PACKAGES = re.compile(r"\bpylops\.(waveeqprocessing|avo|medical)\b")
@@ -97,13 +96,11 @@ def run(folder: Path, script: str, package: str) -> Result:
     if package != "pylops" or not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
-        paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-        threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "tests.peers.script", package, str(folder / f"{script}.py"), str(place)]
         done = subprocess.run(
             command,
             cwd=(folder / script).parent,
-            env={**os.environ, **threads, "PYTHONPATH": paths, "MPLBACKEND": "Agg"},
+            env=environment(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"),
             capture_output=True,
             text=True,
             check=False,

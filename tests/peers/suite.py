@@ -58,12 +58,17 @@ def main() -> int:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.peers.plugin", "-p", "no:cacheprovider"]
     command += ["-c", str(Path(__file__).with_name("pytest.ini")), "--rootdir", str(folder), *options, *tests]
     command += [f"--ignore=pytests/test_{module}.py" for module in peer.missing]
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "TORCHLOPS_PEER": name, "PYTHONPATH": paths, "MPLBACKEND": "Agg"}
-    environment.setdefault("OMP_NUM_THREADS", "1")  # the problems are small: threads would only wait for each other
+    variables = environment(TORCHLOPS_PEER=name)
+    variables.setdefault("OMP_NUM_THREADS", "1")  # the problems are small: threads would only wait for each other
     if record:
-        environment["TORCHLOPS_RECORD"] = f"{peer.title} {peer.version}'s tests"
-    return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+        variables["TORCHLOPS_RECORD"] = f"{peer.title} {peer.version}'s tests"
+    return subprocess.run(command, cwd=folder, env=variables, check=False).returncode
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process that runs a peer's code on this library, without a screen."""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": paths, "MPLBACKEND": "Agg", **more}
 
 
 if __name__ == "__main__":

@@ -68,6 +68,12 @@ class Solver(ABC):
             method = getattr(self, name)
             setattr(self, name, functools.update_wrapper(functools.partial(_watched, self, name, method), method))
 
+    def _call(self, name: str, x: Any) -> None:
+        """Call a method of each callback, those of an end in reverse order."""
+        callbacks = self.callbacks or ()
+        for callback in reversed(callbacks) if name.endswith("_end") else callbacks:
+            getattr(callback, name)(self, x)
+
     def _setpreallocate(self, preallocate: bool) -> None:
         """Set ``preallocate``, which JAX arrays (``self.isjax``) do not allow."""
         is_jax = bool(getattr(self, "isjax", False))
@@ -121,12 +127,14 @@ class Solver(ABC):
 
 def _watched(solver: Solver, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a method of a solver, between the callbacks of its beginning and its end."""
-    callbacks = solver.callbacks or ()
     given = kwargs.get("x0") if name == "setup" else args[0] if args else kwargs.get("x")
-    for callback in callbacks:
-        getattr(callback, f"on_{name}_begin")(solver, given)
+    solver._call(f"on_{name}_begin", given)
     result = method(*args, **kwargs)
-    x = result[0] if isinstance(result, tuple) else result
-    for callback in reversed(callbacks):
-        getattr(callback, f"on_{name}_end")(solver, given if x is None else x)
+    x = first_of(result)
+    solver._call(f"on_{name}_end", given if x is None else x)
     return result
+
+
+def first_of(result: Any) -> Any:
+    """Return ``x``, which comes first in what a step returns."""
+    return result[0] if isinstance(result, tuple) else result

@@ -12,7 +12,7 @@ import torch
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.arguments import RULE, Face
-from torchlops.optimization.basesolver import Solver
+from torchlops.optimization.basesolver import Solver, first_of
 from torchlops.optimization.callback import Callbacks, _callback_stop
 from torchlops.optimization.implicit.solve import NO_GRAPH, Attach, check, solve
 from torchlops.optimization.solver.batch import Batch, progress
@@ -272,7 +272,7 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
             while batch.count < niter and batch.goes_on():
                 count, left = batch.count, niter - batch.count
                 show = self._show and (count < first or left < last or not count % every)
-                x = _first(self.step(x, show=show))
+                x = first_of(self.step(x, show=show))
                 self.callback(x)
                 advance(1)
                 if _callback_stop(self.callbacks):
@@ -282,10 +282,7 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
 
     def _end(self, solution: Solution, show: bool) -> None:
         self.solution = solution
-        self.tend = time.time()
-        self.telapsed = self.tend - self.tstart
-        if show:
-            self._print_finalize()
+        Solver.finalize(self, show=show)
 
     def _running(self) -> Batch[Any]:
         if self._batch is None:
@@ -301,11 +298,6 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
 
     def _registercallbacks(self) -> None:
         """Do nothing: the methods call the callbacks themselves."""
-
-    def _call(self, name: str, x: Any) -> None:
-        callbacks = self.callbacks or ()
-        for callback in reversed(callbacks) if name.endswith("_end") else callbacks:
-            getattr(callback, name)(self, x)
 
     def _grad_mode(self) -> torch.set_grad_enabled:
         records = torch.is_grad_enabled() and self._layout.back is None and self.options.unrolls
@@ -345,11 +337,6 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
     def _print_finalize(self) -> None:  # type: ignore[override]
         print(f"\nIterations = {self.solution.iiter}        Total time (s) = {self.telapsed:.2f}")
         print(f"{self.solution.summary()}\n{RULE}\n")
-
-
-def _first(result: Any) -> Any:
-    """Return ``x``, which comes first in what a step returns."""
-    return result[0] if isinstance(result, tuple) else result
 
 
 def constructor_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -20,28 +20,11 @@ from torchlops.utils.backend import *  # noqa: F403
 from torchlops.utils.dottest import dottest
 from torchlops.utils.metrics import mae, mse, psnr, snr
 from torchlops.utils.multiproc import scalability_test
-from torchlops.utils.typing import (
-    ArrayLike,
-    DTypeLike,
-    InputDimsLike,
-    IntNDArray,
-    NDArray,
-    SamplingLike,
-    ShapeLike,
-    TensorTypeLike,
-)
+from torchlops.utils.typing import *  # noqa: F403
 from torchlops.utils.utils import Report
 
 __all__ = [
-    "ArrayLike",
-    "DTypeLike",
-    "InputDimsLike",
-    "IntNDArray",
-    "NDArray",
     "Report",
-    "SamplingLike",
-    "ShapeLike",
-    "TensorTypeLike",
     "backend",
     "decorators",
     "deps",
@@ -60,7 +43,7 @@ __all__ = [
     "utils",
     "wavelets",
 ]
-__all__ += backend.__all__
+__all__ += backend.__all__ + typing.__all__
 
 
 def __getattr__(name: str) -> Any:

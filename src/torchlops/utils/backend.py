@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops import arrays
-from torchlops.extras import import_extra
+from torchlops.extras import EXTRAS, import_extra
 from torchlops.utils import deps
 
 __all__ = [
@@ -65,7 +65,8 @@ def get_module(backend: str = "numpy") -> ModuleType:
     """
     if backend not in _MODULES:
         raise ValueError(f"backend must be one of {', '.join(_MODULES)}, got {backend!r}")
-    return importlib.import_module(_MODULES[backend])
+    name = _MODULES[backend]
+    return import_extra(name, f"the backend {backend!r}") if backend in EXTRAS else importlib.import_module(name)
 
 
 def get_module_name(mod: ModuleType) -> str:

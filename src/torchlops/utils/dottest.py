@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
-from torchlops.extras import import_extra
+from torchlops.utils.backend import get_module, to_numpy
 
 
 def dottest(
@@ -55,8 +54,8 @@ def dottest(
         raise AssertionError(f"nr={nr}, nc={nc} do not match the shape {Op.shape} of the operator")
     u = _random(columns, Op.dtype, complexflag in (1, 3))
     v = _random(rows, Op.dtype, complexflag in (2, 3))
-    convert = _to_arrays_of(backend)
-    y, x = _to_numpy(Op.matvec(convert(u))), _to_numpy(Op.rmatvec(convert(v)))
+    convert = get_module(backend).asarray
+    y, x = to_numpy(Op.matvec(convert(u))), to_numpy(Op.rmatvec(convert(v)))
     left, right = np.vdot(y, v), np.vdot(u, x)
     if not getattr(Op, "clinear", True):
         left, right = left.real, right.real
@@ -67,20 +66,6 @@ def dottest(
     if verb:
         print(message)
     return passed
-
-
-def _to_arrays_of(backend: str) -> Callable[[Any], Any]:
-    if backend == "torch":
-        import torch
-
-        return torch.from_numpy
-    if backend == "jax":
-        return import_extra("jax.numpy", "dottest").asarray  # type: ignore[no-any-return]
-    return np.asarray
-
-
-def _to_numpy(x: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
 
 
 def _random(size: int, dtype: Any, is_complex: bool) -> np.ndarray[Any, Any]:

@@ -30,12 +30,6 @@ DECISIONS: tuple[Difference, ...] = (
     ),
     Difference(
         "defect",
-        "`cost` of `ista` and `fista` is the function that is minimised, `||y - A x||**2 + eps ||x||_1` (or the "
-        "penalty of the threshold). PyLops prints half of the misfit plus all of the penalty, at two different "
-        "models.",
-    ),
-    Difference(
-        "defect",
         "`threshkind='half'` has the weight `eps` here and half of it in PyLops; with an `SOp` that is not "
         "orthonormal, PyLops solves another problem, ours that of the coefficients.",
     ),

@@ -103,8 +103,9 @@ GALLERY: tuple[Difference, ...] = (
     ),
     Difference(
         "defect",
-        "`pmax` of ChirpRadon3D is in the order of the axes, slow and fast, as PyLops documents it. PyLops's NumPy "
-        "engine uses the first for the fast axis.",
+        "`pmax` of ChirpRadon3D is in the order of the axes, slow and fast, as PyLops documents it and its engine "
+        "`fftw` takes it. PyLops's engine `numpy` uses the first for the fast axis: swap the two where a program "
+        "relied on that.",
         (
             "examples/plot_chirpradon::dL_chirp",
             "examples/plot_chirpradon::dadj_chirp",

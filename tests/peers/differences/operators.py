@@ -109,11 +109,6 @@ OPERATORS: tuple[Difference, ...] = (
     ),
     Difference(
         "defect",
-        "The order of `pmax` in `ChirpRadon3D` is `(py, px)`, as PyLops documents it and its engine `fftw` takes it. "
-        "PyLops's engine `numpy` takes `(px, py)`: swap the two where a program relied on that.",
-    ),
-    Difference(
-        "defect",
         "In `FFT(engine='scipy', overwrite_x=True)` PyLops overwrites the model that it is given, and then returns "
         "other numbers from the second call. Here the option has no effect, and an input is never changed.",
     ),
