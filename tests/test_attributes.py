@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -220,6 +221,19 @@ def test_forceflat_and_the_multiplication_with_arrays(disabled):
         with torchlops.enabled_ndarray_multiplication():
             assert (A @ x).shape == (2,)
     assert torchlops.get_ndarray_multiplication()
+
+
+def test_the_multiplication_with_arrays_is_switched_for_one_thread():
+    with ThreadPoolExecutor(1) as other, torchlops.disabled_ndarray_multiplication():
+        assert other.submit(torchlops.get_ndarray_multiplication).result(timeout=60)
+        torchlops.set_ndarray_multiplication(True)
+        assert torchlops.get_ndarray_multiplication()
+    torchlops.set_ndarray_multiplication(False)
+    try:
+        with ThreadPoolExecutor(1) as other:
+            assert not other.submit(torchlops.get_ndarray_multiplication).result(timeout=60)
+    finally:
+        torchlops.set_ndarray_multiplication(True)
 
 
 def test_forceflat_of_compositions():

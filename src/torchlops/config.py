@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
 
 __all__ = [
     "disabled_ndarray_multiplication",
@@ -14,42 +14,41 @@ __all__ = [
 ]
 
 
-@dataclass
-class Config:
-    """The settings of the library, for all threads.
-
-    Args:
-        ndarray_multiplication: Whether ``A @ x`` takes arrays of shape ``dims``, and ``(*dims, K)``. If not, it takes
-            vectors ``(N,)`` and matrices ``(N, K)``, as a matrix does, and answers with such. ``A(x)`` always takes
-            both.
-    """
-
-    ndarray_multiplication: bool = True
-
-
-_config = Config()
+_everywhere = True
+_here: ContextVar[bool | None] = ContextVar("ndarray_multiplication", default=None)
+"""Within the ``with`` blocks of a thread or a coroutine, what the innermost of them asks for."""
 
 
 def get_ndarray_multiplication() -> bool:
     """Return whether ``A @ x`` takes arrays of shape ``dims``."""
-    return _config.ndarray_multiplication
+    here = _here.get()
+    return _everywhere if here is None else here
 
 
 def set_ndarray_multiplication(val: bool) -> None:
-    """Set whether ``A @ x`` takes arrays of shape ``dims``; see :class:`Config`."""
-    _config.ndarray_multiplication = val
+    """Set whether ``A @ x`` takes arrays of shape ``dims``, and ``(*dims, K)``, in all threads.
+
+    If not, it takes vectors ``(N,)`` and matrices ``(N, K)``, as a matrix does, and answers with such. ``A(x)`` always
+    takes both. Within a ``with`` block of :func:`enabled_ndarray_multiplication` or
+    :func:`disabled_ndarray_multiplication`, what this sets holds to the end of the block.
+    """
+    global _everywhere
+    if _here.get() is None:
+        _everywhere = val
+    else:
+        _here.set(val)
 
 
 @contextmanager
 def enabled_ndarray_multiplication() -> Iterator[bool]:
-    """Let ``A @ x`` take arrays of shape ``dims`` within a ``with`` block."""
+    """Let ``A @ x`` take arrays of shape ``dims`` within a ``with`` block of this thread."""
     with _multiplication(True) as before:
         yield before
 
 
 @contextmanager
 def disabled_ndarray_multiplication() -> Iterator[bool]:
-    """Let ``A @ x`` take only vectors and matrices within a ``with`` block.
+    """Let ``A @ x`` take only vectors and matrices within a ``with`` block of this thread.
 
     Example:
         >>> import numpy as np, torchlops
@@ -66,8 +65,8 @@ def disabled_ndarray_multiplication() -> Iterator[bool]:
 @contextmanager
 def _multiplication(enabled: bool) -> Iterator[bool]:
     before = get_ndarray_multiplication()
-    set_ndarray_multiplication(enabled)
+    token = _here.set(enabled)
     try:
         yield before
     finally:
-        set_ndarray_multiplication(before)
+        _here.reset(token)
