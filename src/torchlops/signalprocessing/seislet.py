@@ -18,6 +18,7 @@ from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, as_integer
 from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing.interp import sinc
+from torchlops.torch_internals import is_plain_eager
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are computed at a time
 
@@ -354,10 +355,13 @@ def _sinc_matrices(delays: Tensor) -> Tensor:
     index = torch.arange(delays.shape[-1], dtype=delays.dtype, device=delays.device)
     m = (index - whole)[:, None, :] - index[:, None]
     middle = m == 0
+    own = m if is_plain_eager() and not (torch.is_grad_enabled() and delays.requires_grad) else None  # work in its memory
     # (-1)^m is a product of one factor per row and one per column, so no tensor of the size of the matrix is needed.
     sine = torch.sin(math.pi * rest) / math.pi * _alternating(index - whole)
-    quotient = sine[:, None, :] / (rest[:, None, :] + m).masked_fill(middle, 1) * _alternating(index)[:, None]
-    return torch.where(middle, sinc(rest)[:, None, :], quotient)
+    argument = torch.add(m, rest[:, None, :], out=own)
+    quotient = torch.div(sine[:, None, :], torch.where(middle, m.new_ones(()), argument, out=own), out=own)
+    quotient = torch.mul(quotient, _alternating(index)[:, None], out=own)
+    return torch.where(middle, sinc(rest)[:, None, :], quotient, out=own)
 
 
 def _sinc_arrays(delays: NDArray[Any]) -> NDArray[Any]:
