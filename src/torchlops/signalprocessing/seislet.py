@@ -355,7 +355,8 @@ def _sinc_matrices(delays: Tensor) -> Tensor:
     index = torch.arange(delays.shape[-1], dtype=delays.dtype, device=delays.device)
     m = (index - whole)[:, None, :] - index[:, None]
     middle = m == 0
-    own = m if is_plain_eager() and not (torch.is_grad_enabled() and delays.requires_grad) else None  # work in its memory
+    recorded = torch.is_grad_enabled() and delays.requires_grad
+    own = m if is_plain_eager() and not recorded else None  # compute in the memory of m
     # (-1)^m is a product of one factor per row and one per column, so no tensor of the size of the matrix is needed.
     sine = torch.sin(math.pi * rest) / math.pi * _alternating(index - whole)
     argument = torch.add(m, rest[:, None, :], out=own)
