@@ -146,3 +146,12 @@ def test_a_dense_matrix_comes_with_its_graph_or_as_an_array() -> None:
     np.testing.assert_allclose(A.tosparse().toarray(), A.todense())
     with pytest.raises(ValueError, match="backend"):
         A.todense("cupy")
+
+
+def test_an_axis_of_length_one_may_have_a_negative_stride():
+    column = np.arange(9001.0)[:, None]
+    backwards = column[:, ::-1]
+    assert backwards.flags.c_contiguous
+    A = FirstDerivative((9001, 1), axis=0)
+    np.testing.assert_array_equal(A @ backwards, A @ column)
+    np.testing.assert_array_equal(MatrixMult(np.ones((2, 9001))) @ backwards, [[column.sum()]] * 2)

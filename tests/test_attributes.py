@@ -13,6 +13,7 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
 import torchlops
+from torchlops.attributes import COUNTERS
 
 REAL = torch.float64
 DIMS = (4, 6)
@@ -174,10 +175,23 @@ def test_what_is_not_counted():
     A = torchlops.Diagonal(random(3).abs() + 1)
     before = dict(vars(A))
     A(torch.ones(3))
-    (A.H @ A) @ np.ones(3)
-    torchlops.cg(A, random(3))
     torch.compile(A.matvec, backend="aot_eager", fullgraph=True)(random(3))
     assert vars(A) == before
+
+
+def test_compositions_views_and_solvers_count_their_parts():
+    A, B = torchlops.Diagonal(random(3).abs() + 1), torchlops.MatrixMult(random(3, 3))
+    (2 * A.H @ B + A) @ np.ones(3)
+    B.T.matvec(np.ones(3))
+    (A.H @ np.ones((3, 5)))
+    assert (A.matvec_count, A.rmatvec_count, A.rmatmat_count) == (1, 1, 1)
+    assert (B.matvec_count, B.rmatvec_count) == (1, 1)
+    for op in (A, B):
+        op.reset_count()
+    torchlops.cgls(A @ B, random(3), niter=3, tol=0)
+    torchlops.cgls(B, random(5, 3), niter=3, tol=0)
+    assert (A.matvec_count, A.rmatvec_count) == (3, 4)
+    assert [getattr(B, counter) for counter in COUNTERS] == [3, 4, 3, 4]
 
 
 def test_scipy_is_counted():

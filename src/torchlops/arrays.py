@@ -244,8 +244,16 @@ def to_numpy(tensor: Tensor) -> NDArray[Any]:
 
 
 def is_shared(array: NDArray[Any]) -> bool:
-    """Whether ``torch.from_numpy`` gives a tensor of the array as it is, without a copy or a cast."""
-    return not torch.compiler.is_compiling() and array.dtype in PLAIN_DTYPES and array.flags.carray
+    """Whether ``torch.from_numpy`` gives a tensor of the array as it is, without a copy or a cast.
+
+    To NumPy, an axis of length 1 is contiguous whatever its stride; torch refuses a negative one.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and array.dtype in PLAIN_DTYPES
+        and array.flags.carray
+        and min(array.strides, default=0) >= 0
+    )
 
 
 def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], Any]]:

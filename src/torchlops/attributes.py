@@ -16,7 +16,10 @@ from torchlops.shapes import Dims, as_dims
 
 _Self = TypeVar("_Self", bound="Attributes")
 
-COUNTERS = ("matvec_count", "rmatvec_count", "matmat_count", "rmatmat_count")
+OTHER_WAY = {"matvec": "rmatvec", "rmatvec": "matvec", "matmat": "rmatmat", "rmatmat": "matmat"}
+"""The products that are counted, each with that of the adjoint."""
+
+COUNTERS = tuple(f"{method}_count" for method in OTHER_WAY)
 
 
 class FlatMethod:
@@ -52,12 +55,13 @@ class Attributes(nn.Module):
             Otherwise, ``A @ x`` is of shape ``dimsd`` if ``x`` is of shape ``dims``, and such models are
             ``(*batch, *dims)``.
         matvec_count: Number of calls of ``matvec``, and of ``A @ x`` for one model.
-        rmatvec_count: Number of calls of ``rmatvec``.
+        rmatvec_count: Number of calls of ``rmatvec``, and of ``A.H @ y``.
         matmat_count: Number of calls of ``matmat``, and of ``A @ X`` for several models.
         rmatmat_count: Number of calls of ``rmatmat``.
 
-    The counters count the calls of a user, or of a solver of SciPy: not ``A(x)``, nor what compositions, solvers,
-    derivatives and compiled code do. Nothing else changes in an operator that is applied.
+    The counters count the calls of a user and of solvers, and the parts of a composition count with it: not ``A(x)``,
+    nor what derivatives and compiled code do. Several models at once are one ``matmat``. Nothing else changes in an
+    operator that is applied.
     """
 
     explicit: bool = False

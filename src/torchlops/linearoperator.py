@@ -41,7 +41,7 @@ from torchlops.arrays import (
     promote,
     real_part,
 )
-from torchlops.attributes import COUNTERS
+from torchlops.attributes import COUNTERS, OTHER_WAY
 from torchlops.contract import Contract
 from torchlops.shapes import Dims
 from torchlops.torch_internals import has_hooks
@@ -329,6 +329,11 @@ class CompositeOperator(LinearOperator):
     def _leaves(self) -> tuple[nn.Module, ...]:
         return tuple(vars(self)["_modules"]["leaves"]._modules.values())
 
+    def _count(self, method: str) -> None:
+        super()._count(method)
+        for part in self.operators:
+            part._count(method)
+
     def _gives_real(self) -> bool:
         return all(part._gives_real() for part in self.operators)
 
@@ -456,6 +461,10 @@ class AdjointOperator(CompositeOperator):
     def _gives_real(self) -> bool:
         return self.operators[0].real_model
 
+    def _count(self, method: str) -> None:
+        LinearOperator._count(self, method)
+        self.operators[0]._count(OTHER_WAY[method])
+
     @property
     def name_and_type(self) -> str:
         return f"{self.operators[0].name_and_type}.H"
@@ -484,6 +493,8 @@ class TransposedOperator(CompositeOperator):
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
         part = self.operators[0]
         return part_of_array(part, real_of(x) if adjoint and part.real_model else x.conj(), not adjoint).conj()
+
+    _count = AdjointOperator._count
 
     def _gives_real(self) -> bool:
         return self.operators[0].real_model
@@ -1105,8 +1116,11 @@ def product(left: LinearOperator, right: LinearOperator) -> LinearOperator:
     if left.shape[1] != right.shape[0]:
         kept = factors  # the constructor raises the error
     result = kept[0] if len(kept) == 1 else ProductOperator(kept)
-    if result.dims != right.dims or result.dimsd != left.dimsd:  # an identity also carried a shape
-        result = ProductOperator(factors)
+    if len(kept) < len(factors) and (
+        (result.dims, result.dimsd) != (right.dims, left.dimsd)
+        or result._label() != promote([factor._label() for factor in factors])
+    ):
+        result = ProductOperator(factors)  # an identity also carried a shape, or a dtype
     for alpha in reversed(alphas):
         result = scaled(alpha, result)
     return result

@@ -82,3 +82,61 @@ def test_the_weights_of_irls(kind, field):
     assert len(found[0]) == len(found[1]) == 3
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-4, atol=1e-6)
     assert isinstance(found[1][0], np.ndarray)
+
+
+class Project(Callbacks):
+    """Keeps the model nonnegative, in place, as a user of PyLops does."""
+
+    def on_step_end(self, solver, x):
+        x[...] = np.maximum(x, 0) if isinstance(x, np.ndarray) else x.clamp(min=0)
+
+
+@pytest.mark.parametrize("as_tensors", [False, True])
+@pytest.mark.parametrize("solver", [ISTA, FISTA, CGLS, IRLS])
+def test_a_callback_may_change_the_model_in_place(solver, as_tensors):
+    pylops = pytest.importorskip("pylops")
+    matrix, y = np.arange(12.0).reshape(4, 3) + 5 * np.eye(4, 3), np.array([1.0, -1.0, 2.0, -3.0])
+    options = {
+        ISTA: {"niter": 5, "alpha": 1e-3, "tol": 0.0},
+        FISTA: {"niter": 5, "alpha": 1e-3, "tol": 0.0},
+        CGLS: {"niter": 3, "tol": 0.0},
+        IRLS: {"nouter": 3, "atol": 1e-15, "btol": 1e-15},
+    }[solver]
+    module = pylops.optimization.cls_basic if solver is CGLS else pylops.optimization.cls_sparsity
+    theirs = getattr(module, solver.__name__)(pylops.MatrixMult(matrix), callbacks=[Project()]).solve(y, **options)[0]
+    ours = solver(torchlops.MatrixMult(matrix), callbacks=[Project()])
+    x = ours.solve(torch.from_numpy(y) if as_tensors else y, **options)[0]
+    assert isinstance(x, torch.Tensor) == as_tensors
+    np.testing.assert_allclose(np.asarray(x), theirs, atol=1e-8)
+    assert (np.asarray(x) >= 0).all()
+
+
+@pytest.mark.parametrize("solver", [CG, CGLS, LSQR])
+def test_steps_by_hand_look_at_no_tolerance(solver):
+    """PyLops's do not, and neither is a model ignored that was changed in place."""
+    pylops = pytest.importorskip("pylops")
+    y, costs = np.random.default_rng(0).standard_normal((2, 12)), []
+    for package in (pylops, torchlops):
+        A = package.CausalIntegration(12)
+        A = A.H @ A + package.Identity(12) if solver is CG else A
+        stepper = getattr(package.optimization.cls_basic, solver.__name__)(A)
+        tolerances = {"atol": 1e-1, "btol": 1e-1} if solver is LSQR else {"tol": 1e-1}
+        x = stepper.setup(y=y[0], x0=np.zeros(12), niter=8, **tolerances)
+        for _ in range(8):
+            x = stepper.step(x)
+        costs.append([*stepper.cost, np.linalg.norm(x)])
+        if solver is CG:
+            x[:] = 5.0
+            costs[-1].extend(stepper.step(x))
+    np.testing.assert_allclose(costs[1], costs[0], rtol=1e-6, atol=1e-6)
+
+
+def test_steps_by_hand_of_a_batch():
+    A = torchlops.Diagonal(np.arange(1.0, 7.0))
+    solver = CGLS(A)
+    x = solver.setup(np.array([np.ones(6), 1e-9 * np.ones(6)]), niter=6)
+    for _ in range(6):
+        x = solver.step(x)
+    solver.finalize()
+    np.testing.assert_allclose(x * np.arange(1.0, 7.0), [np.ones(6), 1e-9 * np.ones(6)], rtol=1e-9)
+    assert solver.iiter == 6

@@ -222,12 +222,27 @@ def test_shrinkage_does_the_iterations_of_pylops(solver, kind, dtype):
     else:
         options["threshkind"] = kind
         if "percentile" in kind:
-            options["perc"] = 40
+            options["perc"] = 30  # between two of the six samples: one at the threshold is cut, or not, by rounding
     x, out = loop(solver, A, y, **{**options, **theirs})
     result = solve(solver, A, y, **options)
     close(result.x, x, 1e-10)
     assert [int(i) for i in result.iters] == [entry[1] for entry in out]
     assert len(result.cost) == max(len(entry[2]) for entry in out)
+
+
+def test_reweighting_of_data_and_model_from_a_guess_solves_the_same_problem():
+    A, y = problem()
+    options = {
+        "kind": "datamodel",
+        "nouter": 300,
+        "epsI": 0.5,
+        "epsR": 1e-6,
+        "tolIRLS": 1e-14,
+        "niter": 300,
+        "rtol": 1e-15,
+    }
+    expected = solve("irls", A, y, **options).x
+    close(solve("irls", A, y, x0=torch.ones(3, 6, dtype=REAL), **options).x, expected, 1e-6)
 
 
 def test_matching_pursuits_find_the_columns_that_pylops_finds():

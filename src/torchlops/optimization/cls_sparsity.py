@@ -104,7 +104,7 @@ class SynthesisSolver(IterativeSolver[R]):
         return self._turned(x if self.S is None else self.S(x))
 
     def _go_to(self, x: Any) -> None:
-        if x is None or x is self._shown:
+        if x is None or self._is_as_shown(x):
             return
         x = self._turned(x)
         super()._go_to(x if self.S is None else self.S.H(x))
@@ -177,6 +177,8 @@ class FISTA(ISTA):
 
     algorithm = sparse.FISTA
     _shown_z: Any = None
+    _starts_anew: bool = False
+    """Whether a step begins without momentum, at the ``x`` that it is given."""
 
     def step(self, x: Any, z: Any = None, show: bool = False) -> Any:  # type: ignore[override]  # PyLops's
         """Do one iteration from ``x`` and ``z`` (what the last step returned), and return both and the change of ``x``.
@@ -186,7 +188,14 @@ class FISTA(ISTA):
         known = self._shown if self._shown_z is None or not self.iiter else self._shown_z
         if z is not None and z is not known and not bool((z == known).all()):
             raise ValueError("FISTA.step goes on from the z that the last step returned, or from x (leave z out)")
+        self._starts_anew = z is None and x is not self._shown
         return super().step(x, show)
+
+    def _go_to(self, x: Any) -> None:
+        super()._go_to(x)
+        if self._starts_anew:
+            state = self._running().state
+            state.z, state.Az = state.x, state.Ax
 
     def _step_result(self, batch: Batch[Any]) -> Any:
         problem = batch.problem

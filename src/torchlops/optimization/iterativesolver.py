@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 
 from torchlops.arrays import as_tensor
@@ -69,6 +71,8 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
     _batch: Batch[Any] | None = None
     _layout: Layout
     _shown: Any = None
+    _as_shown: Any = None
+    _in_run: bool = False
     _stopped: bool = False
     _show: bool = False
     _itershow: Sequence[int] = (10, 10, 10)
@@ -121,13 +125,18 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
         return self._result(solution)
 
     def step(self, x: Any, show: bool = False) -> Any:
-        """Do one iteration from ``x`` (what ``setup`` or the last step returned), and return the new ``x``."""
+        """Do one iteration from ``x`` (what ``setup`` or the last step returned), and return the new ``x``.
+
+        One that is called by hand looks at no tolerance, as in PyLops. A user, or a callback, may change ``x``.
+        """
         batch = self._running()
         self._call("on_step_begin", x)
         with self._grad_mode():
             self._go_to(x)
+            if not self._in_run:
+                batch.revive()
             batch.step()
-            self._shown = self._view()
+            self._show_user(self._view())
         if show:
             self._print_step()
         self._call("on_step_end", self._shown)
@@ -151,7 +160,7 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
                 self._run_watched(batch, niter)
             else:
                 batch.run(niter, replace(self.options, compact=False))  # x shows all samples
-            self._shown = self._view()
+            self._show_user(self._view())
         self._call("on_run_end", self._shown)
         return self._shown
 
@@ -254,7 +263,7 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
         self._batch, problem = batch, batch.problem
         length = torch.linalg.vector_norm(problem.y.detach(), dim=-1, keepdim=True)
         self.ynorm = self._layout.number(length * problem.scale)
-        self._shown = self._view()
+        self._show_user(self._view())
         if self._show:
             self._print_setup()
 
@@ -268,7 +277,7 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
 
     def _run_watched(self, batch: Batch[Any], niter: int) -> None:
         (first, last, every), x = self._itershow, self._shown
-        with progress(batch.solver.name, niter, self.options) as advance:
+        with progress(batch.solver.name, niter, self.options) as advance, self._running_itself():
             while batch.count < niter and batch.goes_on():
                 count, left = batch.count, niter - batch.count
                 show = self._show and (count < first or left < last or not count % every)
@@ -303,15 +312,36 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
         records = torch.is_grad_enabled() and self._layout.back is None and self.options.unrolls
         return torch.set_grad_enabled(records)
 
+    @contextmanager
+    def _running_itself(self) -> Iterator[None]:
+        """Mark the steps of a run, which stop at a tolerance."""
+        self._in_run = True
+        try:
+            yield
+        finally:
+            self._in_run = False
+
     def _view(self) -> Any:
         """Return the solution so far as the user sees it, in memory of its own."""
         batch = self._running()
         x = batch.solver.solution(batch.problem, batch.state) * batch.problem.scale
         return self._layout.model(batch.problem.vectors.as_model(x))
 
+    def _show_user(self, x: Any) -> None:
+        """Keep what the user sees, and what shows whether the user writes into it."""
+        self._shown, self._as_shown = x, x._version if isinstance(x, torch.Tensor) else np.array(x)
+
+    def _is_as_shown(self, x: Any) -> bool:
+        """Return whether ``x`` is what the user was shown, and nobody has written into it."""
+        if x is not self._shown:
+            return False
+        if isinstance(x, torch.Tensor):
+            return bool(x._version == self._as_shown)
+        return np.array_equal(x, self._as_shown, equal_nan=True)
+
     def _go_to(self, x: Any) -> None:
         """Go on from another ``x`` than ours, if the user gives one."""
-        if x is self._shown or x is None:
+        if x is None or self._is_as_shown(x):
             return
         batch = self._running()
         problem = batch.problem

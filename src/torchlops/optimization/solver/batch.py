@@ -17,7 +17,7 @@ from torchlops.optimization.solver.options import Options
 from torchlops.optimization.solver.problem import Problem, select
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import State, tensors_of
-from torchlops.optimization.solver.vectors import Scalar
+from torchlops.optimization.solver.vectors import Scalar, where
 from torchlops.torch_internals import is_plain_eager
 
 S = TypeVar("S", bound=State)
@@ -72,6 +72,11 @@ class Batch(Generic[S]):
         self.state.count += 1
         self.solver.iterate(self.problem, self.state)
         self.history.append(self.state.cost)
+
+    def revive(self) -> None:
+        """Let the samples that a tolerance has stopped go on; what broke down stays as it is."""
+        state = self.state
+        state.active = where(state.status == 0, True, state.active)
 
     def goes_on(self) -> bool:
         """Return whether any sample is active, as far as that may be seen."""

@@ -67,6 +67,7 @@ class VectorOperator:
 
     def _apply(self, x: Tensor, adjoint: bool) -> Tensor:
         A = self.A
+        A._count(("r" if adjoint else "") + ("matvec" if x.ndim == 1 else "matmat"))
         if adjoint:
             out = A.apply_nd(self.as_data(x), True)
             out = out.real if A.real_model and out.is_complex() else out

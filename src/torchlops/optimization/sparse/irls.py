@@ -125,7 +125,7 @@ class IRLS(Solver[IRLSState]):
     def start(self, problem: Problem) -> IRLSState:
         shifted = problem.r
         if self.variant == "datamodel":
-            shifted = torch.cat([shifted, torch.zeros_like(problem.x)], -1)
+            shifted = torch.cat([shifted, -problem.damp * problem.x], -1)
         cost = norm(shifted)
         size = largest(problem.y.detach().abs())
         return IRLSState(
@@ -155,9 +155,9 @@ class IRLS(Solver[IRLSState]):
         s.cost = norm(s.r)
         s.go_on(update >= tolerance(problem, self.tolIRLS, "tolIRLS", norm(s.dx)))
 
-    def moved(self, problem: Problem, state: IRLSState, x: Tensor) -> None:
+    def moved(self, problem: Problem, state: IRLSState, x: Tensor) -> None:  # noqa: ARG002
+        """Go on from another ``x``: as in PyLops, the weights of the data remain those of the last iteration."""
         state.x, state.dx = x, x - state.guess
-        state.r = state.shifted - self._rows(problem).forward(state.dx)
 
     def _rows(self, problem: Problem) -> OperatorOnVectors:
         if self.variant != "datamodel":

@@ -246,6 +246,10 @@ class FISTA(ISTA):
 
     vectors = (5, 4)
 
+    def moved(self, problem: Problem, state: ISTAState, x: Tensor) -> None:
+        """Go on from another ``x``, and from the same ``z``, as PyLops's steps do."""
+        state.x, state.Ax = x, problem.forward(x)
+
     def _go_beyond(self, s: ISTAState, change: Tensor, of_data: Tensor) -> None:
         t, s.t = s.t, (1 + sqrt(1 + 4 * s.t * s.t)) / 2
         momentum = (t - 1) / s.t
