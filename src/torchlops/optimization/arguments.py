@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -15,6 +16,26 @@ class UnknownOptionError(NotImplementedError, ValueError):
 
 
 _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
+
+
+def as_list(value: Any, what: str) -> list[Any]:
+    """Return what a user gives as a list, nothing as an empty one.
+
+    Raises:
+        TypeError: where it is one thing, and not a list.
+    """
+    if value is None:
+        return []
+    if isinstance(value, list | tuple) or (hasattr(value, "ndim") and value.ndim == 1):
+        return list(value)
+    raise TypeError(
+        f"{what} must be a list with an entry for each regulariser, got {type(value).__name__}: write [...]"
+    )
+
+
+def number_of_rows(shape: Any) -> int:
+    """Return the number of data of regularisers, given as a shape, a number, or not at all."""
+    return 0 if shape is None else math.prod(shape) if hasattr(shape, "__len__") else int(shape)
 
 
 class Face:

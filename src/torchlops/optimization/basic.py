@@ -50,7 +50,8 @@ def cg(
         x0: Initial guess; zero by default.
         niter: Maximum number of iterations.
         damp: A multiple of the identity that is added to the operator: a number, or one per sample.
-        tol: Absolute tolerance on the *squared* norm of the residual, as in PyLops.
+        tol: Absolute tolerance on the *squared* norm of the residual, as in PyLops. The first tolerance that is met
+            stops a sample: ``tol=0`` leaves it to the others.
         rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
         rtol1: The same, relative to the norm of the data of the sample.
         show: Whether to print a table.
@@ -98,7 +99,8 @@ def cgls(
         x0: Initial guess; zero by default. (:func:`lsqr` and :func:`lsmr` damp the distance to it, this does not.)
         niter: Maximum number of iterations.
         damp: The damping: a number, or one per sample.
-        tol: Absolute tolerance on the *squared* norm of the gradient ``A^H r - damp^2 x``, as in PyLops.
+        tol: Absolute tolerance on the *squared* norm of the gradient ``A^H r - damp^2 x``, as in PyLops. The first
+            tolerance that is met stops a sample: ``tol=0`` leaves it to the others.
         rtol: Tolerance on the norm of the residual, relative to the initial one of the sample.
         rtol1: The same, relative to the norm of the data of the sample.
         show: Whether to print a table.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import namedtuple
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any, ClassVar, Generic
 import torch
 
 from torchlops.linearoperator import LinearOperator, scaled
-from torchlops.optimization.arguments import RULE, Face
+from torchlops.optimization.arguments import RULE, Face, as_list, number_of_rows
 from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_basic import CG, CGLS, LSQR
 from torchlops.optimization.equations import Data, RegularizedOperator, read
@@ -146,8 +145,7 @@ class Inversion(Face, Generic[R]):
             show: Whether to print it.
             unit: ``B``, ``KB``, ``MB`` or ``GB``.
         """
-        more_rows = 0 if nopRegs is None else math.prod(nopRegs) if hasattr(nopRegs, "__len__") else int(nopRegs)
-        return self._memory_usage(self.vectors, more_rows, show, unit)
+        return self._memory_usage(self.vectors, number_of_rows(nopRegs), show, unit)
 
     def _write(self, data: Data, *args: Any, **kwargs: Any) -> str:
         """Write the equations, and return the arguments as text."""
@@ -207,8 +205,9 @@ class NormalEquationsInversion(Inversion[NormalEquationsResult]):
         epsI: Any = 0, epsRs: Sequence[Any] | None = None, NRegs: Sequence[Any] | None = None,
         epsNRs: Sequence[Any] | None = None,
     ) -> str:  # fmt: skip
-        squares = [aslinearoperator(part) for part in NRegs or ()]
-        epsilons = [1.0] * len(squares) if epsNRs is None or not squares else list(epsNRs)
+        squares = [aslinearoperator(part) for part in as_list(NRegs, f"{data.name}: NRegs")]
+        given = [1.0] * len(squares) if epsNRs is None else epsNRs
+        epsilons = as_list(given, f"{data.name}: epsNRs") if squares else []
         if len(squares) != len(epsilons):
             raise ValueError(
                 f"{data.name}: NRegs and epsNRs must have the same length, got {len(squares)} and {len(epsilons)}"

@@ -11,6 +11,7 @@ import torch
 
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization import sparse
+from torchlops.optimization.arguments import number_of_rows
 from torchlops.optimization.implicit.solve import Attach
 from torchlops.optimization.implicit.support import (
     attach_basis_pursuit,
@@ -291,13 +292,24 @@ class IRLS(_NestedSolver[IRLSResult]):
         """Iterate from ``x``, ``nouter`` times at most; ``engine`` and options of the inner solver as in ``solve``."""
         return super().run(x, nouter, engine, show, itershow, **inner)
 
+    def memory_usage(  # type: ignore[override]  # PyLops's order
+        self, kind: str = "data", show: bool = False, unit: str = "B"  # noqa: ARG002
+    ) -> float:
+        """Return, and print with ``show``, the memory of the vectors of one sample; any ``kind`` needs as much."""
+        return super().memory_usage(show, unit)
+
     def _result(self, solution: Solution) -> IRLSResult:
         return IRLSResult.of(solution, nouter=solution.iiter)
 
     @property
     def rw(self) -> Any:
-        """The weights of the last iteration: of the flat data or, with ``kind="model"``, of the flat model."""
-        batch = self._running()
+        """The weights of the last iteration: of the flat data or, with ``kind="model"``, of the flat model.
+
+        They are there while the solver is stepped or watched by callbacks.
+        """
+        batch = self._batch
+        if batch is None:
+            raise AttributeError("IRLS has weights, rw, only after setup: while it is stepped, or for its callbacks")
         assert isinstance(batch.solver, sparse.IRLS)
         return self._layout.array(batch.solver.weights(batch.problem, batch.state))
 
@@ -374,6 +386,20 @@ class SplitBregman(_NestedSolver[SparseResult]):
     ) -> Any:  # fmt: skip
         """Iterate from ``x``; ``engine`` and options of the inner solver as in ``solve``."""
         return super().run(x, None, engine, show, itershow, **inner)
+
+    def memory_usage(  # type: ignore[override]  # PyLops's order
+        self, nopRegsL1: Any = None, nopRegsL2: Any = None, show: bool = False, unit: str = "B"
+    ) -> float:
+        """Return, and print with ``show``, the memory of the vectors of one sample.
+
+        Args:
+            nopRegsL1: Number of data of the L1 regularisers.
+            nopRegsL2: Number of data of the L2 regularisers.
+            show: Whether to print it.
+            unit: ``B``, ``KB``, ``MB`` or ``GB``.
+        """
+        rows = sum(number_of_rows(each) for each in (nopRegsL1, nopRegsL2))
+        return self._memory_usage(self.algorithm.vectors, rows, show, unit)
 
     def _attach(self, solver: sparse.SplitBregman) -> tuple[Attach, Sequence[Any]]:
         parts = (solver.RegsL1, solver.RegsL2, solver.epsRL1s, solver.epsRL2s, solver.dataregsL2)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator, VerticalStack, scaled
+from torchlops.optimization.arguments import as_list
 from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_data, read_number, with_axes
 from torchlops.torchoperator import aslinearoperator, operators_of
 
@@ -82,9 +83,9 @@ class Data:
         self, Regs: Sequence[Any] | None, dataregs: Sequence[Any] | None, epsRs: Sequence[Any] | None
     ) -> list[tuple[LinearOperator, Tensor | None, Any]]:
         """Return each regulariser with its data, or None for zero, and its epsilon."""
-        parts = [aslinearoperator(part) for part in Regs or ()]
-        data = [None] * len(parts) if dataregs is None or not parts else list(dataregs)
-        epsilons = [1.0] * len(parts) if epsRs is None or not parts else list(epsRs)
+        parts = [aslinearoperator(part) for part in as_list(Regs, f"{self.name}: Regs")]
+        data = as_list(dataregs, f"{self.name}: dataregs") if parts and dataregs is not None else [None] * len(parts)
+        epsilons = as_list(epsRs, f"{self.name}: epsRs") if parts and epsRs is not None else [1.0] * len(parts)
         if not len(parts) == len(data) == len(epsilons):
             raise ValueError(
                 f"{self.name}: Regs, dataregs and epsRs must have the same length, got {len(parts)}, {len(data)} and "

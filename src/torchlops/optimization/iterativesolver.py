@@ -51,6 +51,7 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
 
     Attributes:
         y: The data, as they were given.
+        tol, damp, ...: The options that were given, under their names.
         x: The solution so far.
         iiter: Number of iterations so far.
         cost: History of the cost, one entry per iteration.
@@ -86,9 +87,12 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
         self.callbacks = tuple(callbacks or ())
         unknown = sorted(set(how) - set(SolveOptions.__annotations__))
         if unknown:
+            iterations = {"iter_lim", "maxiter", "niter", "nouter"} & set(unknown)
             raise TypeError(
-                f"{type(self).__name__} does not know {', '.join(unknown)}: it takes the arguments that its "
-                f"documentation lists, and the options of all solvers, {', '.join(SolveOptions.__annotations__)}"
+                f"{type(self).__name__} does not know {', '.join(unknown)}: it takes "
+                f"{', '.join(self._names('solve'))}, and the options of all solvers, "
+                f"{', '.join(SolveOptions.__annotations__)}"
+                + (f". The number of iterations is {self.niter_name}" if iterations else "")
             )
         self.options = Options(**how)
         self.tstart = time.time()
@@ -252,6 +256,8 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
         solver = self._algorithm(given)
         vars(self).pop("solution", None)
         self.y = given["y"]
+        options = (*(field.name for field in fields(self.algorithm)), self.algorithm.weight_name)
+        vars(self).update((name, given.get(name)) for name in options if name in given)
         self.niter, self.tstart, self._stopped = given[self.niter_name], time.time(), False
         self._show, self._itershow = given["show"], given["itershow"]
         if given["callback"] is not None:

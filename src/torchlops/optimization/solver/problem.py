@@ -204,7 +204,13 @@ def read_data(A: LinearOperator, y: Any, x0: Any = None) -> tuple[Tensor, Layout
         y = y.to(torch.float64)
     has_axes = tuple(y.shape[-len(A.dimsd) :]) == A.dimsd
     if not has_axes and (y.ndim == 0 or y.shape[-1] != A.shape[0]):
-        raise A._wrong_shape(y, True)
+        shape = ", ".join(map(str, A.dimsd))
+        flat = "" if len(A.dimsd) == 1 else f", or flat (*batch, {A.shape[0]})"
+        columns = ": transpose data in columns" if y.ndim == 2 and y.shape[0] == A.shape[0] else ""
+        raise ValueError(
+            f"the data of {A.name_and_type} must be (*batch, {shape}){flat}, got {tuple(y.shape)}. Batch axes come "
+            f"first{columns}."
+        )
     return (y if has_axes else y.reshape(*y.shape[:-1], *A.dimsd)), Layout(A, back, bool(A.forceflat) or is_flat(A, x0))
 
 

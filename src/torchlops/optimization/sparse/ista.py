@@ -112,6 +112,8 @@ class ISTA(SparseSolver[ISTAState]):
     def __post_init__(self) -> None:
         if self.threshkind not in KINDS:
             raise ValueError(f"{self.name}: `threshkind` must be one of {', '.join(KINDS)}, got {self.threshkind!r}")
+        if isinstance(self.alpha, int | float) and self.alpha <= 0:
+            raise ValueError(f"{self.name}: the step alpha must be positive, got {self.alpha}")
         if self.perc is None and self.threshkind.endswith("-percentile"):
             raise ValueError(f"{self.name}: Provide a percentile (perc) with threshkind={self.threshkind!r}")
         if self.perc is not None and not self.threshkind.endswith("-percentile"):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import IdentityOperator, LinearOperator, VerticalStack
+from torchlops.optimization.arguments import as_list
 from torchlops.optimization.solver.problem import Problem
 from torchlops.optimization.solver.solver import as_text, treats_alike
 from torchlops.optimization.solver.state import WORK
@@ -113,11 +114,12 @@ class SplitBregman(SparseSolver[SplitBregmanState]):
 
     def __post_init__(self) -> None:
         for number in ("1", "2"):
-            Regs = tuple(map(aslinearoperator, getattr(self, f"RegsL{number}") or ()))
-            object.__setattr__(self, f"RegsL{number}", Regs)
+            Regs = as_list(getattr(self, f"RegsL{number}"), f"{self.name}: RegsL{number}")
+            object.__setattr__(self, f"RegsL{number}", tuple(map(aslinearoperator, Regs)))
             name = f"epsRL{number}s"
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, (1.0,) * len(Regs))
+            weights = getattr(self, name)
+            weights = [1.0] * len(Regs) if weights is None else as_list(weights, f"{self.name}: {name}")
+            object.__setattr__(self, name, tuple(weights))
             if len(getattr(self, name)) != len(Regs):
                 raise ValueError(
                     f"{self.name}: {name} must have {len(Regs)} entries, as RegsL{number}, "
