@@ -353,3 +353,9 @@ def test_what_other_packages_do():
             np.testing.assert_allclose(y, 2 * (A @ np.ones(24)))
     with pytest.raises(ValueError, match="Spectrum"):
         A @ np.ones(23)
+
+
+@pytest.mark.parametrize("method", ["matvec", "rmatvec", "matmat", "rmatmat"])
+def test_a_product_that_would_not_be_called_is_refused(method):
+    with pytest.raises(TypeError, match=f"Mine defines {method}, .* define _matvec"):
+        type("Mine", (pylops.LinearOperator,), {method: lambda self, x: x})

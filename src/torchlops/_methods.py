@@ -22,7 +22,7 @@ from torchlops.linalg.solutions import LEAST_SQUARES_SOLVERS, iterate, solve_exa
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.arguments import UnknownOptionError
 from torchlops.optimization.eigs import lanczos, lobpcg
-from torchlops.optimization.solver.problem import read_data
+from torchlops.optimization.solver.problem import has_columns, read_data
 from torchlops.optimization.spectral.matrices import clinear
 from torchlops.optimization.spectral.stochastic import Backend, trace_hutchinson, trace_hutchpp, trace_nahutchpp
 from torchlops.torchoperator import aslinearoperator
@@ -176,6 +176,22 @@ def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | 
     return layout.model(x)
 
 
+def _solved(A: LinearOperator, y: Any) -> Any:
+    """Return ``A / y``: :func:`div`, but for arrays whose columns are data, as in PyLops.
+
+    Raises:
+        ValueError: If rows and columns of an array may both be data.
+    """
+    if has_columns(A, y):
+        return A.div(y.T).T
+    if not isinstance(y, Tensor) and len(A.dimsd) == 1 and tuple(getattr(y, "shape", ())) == 2 * A.dimsd:
+        raise ValueError(
+            f"{A.name_and_type} / y: the rows and the columns of y, {y.shape}, may both be data: write A.div(y) if "
+            "each row is one, and A.div(y.T).T if each column is"
+        )
+    return A.div(y)
+
+
 def inverse(A: LinearOperator, solver: str | None = None, **options: Any) -> LinearOperator:
     """Return the inverse of a square operator, as an operator; see :func:`torchlops.linalg.inv`.
 
@@ -205,5 +221,5 @@ def _convert(A: LinearOperator, x: Any) -> LinearOperator:  # noqa: ARG001
     return aslinearoperator(x)
 
 
-for _method in (eigs, cond, norm, trace, div, inverse, pinv, _convert):
+for _method in (eigs, cond, norm, trace, div, _solved, inverse, pinv, _convert):
     setattr(LinearOperator, _method.__name__, _method)

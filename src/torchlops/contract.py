@@ -28,7 +28,7 @@ from torchlops.arrays import (
     to_numpy,
     torch_dtype,
 )
-from torchlops.attributes import Attributes
+from torchlops.attributes import OTHER_WAY, Attributes
 from torchlops.config import get_ndarray_multiplication
 from torchlops.foreignfunction import FlatMethods, ForeignFunction, MatrixProducts, Source
 from torchlops.shapes import Dims, as_dims
@@ -149,6 +149,12 @@ class Contract(Attributes):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        own = [method for method in OTHER_WAY if method in vars(cls)]
+        if own:
+            raise TypeError(
+                f"{cls.__name__} defines {', '.join(own)}, by which the library does not multiply: define _matvec and "
+                "_rmatvec (on flat vectors), or _forward (on tensors with batch axes)"
+            )
         cls._has_fast_kernels = cls._fast_forward is not Contract._fast_forward
         cls._has_kernels = cls._forward is not Contract._forward
         cls._has_flat_methods = any(

@@ -191,7 +191,7 @@ class LinearOperator(Contract):
     def __truediv__(self, x: Any) -> Any:
         if isinstance(x, LinearOperator):
             return NotImplemented
-        return divided(self, x) if _is_scalar(x) else self.div(x)
+        return divided(self, x) if _is_scalar(x) else self._solved(x)
 
     def __neg__(self) -> LinearOperator:
         return scaled(-1, self)
@@ -268,6 +268,8 @@ class LinearOperator(Contract):
         def div(self, y: Any, niter: int | None = None, densesolver: str | None = None) -> Any: ...
         def inverse(self, solver: str | None = None, **options: Any) -> Any: ...
         def pinv(self, solver: str | None = None, **options: Any) -> LinearOperator: ...
+        def _solved(self, y: Any) -> Any: ...
+
         def _convert(self, x: Any) -> LinearOperator: ...
 
 

@@ -145,6 +145,18 @@ def test_arrays_of_several_data_in_columns(name):
         solve(A, torch.as_tensor(ys), niter=7)
 
 
+def test_the_quotient_reads_columns_of_arrays_and_batches_of_tensors():
+    Q = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.0, 0.0, 4.0]])
+    B, Y = torchlops.MatrixMult(Q), RNG.standard_normal((3, 2))
+    np.testing.assert_allclose(B / Y, np.linalg.solve(Q, Y))
+    np.testing.assert_allclose(B @ (B / Y), Y)
+    np.testing.assert_allclose(B / torch.as_tensor(Y.T), np.linalg.solve(Q, Y).T)
+    with pytest.raises(ValueError, match="rows and the columns"):
+        B / np.eye(3)
+    np.testing.assert_allclose(B.div(np.eye(3).T).T, np.linalg.inv(Q))
+    np.testing.assert_allclose(B / torch.eye(3, dtype=torch.float64), np.linalg.inv(Q).T)
+
+
 def test_models_are_flat_where_the_operator_says_so():
     B = torchlops.MatrixMult(2 * np.eye(6), forceflat=True)
     B.dims = B.dimsd = (2, 3)

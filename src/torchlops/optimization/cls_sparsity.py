@@ -22,6 +22,7 @@ from torchlops.optimization.implicit.support import (
 from torchlops.optimization.implicit.zeros import attach_split_bregman
 from torchlops.optimization.iterativesolver import IterativeSolver, R
 from torchlops.optimization.solver.batch import Batch
+from torchlops.optimization.solver.problem import has_columns
 from torchlops.optimization.solver.result import Result, Solution
 from torchlops.optimization.sparse.leastsquares import read_inner_options
 from torchlops.optimization.thresholding import (  # noqa: F401
@@ -88,7 +89,7 @@ class SynthesisSolver(IterativeSolver[R]):
 
     def _read(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         given = super()._read(method, args, kwargs)
-        self._in_columns = self.takes_columns and _has_columns(self._alone, given["y"])
+        self._in_columns = self.takes_columns and has_columns(self._alone, given["y"])
         y, S, x0 = self._turned(given["y"]), self._synthesis(given.get("SOp")), self._turned(given["x0"])
         self.Op, self.S = self._alone if S is None else self._alone @ S, S
         return {**given, "y": y, "x0": x0 if S is None or x0 is None else S.H(x0)}
@@ -117,17 +118,6 @@ class SynthesisSolver(IterativeSolver[R]):
                 solution.x = self.S(solution.x)
         solution.x = self._turned(solution.x)
         super()._end(solution, show)
-
-
-def _has_columns(A: LinearOperator, y: Any) -> bool:
-    """Return whether an array is several data in columns, as PyLops has them, and cannot be a batch."""
-    shape: tuple[int, ...] = tuple(getattr(y, "shape", ()))
-    return (
-        not isinstance(y, torch.Tensor)
-        and len(A.dimsd) == len(A.dims) == 1
-        and len(shape) == 2
-        and (shape[0] == A.shape[0] != shape[1])
-    )
 
 
 class ISTA(SynthesisSolver[SparseResult]):
@@ -293,7 +283,10 @@ class IRLS(_NestedSolver[IRLSResult]):
         return super().run(x, nouter, engine, show, itershow, **inner)
 
     def memory_usage(  # type: ignore[override]  # PyLops's order
-        self, kind: str = "data", show: bool = False, unit: str = "B"  # noqa: ARG002
+        self,
+        kind: str = "data",  # noqa: ARG002
+        show: bool = False,
+        unit: str = "B",
     ) -> float:
         """Return, and print with ``show``, the memory of the vectors of one sample; any ``kind`` needs as much."""
         return super().memory_usage(show, unit)

@@ -214,6 +214,17 @@ def read_data(A: LinearOperator, y: Any, x0: Any = None) -> tuple[Tensor, Layout
     return (y if has_axes else y.reshape(*y.shape[:-1], *A.dimsd)), Layout(A, back, bool(A.forceflat) or is_flat(A, x0))
 
 
+def has_columns(A: LinearOperator, y: Any) -> bool:
+    """Return whether an array is several data in columns, as PyLops has them, and cannot be a batch."""
+    shape: tuple[int, ...] = tuple(getattr(y, "shape", ()))
+    return (
+        not isinstance(y, Tensor)
+        and len(A.dimsd) == len(A.dims) == 1
+        and len(shape) == 2
+        and (shape[0] == A.shape[0] != shape[1])
+    )
+
+
 def is_flat(A: LinearOperator, x0: Any) -> bool:
     """Return whether an initial guess, if there is one, is flattened."""
     return x0 is not None and tuple(getattr(x0, "shape", (len(x0),)))[-len(A.dims) :] != A.dims
