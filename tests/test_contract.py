@@ -162,7 +162,7 @@ def test_division_solves_where_the_operator_knows_its_inverse() -> None:
         batch = y.shape[:1] if y.shape[0] == 4 else ()
         torch.testing.assert_close(A / y, 2 * y.reshape(*batch, 2, 3))
     assert isinstance(A / np.ones(6), np.ndarray)
-    with pytest.raises(ValueError, match=r"Halve\.H takes"):
+    with pytest.raises(ValueError, match="the data of Halve must be"):
         A / torch.ones(5)
     tall = MatrixMult(torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
     torch.testing.assert_close(tall / tall(torch.ones(2)), torch.ones(2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.peers.differences import DECISIONS, GALLERY, KINDS, PYPROXIMAL, SUITE, Difference
+from tests.peers.differences import DECISIONS, GALLERY, KINDS, OPERATORS, PYPROXIMAL, Difference
 from tests.peers.record import load
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming_from_pylops.md"
@@ -55,7 +55,7 @@ def page() -> str:
     """Return ``docs/coming_from_pylops.md``."""
     parts = [INTRODUCTION, _numbers(), SHAPES, "## Differences\n"]
     for kind, title in KINDS.items():
-        entries = [entry for entry in (*DECISIONS, *SUITE, *GALLERY, *PYPROXIMAL) if entry.kind == kind]
+        entries = [entry for entry in (*DECISIONS, *OPERATORS, *GALLERY, *PYPROXIMAL) if entry.kind == kind]
         if entries:
             parts += [f"### {title}\n", _bullets(entries)]
     return "\n".join(parts)

@@ -5,9 +5,7 @@ from tests.peers.differences.difference import KINDS, Difference
 from tests.peers.differences.gallery import GALLERY
 from tests.peers.differences.operators import OPERATORS
 from tests.peers.differences.pyproximal import PYPROXIMAL
-from tests.peers.differences.solvers import SOLVERS
 
-SUITE = (*OPERATORS, *SOLVERS)
-LISTS = {"pylops": SUITE, "gallery": GALLERY, "pyproximal": PYPROXIMAL}
+LISTS = {"pylops": OPERATORS, "gallery": GALLERY, "pyproximal": PYPROXIMAL}
 
-__all__ = ["DECISIONS", "GALLERY", "KINDS", "LISTS", "PYPROXIMAL", "SUITE", "Difference"]
+__all__ = ["DECISIONS", "GALLERY", "KINDS", "LISTS", "OPERATORS", "PYPROXIMAL", "Difference"]

@@ -31,6 +31,7 @@ GALLERY: tuple[Difference, ...] = (
             "tutorials/bayesian::xpost_rto",
             "tutorials/bayesian::Cmpost_rto",
         ),
+        always=False,
     ),
     Difference(
         "decision",
@@ -70,11 +71,13 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_matrixmult::r1norm",
             "examples/plot_matrixmult::r2norm",
         ),
+        always=False,
     ),
     Difference(
         "decision",
         "The order in which coefficients that are equal but for rounding are sorted is that of their last digits.",
         ("examples/plot_seislet::dwt_strong_idx",),
+        always=False,
     ),
     Difference(
         "defect",
@@ -100,6 +103,7 @@ GALLERY: tuple[Difference, ...] = (
             "tutorials/classsolvers::xfista",
             "tutorials/deblurring::imdeblurfista",
         ),
+        always=False,
     ),
     Difference(
         "defect",

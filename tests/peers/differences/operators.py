@@ -1,4 +1,4 @@
-"""PyLops's tests of operators that cannot pass, each with its reason."""
+"""PyLops's tests that cannot pass, each with its reason."""
 
 from __future__ import annotations
 
