@@ -11,6 +11,7 @@ A sub-module ``pylops.x`` is the sub-module ``torchlops.x``: the same object, so
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -105,14 +106,21 @@ def uninstall() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a script, or with ``-m`` a module, with ``import pylops`` answered by torchlops."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    is_module = arguments[:1] == ["-m"]
-    command = arguments[is_module:]
+    parser = argparse.ArgumentParser(
+        prog="python -m torchlops.compat.pylops", usage="%(prog)s (SCRIPT | -m MODULE) [ARGUMENTS]",
+        description="Run a script or a module, in which 'import pylops' gives torchlops.",
+    )  # fmt: skip
+    parser.add_argument("-m", action="store_true", dest="is_module", help="run a module, as python -m does")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="SCRIPT [ARGUMENTS]")
+    options = parser.parse_args(arguments)
+    command: list[str] = options.command
     if not command:
-        raise SystemExit("usage: python -m torchlops.compat.pylops (SCRIPT | -m MODULE) [ARGUMENTS]")
+        parser.error("there is nothing to run")
+    if not options.is_module and not Path(command[0]).is_file():
+        parser.error(f"there is no script {command[0]}")
     _installer().install()
     sys.argv = command
-    if is_module:
+    if options.is_module:
         runpy.run_module(command[0], run_name="__main__", alter_sys=True)
     else:
         sys.path[0] = str(Path(command[0]).resolve().parent)

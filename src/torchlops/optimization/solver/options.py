@@ -62,6 +62,9 @@ class Implicit:
 class Unroll:
     """Derivatives of the iterations as they run.
 
+    What a solver computes before them without a derivative, such as the step of ISTA and FISTA without ``alpha``, is a
+    constant.
+
     Args:
         checkpoint_every: Store the state only every so many iterations, and repeat the others in the backward pass.
     """
