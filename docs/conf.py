@@ -10,8 +10,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
+from site_pages import api, catalogue, inventories, references  # noqa: E402
+
 import torchlops  # noqa: E402
-from site_pages import api, inventories  # noqa: E402
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 project = "torchlops"
@@ -31,7 +32,8 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinx-mathjax-offline",
 ]
-exclude_patterns = ["_build", "README.md"]
+exclude_patterns = ["_build", "_templates", "README.md"]
+templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]  # the settings of the gallery hold functions
 nitpicky = False
 
@@ -46,6 +48,7 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_custom_sections = ["Forward", "Adjoint"]
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 
@@ -91,3 +94,6 @@ html_theme_options = {
 def setup(app):
     """Write the pages that come from the code before Sphinx reads any."""
     api.write(HERE / "api")
+    catalogue.write(HERE / "catalogue")
+    app.connect("autodoc-process-bases", api.public_bases)
+    app.connect("missing-reference", references.resolve)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib
 import inspect
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, get_origin
 
 import torchlops
 
 MODULES = {
     "torchlops": "Operators: the base class, foreign operators, and what is made of operators",
+    "torchlops.attributes": "Attributes of operators",
     "torchlops.basicoperators": "Basic operators",
     "torchlops.signalprocessing": "Signal processing",
+    "torchlops.signalprocessing.interp": "Kinds of interpolation",
     "torchlops.optimization": "Solvers",
     "torchlops.optimization.leastsquares": "Least-squares inversion",
     "torchlops.optimization.sparsity": "Sparse solvers",
@@ -29,6 +32,7 @@ MODULES = {
     "torchlops.testing": "Tests for operators of your own",
     "torchlops.interop": "Views for other packages",
     "torchlops.compat.pylops": "The alias of PyLops",
+    "torchlops.shapes": "Options of PyLops",
     "torchlops.config": "Settings",
     "torchlops.utils": "Utilities",
     "torchlops.utils.dottest": "Dot test",
@@ -43,9 +47,23 @@ MODULES = {
     "torchlops.utils.backend": "Array libraries",
     "torchlops.utils.deps": "Optional packages",
     "torchlops.utils.multiproc": "Processes",
-    "torchlops.utils.typing": "Types",
 }
 """The public modules, in the order of the reference, with their titles."""
+
+ONLY = {
+    "torchlops.signalprocessing.interp": ["LinearInterpolation", "SincInterpolation"],
+    "torchlops.attributes": ["Attributes"],
+    "torchlops.shapes": ["accept_pylops_options", "as_engine"],
+}
+"""Modules of which a part is documented, because others export the rest."""
+
+TYPES = {
+    "Array": "A tensor, a NumPy array, or a sequence of numbers. (In ``torchlops.utils``, a NumPy array of float64.)",
+    "DType": "A data type of torch or NumPy, a Python type, or the name of one.",
+    "Dims": "An integer, or a sequence of integers.",
+    "Events": "A number for all events, or a number for each.",
+}
+"""Names of types in signatures, with what they stand for."""
 
 INDEX = """\
 API reference
@@ -70,7 +88,15 @@ def public(module: ModuleType) -> list[str]:
             for name, value in vars(module).items()
             if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
         ]
-    return [name for name in names if not inspect.ismodule(getattr(module, name))]
+    names = ONLY.get(module.__name__, names)
+    return [name for name in names if not _is_module_or_type(getattr(module, name))]
+
+
+def _is_module_or_type(value: Any) -> bool:
+    """Whether a value is a module, or a type for annotations, which has no documentation of its own."""
+    is_alias = isinstance(value, (str, TypeVar)) or get_origin(value) is not None
+    is_of_others = inspect.isclass(value) and not value.__module__.startswith("torchlops")
+    return inspect.ismodule(value) or is_alias or is_of_others
 
 
 def homes() -> dict[str, list[str]]:
@@ -106,7 +132,8 @@ def write(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     pages = homes()
-    (folder / "index.rst").write_text(INDEX + "".join(f"   {title}\n" for title in pages), encoding="utf-8")
+    (folder / "index.rst").write_text(INDEX + "".join(f"   {title}\n" for title in (*pages, "types")), encoding="utf-8")
+    (folder / "types.rst").write_text(_types(), encoding="utf-8")
     for title, names in pages.items():
         (folder / f"{title}.rst").write_text(_page(title, names), encoding="utf-8")
 
@@ -115,7 +142,29 @@ def _page(title: str, names: list[str]) -> str:
     heading = f"{MODULES[title]}: {title}"
     lines = [heading, "=" * len(heading), "", f".. automodule:: {title}", "   :no-members:", ""]
     lines += [".. currentmodule:: torchlops", "", ".. autosummary::", "   :toctree: generated", ""]
-    return "\n".join([*lines, *(f"   {path(title, name)}" for name in names), ""])
+    return "\n".join([*lines, *(f"   ~{path(title, name).removeprefix('torchlops.')}" for name in names), ""])
+
+
+def _types() -> str:
+    entries = [f".. py:type:: {name}\n   :no-index-entry:\n\n   {says}" for name, says in TYPES.items()]
+    return "\n\n".join(["Types in signatures\n===================", *entries]) + "\n"
+
+
+def public_bases(*event: Any) -> None:
+    """Show the public classes from which a class derives in the place of internal ones."""
+    bases = event[-1]
+    shown = []
+    for base in bases:
+        ancestors = inspect.getmro(base) if inspect.isclass(base) else (base,)
+        first = next((a for a in ancestors if id(a) in _documented() or not a.__module__.startswith("torchlops")), base)
+        if first not in shown:
+            shown.append(first)
+    bases[:] = shown
+
+
+@lru_cache(maxsize=1)
+def _documented() -> frozenset[int]:
+    return frozenset(id(getattr(importlib.import_module(m), name)) for m, names in homes().items() for name in names)
 
 
 def path(module: str, name: str) -> str:
