@@ -35,13 +35,19 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "README.md"]
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]  # the settings of the gallery hold functions
-nitpicky = False
+nitpicky = True
+nitpick_ignore = [("py:exc", "torch.linalg.LinAlgError")]  # not in the documentation of torch
+nitpick_ignore_regex = [("py:class", r"numpy\._typing\..*")]  # what NumPy's ArrayLike stands for
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 autosummary_generate = True
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": True,
+    "exclude-members": "expression, extra_repr, name_and_type",  # of every operator, and documented with LinearOperator
+}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -75,6 +81,7 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
+html_sidebars = {"catalogue/index": []}  # the cards take the width
 html_title = "torchlops"
 html_static_path = ["_static"]
 html_css_files = ["torchlops.css"]
@@ -96,4 +103,5 @@ def setup(app):
     api.write(HERE / "api")
     catalogue.write(HERE / "catalogue")
     app.connect("autodoc-process-bases", api.public_bases)
+    app.connect("autodoc-process-signature", api.constructor_signature)
     app.connect("missing-reference", references.resolve)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
+import re
 
 import pytest
 
@@ -55,6 +57,15 @@ def test_names_in_other_libraries():
     for name in EXPORTED:
         package = pylops.signalprocessing if name in torchlops.signalprocessing.__all__ else pylops
         assert hasattr(package, name) == (name not in NOT_IN_PYLOPS), name
+
+
+@pytest.mark.parametrize("package", ["numpy", "scipy", "torch", "pywt", "curvelets"])
+def test_names_in_other_libraries_exist(package):
+    pytest.importorskip(package)
+    names = [name for names in ELSEWHERE.values() for name in names if name.startswith(f"{package}.")]
+    assert names
+    for name in names:
+        assert pkgutil.resolve_name(re.split(r"[( ]", name)[0]), name
 
 
 def test_sections_of_a_docstring():

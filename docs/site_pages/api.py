@@ -8,16 +8,16 @@ import shutil
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, get_origin
+from typing import Any, Generic, TypeVar, get_origin
+
+from sphinx.util import inspect as sphinx_inspect
 
 import torchlops
 
 MODULES = {
     "torchlops": "Operators: the base class, foreign operators, and what is made of operators",
-    "torchlops.attributes": "Attributes of operators",
     "torchlops.basicoperators": "Basic operators",
     "torchlops.signalprocessing": "Signal processing",
-    "torchlops.signalprocessing.interp": "Kinds of interpolation",
     "torchlops.optimization": "Solvers",
     "torchlops.optimization.leastsquares": "Least-squares inversion",
     "torchlops.optimization.sparsity": "Sparse solvers",
@@ -25,6 +25,8 @@ MODULES = {
     "torchlops.optimization.cls_basic": "Solvers as classes",
     "torchlops.optimization.cls_leastsquares": "Least-squares inversion as classes",
     "torchlops.optimization.cls_sparsity": "Sparse solvers as classes",
+    "torchlops.optimization.krylov": "Krylov solvers as records of their options",
+    "torchlops.optimization.sparse": "Sparse solvers as records of their options",
     "torchlops.optimization.callback": "Callbacks of solvers",
     "torchlops.optimization.preconditioners": "Preconditioners",
     "torchlops.optimization.eigs": "Eigenvalues of operators",
@@ -32,7 +34,6 @@ MODULES = {
     "torchlops.testing": "Tests for operators of your own",
     "torchlops.interop": "Views for other packages",
     "torchlops.compat.pylops": "The alias of PyLops",
-    "torchlops.shapes": "Options of PyLops",
     "torchlops.config": "Settings",
     "torchlops.utils": "Utilities",
     "torchlops.utils.dottest": "Dot test",
@@ -50,18 +51,32 @@ MODULES = {
 }
 """The public modules, in the order of the reference, with their titles."""
 
-ONLY = {
-    "torchlops.signalprocessing.interp": ["LinearInterpolation", "SincInterpolation"],
-    "torchlops.attributes": ["Attributes"],
-    "torchlops.shapes": ["accept_pylops_options", "as_engine"],
+EXTRA = {
+    "torchlops": ["attributes.Attributes", "shapes.accept_pylops_options", "shapes.as_engine"],
+    "torchlops.signalprocessing": [
+        "interp.LinearInterpolation",
+        "interp.SincInterpolation",
+        "sliding1d.sliding1d_design",
+        "sliding2d.sliding2d_design",
+        "sliding3d.sliding3d_design",
+        "patch2d.patch2d_design",
+        "patch3d.patch3d_design",
+    ],
+    "torchlops.optimization": ["solver.result.Result", "iterativesolver.IterativeSolver"],
+    "torchlops.optimization.cls_basic": ["CGResult", "CGLSResult", "LSQRResult", "LSMRResult"],
+    "torchlops.optimization.cls_leastsquares": ["NormalEquationsResult", "RegularizedResult"],
+    "torchlops.optimization.cls_sparsity": ["SparseResult", "IRLSResult", "SPGL1Result"],
+    "torchlops.linalg": ["dense.DENSE_UP_TO"],
 }
-"""Modules of which a part is documented, because others export the rest."""
+"""What is documented with a module, besides its public names: what these refer to, under the paths where it is."""
 
 TYPES = {
     "Array": "A tensor, a NumPy array, or a sequence of numbers. (In ``torchlops.utils``, a NumPy array of float64.)",
     "DType": "A data type of torch or NumPy, a Python type, or the name of one.",
     "Dims": "An integer, or a sequence of integers.",
     "Events": "A number for all events, or a number for each.",
+    "Kind": "The name of a kind of curve, or a function.",
+    "TaperType": "The name of a taper.",
 }
 """Names of types in signatures, with what they stand for."""
 
@@ -88,8 +103,16 @@ def public(module: ModuleType) -> list[str]:
             for name, value in vars(module).items()
             if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
         ]
-    names = ONLY.get(module.__name__, names)
-    return [name for name in names if not _is_module_or_type(getattr(module, name))]
+    extra = EXTRA.get(module.__name__, [])
+    elsewhere = {path.rsplit(".", 1)[-1] for path in extra}
+    names = [*(name for name in names if name not in elsewhere), *extra]
+    return [name for name in names if not _is_module_or_type(value_of(module.__name__, name))]
+
+
+def value_of(module: str, name: str) -> Any:
+    """Return what a module has under a name, which may go through its submodules."""
+    *submodules, last = name.split(".")
+    return getattr(importlib.import_module(".".join([module, *submodules])), last)
 
 
 def _is_module_or_type(value: Any) -> bool:
@@ -105,14 +128,18 @@ def homes() -> dict[str, list[str]]:
     for title in MODULES:
         module = importlib.import_module(title)
         for name in public(module):
-            value: Any = getattr(module, name)
+            value = value_of(title, name)
             key = id(value)
             if key not in found or _nearness(value, title) > _nearness(value, found[key][0]):
                 found[key] = (title, name)
     pages: dict[str, list[str]] = {title: [] for title in MODULES}
     for title, name in found.values():
         pages[title].append(name)
-    return {title: sorted(names, key=str.lower) for title, names in pages.items() if names}
+    return {title: sorted(names, key=_last) for title, names in pages.items() if names}
+
+
+def _last(name: str) -> str:
+    return name.rsplit(".", 1)[-1].lower()
 
 
 def _nearness(value: Any, module: str) -> int:
@@ -153,21 +180,34 @@ def _types() -> str:
 def public_bases(*event: Any) -> None:
     """Show the public classes from which a class derives in the place of internal ones."""
     bases = event[-1]
-    shown = []
-    for base in bases:
-        ancestors = inspect.getmro(base) if inspect.isclass(base) else (base,)
-        first = next((a for a in ancestors if id(a) in _documented() or not a.__module__.startswith("torchlops")), base)
-        if first not in shown:
-            shown.append(first)
-    bases[:] = shown
+    kinds = [get_origin(base) or base for base in bases]
+    shown = [public_ancestor(kind) for kind in kinds if inspect.isclass(kind)]  # NamedTuple is a function
+    bases[:] = [base for base in dict.fromkeys(shown) if base not in (object, Generic)]
+
+
+def public_ancestor(kind: type) -> type:
+    """Return the first class from which a class derives, itself included, that is documented or of another package."""
+    return next(a for a in inspect.getmro(kind) if id(a) in documented() or not a.__module__.startswith("torchlops"))
 
 
 @lru_cache(maxsize=1)
-def _documented() -> frozenset[int]:
-    return frozenset(id(getattr(importlib.import_module(m), name)) for m, names in homes().items() for name in names)
+def documented() -> dict[int, str]:
+    """Return the path of each documented object, by its identity."""
+    return {id(value_of(m, name)): path(m, name) for m, names in homes().items() for name in names}
+
+
+def constructor_signature(*event: Any) -> tuple[str, str] | None:
+    """Return the signature of the constructor of an operator, in the place of that of ``__new__``."""
+    _, what, _, thing, _, signature, returns = event
+    if what == "class" and issubclass(thing, torchlops.LinearOperator):
+        given = sphinx_inspect.signature(thing.__init__, bound_method=True)
+        return sphinx_inspect.stringify_signature(given, show_return_annotation=False, short_literals=True), ""
+    if signature and "<factory>" in signature:  # a field of a record, whose default is made anew for each
+        return signature.replace("<factory>", "..."), returns
+    return None
 
 
 def path(module: str, name: str) -> str:
     """Return the name by which users reach what a module exports: that of ``torchlops`` if it has one, too."""
-    value = getattr(importlib.import_module(module), name)
+    value = value_of(module, name)
     return f"torchlops.{name}" if getattr(torchlops, name, None) is value else f"{module}.{name}"

@@ -169,7 +169,7 @@ def signature(thing: Any) -> str:
     plain = [argument.replace(annotation=inspect.Parameter.empty) for argument in given.parameters.values()]
     call = thing.__name__ + str(given.replace(parameters=plain, return_annotation=inspect.Signature.empty))
     indent = " " * (len(thing.__name__) + 1)
-    return textwrap.fill(call, 96, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(call, 78, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 # -- what the entries refer to -----------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def _entry(name: str, shapes: Sequence[tuple[int, ...]], learn: str, uses: Seque
         f".. _catalogue-{name.lower()}:",
         _heading(f"``{expression}``" if expression else name, "-"),
         text[""].split("\n\n")[0],
-        f".. image:: images/{name}.png\n   :alt: A model, its data, and the adjoint of the data\n   :class: catalogue",
+        f".. image:: images/{name}.png\n   :alt: A model, its data, and the adjoint of the data\n   :class: dark-light",
         f"``A = {example.code}``; ``x`` is {example.says}.".replace("``; ``x`` is .", "``."),
         ".. code-block:: python\n\n" + textwrap.indent(made, "   "),
         "\n".join(
@@ -261,11 +261,13 @@ def _index() -> str:
         ":math:`x`, :math:`A x` and :math:`A^H A x`, and the names of the operator in other libraries. Every operator "
         "takes models ``(*batch, *dims)`` to data ``(*batch, *dimsd)``, with any batch axes. Which tensors of an "
         "operator carry gradients stands in :doc:`/parameters`.",
-        ".. toctree::\n   :maxdepth: 1\n   :hidden:\n\n" + "".join(f"   {family.page}\n" for family in FAMILIES),
+        ".. toctree::\n   :maxdepth: 1\n   :hidden:\n\n"
+        + "".join(f"   {family.page}\n" for family in FAMILIES)
+        + "   /parameters\n",
     ]
     for family in FAMILIES:
         parts += [_heading(f":doc:`{family.title} <{family.page}>`", "-"), family.says]
-        parts += [".. grid:: 1 2 2 3\n   :gutter: 3\n   :class-container: catalogue-cards"]
+        parts += [".. grid:: 1 2 3 3\n   :gutter: 3\n   :class-container: catalogue-cards"]
         parts += [textwrap.indent(_card(name), "   ") for name in family.names.split()]
     return "\n\n".join(parts) + "\n"
 
@@ -275,7 +277,7 @@ def _card(name: str) -> str:
     summary = " ".join(sections(operator(name))[""].split("\n\n")[0].split())
     return (
         f".. grid-item-card:: {title}\n   :img-top: images/{name}.png\n   :img-alt: {title}\n"
-        f"   :link: catalogue-{name.lower()}\n   :link-type: ref\n\n   {_plain(summary)}"
+        f"   :class-img-top: dark-light\n   :link: catalogue-{name.lower()}\n   :link-type: ref\n\n   {_plain(summary)}"
     )
 
 

@@ -3,29 +3,55 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from functools import lru_cache
 from typing import Any
 
+from sphinx.ext.intersphinx import missing_reference
+
 from . import api
+
+PUBLIC = {
+    "csr_matrix": "scipy.sparse.csr_matrix",
+    "np.ndarray": "numpy.ndarray",
+    "SolveOptions": "torchlops.Options",
+    "Tensor": "torch.Tensor",
+    "torch._C.Generator": "torch.Generator",
+    "torch.nn.modules.module.Module": "torch.nn.Module",
+}
+"""Names in signatures, and the paths under which they are documented."""
 
 
 def resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
-    """Return a link to the page of the object that a reference names by another path, or by its last name only."""
+    """Return a link to what a reference means: by another path, or by its last name only.
+
+    What exists but has no page, such as an internal base class, becomes its first public ancestor, or plain text.
+    """
     if node.get("refdomain") != "py":
         return None
-    target = node["reftarget"]
-    name = _known(target, node.get("py:module") or "torchlops")
-    if name is None or name == target:
-        return None
-    domain = env.get_domain("py")
-    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
+    target, module = node["reftarget"], node.get("py:module") or "torchlops"
+    name = PUBLIC.get(target) or _documented(target, module)
+    if name is None:
+        value = _imported(target, module)
+        if value is None:
+            return None
+        ancestor = api.public_ancestor(value) if inspect.isclass(value) else None
+        name = api.documented().get(id(ancestor))
+        if name is None:
+            return content
+    if name.startswith("torchlops") or name in api.TYPES:
+        return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
+    node["reftarget"] = name
+    return missing_reference(app, env, node, content)
 
 
-def _known(target: str, module: str) -> str | None:
+def _documented(target: str, module: str) -> str | None:
     """Return the documented path of an object, or of a member of it."""
+    if target.rsplit(".", 1)[-1] in api.TYPES:
+        return target.rsplit(".", 1)[-1]
     for count in range(target.count(".") + 1):  # the members of an object are documented with it
         path, *member = target.rsplit(".", count)
-        found = _paths().get(path) or _by_identity(path, module)
+        found = _paths().get(path) or api.documented().get(id(_imported(path, module)))
         if found:
             return ".".join([found, *member])
     return None
@@ -34,26 +60,19 @@ def _known(target: str, module: str) -> str | None:
 @lru_cache(maxsize=1)
 def _paths() -> dict[str, str]:
     """Return the documented paths by every name that is unique: the path itself, and its last part."""
-    paths = [api.path(module, name) for module, names in api.homes().items() for name in names]
+    paths = list(api.documented().values())
     last = [path.rsplit(".", 1)[-1] for path in paths]
     unique = {name: path for name, path in zip(last, paths, strict=True) if last.count(name) == 1}
     return {path: path for path in paths} | unique
 
 
-@lru_cache(maxsize=1)
-def _identities() -> dict[int, str]:
-    homes = api.homes().items()
-    return {id(getattr(importlib.import_module(m), name)): api.path(m, name) for m, names in homes for name in names}
-
-
-def _by_identity(path: str, module: str) -> str | None:
-    """Return the documented path of what can be imported by ``path``, or by it in ``module``."""
+def _imported(path: str, module: str) -> Any:
+    """Return what can be imported from torchlops by ``path``, or by it in ``module``."""
     for full in (path, f"{module}.{path}"):
         package, _, name = full.rpartition(".")
-        try:
-            value = getattr(importlib.import_module(package), name)
-        except (ImportError, AttributeError, ValueError):
-            continue
-        if id(value) in _identities():
-            return _identities()[id(value)]
+        if package.startswith("torchlops"):
+            try:
+                return getattr(importlib.import_module(package), name)
+            except (ImportError, AttributeError):
+                continue
     return None

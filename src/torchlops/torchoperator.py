@@ -233,7 +233,7 @@ class MatrixMult(LinearOperator):
 
     @property
     def A(self) -> Any:
-        """The matrix: an array or a SciPy sparse matrix if such was given, otherwise the tensor ``matrix``.
+        """The matrix, as an array or a SciPy sparse matrix if such was given, otherwise the tensor ``matrix``.
 
         An array shares memory with the tensor, if that is on the CPU; changes of a sparse matrix are not seen.
         """

@@ -31,7 +31,7 @@ class DWT(WaveletTransform):
         .. math:: x_i = \sum_{k, j:\; (F/2 + 2k - j) \bmod n = i} f_j\, a_k + g_j\, d_k
 
         The adjoint is exact for every wavelet, and for orthogonal wavelets it is also the inverse. For biorthogonal
-        wavelets :meth:`inverse`, or ``A / y``, inverts the transform with the reconstruction filters.
+        wavelets ``inverse``, or ``A / y``, inverts the transform with the reconstruction filters.
 
     Args:
         dims: Shape of the model.

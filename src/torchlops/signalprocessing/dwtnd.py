@@ -20,7 +20,7 @@ class DWTND(WaveletTransform):
 
     Adjoint:
         That of the levels of :class:`DWT`, in the reverse order. It is exact for every wavelet, and for orthogonal
-        wavelets it is also the inverse. For biorthogonal wavelets :meth:`inverse`, or ``A / y``, inverts the transform
+        wavelets it is also the inverse. For biorthogonal wavelets ``inverse``, or ``A / y``, inverts the transform
         with the reconstruction filters.
 
     Args:

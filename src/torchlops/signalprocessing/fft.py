@@ -42,7 +42,7 @@ class FFT(FourierTransform):
         axis: Axis along which the operator is applied.
         nfft: Number of samples of the FFT. Defaults to the number of samples along ``axis``. Larger values pad with
             zeros; smaller values truncate, with a warning.
-        sampling: Sampling step, in the inverse unit of :attr:`f`.
+        sampling: Sampling step, in the inverse unit of ``f``.
         norm: ``"ortho"``, ``"none"`` or ``"1/n"``: the scaling, of both the forward and the adjoint.
         real: Whether the model is real and only the nonnegative frequencies are computed.
         ifftshift_before: Move the sample in the middle of the axis to its beginning before the FFT, for signals whose

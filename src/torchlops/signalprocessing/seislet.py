@@ -49,7 +49,7 @@ class Seislet(AccumulatingOperator):
 
         .. math:: o = r + U^H c / 2, \qquad e = c - P^H o
 
-        The transform is not orthogonal: its inverse, :meth:`inverse` or ``A / y``, is exact but differs from the
+        The transform is not orthogonal: its inverse, ``inverse`` or ``A / y``, is exact but differs from the
         adjoint.
 
     Args:

@@ -41,7 +41,7 @@ class UDCT(LinearOperator):
 
         The transform is a tight frame: the adjoint inverts it. With ``high_frequency_mode="wavelet"`` it is not,
         because the finest scale is counted twice (PyLops then returns the inverse in place of the adjoint).
-        :meth:`inverse`, or ``A / y``, is the least-squares inverse in all modes.
+        ``inverse``, or ``A / y``, is the least-squares inverse in all modes.
 
     Args:
         dims: Shape of the model, with at least two axes.
