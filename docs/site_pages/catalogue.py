@@ -169,7 +169,7 @@ def signature(thing: Any) -> str:
     plain = [argument.replace(annotation=inspect.Parameter.empty) for argument in given.parameters.values()]
     call = thing.__name__ + str(given.replace(parameters=plain, return_annotation=inspect.Signature.empty))
     indent = " " * (len(thing.__name__) + 1)
-    return textwrap.fill(call, 78, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(call, 70, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 # -- what the entries refer to -----------------------------------------------------------------------------------
@@ -217,8 +217,8 @@ def _entry(name: str, shapes: Sequence[tuple[int, ...]], learn: str, uses: Seque
     made = KINDS.get(name) or expression or signature(thing)
     fields = {
         "Shapes": f"``{shapes[0]}`` to ``{shapes[1]}`` in the picture",
-        "Names elsewhere": ", ".join(f"``{other}``" for other in names_elsewhere(name)),
-        "Tensors that learn": f"{learn}; see :doc:`/parameters`" if learn else "",
+        "Names elsewhere": ", ".join(_literal(other) for other in names_elsewhere(name)),
+        "Learns": f"{learn}; see :doc:`/parameters`" if learn else "",
         "Examples": ", ".join(uses),
         "Reference": _reference(name, member),
     }
@@ -227,7 +227,8 @@ def _entry(name: str, shapes: Sequence[tuple[int, ...]], learn: str, uses: Seque
         _heading(f"``{expression}``" if expression else name, "-"),
         text[""].split("\n\n")[0],
         f".. image:: images/{name}.png\n   :alt: A model, its data, and the adjoint of the data\n   :class: dark-light",
-        f"``A = {example.code}``; ``x`` is {example.says}.".replace("``; ``x`` is .", "``."),
+        f"``A = {example.code}``, applied to {example.says}."
+        + (" Real parts are blue, imaginary parts orange." if example.complex == "parts" else ""),
         ".. code-block:: python\n\n" + textwrap.indent(made, "   "),
         "\n".join(
             f"{title}\n{textwrap.indent(text[title], '   ')}\n" for title in ("Forward", "Adjoint") if title in text
@@ -243,6 +244,12 @@ def names_elsewhere(name: str) -> list[str]:
         return names
     package = "pylops.signalprocessing" if hasattr(torchlops.signalprocessing, name) else "pylops"
     return [f"pylops.signalprocessing.{KINDS[name]}" if name in KINDS else f"{package}.{name}", *names]
+
+
+def _literal(name: str) -> str:
+    """Return a name as code, and what is said of it as text."""
+    code, *text = re.split(r" (?=\(for |in )", name, maxsplit=1)
+    return " ".join([f"``{code}``", *text])
 
 
 def _reference(name: str, member: str) -> str:

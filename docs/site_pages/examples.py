@@ -127,7 +127,7 @@ class Example:
 
     code: str
     x: str
-    says: str = ""
+    says: str
     section: bool = False
     complex: str = "magnitude"
     scale: float = 1
@@ -231,7 +231,11 @@ EXAMPLES = {
     "DWTND": Example(
         'DWTND((4, 64, 64), wavelet="haar", level=1)', "volume_of(4, 64, 64)", "four slices of a head", scale=2
     ),
-    "DTCWT": Example("DTCWT(128, level=3)", **LINE),
+    "DTCWT": Example(
+        "DTCWT(128, level=3)",
+        **LINE
+        | {"says": "a step, a bump and a ramp; the real parts of the coefficients are blue, the imaginary ones orange"},
+    ),
     "UDCT": Example("UDCT((96, 96), num_scales=3)", **PHOTO, scale=2, view=curvelets),
     # Radon transforms
     "Radon2D": Example(
@@ -279,7 +283,7 @@ EXAMPLES = {
         'Interp(24, np.arange(0, 22.9, 0.3), kind="sinc")', "samples", "a few samples", at="np.arange(0, 22.9, 0.3)"
     ),
     "LinearInterpolation": Example(
-        'Interp(24, np.arange(0, 22.9, 0.3), kind="linear")', "samples", "a few samples", at="np.arange(0, 22.9, 0.3)"
+        'Interp(8, np.arange(0, 6.9, 0.1), kind="linear")', "samples[::3]", "a few samples", at="np.arange(0, 6.9, 0.1)"
     ),
     "SincInterpolation": Example(
         'Interp(24, np.array([2.5, 3.2, 7, 9.9, 12.3, 15.8, 20.1]), kind="sinc")',
@@ -288,7 +292,7 @@ EXAMPLES = {
         at="np.array([2.5, 3.2, 7, 9.9, 12.3, 15.8, 20.1])",
     ),
     "InterpCubicSpline": Example(
-        "InterpCubicSpline(24, np.arange(0, 22.9, 0.3))", "samples", "a few samples", at="np.arange(0, 22.9, 0.3)"
+        "InterpCubicSpline(8, np.arange(0, 6.9, 0.1))", "samples[::3]", "a few samples", at="np.arange(0, 6.9, 0.1)"
     ),
     "Bilinear": Example(
         "Bilinear(rotation, (96, 96))",
