@@ -43,6 +43,7 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"
 myst_heading_anchors = 3
 
 autosummary_generate = True
+autosummary_context = {"catalogue": [name for family in catalogue.FAMILIES for name in family.names.split()]}
 autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
