@@ -1,13 +1,22 @@
-"""The tables of the documentation are those that the test cases give."""
+"""The tables of the documentation are those that the test cases give, and its catalogue has every operator."""
 
 from __future__ import annotations
 
 import inspect
+import pkgutil
+import re
 
 import pytest
 
 import torchlops
+from docs.site_pages import catalogue
+from docs.site_pages.elsewhere import ELSEWHERE, NOT_IN_PYLOPS
+from docs.site_pages.examples import EXAMPLES
+from docs.site_pages.pictures import draw
 from tests.every_operator import tables
+
+EXPORTED = sorted({*torchlops.basicoperators.__all__, *torchlops.signalprocessing.__all__})
+IN_FAMILIES = [name for family in catalogue.FAMILIES for name in family.names.split()]
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
@@ -16,13 +25,75 @@ def test_the_tables_are_up_to_date(name):
     assert committed == tables.TABLES[name](), f"docs/{name} is stale: run {tables.COMMAND} (make docs)"
 
 
-@pytest.mark.parametrize("package", ["basicoperators", "signalprocessing"])
-def test_the_catalogue_has_every_operator(package):
-    package = getattr(torchlops, package)
-    exported = [name for name in package.__all__ if inspect.isclass(getattr(package, name))]
-    catalogue = tables.catalogue()
-    for name in exported:
-        assert f"| `{name}` |" in catalogue, name
+@pytest.mark.parametrize("name", sorted({*EXPORTED, *IN_FAMILIES}))
+def test_every_operator_has_its_formulas(name):
+    sections = catalogue.sections(catalogue.operator(name))
+    for section in ("Forward", "Adjoint"):
+        assert sections.get(section), f"the docstring of {name} needs a section {section!r}, as other operators have"
+
+
+def test_the_catalogue_has_every_operator_once():
+    assert set(EXPORTED) <= set(IN_FAMILIES), "add it to FAMILIES in docs/site_pages/catalogue.py"
+    assert len(IN_FAMILIES) == len(set(IN_FAMILIES))
+
+
+def test_every_operator_has_a_picture():
+    assert set(EXAMPLES) == set(IN_FAMILIES), "add it to EXAMPLES in docs/site_pages/examples.py"
+
+
+@pytest.mark.parametrize(
+    "name", ["FirstDerivative", "FFT", "Patch3D", "Radon2D", pytest.param("", marks=pytest.mark.slow)]
+)
+def test_pictures_can_be_drawn(name, tmp_path):
+    for each in [name] if name else EXAMPLES:
+        shapes = draw(EXAMPLES[each], tmp_path / f"{each}.png")
+        assert (tmp_path / f"{each}.png").stat().st_size > 1000, each
+        assert all(shapes), each
+
+
+def test_names_in_other_libraries():
+    assert set(ELSEWHERE) <= set(IN_FAMILIES)
+    pylops = pytest.importorskip("pylops")
+    for name in EXPORTED:
+        package = pylops.signalprocessing if name in torchlops.signalprocessing.__all__ else pylops
+        assert hasattr(package, name) == (name not in NOT_IN_PYLOPS), name
+
+
+@pytest.mark.parametrize("package", ["numpy", "scipy", "torch", "pywt", "curvelets"])
+def test_names_in_other_libraries_exist(package):
+    pytest.importorskip(package)
+    names = [name for names in ELSEWHERE.values() for name in names if name.startswith(f"{package}.")]
+    assert names
+    for name in names:
+        assert pkgutil.resolve_name(re.split(r"[( ]", name)[0]), name
+
+
+def test_sections_of_a_docstring():
+    def documented():
+        """Say what it is.
+
+        More of it.
+
+        Forward:
+            .. math:: y = x
+
+            For :math:`x`.
+
+        Models have a shape.
+
+        Args:
+            x: Forward: something.
+        """
+
+    sections = catalogue.sections(documented)
+    assert sections["Forward"] == ".. math:: y = x\n\nFor :math:`x`."
+    assert sections["Args"] == "x: Forward: something."
+    assert sections[""] == "Say what it is.\n\nMore of it.\n\nModels have a shape."
+
+
+def test_signatures_have_no_annotations():
+    assert catalogue.signature(torchlops.Sum) == "Sum(dims, axis=-1, forceflat=None, dtype='float64', name='S')"
+    assert inspect.signature(torchlops.Sum).parameters["axis"].annotation == "int"
 
 
 def test_what_must_learn_is_in_the_table():

@@ -140,7 +140,7 @@ class Attributes(nn.Module):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The NumPy dtype of the operator, as SciPy and PyLops code expect it. It is a label: nothing is cast to it."""
+        """The NumPy dtype of the operator, as SciPy and PyLops code expect it. It is a label; nothing is cast to it."""
         return numpy_dtype(self._label())
 
     @dtype.setter

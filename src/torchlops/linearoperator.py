@@ -444,7 +444,14 @@ def _by_either_kernel(self: LinearOperator, x: NDArray[Any], adjoint: bool) -> N
 
 
 class AdjointOperator(CompositeOperator):
-    """The adjoint of an operator, as a view of it."""
+    """The adjoint of an operator, ``A.H``, as a view of it.
+
+    Forward:
+        .. math:: y = A^H x
+
+    Adjoint:
+        .. math:: A y
+    """
 
     def __init__(self, part: LinearOperator) -> None:
         super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
@@ -480,7 +487,14 @@ class AdjointOperator(CompositeOperator):
 
 
 class TransposedOperator(CompositeOperator):
-    """The transpose ``conj(A^H conj(y))`` of an operator, as a view of it."""
+    r"""The transpose of an operator, ``A.T``, as a view of it.
+
+    Forward:
+        .. math:: y = A^T x = \overline{A^H \bar x}
+
+    Adjoint:
+        .. math:: \overline{A \, \bar y}
+    """
 
     def __init__(self, part: LinearOperator) -> None:
         super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
@@ -514,7 +528,14 @@ class TransposedOperator(CompositeOperator):
 
 
 class ConjugatedOperator(CompositeOperator):
-    """The operator ``conj(A conj(x))``, as a view of ``A``."""
+    r"""The conjugate of an operator, ``A.conj()``, as a view of it.
+
+    Forward:
+        .. math:: y = \bar A x = \overline{A \, \bar x}
+
+    Adjoint:
+        .. math:: \overline{A^H \bar y}
+    """
 
     def __init__(self, part: LinearOperator) -> None:
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=part.name, real_model=part.real_model)
@@ -540,7 +561,18 @@ class ConjugatedOperator(CompositeOperator):
 
 
 class PartOperator(CompositeOperator):
-    """``P A Re``, with ``P`` the real or the imaginary part; see ``LinearOperator.toreal`` and ``toimag``."""
+    r"""The real or the imaginary part of an operator, ``A.toreal()`` or ``A.toimag()``.
+
+    Forward:
+        .. math:: y = \mathrm{Re} (A \, \mathrm{Re} \, x) \quad \text{or} \quad y = \mathrm{Im} (A \, \mathrm{Re} \, x)
+
+        Only one of both parts is taken with ``forw=False`` or ``adj=False``.
+
+    Adjoint:
+        .. math:: \mathrm{Re} (A^H \mathrm{Re} \, y) \quad \text{or} \quad \mathrm{Re} (A^H i \, \mathrm{Re} \, y)
+
+        under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`.
+    """
 
     def __init__(self, part: LinearOperator, field: str, data: bool, model: bool) -> None:
         real_model = part.real_model and not model
@@ -579,7 +611,16 @@ class PartOperator(CompositeOperator):
 
 
 class ColumnsOperator(CompositeOperator):
-    """Some columns of an operator."""
+    r"""Some columns of an operator, ``A.apply_columns(cols)``.
+
+    Forward:
+        .. math:: y = \sum_j a_{c_j} x_j
+
+        with the columns :math:`a` of :math:`A` that are listed in :math:`c`.
+
+    Adjoint:
+        .. math:: (A^H y)_j = a_{c_j}^H y
+    """
 
     def __init__(self, part: LinearOperator, columns: Sequence[int]) -> None:
         what = f"columns of {part.name_and_type}"
@@ -619,10 +660,18 @@ class Factor(nn.Module):
 
 
 class ScaledOperator(CompositeOperator):
-    """``alpha A``. The adjoint scales first, ``A^H (conj(alpha) y)``, which also holds for real-linear ``A``.
+    r"""A multiple of an operator, ``alpha * A`` or ``A / alpha``.
 
     With ``divides``, it is ``A / alpha`` for a tensor ``alpha``. The division takes place in each call, in the
     precision of the data, so that changes of the tensor are seen.
+
+    Forward:
+        .. math:: y = \alpha A x
+
+    Adjoint:
+        .. math:: A^H (\bar \alpha y)
+
+        The data is scaled first, so that the formula also holds for real-linear :math:`A`.
     """
 
     def __init__(self, alpha: complex | Tensor, part: LinearOperator, divides: bool = False) -> None:
@@ -689,7 +738,14 @@ class ScaledOperator(CompositeOperator):
 
 
 class SumOperator(CompositeOperator):
-    """``A + B + ...``."""
+    r"""A sum of operators, ``A + B``.
+
+    Forward:
+        .. math:: y = A x + B x + \ldots
+
+    Adjoint:
+        .. math:: A^H y + B^H y + \ldots
+    """
 
     def __init__(self, operators: Sequence[LinearOperator]) -> None:
         if len({part.shape for part in operators}) > 1:
@@ -731,7 +787,14 @@ class SumOperator(CompositeOperator):
 
 
 class ProductOperator(CompositeOperator):
-    """``A @ B @ ...``; the last operator is applied first."""
+    r"""A product of operators, ``A @ B``, of which the last is applied first.
+
+    Forward:
+        .. math:: y = A B \cdots x
+
+    Adjoint:
+        .. math:: \cdots B^H A^H y
+    """
 
     def __init__(self, operators: Sequence[LinearOperator]) -> None:
         for left, right in pairwise(operators):
@@ -787,7 +850,14 @@ class ProductOperator(CompositeOperator):
 
 
 class PowerOperator(CompositeOperator):
-    """``A ** n``: the operator applied ``n`` times."""
+    """A power of an operator, ``A ** n``.
+
+    Forward:
+        .. math:: y = A^n x
+
+    Adjoint:
+        .. math:: (A^H)^n y
+    """
 
     def __init__(self, part: LinearOperator, n: int) -> None:
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, real_model=part.real_model)
@@ -870,7 +940,14 @@ class ShapedOperator(CompositeOperator):
 
 
 class IdentityOperator(LinearOperator):
-    """The identity, the result of ``A ** 0``."""
+    """The identity, the result of ``A ** 0``.
+
+    Forward:
+        .. math:: y = x
+
+    Adjoint:
+        .. math:: y
+    """
 
     def _forward(self, x: Tensor) -> Tensor:
         return x.clone()

@@ -31,6 +31,16 @@ def aslinearoperator(
 ) -> LinearOperator:
     """Convert ``Op`` to a linear operator that PyTorch can differentiate.
 
+    Forward:
+        .. math:: y = A x
+
+        with the matrix :math:`A`, the method ``matvec`` of the object, or the function.
+
+    Adjoint:
+        .. math:: A^H y
+
+        with the matrix, ``rmatvec``, the second function, or what autograd derives from the first.
+
     Args:
         Op: One of the following. An operator of torchlops is returned as it is, or reshaped if ``dims`` or ``dimsd`` is
             given. A dense matrix (array or tensor) or a sparse one (SciPy) becomes a native, differentiable
@@ -166,7 +176,13 @@ def operators_of(ops: Sequence[Any], name: str) -> list[LinearOperator]:
 
 
 class MatrixMult(LinearOperator):
-    r"""Multiplication by a matrix, :math:`y = A x` and :math:`A^H y`, dense or sparse.
+    """Multiplication by a matrix, dense or sparse.
+
+    Forward:
+        .. math:: y = A x
+
+    Adjoint:
+        .. math:: A^H y
 
     Args:
         A: The matrix ``(M, N)``: an array, a tensor, or a SciPy sparse matrix. A dense matrix becomes the tensor
@@ -217,7 +233,7 @@ class MatrixMult(LinearOperator):
 
     @property
     def A(self) -> Any:
-        """The matrix: an array or a SciPy sparse matrix if such was given, otherwise the tensor ``matrix``.
+        """The matrix, as an array or a SciPy sparse matrix if such was given, otherwise the tensor ``matrix``.
 
         An array shares memory with the tensor, if that is on the CPU; changes of a sparse matrix are not seen.
         """
@@ -399,8 +415,11 @@ _REFERENCES_OF_A_FREE_ONE = _references_of(torch.empty(0, device="cpu"))
 class TorchOperator(CompositeOperator):
     r"""A linear operator, native or foreign, as a layer: PyLops's ``TorchOperator``, differentiable in every mode.
 
-    The forward pass applies the operator, the backward pass its adjoint:
-    :math:`y = A x`, :math:`\bar x = A^H \bar y`.
+    Forward:
+        .. math:: y = A x
+
+    Adjoint:
+        The backward pass applies the adjoint, :math:`\bar x = A^H \bar y`.
 
     Args:
         Op: The operator: anything that :func:`aslinearoperator` takes.

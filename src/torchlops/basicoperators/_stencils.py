@@ -41,10 +41,13 @@ class Band(NamedTuple):
 
 
 class Block(NamedTuple):
-    """``y[i] = factor * (x[i + first] + sum_k ratio_k x[i + offset_k])`` for ``start <= i < stop``.
+    r"""A matrix of operators.
 
-    The factor is applied to the differences, so that the derivative of a constant is exactly 0.
-    ``first`` is None for a block of zeros.
+    Forward:
+        .. math:: y_i = \sum_j A_{ij} x_j
+
+    Adjoint:
+        .. math:: (A^H y)_j = \sum_i A_{ij}^H y_i
     """
 
     start: int

@@ -15,7 +15,13 @@ from torchlops.torchoperator import aslinearoperator
 
 
 class Block(VStack):
-    r"""A matrix of operators, :math:`y_i = \sum_j A_{ij} x_j`.
+    r"""A matrix of operators.
+
+    Forward:
+        .. math:: y_i = \sum_j A_{ij} x_j
+
+    Adjoint:
+        .. math:: (A^H y)_j = \sum_i A_{ij}^H y_i
 
     Args:
         ops: The rows of operators or matrices. None stands for a block of zeros (PyLops requires a ``Zero``).

@@ -12,7 +12,13 @@ from torchlops.torchoperator import operators_of
 
 
 class BlockDiag(DiagonalStack):
-    r"""Block-diagonal operator, :math:`y_i = A_i x_i`.
+    """Operators along the diagonal of a block matrix.
+
+    Forward:
+        .. math:: y_i = A_i x_i
+
+    Adjoint:
+        .. math:: (A^H y)_i = A_i^H y_i
 
     Args:
         ops: The operators or matrices. The list itself is not modified.

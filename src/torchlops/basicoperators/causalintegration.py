@@ -24,16 +24,28 @@ ROW_FROM = 512
 class CausalIntegration(AccumulatingOperator):
     r"""Integral from the first sample up to each sample along one axis.
 
-    =================== ==========================================================================
-    kind                :math:`y_i`
-    =================== ==========================================================================
-    ``"full"``          :math:`\Delta t \sum_{j=0}^{i} x_j`
-    ``"half"``          :math:`\Delta t \left(\sum_{j=0}^{i-1} x_j + x_i / 2\right)`
-    ``"trapezoidal"``   :math:`\Delta t \left(x_0 / 2 + \sum_{j=1}^{i-1} x_j + x_i / 2\right)`
-    =================== ==========================================================================
+    Forward:
+        =================== ==========================================================================
+        kind                :math:`y_i`
+        =================== ==========================================================================
+        ``"full"``          :math:`\Delta t \sum_{j=0}^{i} x_j`
+        ``"half"``          :math:`\Delta t \left(\sum_{j=0}^{i-1} x_j + x_i / 2\right)`
+        ``"trapezoidal"``   :math:`\Delta t \left(x_0 / 2 + \sum_{j=1}^{i-1} x_j + x_i / 2\right)`
+        =================== ==========================================================================
 
-    For the trapezoidal rule :math:`y_0 = \Delta t \, x_0 / 2`, as in PyLops. The adjoint sums backward from the last
-    sample.
+        For the trapezoidal rule :math:`y_0 = \Delta t \, x_0 / 2`, as in PyLops.
+
+    Adjoint:
+        The sum runs backward from the last sample:
+
+        =================== ==========================================================================
+        kind                :math:`(A^H y)_i`
+        =================== ==========================================================================
+        ``"full"``          :math:`\Delta t \sum_{j=i}^{n-1} y_j`
+        ``"half"``          :math:`\Delta t \left(y_i / 2 + \sum_{j=i+1}^{n-1} y_j\right)`
+        ``"trapezoidal"``   :math:`\Delta t \left(y_i / 2 + \sum_{j=i+1}^{n-1} y_j\right)` for :math:`i > 0`,
+                            :math:`\Delta t \sum_{j=0}^{n-1} y_j / 2` for :math:`i = 0`
+        =================== ==========================================================================
 
     Args:
         dims: Shape of the model.

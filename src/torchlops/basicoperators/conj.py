@@ -15,7 +15,13 @@ from torchlops.shapes import Dims
 
 
 class Conj(LinearOperator):
-    r"""The complex conjugate, :math:`y = \bar x`. It is real-linear, and its own adjoint and inverse.
+    r"""The complex conjugate, which is its own inverse and only real-linear.
+
+    Forward:
+        .. math:: y = \bar x
+
+    Adjoint:
+        The operator is its own adjoint, :math:`\bar y`, under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`.
 
     Args:
         dims: Shape of the model.

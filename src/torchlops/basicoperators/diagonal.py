@@ -14,7 +14,13 @@ from torchlops.shapes import PER_SAMPLE, Dims, as_trailing_axis
 
 
 class Diagonal(LinearOperator):
-    r"""Element-wise multiplication, :math:`y_i = d_i x_i`, with the adjoint :math:`x_i = \bar d_i y_i`.
+    r"""Element-wise multiplication.
+
+    Forward:
+        .. math:: y_i = d_i x_i
+
+    Adjoint:
+        .. math:: (A^H y)_i = \bar d_i y_i
 
     Args:
         diag: The diagonal ``d``, of shape ``dims``. If ``dims`` is given, it may be one-dimensional or broadcastable

@@ -12,18 +12,33 @@ from torchlops.shapes import Dims
 class FirstDerivative(StencilOperator):
     r"""First derivative along one axis by finite differences.
 
-    ============================ =====================================================================
-    kind                         :math:`y_i`
-    ============================ =====================================================================
-    ``"forward"``                :math:`(x_{i+1} - x_i) / \Delta x`
-    ``"backward"``               :math:`(x_i - x_{i-1}) / \Delta x`
-    ``"centered"``, ``order=3``  :math:`(x_{i+1} - x_{i-1}) / (2 \Delta x)`
-    ``"centered"``, ``order=5``  :math:`(x_{i-2} - 8 x_{i-1} + 8 x_{i+1} - x_{i+2}) / (12 \Delta x)`
-    ============================ =====================================================================
+    Forward:
+        ============================ =====================================================================
+        kind                         :math:`y_i`
+        ============================ =====================================================================
+        ``"forward"``                :math:`(x_{i+1} - x_i) / \Delta x`
+        ``"backward"``               :math:`(x_i - x_{i-1}) / \Delta x`
+        ``"centered"``, ``order=3``  :math:`(x_{i+1} - x_{i-1}) / (2 \Delta x)`
+        ``"centered"``, ``order=5``  :math:`(x_{i-2} - 8 x_{i-1} + 8 x_{i+1} - x_{i+2}) / (12 \Delta x)`
+        ============================ =====================================================================
 
-    Where a stencil extends beyond the axis, :math:`y_i = 0`. With ``edge=True`` the centered kinds use the widest
-    centered stencil that fits there, and the forward and backward differences at the two end samples.
-    (For two or three samples with ``order=5`` and ``edge=True``, PyLops raises or has a wrong adjoint.)
+        Where a stencil extends beyond the axis, :math:`y_i = 0`. With ``edge=True`` the centered kinds use the widest
+        centered stencil that fits there, and the forward and backward differences at the two end samples.
+        (For two or three samples with ``order=5`` and ``edge=True``, PyLops raises or has a wrong adjoint.)
+
+    Adjoint:
+        The transposed stencils, which are the derivatives with the opposite sign away from the ends:
+
+        ============================ =====================================================================
+        kind                         :math:`(A^H y)_i`
+        ============================ =====================================================================
+        ``"forward"``                :math:`(y_{i-1} - y_i) / \Delta x`
+        ``"backward"``               :math:`(y_i - y_{i+1}) / \Delta x`
+        ``"centered"``, ``order=3``  :math:`(y_{i-1} - y_{i+1}) / (2 \Delta x)`
+        ``"centered"``, ``order=5``  :math:`(y_{i+2} - 8 y_{i+1} + 8 y_{i-1} - y_{i-2}) / (12 \Delta x)`
+        ============================ =====================================================================
+
+        Samples of :math:`y` beyond the axis, and those that the forward sets to zero, count as zero.
 
     Args:
         dims: Shape of the model.

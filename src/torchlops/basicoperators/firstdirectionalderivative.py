@@ -29,9 +29,13 @@ from torchlops.shapes import PER_SAMPLE, Dims, as_dims, per_axis
 class FirstDirectionalDerivative(AccumulatingOperator):
     r"""First derivative along one direction, or along one direction per sample.
 
-    .. math:: y = \sum_a v_a \, \partial_a x, \qquad A^H y = \sum_a \partial_a^H (\bar v_a y)
-
     Each :math:`\partial_a` is a :class:`FirstDerivative`. The operator is differentiable with respect to :math:`v`.
+
+    Forward:
+        .. math:: y = \sum_a v_a \, \partial_a x
+
+    Adjoint:
+        .. math:: A^H y = \sum_a \partial_a^H (\bar v_a y)
 
     Args:
         dims: Shape of the model, with ``d`` axes.

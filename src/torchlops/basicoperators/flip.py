@@ -14,7 +14,13 @@ from torchlops.shapes import Dims, as_trailing_axis
 
 
 class Flip(LinearOperator):
-    r"""Reverse the order of the samples along one axis, :math:`y_i = x_{n-1-i}`. It is its own adjoint.
+    """Reverse the order of the samples along one axis.
+
+    Forward:
+        .. math:: y_i = x_{n-1-i}
+
+    Adjoint:
+        The operator is its own adjoint, and its own inverse: :math:`(A^H y)_i = y_{n-1-i}`.
 
     Args:
         dims: Shape of the model.

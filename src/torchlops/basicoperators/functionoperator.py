@@ -13,10 +13,16 @@ from torchlops.torchoperator import aslinearoperator
 
 
 class FunctionOperator(CompositeOperator):
-    r"""An operator defined by a function :math:`f(x) = A x` on flat vectors and, optionally, its adjoint.
+    """An operator defined by a function on flat vectors and, optionally, its adjoint.
 
     The signatures are ``FunctionOperator(f, n)``, ``FunctionOperator(f, m, n)``, ``FunctionOperator(f, fc, n)`` and
     ``FunctionOperator(f, fc, m, n)``.
+
+    Forward:
+        .. math:: y = f(x)
+
+    Adjoint:
+        .. math:: A^H y = f_c(y)
 
     Args:
         f: The forward function, from vectors ``(n,)`` to vectors ``(m,)``.

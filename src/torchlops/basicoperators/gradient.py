@@ -27,10 +27,15 @@ from torchlops.shapes import Dims, as_dims, per_axis
 class Gradient(AccumulatingOperator):
     r"""First derivatives along all axes, stacked on a new first axis.
 
-    .. math:: y_a = \partial_a x, \qquad A^H y = \sum_a \partial_a^H y_a
+    Each :math:`\partial_a` is a :class:`FirstDerivative`, with three points if it is centered.
 
-    Each :math:`\partial_a` is a :class:`FirstDerivative`, with three points if it is centered. The negative adjoint
-    is the divergence.
+    Forward:
+        .. math:: y_a = \partial_a x
+
+    Adjoint:
+        .. math:: A^H y = \sum_a \partial_a^H y_a
+
+        The negative adjoint is the divergence.
 
     Args:
         dims: Shape of the model, with ``d`` axes. The data has the shape ``(d, *dims)``.

@@ -12,7 +12,13 @@ from torchlops.torchoperator import operators_of
 
 
 class HStack(HorizontalStack):
-    r"""Stack operators horizontally, :math:`y = \sum_i A_i x_i`, with :math:`A^H y = (A_1^H y, A_2^H y, \ldots)`.
+    r"""Stack operators horizontally.
+
+    Forward:
+        .. math:: y = \sum_i A_i x_i
+
+    Adjoint:
+        .. math:: A^H y = (A_1^H y, A_2^H y, \ldots)
 
     Args:
         ops: Operators or matrices with the same number of rows. The list itself is not modified.

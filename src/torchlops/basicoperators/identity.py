@@ -15,7 +15,17 @@ from torchlops.shapes import Dims, accept_pylops_options, as_dims
 
 
 class Identity(LinearOperator):
-    r"""The identity :math:`y_i = x_i`. If the data is larger than the model, it is padded with zeros.
+    """The identity, which pads with zeros if the data is larger than the model.
+
+    Forward:
+        .. math:: y_i = x_i
+
+        Samples of the data beyond the model are zero, and samples of the model beyond the data are cut off.
+
+    Adjoint:
+        .. math:: (A^H y)_i = y_i
+
+        Samples of the model beyond the data are zero, and samples of the data beyond the model are cut off.
 
     Args:
         N: Shape of the data, an integer or a sequence.

@@ -16,9 +16,15 @@ from torchlops.shapes import Dims
 
 
 class Imag(LinearOperator):
-    r"""The imaginary part, :math:`y = \mathrm{Im}\,x`. It is only real-linear.
+    r"""The imaginary part, which is only real-linear.
 
-    The adjoint under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle` is :math:`i\,\mathrm{Re}\,y`.
+    Forward:
+        .. math:: y = \mathrm{Im}\,x
+
+    Adjoint:
+        .. math:: A^H y = i\,\mathrm{Re}\,y
+
+        under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`.
 
     Args:
         dims: Shape of the model.

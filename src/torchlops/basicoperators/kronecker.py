@@ -19,7 +19,15 @@ from torchlops.torchoperator import aslinearoperator
 
 
 class Kronecker(CompositeOperator):
-    r"""The Kronecker product, :math:`y = (A_1 \otimes A_2) x`: :math:`Y = A_1 X A_2^T` for ``x = X.ravel()``.
+    r"""The Kronecker product of two operators.
+
+    Forward:
+        .. math:: y = (A_1 \otimes A_2) x
+
+        which is :math:`Y = A_1 X A_2^T` for ``x = X.ravel()`` and ``y = Y.ravel()``.
+
+    Adjoint:
+        .. math:: A^H y = (A_1^H \otimes A_2^H) y
 
     Args:
         Op1: The operator along the first axis of ``X``, which has shape ``(Op1.shape[1], Op2.shape[1])``.

@@ -25,9 +25,13 @@ from torchlops.shapes import Dims, as_trailing_axes, per_axis
 class Laplacian(AccumulatingOperator):
     r"""Weighted sum of the second derivatives along several axes.
 
-    .. math:: y = \sum_a w_a \, \partial_a^2 x
-
     Each :math:`\partial_a^2` is a :class:`SecondDerivative`; all are computed in one pass.
+
+    Forward:
+        .. math:: y = \sum_a w_a \, \partial_a^2 x
+
+    Adjoint:
+        .. math:: A^H y = \sum_a w_a \, (\partial_a^2)^H y
 
     Args:
         dims: Shape of the model.

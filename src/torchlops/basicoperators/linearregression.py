@@ -9,11 +9,13 @@ from torchlops.basicoperators.regression import Regression
 class LinearRegression(Regression):
     r"""Values of a straight line at given points, for linear regression.
 
-    .. math::
-
-        y_i = x_0 + x_1 t_i, \qquad A^H y = \left( \sum_i y_i, \; \sum_i \overline{t_i} \, y_i \right)
-
     This is a :class:`Regression` of order 1. The model contains the intercept and the slope.
+
+    Forward:
+        .. math:: y_i = x_0 + x_1 t_i
+
+    Adjoint:
+        .. math:: A^H y = \left( \sum_i y_i, \; \sum_i \overline{t_i} \, y_i \right)
 
     Args:
         taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and affects the dtype of

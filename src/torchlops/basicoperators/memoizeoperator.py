@@ -13,7 +13,7 @@ from torchlops.torchoperator import aslinearoperator
 
 
 class MemoizeOperator(CompositeOperator):
-    r"""An operator that caches its last results, :math:`y = A x` and :math:`A^H y`.
+    """An operator that caches its last results.
 
     A cached result is returned if the input has the same shape, dtype and values. (PyLops compares inputs with
     ``numpy.allclose``, and keeps forward and adjoint results in one cache, so that its :math:`A^H A x` is ``x``.)
@@ -23,6 +23,12 @@ class MemoizeOperator(CompositeOperator):
     derivatives are exact. The cache is cleared when a tensor of the operator is replaced or changed in place. Changes
     that torch cannot detect (through ``.data``, or of the NumPy array from which a tensor was made) are not noticed.
     On a GPU, each comparison synchronizes with the device.
+
+    Forward:
+        That of the operator, :math:`y = A x`.
+
+    Adjoint:
+        That of the operator, :math:`A^H y`.
 
     Args:
         Op: The operator.

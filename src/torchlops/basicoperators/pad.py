@@ -16,7 +16,15 @@ from torchlops.shapes import Dims, as_dims, as_integer
 
 
 class Pad(LinearOperator):
-    r"""Pad each axis with zeros before and after; the adjoint crops them.
+    """Pad each axis with zeros before and after.
+
+    Forward:
+        .. math:: y_{i + b} = x_i
+
+        with :math:`b` zeros before the axis; the samples after it are zero, too.
+
+    Adjoint:
+        Crop the zeros, :math:`(A^H y)_i = y_{i + b}`.
 
     Args:
         dims: Shape of the model.

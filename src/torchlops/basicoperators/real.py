@@ -15,9 +15,15 @@ from torchlops.shapes import Dims
 
 
 class Real(LinearOperator):
-    r"""The real part, :math:`y = \mathrm{Re}\,x`. It is only real-linear.
+    r"""The real part, which is only real-linear.
 
-    The adjoint under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle` is also the real part, returned as a complex model.
+    Forward:
+        .. math:: y = \mathrm{Re}\,x
+
+    Adjoint:
+        .. math:: A^H y = \mathrm{Re}\,y
+
+        under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`, returned as a complex model.
 
     Args:
         dims: Shape of the model.

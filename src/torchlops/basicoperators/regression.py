@@ -19,12 +19,14 @@ from torchlops.shapes import as_integer
 class Regression(AccumulatingOperator):
     r"""Values of a polynomial at given points, for polynomial regression.
 
-    .. math::
-
-        y_i = \sum_{n=0}^{\mathrm{order}} x_n \, t_i^n, \qquad (A^H y)_n = \sum_i \overline{t_i^n} \, y_i
-
     The model contains the coefficients, beginning with the constant term. The points may be integers, and the model
     may be complex (PyLops raises in both cases).
+
+    Forward:
+        .. math:: y_i = \sum_{n=0}^{\mathrm{order}} x_n \, t_i^n
+
+    Adjoint:
+        .. math:: (A^H y)_n = \sum_i \overline{t_i^n} \, y_i
 
     Args:
         taxis: The points :math:`t_i`, of shape ``(N,)``. A tensor carries gradients and affects the dtype of

@@ -20,11 +20,17 @@ from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_trailing_a
 
 
 class Restriction(AccumulatingOperator):
-    r"""Take the samples ``iava`` along one axis, :math:`y_j = x_{i_j}`.
-
-    The adjoint adds them back at their positions: :math:`x_i = \sum_{j: i_j = i} y_j`.
+    r"""Take the samples ``iava`` along one axis.
 
     A mask with the shape of the model selects samples anywhere, as ``x[mask]`` does; the data is then one-dimensional.
+
+    Forward:
+        .. math:: y_j = x_{i_j}
+
+    Adjoint:
+        The samples are added back at their positions, with zeros elsewhere:
+
+        .. math:: (A^H y)_i = \sum_{j: i_j = i} y_j
 
     Args:
         dims: Shape of the model.

@@ -14,9 +14,15 @@ from torchlops.shapes import Dims, as_integer, as_trailing_axis
 
 
 class Roll(LinearOperator):
-    r"""Shift the samples along one axis circularly, :math:`y_i = x_{(i - s) \bmod n}`.
+    r"""Shift the samples along one axis circularly.
 
-    The adjoint, which is also the inverse, shifts back.
+    Forward:
+        .. math:: y_i = x_{(i - s) \bmod n}
+
+    Adjoint:
+        .. math:: (A^H y)_i = y_{(i + s) \bmod n}
+
+        which is also the inverse.
 
     Args:
         dims: Shape of the model.

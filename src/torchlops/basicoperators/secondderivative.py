@@ -12,16 +12,30 @@ from torchlops.shapes import Dims
 class SecondDerivative(StencilOperator):
     r"""Second derivative along one axis by three-point finite differences.
 
-    ============== ===========================================================
-    kind           :math:`y_i`
-    ============== ===========================================================
-    ``"forward"``  :math:`(x_{i+2} - 2 x_{i+1} + x_i) / \Delta x^2`
-    ``"centered"`` :math:`(x_{i+1} - 2 x_i + x_{i-1}) / \Delta x^2`
-    ``"backward"`` :math:`(x_i - 2 x_{i-1} + x_{i-2}) / \Delta x^2`
-    ============== ===========================================================
+    Forward:
+        ============== ===========================================================
+        kind           :math:`y_i`
+        ============== ===========================================================
+        ``"forward"``  :math:`(x_{i+2} - 2 x_{i+1} + x_i) / \Delta x^2`
+        ``"centered"`` :math:`(x_{i+1} - 2 x_i + x_{i-1}) / \Delta x^2`
+        ``"backward"`` :math:`(x_i - 2 x_{i-1} + x_{i-2}) / \Delta x^2`
+        ============== ===========================================================
 
-    Where the stencil extends beyond the axis, :math:`y_i = 0`. With ``edge=True`` the centered kind uses the forward
-    and the backward stencil at the two ends.
+        Where the stencil extends beyond the axis, :math:`y_i = 0`. With ``edge=True`` the centered kind uses the
+        forward and the backward stencil at the two ends.
+
+    Adjoint:
+        The transposed stencils:
+
+        ============== ===========================================================
+        kind           :math:`(A^H y)_i`
+        ============== ===========================================================
+        ``"forward"``  :math:`(y_{i-2} - 2 y_{i-1} + y_i) / \Delta x^2`
+        ``"centered"`` :math:`(y_{i-1} - 2 y_i + y_{i+1}) / \Delta x^2`
+        ``"backward"`` :math:`(y_i - 2 y_{i+1} + y_{i+2}) / \Delta x^2`
+        ============== ===========================================================
+
+        Samples of :math:`y` beyond the axis, and those that the forward sets to zero, count as zero.
 
     Args:
         dims: Shape of the model.

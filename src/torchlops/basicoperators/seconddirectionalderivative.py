@@ -15,12 +15,17 @@ from torchlops.shapes import Dims
 
 
 class SecondDirectionalDerivative(CompositeOperator):
-    r"""Second derivative along one direction, or along one direction per sample.
+    """Second derivative along one direction, or along one direction per sample.
 
-    .. math:: y = -D^H D x
+    The operator is differentiable with respect to :math:`v`.
 
-    with :math:`D` the :class:`FirstDirectionalDerivative`. The operator is self-adjoint, and differentiable with
-    respect to :math:`v`.
+    Forward:
+        .. math:: y = -D^H D x
+
+        with :math:`D` the :class:`FirstDirectionalDerivative`.
+
+    Adjoint:
+        The operator is self-adjoint, :math:`A^H y = -D^H D y`.
 
     Args:
         dims: Shape of the model, with ``d`` axes.

@@ -10,10 +10,15 @@ from torchlops.shapes import Dims
 class Smoothing1D(SmoothingOperator):
     r"""Moving average along one axis.
 
-    .. math:: y_i = \frac{1}{n} \sum_{j=i-(n-1)/2}^{i+(n-1)/2} x_j
-
-    with :math:`x = 0` outside the model, so that averages near the ends are smaller. The operator is self-adjoint.
     The window may be longer than the axis (PyLops then returns data of a different length, or raises).
+
+    Forward:
+        .. math:: y_i = \frac{1}{n} \sum_{j=i-(n-1)/2}^{i+(n-1)/2} x_j
+
+        with :math:`x = 0` outside the model, so that averages near the ends are smaller.
+
+    Adjoint:
+        The operator is self-adjoint, :math:`A^H y = A y`.
 
     Args:
         nsmooth: Length :math:`n` of the window in samples. Even lengths are increased by 1, as in PyLops.

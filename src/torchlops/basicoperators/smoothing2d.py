@@ -12,10 +12,15 @@ from torchlops.shapes import Dims
 class Smoothing2D(SmoothingOperator):
     r"""Moving average over a rectangle.
 
-    .. math:: y_{ij} = \frac{1}{n_1 n_2} \sum_{|k - i| \le (n_1-1)/2} \ \sum_{|l - j| \le (n_2-1)/2} x_{kl}
-
-    with :math:`x = 0` outside the model, so that averages near the ends are smaller. The operator is self-adjoint.
     The sums are computed along one axis after the other.
+
+    Forward:
+        .. math:: y_{ij} = \frac{1}{n_1 n_2} \sum_{|k - i| \le (n_1-1)/2} \ \sum_{|l - j| \le (n_2-1)/2} x_{kl}
+
+        with :math:`x = 0` outside the model, so that averages near the ends are smaller.
+
+    Adjoint:
+        The operator is self-adjoint, :math:`A^H y = A y`.
 
     Args:
         nsmooth: Lengths :math:`n_1` and :math:`n_2` of the rectangle along the two axes, in samples, or one length for

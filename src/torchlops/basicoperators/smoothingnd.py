@@ -14,10 +14,15 @@ from torchlops.shapes import Dims, as_dims
 class SmoothingND(SmoothingOperator):
     r"""Moving average over a box.
 
-    .. math:: y_i = \frac{1}{\prod_a n_a} \sum_{|j_a - i_a| \le (n_a-1)/2} x_j
-
-    with :math:`x = 0` outside the model, so that averages near the ends are smaller. The operator is self-adjoint.
     The sums are computed along one axis after the other.
+
+    Forward:
+        .. math:: y_i = \frac{1}{\prod_a n_a} \sum_{|j_a - i_a| \le (n_a-1)/2} x_j
+
+        with :math:`x = 0` outside the model, so that averages near the ends are smaller.
+
+    Adjoint:
+        The operator is self-adjoint, :math:`A^H y = A y`.
 
     Args:
         nsmooth: Length :math:`n_a` of the box along each axis, in samples, or one length for all axes. Even lengths

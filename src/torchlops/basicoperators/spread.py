@@ -19,19 +19,24 @@ from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_engine
 class Spread(CurveOperator):
     r"""Spread the samples of a model along curves.
 
-    Every sample of the model is added to one sample of each data trace, or distributed over two:
-
-    .. math::
-
-        y[ix, i] \mathrel{+}= (1 - w) \, x[ix_0, it_0], \qquad y[ix, i + 1] \mathrel{+}= w \, x[ix_0, it_0]
-
-    with the index :math:`i = \mathrm{table}[ix_0, it_0, ix]` and the weight
-    :math:`w = \mathrm{dtable}[ix_0, it_0, ix]`, 0 without a ``dtable``. The adjoint stacks the data along the same
-    curves, :math:`x[ix_0, it_0] = \sum_{ix} (1 - w) \, y[ix, i] + w \, y[ix, i + 1]`. Entries outside the data are
-    skipped, as are NaN entries.
-
     The curves are given by a table or by a function ``fh``, which is evaluated in every call of the operator and whose
     results are not stored.
+
+    Forward:
+        Every sample of the model is added to one sample of each data trace, or distributed over two:
+
+        .. math::
+
+            y[ix, i] \mathrel{+}= (1 - w) \, x[ix_0, it_0], \qquad y[ix, i + 1] \mathrel{+}= w \, x[ix_0, it_0]
+
+        with the index :math:`i = \mathrm{table}[ix_0, it_0, ix]` and the weight
+        :math:`w = \mathrm{dtable}[ix_0, it_0, ix]`, 0 without a ``dtable``. Entries outside the data are skipped, as
+        are NaN entries.
+
+    Adjoint:
+        The data is stacked along the same curves:
+
+        .. math:: (A^H y)[ix_0, it_0] = \sum_{ix} (1 - w) \, y[ix, i] + w \, y[ix, i + 1]
 
     Args:
         dims: Shape of the model, ``(nx0, nt0)``.

@@ -15,7 +15,13 @@ from torchlops.shapes import Dims, as_dims, as_trailing_axis
 
 
 class Sum(LinearOperator):
-    r"""Sum along one axis, :math:`y = \sum_i x_i`; the adjoint replicates, :math:`x_i = y`.
+    r"""Sum along one axis.
+
+    Forward:
+        .. math:: y = \sum_i x_i
+
+    Adjoint:
+        The data is replicated, :math:`(A^H y)_i = y`.
 
     Args:
         dims: Shape of the model. A one-dimensional shape ``(n,)`` is treated as ``(n, 1)``, as in PyLops.

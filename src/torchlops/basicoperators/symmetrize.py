@@ -18,9 +18,13 @@ from torchlops.shapes import Dims, as_dims, as_trailing_axis
 class Symmetrize(AccumulatingOperator):
     r"""Mirror the samples along one axis about the first sample, from ``n`` to ``2 n - 1`` samples.
 
-    .. math:: y_{n-1+i} = x_i, \quad y_{n-1-i} = x_i, \quad i = 0 \ldots n-1
+    Forward:
+        .. math:: y_{n-1+i} = x_i, \quad y_{n-1-i} = x_i, \quad i = 0 \ldots n-1
 
-    The adjoint folds: :math:`x_i = y_{n-1+i} + y_{n-1-i}` for :math:`i > 0`, and :math:`x_0 = y_{n-1}`.
+    Adjoint:
+        The data is folded:
+
+        .. math:: (A^H y)_i = y_{n-1+i} + y_{n-1-i} \text{ for } i > 0, \qquad (A^H y)_0 = y_{n-1}
 
     Args:
         dims: Shape of the model.

@@ -11,10 +11,20 @@ from torchlops.shapes import Dims
 
 
 class ToDevice(LinearOperator):
-    r"""Move the model to a device, :math:`y = x`; the adjoint moves the data back, :math:`x = y`.
+    """Move the model to a device, and the data back.
 
     The operators before and after it can thus keep their tensors on different devices. Gradients are moved back in the
     same way.
+
+    Forward:
+        .. math:: y = x
+
+        on ``device``.
+
+    Adjoint:
+        .. math:: A^H y = y
+
+        on ``source``.
 
     Args:
         dims: Shape of the model and of the data.
@@ -55,6 +65,16 @@ class ToCupy(ToDevice):
 
     Without a GPU nothing is moved, as in PyLops. Only the device of the computation changes: tensors remain tensors,
     and arrays are returned as the same type of array.
+
+    Forward:
+        .. math:: y = x
+
+        on the GPU.
+
+    Adjoint:
+        .. math:: A^H y = y
+
+        on the CPU.
 
     Args:
         dims: Shape of the model and of the data.

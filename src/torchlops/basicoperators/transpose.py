@@ -15,7 +15,13 @@ from torchlops.shapes import Dims, as_dims, as_trailing_axes
 
 
 class Transpose(LinearOperator):
-    r"""Permute the axes of the model; the adjoint, which is also the inverse, permutes them back.
+    r"""Permute the axes of the model.
+
+    Forward:
+        As ``numpy.transpose`` with ``axes``: axis :math:`k` of the data is axis :math:`\mathrm{axes}_k` of the model.
+
+    Adjoint:
+        The axes are permuted back, which is also the inverse.
 
     Args:
         dims: Shape of the model.

@@ -12,7 +12,13 @@ from torchlops.torchoperator import operators_of
 
 
 class VStack(VerticalStack):
-    r"""Stack operators vertically, :math:`y = (A_1 x, A_2 x, \ldots)`, with :math:`A^H y = \sum_i A_i^H y_i`.
+    r"""Stack operators vertically.
+
+    Forward:
+        .. math:: y = (A_1 x, A_2 x, \ldots)
+
+    Adjoint:
+        .. math:: A^H y = \sum_i A_i^H y_i
 
     Args:
         ops: Operators or matrices with the same number of columns. The list itself is not modified.

@@ -14,7 +14,13 @@ from torchlops.shapes import Dims, as_dims
 
 
 class Zero(LinearOperator):
-    r"""The zero operator, :math:`y = 0` and :math:`A^H y = 0`.
+    """The zero operator.
+
+    Forward:
+        .. math:: y = 0
+
+    Adjoint:
+        .. math:: A^H y = 0
 
     Args:
         N: Shape of the data, an integer or a sequence.

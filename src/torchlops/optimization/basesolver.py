@@ -29,7 +29,9 @@ class Solver(ABC):
 
     Attributes:
         iiter: Number of iterations, which the subclass counts.
-        tstart, tend, telapsed: When the solver was made and finalized, and the seconds between.
+        tstart: When the solver was made.
+        tend: When it was finalized.
+        telapsed: The seconds between.
         preallocate: After ``_setpreallocate``, whether work arrays are made beforehand.
 
     Example:

@@ -20,7 +20,7 @@ class CGResult(Result, namedtuple("CGResult", "x iiter cost")):
         iiter: Number of iterations (of the slowest sample).
         cost: Norm of the residual after each iteration, ``(iiter + 1, *batch)``.
         rnorm: Norm of the residual of each sample.
-        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+        status: As in :class:`~torchlops.optimization.solver.result.Result`, and so are ``iters`` and ``converged``.
     """
 
 
@@ -36,7 +36,7 @@ class CGLSResult(Result, namedtuple("CGLSResult", "x istop iiter r1norm r2norm c
         r2norm: ``sqrt(||y - A x||^2 + damp^2 ||x||^2)``.
         cost: ``r1norm`` after each iteration, ``(iiter + 1, *batch)``.
         arnorm: Norm of the gradient, ``||A^H r - damp^2 x||``.
-        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+        status: As in :class:`~torchlops.optimization.solver.result.Result`, and so are ``iters`` and ``converged``.
     """
 
 
@@ -57,7 +57,7 @@ class LSQRResult(Result, namedtuple("LSQRResult", "x istop iiter r1norm r2norm a
         xnorm: ``||x||``.
         var: Estimate of the diagonal of the inverse of the normal matrix, or None.
         cost: ``r1norm`` after each iteration, ``(iiter + 1, *batch)``.
-        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+        status: As in :class:`~torchlops.optimization.solver.result.Result`, and so are ``iters`` and ``converged``.
     """
 
 
@@ -70,10 +70,11 @@ class LSMRResult(Result, namedtuple("LSMRResult", "x istop iiter normr normar no
         iiter: Number of iterations (of the slowest sample).
         normr: ``sqrt(||y - A x||^2 + damp^2 ||x - x0||^2)``.
         normar: Norm of the gradient, ``||A^H r - damp^2 (x - x0)||``.
-        norma, conda: Estimates of the norm and the condition number of the operator.
+        norma: Estimate of the norm of the operator.
+        conda: Estimate of its condition number.
         normx: ``||x||``.
         cost: ``||y - A x||`` after each iteration, ``(iiter + 1, *batch)``.
-        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+        status: As in :class:`~torchlops.optimization.solver.result.Result`, and so are ``iters`` and ``converged``.
     """
 
 

@@ -45,7 +45,7 @@ class SparseResult(Result, namedtuple("SparseResult", "x iiter cost")):
         x: The solution.
         iiter: Number of iterations (of the slowest sample).
         cost: The cost after each iteration.
-        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+        status: As in :class:`~torchlops.optimization.solver.result.Result`, and so are ``iters`` and ``converged``.
     """
 
 
@@ -56,7 +56,7 @@ class IRLSResult(Result, namedtuple("IRLSResult", "x nouter")):
         x: The solution.
         nouter: Number of outer iterations (of the slowest sample).
         cost: Norm of the residual after each of them, ``(nouter + 1, *batch)``.
-        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+        status: As in :class:`~torchlops.optimization.solver.result.Result`, and so are ``iters`` and ``converged``.
     """
 
 
@@ -69,7 +69,7 @@ class SPGL1Result(Result, namedtuple("SPGL1Result", "x p info")):
         info: ``tau`` (``||p||_1`` may be up to this), ``rnorm`` (norm of the residual), ``gnorm`` (largest modulus of
             ``A^H r``, which is the multiplier), ``rgap`` (relative duality gap), ``niters``, ``n_newton``
             (updates of ``tau``), ``rnorm2`` (history of ``rnorm``), ``stat`` (see ``Status``).
-        status, iters, converged: As in :class:`~torchlops.optimization.solver.result.Result`.
+        status: As in :class:`~torchlops.optimization.solver.result.Result`, and so are ``iters`` and ``converged``.
     """
 
 
@@ -296,7 +296,7 @@ class IRLS(_NestedSolver[IRLSResult]):
 
     @property
     def rw(self) -> Any:
-        """The weights of the last iteration: of the flat data or, with ``kind="model"``, of the flat model.
+        """The weights of the last iteration, of the flat data or, with ``kind="model"``, of the flat model.
 
         They are there while the solver is stepped or watched by callbacks.
         """

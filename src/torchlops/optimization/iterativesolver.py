@@ -201,7 +201,7 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
 
     @property
     def cost(self) -> Any:
-        """History of the cost: a list while the solver runs, an array at the end."""
+        """History of the cost, a list while the solver runs and an array at the end."""
         if "solution" in vars(self):
             return self.solution.cost
         batch = self._running()

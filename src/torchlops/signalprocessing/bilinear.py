@@ -28,13 +28,17 @@ from torchlops.signalprocessing._interpolation import along, behind, between, pu
 class Bilinear(AccumulatingOperator):
     r"""Bilinear interpolation over the first two axes.
 
-    .. math::
+    Forward:
+        .. math::
 
-        y_i = (1 - v) (1 - w) \, x_{t, l} + (1 - v) \, w \, x_{t, l + 1}
-            + v \, (1 - w) \, x_{t + 1, l} + v \, w \, x_{t + 1, l + 1}
+            y_i = (1 - v) (1 - w) \, x_{t, l} + (1 - v) \, w \, x_{t, l + 1}
+                + v \, (1 - w) \, x_{t + 1, l} + v \, w \, x_{t + 1, l + 1}
 
-    with :math:`t = \lfloor \mathrm{iava}_{0 i} \rfloor`, :math:`l = \lfloor \mathrm{iava}_{1 i} \rfloor` and the
-    fractions :math:`v` and :math:`w`. The adjoint adds :math:`y_i`, times these weights, to the four samples.
+        with :math:`t = \lfloor \mathrm{iava}_{0 i} \rfloor`, :math:`l = \lfloor \mathrm{iava}_{1 i} \rfloor` and the
+        fractions :math:`v` and :math:`w`.
+
+    Adjoint:
+        Each :math:`y_i`, times these weights, is added to the four samples.
 
     Args:
         iava: The positions ``(2, n)`` along the first and the second axis. They may be at the last

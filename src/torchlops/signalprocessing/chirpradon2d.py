@@ -9,17 +9,19 @@ from torchlops.signalprocessing._chirpradon import ChirpRadon
 class ChirpRadon2D(ChirpRadon):
     r"""Linear Radon transform in time and space, computed by FFTs and chirps.
 
-    .. math::
-
-        Y(p, f) = \sum_h e^{2 \pi i f p h} X(h, f), \qquad (A^H Y)(h, f) = \sum_p e^{-2 \pi i f p h} Y(p, f)
-
-    between the real FFTs of model and data over the time axis, on which traces are periodic. Position and slope have
-    ``nh`` samples around the middle, :math:`h = m \, \Delta h` and
-    :math:`p = 2 m \, p_{\max} \Delta t / (n_h \Delta h)` for :math:`m = \lfloor n_h/2 \rfloor - n_h, \ldots,
-    \lfloor n_h/2 \rfloor - 1`.
-
     The operator stacks and its adjoint spreads, unlike :class:`FourierRadon2D`, where the roles are exchanged. The real
     and imaginary parts of complex models are transformed separately.
+
+    Forward:
+        .. math:: Y(p, f) = \sum_h e^{2 \pi i f p h} X(h, f)
+
+        between the real FFTs of model and data over the time axis, on which traces are periodic. Position and slope
+        have ``nh`` samples around the middle, :math:`h = m \, \Delta h` and
+        :math:`p = 2 m \, p_{\max} \Delta t / (n_h \Delta h)` for
+        :math:`m = \lfloor n_h/2 \rfloor - n_h, \ldots, \lfloor n_h/2 \rfloor - 1`.
+
+    Adjoint:
+        .. math:: (A^H Y)(h, f) = \sum_p e^{-2 \pi i f p h} Y(p, f)
 
     Args:
         taxis: Time axis; only its length matters.

@@ -13,14 +13,14 @@ from torchlops.signalprocessing._engineoptions import accept_engine_options
 class ChirpRadon3D(ChirpRadon):
     r"""Linear Radon transform in time and two spatial axes, computed by FFTs and chirps.
 
-    .. math::
+    The axes are those of :class:`ChirpRadon2D`. ``pmax`` is in the order of the axes. (This is also PyLops's documented
+    order, but its NumPy engine uses the opposite one.)
 
-        Y(p_y, p_x, f) = \sum_{h_y, h_x} e^{2 \pi i f (p_y h_y + p_x h_x)} X(h_y, h_x, f)
+    Forward:
+        .. math:: Y(p_y, p_x, f) = \sum_{h_y, h_x} e^{2 \pi i f (p_y h_y + p_x h_x)} X(h_y, h_x, f)
 
-    and the adjoint with the opposite sign. The axes are those of :class:`ChirpRadon2D`.
-
-    ``pmax`` is in the order of the axes. (This is also PyLops's documented order, but its NumPy engine uses the
-    opposite one.)
+    Adjoint:
+        .. math:: (A^H Y)(h_y, h_x, f) = \sum_{p_y, p_x} e^{-2 \pi i f (p_y h_y + p_x h_x)} Y(p_y, p_x, f)
 
     Args:
         taxis: Time axis; only its length matters.

@@ -12,18 +12,19 @@ from torchlops.signalprocessing._convolution import Convolution
 class Convolve1D(Convolution):
     r"""Convolution with a filter along one axis, with zero boundaries.
 
-    .. math::
-
-        y_i = \sum_{k=0}^{n_h-1} h_k \, x_{i + o - k}, \qquad
-        (A^H y)_j = \sum_{k=0}^{n_h-1} \overline{h_k} \, y_{j - o + k}
-
-    with :math:`o` = ``offset``. The data has as many samples as the model (:math:`n`), or :math:`n_h` if the filter is
-    longer than the model.
-
     The operator is differentiable with respect to ``h``. The spectrum of the filter is computed in each call.
 
     Unlike in PyLops 2.8, the adjoint conjugates complex filters, filters per trace work along any axis, filters longer
     than the model work with several axes, and every method supports every model.
+
+    Forward:
+        .. math:: y_i = \sum_{k=0}^{n_h-1} h_k \, x_{i + o - k}
+
+        with :math:`o` = ``offset``. The data has as many samples as the model (:math:`n`), or :math:`n_h` if the filter
+        is longer than the model.
+
+    Adjoint:
+        .. math:: (A^H y)_j = \sum_{k=0}^{n_h-1} \overline{h_k} \, y_{j - o + k}
 
     Args:
         dims: Shape of the model.

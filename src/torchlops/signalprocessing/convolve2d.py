@@ -13,12 +13,15 @@ from torchlops.signalprocessing.convolvend import ConvolveND
 class Convolve2D(ConvolveND):
     r"""Convolution with a filter along two axes, with zero boundaries.
 
-    .. math::
+    See :class:`~torchlops.signalprocessing.ConvolveND`.
 
-        y_{ij} = \sum_{k,l} h_{kl} \, x_{i + o_1 - k,\; j + o_2 - l}, \qquad
-        (A^H y)_{ij} = \sum_{k,l} \overline{h_{kl}} \, y_{i - o_1 + k,\; j - o_2 + l}
+    Forward:
+        .. math:: y_{ij} = \sum_{k,l} h_{kl} \, x_{i + o_1 - k,\; j + o_2 - l}
 
-    with :math:`(o_1, o_2)` = ``offset``; see :class:`~torchlops.signalprocessing.convolvend.ConvolveND`.
+        with :math:`(o_1, o_2)` = ``offset``.
+
+    Adjoint:
+        .. math:: (A^H y)_{ij} = \sum_{k,l} \overline{h_{kl}} \, y_{i - o_1 + k,\; j - o_2 + l}
 
     Args:
         dims: Shape of the model.

@@ -15,14 +15,16 @@ from torchlops.signalprocessing._convolution import Convolution
 class ConvolveND(Convolution):
     r"""Convolution with a filter along several axes, with zero boundaries.
 
-    .. math::
+    The data has the shape of the model. The operator is differentiable with respect to ``h``. The spectrum of the
+    filter is computed in each call.
 
-        y_i = \sum_k h_k \, x_{i + o - k}, \qquad (A^H y)_j = \sum_k \overline{h_k} \, y_{j - o + k}
+    Forward:
+        .. math:: y_i = \sum_k h_k \, x_{i + o - k}
 
-    where :math:`i`, :math:`j`, :math:`k` and :math:`o` = ``offset`` have one index for each of ``axes``. The data has
-    the shape of the model.
+        where :math:`i`, :math:`k` and :math:`o` = ``offset`` have one index for each of ``axes``.
 
-    The operator is differentiable with respect to ``h``. The spectrum of the filter is computed in each call.
+    Adjoint:
+        .. math:: (A^H y)_j = \sum_k \overline{h_k} \, y_{j - o + k}
 
     Args:
         dims: Shape of the model.

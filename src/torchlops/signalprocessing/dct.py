@@ -25,19 +25,21 @@ _BY_MATRIX_TO = 64  # maximum number of samples for which a matrix product is fa
 class DCT(AccumulatingOperator):
     r"""Orthogonal discrete cosine transform along several axes.
 
-    With :math:`n` samples along an axis, :math:`s_0 = \sqrt{1/2}` and :math:`s_k = 1` otherwise:
+    Forward:
+        With :math:`n` samples along an axis, :math:`s_0 = \sqrt{1/2}` and :math:`s_k = 1` otherwise:
 
-    ======== ==============================================================================================
-    ``type`` :math:`y_k`
-    ======== ==============================================================================================
-    1        :math:`\sqrt{2/(n-1)}\, e_k \sum_i e_i x_i \cos(\pi i k / (n-1))`, :math:`e = \sqrt{1/2}` at both
-             ends and 1 between
-    2        :math:`\sqrt{2/n}\, s_k \sum_i x_i \cos(\pi (2 i + 1) k / 2 n)`
-    3        :math:`\sqrt{2/n}\, \sum_i s_i x_i \cos(\pi i (2 k + 1) / 2 n)`
-    4        :math:`\sqrt{2/n}\, \sum_i x_i \cos(\pi (2 i + 1) (2 k + 1) / 4 n)`
-    ======== ==============================================================================================
+        ======== ==============================================================================================
+        ``type`` :math:`y_k`
+        ======== ==============================================================================================
+        1        :math:`\sqrt{2/(n-1)}\, e_k \sum_i e_i x_i \cos(\pi i k / (n-1))`, :math:`e = \sqrt{1/2}` at both
+                 ends and 1 between
+        2        :math:`\sqrt{2/n}\, s_k \sum_i x_i \cos(\pi (2 i + 1) k / 2 n)`
+        3        :math:`\sqrt{2/n}\, \sum_i s_i x_i \cos(\pi i (2 k + 1) / 2 n)`
+        4        :math:`\sqrt{2/n}\, \sum_i x_i \cos(\pi (2 i + 1) (2 k + 1) / 4 n)`
+        ======== ==============================================================================================
 
-    The adjoint is the inverse: types 2 and 3 are inverses of each other, types 1 and 4 of themselves.
+    Adjoint:
+        The adjoint is the inverse: types 2 and 3 are inverses of each other, types 1 and 4 of themselves.
 
     Args:
         dims: Shape of the model.

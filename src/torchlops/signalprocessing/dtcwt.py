@@ -46,8 +46,16 @@ class DTCWT(AccumulatingOperator):
     beginning with the first level, followed by the real low-pass samples. The transform is a real matrix. It is applied
     to both parts of complex models, which results in complex data.
 
-    The adjoint is exact. The transform is redundant, and only approximately a tight frame. (PyLops returns the inverse
-    in place of the adjoint.) The inverse is ``A / y``.
+    Forward:
+        .. math:: y = [d_1, \ldots, d_L, a_L]
+
+        with the complex coefficients :math:`d_l = u_l + i v_l` of level :math:`l`, :math:`u` and :math:`v` from one
+        tree each, and the low-pass samples :math:`a_L`.
+
+    Adjoint:
+        The exact adjoint, which filters and upsamples with the time-reversed filters. The transform is redundant, and
+        only approximately a tight frame. (PyLops returns the inverse in place of the adjoint.) The inverse is
+        ``A / y``.
 
     Args:
         dims: Shape of the model.

@@ -10,19 +10,28 @@ from torchlops.signalprocessing._wavelettransform import WaveletTransform
 class DWT(WaveletTransform):
     r"""Discrete wavelet transform of periodic signals along one axis.
 
-    One level transforms :math:`n` samples to :math:`n/2` approximation coefficients :math:`a` and :math:`n/2` detail
-    coefficients :math:`d`, with the decomposition filters :math:`f, g` of the wavelet, which have :math:`F` taps each:
+    Beforehand, the axis is padded with zeros to the next power of two, and to at least :math:`2^L`.
 
-    .. math::
-        a_k = \sum_{j=0}^{F-1} f_j\, x_{(F/2 + 2k - j) \bmod n} \qquad
-        d_k = \sum_{j=0}^{F-1} g_j\, x_{(F/2 + 2k - j) \bmod n}
+    Forward:
+        One level transforms :math:`n` samples to :math:`n/2` approximation coefficients :math:`a` and :math:`n/2`
+        detail coefficients :math:`d`, with the decomposition filters :math:`f, g` of the wavelet, which have :math:`F`
+        taps each:
 
-    The next level is applied to the approximations. The data contains the approximations of the last level, followed by
-    the details from the last to the first level, :math:`y = [a_L, d_L, d_{L-1}, \ldots, d_1]`. Beforehand, the axis is
-    padded with zeros to the next power of two, and to at least :math:`2^L`.
+        .. math::
 
-    The adjoint is exact for every wavelet, and for orthogonal wavelets it is also the inverse. For biorthogonal
-    wavelets :meth:`inverse`, or ``A / y``, inverts the transform with the reconstruction filters.
+            a_k = \sum_{j=0}^{F-1} f_j\, x_{(F/2 + 2k - j) \bmod n} \qquad
+            d_k = \sum_{j=0}^{F-1} g_j\, x_{(F/2 + 2k - j) \bmod n}
+
+        The next level is applied to the approximations. The data contains the approximations of the last level,
+        followed by the details from the last to the first level, :math:`y = [a_L, d_L, d_{L-1}, \ldots, d_1]`.
+
+    Adjoint:
+        One level adds the filters, times the coefficients:
+
+        .. math:: x_i = \sum_{k, j:\; (F/2 + 2k - j) \bmod n = i} f_j\, a_k + g_j\, d_k
+
+        The adjoint is exact for every wavelet, and for orthogonal wavelets it is also the inverse. For biorthogonal
+        wavelets ``inverse``, or ``A / y``, inverts the transform with the reconstruction filters.
 
     Args:
         dims: Shape of the model.

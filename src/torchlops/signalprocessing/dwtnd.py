@@ -8,15 +8,20 @@ from torchlops.signalprocessing._wavelettransform import WaveletTransform
 
 
 class DWTND(WaveletTransform):
-    r"""Discrete wavelet transform of periodic signals along several axes.
+    """Discrete wavelet transform of periodic signals along several axes.
 
-    One level applies that of :class:`DWT` along each of the axes in turn; the next level is applied to the corner
-    with the approximations along all axes. The details of a level are stored in the parts of its block that
-    begin beyond the middle of some axis, and the last approximations in the first corner. Beforehand, each of the axes
-    is padded with zeros to the next power of two, and to at least :math:`2^L` for ``level`` :math:`L`.
+    Beforehand, each of the axes is padded with zeros to the next power of two, and to at least :math:`2^L` for
+    ``level`` :math:`L`.
 
-    The adjoint is exact for every wavelet, and for orthogonal wavelets it is also the inverse. For biorthogonal
-    wavelets :meth:`inverse`, or ``A / y``, inverts the transform with the reconstruction filters.
+    Forward:
+        One level applies that of :class:`DWT` along each of the axes in turn; the next level is applied to the corner
+        with the approximations along all axes. The details of a level are stored in the parts of its block that begin
+        beyond the middle of some axis, and the last approximations in the first corner.
+
+    Adjoint:
+        That of the levels of :class:`DWT`, in the reverse order. It is exact for every wavelet, and for orthogonal
+        wavelets it is also the inverse. For biorthogonal wavelets ``inverse``, or ``A / y``, inverts the transform
+        with the reconstruction filters.
 
     Args:
         dims: Shape of the model.

@@ -15,30 +15,34 @@ from torchlops.signalprocessing._fouriertransform import FourierTransform
 class FFT(FourierTransform):
     r"""Fast Fourier transform along one axis.
 
-    .. math::
-
-        y_k = s \sum_{j=0}^{n-1} x_j \, e^{-2 \pi i j k / n_F}, \qquad
-        (A^H y)_j = s \sum_{k=0}^{n_F-1} y_k \, e^{2 \pi i j k / n_F}
-
-    with :math:`n_F` = ``nfft`` and :math:`s = 1/\sqrt{n_F}`, :math:`1` or :math:`1/n_F`, depending on ``norm``. With
-    ``norm="ortho"`` the operator is unitary. For every norm, ``A / y`` is the exact inverse, or the least-squares
+    With ``norm="ortho"`` the operator is unitary. For every norm, ``A / y`` is the exact inverse, or the least-squares
     solution if ``nfft`` pads.
-
-    With ``real=True`` the model is real, and only the :math:`\lfloor n_F/2 \rfloor + 1` nonnegative frequencies are
-    computed. Those that represent a pair :math:`\pm f` (all but zero, and Nyquist for even ``nfft``) are multiplied by
-    :math:`\sqrt 2`, so that ``"ortho"`` remains an isometry: :math:`\|A x\| = \|x\|`, and :math:`A^H A x = x` for real
-    :math:`x`. The operator is then only real-linear, and its real-valued adjoint is that under
-    :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`. With a real ``dtype`` the same holds for the full spectrum.
 
     The precision follows the input (float32 results in complex64), whatever ``dtype`` is. torch has no FFT for
     bfloat16, and none for float16 except on CUDA.
+
+    Forward:
+        .. math:: y_k = s \sum_{j=0}^{n-1} x_j \, e^{-2 \pi i j k / n_F}
+
+        with :math:`n_F` = ``nfft`` and :math:`s = 1/\sqrt{n_F}`, :math:`1` or :math:`1/n_F`, depending on ``norm``.
+
+        With ``real=True`` the model is real, and only the :math:`\lfloor n_F/2 \rfloor + 1` nonnegative frequencies are
+        computed. Those that represent a pair :math:`\pm f` (all but zero, and Nyquist for even ``nfft``) are multiplied
+        by :math:`\sqrt 2`, so that ``"ortho"`` remains an isometry: :math:`\|A x\| = \|x\|`, and :math:`A^H A x = x`
+        for real :math:`x`.
+
+    Adjoint:
+        .. math:: (A^H y)_j = s \sum_{k=0}^{n_F-1} y_k \, e^{2 \pi i j k / n_F}
+
+        With ``real=True`` the operator is only real-linear, and its real-valued adjoint is that under
+        :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`. With a real ``dtype`` the same holds for the full spectrum.
 
     Args:
         dims: Shape of the model.
         axis: Axis along which the operator is applied.
         nfft: Number of samples of the FFT. Defaults to the number of samples along ``axis``. Larger values pad with
             zeros; smaller values truncate, with a warning.
-        sampling: Sampling step, in the inverse unit of :attr:`f`.
+        sampling: Sampling step, in the inverse unit of ``f``.
         norm: ``"ortho"``, ``"none"`` or ``"1/n"``: the scaling, of both the forward and the adjoint.
         real: Whether the model is real and only the nonnegative frequencies are computed.
         ifftshift_before: Move the sample in the middle of the axis to its beginning before the FFT, for signals whose

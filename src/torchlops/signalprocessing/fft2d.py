@@ -16,16 +16,20 @@ from torchlops.signalprocessing._fouriertransform import FourierTransform
 class FFT2D(FourierTransform):
     r"""Fast Fourier transform along two axes.
 
-    .. math::
+    For every norm, ``A / y`` is the exact inverse (unlike in PyLops with its SciPy engine), or the least-squares
+    solution if ``nffts`` pad.
 
-        y_{kl} = s \sum_{i,j} x_{ij} \, e^{-2 \pi i (i k / n_1 + j l / n_2)}, \qquad
-        (A^H y)_{ij} = s \sum_{k,l} y_{kl} \, e^{2 \pi i (i k / n_1 + j l / n_2)}
+    Forward:
+        .. math:: y_{kl} = s \sum_{i,j} x_{ij} \, e^{-2 \pi i (i k / n_1 + j l / n_2)}
 
-    with :math:`n_1, n_2` = ``nffts`` and :math:`s = 1/\sqrt{n_1 n_2}`, :math:`1` or :math:`1/(n_1 n_2)`, depending on
-    ``norm``. For every norm, ``A / y`` is the exact inverse (unlike in PyLops with its SciPy engine), or the
-    least-squares solution if ``nffts`` pad. With ``real=True`` only the nonnegative frequencies are computed along the
-    last of ``axes``, where paired ones are multiplied by :math:`\sqrt 2`; see
-    :class:`~torchlops.signalprocessing.fft.FFT`.
+        with :math:`n_1, n_2` = ``nffts`` and :math:`s = 1/\sqrt{n_1 n_2}`, :math:`1` or :math:`1/(n_1 n_2)`, depending
+        on ``norm``. With ``real=True`` only the nonnegative frequencies are computed along the last of ``axes``, where
+        paired ones are multiplied by :math:`\sqrt 2`; see :class:`~torchlops.signalprocessing.FFT`.
+
+    Adjoint:
+        .. math:: (A^H y)_{ij} = s \sum_{k,l} y_{kl} \, e^{2 \pi i (i k / n_1 + j l / n_2)}
+
+        With ``real=True``, it is that under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`.
 
     Args:
         dims: Shape of the model, with at least two axes.

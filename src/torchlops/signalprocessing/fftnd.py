@@ -16,16 +16,20 @@ from torchlops.signalprocessing._fouriertransform import FourierTransform
 class FFTND(FourierTransform):
     r"""Fast Fourier transform along any axes.
 
-    .. math::
+    For every norm, ``A / y`` is the exact inverse, or the least-squares solution if ``nffts`` pad.
 
-        y_k = s \sum_j x_j \, e^{-2 \pi i \sum_a j_a k_a / n_a}, \qquad
-        (A^H y)_j = s \sum_k y_k \, e^{2 \pi i \sum_a j_a k_a / n_a}
+    Forward:
+        .. math:: y_k = s \sum_j x_j \, e^{-2 \pi i \sum_a j_a k_a / n_a}
 
-    where :math:`j` and :math:`k` have one index per axis :math:`a`, :math:`n_a` are ``nffts``, :math:`n_F` is their
-    product, and :math:`s = 1/\sqrt{n_F}`, :math:`1` or :math:`1/n_F`, depending on ``norm``. For every norm, ``A / y``
-    is the exact inverse, or the least-squares solution if ``nffts`` pad. With ``real=True`` only the nonnegative
-    frequencies are computed along the last of ``axes``, where paired ones are multiplied by :math:`\sqrt 2`; see
-    :class:`~torchlops.signalprocessing.fft.FFT`.
+        where :math:`j` and :math:`k` have one index per axis :math:`a`, :math:`n_a` are ``nffts``, :math:`n_F` is their
+        product, and :math:`s = 1/\sqrt{n_F}`, :math:`1` or :math:`1/n_F`, depending on ``norm``. With ``real=True``
+        only the nonnegative frequencies are computed along the last of ``axes``, where paired ones are multiplied by
+        :math:`\sqrt 2`; see :class:`~torchlops.signalprocessing.FFT`.
+
+    Adjoint:
+        .. math:: (A^H y)_j = s \sum_k y_k \, e^{2 \pi i \sum_a j_a k_a / n_a}
+
+        With ``real=True``, it is that under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`.
 
     Args:
         dims: Shape of the model.

@@ -12,15 +12,19 @@ from torchlops.signalprocessing._fourierradon import FourierRadon
 class FourierRadon2D(FourierRadon):
     r"""Linear or parabolic Radon transform in time and space, computed in the frequency domain.
 
-    .. math::
-
-        Y(h, f) = \sum_p e^{-2 \pi i f p h^l} X(p, f), \qquad (A^H Y)(p, f) = \sum_h e^{2 \pi i f p h^l} Y(h, f)
-
-    between the real FFTs over ``nfft`` samples of model and data; :math:`l` is 1 for linear and 2 for parabolic
-    curves. Traces are delayed by :math:`p h^l` without interpolation, and are periodic with ``nfft`` samples.
+    Traces are delayed by :math:`p h^l` without interpolation, and are periodic with ``nfft`` samples.
 
     The real and imaginary parts of complex models are transformed separately (PyLops raises). The cost is ``nh * npx``
     operations per frequency; the matrix is not stored.
+
+    Forward:
+        .. math:: Y(h, f) = \sum_p e^{-2 \pi i f p h^l} X(p, f)
+
+        between the real FFTs over ``nfft`` samples of model and data; :math:`l` is 1 for linear and 2 for parabolic
+        curves.
+
+    Adjoint:
+        .. math:: (A^H Y)(p, f) = \sum_h e^{2 \pi i f p h^l} Y(h, f)
 
     Args:
         taxis: Time axis, with at least two regularly spaced samples.

@@ -12,13 +12,20 @@ from torchlops.signalprocessing._fourierradon import FourierRadon
 class FourierRadon3D(FourierRadon):
     r"""Linear or parabolic Radon transform in time and two spatial axes, computed in the frequency domain.
 
-    .. math::
+    The axes are summed one after the other, at a cost of ``npy * npx * nhx + npy * nhy * nhx`` operations per frequency
+    (in PyLops, the product of all four sizes). Otherwise the operator is the same as :class:`FourierRadon2D`.
 
-        Y(h_y, h_x, f) = \sum_{p_y} e^{-2 \pi i f p_y h_y^{l_y}} \sum_{p_x} e^{-2 \pi i f p_x h_x^{l_x}} X(p_y, p_x, f)
+    Forward:
+        .. math::
 
-    and the adjoint with the conjugate factors. The axes are summed one after the other, at a cost of
-    ``npy * npx * nhx + npy * nhy * nhx`` operations per frequency (in PyLops, the product of all four sizes). Otherwise
-    the operator is the same as :class:`FourierRadon2D`.
+            Y(h_y, h_x, f) = \sum_{p_y} e^{-2 \pi i f p_y h_y^{l_y}}
+                \sum_{p_x} e^{-2 \pi i f p_x h_x^{l_x}} X(p_y, p_x, f)
+
+    Adjoint:
+        .. math::
+
+            (A^H Y)(p_y, p_x, f) = \sum_{h_x} e^{2 \pi i f p_x h_x^{l_x}}
+                \sum_{h_y} e^{2 \pi i f p_y h_y^{l_y}} Y(h_y, h_x, f)
 
     Args:
         taxis: Time axis, with at least two regularly spaced samples.

@@ -20,9 +20,11 @@ from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims
 class Fredholm1(LinearOperator):
     r"""Fredholm integral of the first kind: one matrix product per slice, for example per frequency.
 
-    .. math::
+    Forward:
+        .. math:: y_{kxz} = \sum_y G_{kxy} \, m_{kyz}
 
-        y_{kxz} = \sum_y G_{kxy} \, m_{kyz}, \qquad (A^H d)_{kyz} = \sum_x \overline{G_{kxy}} \, d_{kxz}
+    Adjoint:
+        .. math:: (A^H d)_{kyz} = \sum_x \overline{G_{kxy}} \, d_{kxz}
 
     Args:
         G: The kernel ``(n_slice, n_x, n_y)``.

@@ -51,18 +51,22 @@ def Interp(
 ) -> tuple[LinearOperator, Any]:
     """Interpolate a regularly sampled axis at fractional positions.
 
-    ================== ======================================================================================
-    kind               operator
-    ================== ======================================================================================
-    ``"nearest"``      :class:`Restriction` to the nearest samples (ties are rounded to even)
-    ``"linear"``       :class:`LinearInterpolation` between the two samples around a position
-    ``"sinc"``         :class:`SincInterpolation` of all samples
-    ``"cubic_spline"`` :class:`InterpCubicSpline`
-    ================== ======================================================================================
-
     With ``repeated=True`` positions may repeat (in PyLops they never may): all four operators and their adjoints are
     then well defined. Negative positions raise an error, except for ``"sinc"``, where the signal is zero outside of
     the axis. (In PyLops, linear interpolation wraps around to the end of the axis.)
+
+    Forward:
+        ================== ======================================================================================
+        kind               operator
+        ================== ======================================================================================
+        ``"nearest"``      :class:`Restriction` to the nearest samples (ties are rounded to even)
+        ``"linear"``       :class:`LinearInterpolation` between the two samples around a position
+        ``"sinc"``         :class:`SincInterpolation` of all samples
+        ``"cubic_spline"`` :class:`InterpCubicSpline`
+        ================== ======================================================================================
+
+    Adjoint:
+        Each :math:`y_i` is added to the samples from which it was interpolated, with the same weights.
 
     Args:
         dims: Shape of the model.
@@ -123,12 +127,16 @@ def _nearest(dims: tuple[int, ...], iava: Array, axis: int, dtype: DType, name: 
 class LinearInterpolation(AccumulatingOperator):
     r"""Linear interpolation between the samples around each position.
 
-    .. math::
+    The derivative with respect to a position is the slope :math:`x_{l + 1} - x_l`. At a sample, it is the slope towards
+    the next sample.
 
-        y_i = (1 - w_i) \, x_{l_i} + w_i \, x_{l_i + 1}, \qquad l_i = \lfloor t_i \rfloor, \; w_i = t_i - l_i
+    Forward:
+        .. math::
 
-    The adjoint adds :math:`(1 - w_i) \, y_i` and :math:`w_i \, y_i` to the two samples. The derivative with respect to
-    a position is the slope :math:`x_{l + 1} - x_l`. At a sample, it is the slope towards the next sample.
+            y_i = (1 - w_i) \, x_{l_i} + w_i \, x_{l_i + 1}, \qquad l_i = \lfloor t_i \rfloor, \; w_i = t_i - l_i
+
+    Adjoint:
+        :math:`(1 - w_i) \, y_i` and :math:`w_i \, y_i` are added to the two samples.
 
     Args:
         dims: Shape of the model.
@@ -221,9 +229,13 @@ class LinearInterpolation(AccumulatingOperator):
 class SincInterpolation(AccumulatingOperator):
     r"""Interpolation by the sinc function, exact for band-limited signals.
 
-    .. math::
+    Forward:
+        .. math::
 
-        y_i = \sum_j \mathrm{sinc}(t_i - j) \, x_j, \qquad \mathrm{sinc}(t) = \frac{\sin \pi t}{\pi t}
+            y_i = \sum_j \mathrm{sinc}(t_i - j) \, x_j, \qquad \mathrm{sinc}(t) = \frac{\sin \pi t}{\pi t}
+
+    Adjoint:
+        .. math:: (A^H y)_j = \sum_i \mathrm{sinc}(t_i - j) \, y_i
 
     Args:
         dims: Shape of the model.

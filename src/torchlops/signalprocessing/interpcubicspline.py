@@ -37,24 +37,30 @@ _REACH = 32
 class InterpCubicSpline(AccumulatingOperator):
     r"""Interpolation by a natural cubic spline, the interpolant with minimum bending energy.
 
-    .. math::
-
-        y_i = (1 - w) \, x_l + w \, x_{l + 1}
-            + \frac{(1 - w)^3 - (1 - w)}{6} \, m_l + \frac{w^3 - w}{6} \, m_{l + 1}
-
-    with :math:`l = \lfloor t_i \rfloor`, :math:`w = t_i - l`, and the second derivatives :math:`m` of the spline at the
-    samples. These are zero at both ends and satisfy
-
-    .. math::
-
-        \tfrac{1}{6} (m_{j - 1} + 4 m_j + m_{j + 1}) = x_{j - 1} - 2 x_j + x_{j + 1}
-
-    Away from the ends the solution is :math:`m_j = \sqrt 3 \sum_k r^{|k|} z_{j - k}` for the right-hand side :math:`z`,
-    with :math:`r = \sqrt 3 - 2`. The sum is built recursively from copies of itself shifted by 1, 2, 4, 8 and 16
-    samples (:math:`r^{32} < 10^{-18}`), and two multiples of :math:`r^j` correct the ends. All samples are thus
-    computed at once, and all derivatives, with respect to ``x`` and to the positions, are exact.
+    Away from the ends the second derivatives are :math:`m_j = \sqrt 3 \sum_k r^{|k|} z_{j - k}` for the second
+    differences :math:`z` of the samples, with :math:`r = \sqrt 3 - 2`. The sum is built recursively from copies of
+    itself shifted by 1, 2, 4, 8 and 16 samples (:math:`r^{32} < 10^{-18}`), and two multiples of :math:`r^j` correct
+    the ends. All samples are thus computed at once, and all derivatives, with respect to ``x`` and to the positions,
+    are exact.
 
     All floating-point and complex dtypes are supported (PyLops supports double precision only).
+
+    Forward:
+        .. math::
+
+            y_i = (1 - w) \, x_l + w \, x_{l + 1}
+                + \frac{(1 - w)^3 - (1 - w)}{6} \, m_l + \frac{w^3 - w}{6} \, m_{l + 1}
+
+        with :math:`l = \lfloor t_i \rfloor`, :math:`w = t_i - l`, and the second derivatives :math:`m` of the spline at
+        the samples. These are zero at both ends and satisfy
+
+        .. math:: \tfrac{1}{6} (m_{j - 1} + 4 m_j + m_{j + 1}) = x_{j - 1} - 2 x_j + x_{j + 1}
+
+    Adjoint:
+        The weights of :math:`x` and :math:`m` are transposed, and so is the solution of the system for :math:`m`: with
+        :math:`A = W + V T^{-1} D` for the system :math:`T m = D x`,
+
+        .. math:: A^H y = W^T y + D^T T^{-1} V^T y
 
     Args:
         dims: Shape of the model.

@@ -15,13 +15,17 @@ from torchlops.signalprocessing._nonstationary import NonStationary, check_filte
 class NonStationaryConvolve1D(NonStationary):
     r"""Convolution along one axis with a filter that varies from sample to sample.
 
-    .. math::
+    The filters ``hs`` are given at the samples ``ih``. In between they are interpolated linearly; before the first and
+    after the last of ``ih`` the nearest filter is used. (In PyLops, the adjoint lacks the conjugate of complex
+    filters.)
 
-        y_j = \sum_i h_i[j - i + c] \, x_i, \qquad (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
+    Forward:
+        .. math:: y_j = \sum_i h_i[j - i + c] \, x_i
 
-    Sample :math:`x_i` is spread by the filter :math:`h_i`, whose middle tap ``c`` is at ``i``. The filters ``hs`` are
-    given at the samples ``ih``. In between they are interpolated linearly; before the first and after the last of
-    ``ih`` the nearest filter is used. (In PyLops, the adjoint lacks the conjugate of complex filters.)
+        Sample :math:`x_i` is spread by the filter :math:`h_i`, whose middle tap ``c`` is at ``i``.
+
+    Adjoint:
+        .. math:: (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
 
     Args:
         dims: Shape of the model and of the data.
@@ -99,14 +103,15 @@ class NonStationaryConvolve1D(NonStationary):
 class NonStationaryFilters1D(NonStationary):
     r"""Nonstationary convolution of a given signal, as a linear operator on the filters.
 
-    .. math::
+    The model contains the filters at the samples ``ih``, from which the filters of all samples are interpolated
+    linearly as in :class:`NonStationaryConvolve1D`. Complex signals, filters and data are supported (PyLops raises).
 
-        y_j = \sum_i h_i[j - i + c] \, \mathrm{inp}_i
+    Forward:
+        .. math:: y_j = \sum_i h_i[j - i + c] \, \mathrm{inp}_i
 
-    The model contains the filters at the samples ``ih``, from which the ``h_i`` of all samples are interpolated
-    linearly as in :class:`NonStationaryConvolve1D`. The adjoint correlates the data with the signal,
-    :math:`\overline{\mathrm{inp}_i} \, y_{i + k - c}`, and assigns each filter its share of every tap ``k``. Complex
-    signals, filters and data are supported (PyLops raises).
+    Adjoint:
+        The data is correlated with the signal, :math:`\overline{\mathrm{inp}_i} \, y_{i + k - c}`, and each filter is
+        assigned its share of every tap ``k``.
 
     Args:
         inp: The signal ``(n,)``.

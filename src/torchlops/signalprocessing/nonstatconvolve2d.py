@@ -20,13 +20,16 @@ from torchlops.signalprocessing._nonstationary import (
 class NonStationaryConvolve2D(NonStationaryConvolution):
     r"""Convolution along two axes with a filter that varies from sample to sample.
 
-    .. math::
+    The filters ``hs`` are given at the samples ``ihx`` and ``ihz``. In between they are interpolated bilinearly;
+    outside, the nearest filter is used. (In PyLops, the adjoint lacks the conjugate of complex filters.)
 
-        y_j = \sum_i h_i[j - i + c] \, x_i, \qquad (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
+    Forward:
+        .. math:: y_j = \sum_i h_i[j - i + c] \, x_i
 
-    where ``i``, ``j`` and the middle tap ``c`` have one index per axis. The filters ``hs`` are given at the samples
-    ``ihx`` and ``ihz``. In between they are interpolated bilinearly; outside, the nearest filter is used.
-    (In PyLops, the adjoint lacks the conjugate of complex filters.)
+        where ``i``, ``j`` and the middle tap ``c`` have one index per axis.
+
+    Adjoint:
+        .. math:: (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
 
     Args:
         dims: Shape ``(nx, nz)`` of the model and of the data.
@@ -79,14 +82,15 @@ class NonStationaryConvolve2D(NonStationaryConvolution):
 class NonStationaryFilters2D(NonStationary):
     r"""Nonstationary convolution of a given two-dimensional signal, as a linear operator on the filters.
 
-    .. math::
+    The model contains the filters at ``ihx`` and ``ihz``, from which the filters of all samples are interpolated
+    bilinearly as in :class:`NonStationaryConvolve2D`. Complex signals, filters and data are supported (PyLops raises).
 
-        y_j = \sum_i h_i[j - i + c] \, \mathrm{inp}_i
+    Forward:
+        .. math:: y_j = \sum_i h_i[j - i + c] \, \mathrm{inp}_i
 
-    The model contains the filters at ``ihx`` and ``ihz``, from which the ``h_i`` of all samples are interpolated
-    bilinearly as in :class:`NonStationaryConvolve2D`. The adjoint correlates the data with the signal,
-    :math:`\overline{\mathrm{inp}_i} \, y_{i + k - c}`, and assigns each filter its share of every tap ``k``. Complex
-    signals, filters and data are supported (PyLops raises).
+    Adjoint:
+        The data is correlated with the signal, :math:`\overline{\mathrm{inp}_i} \, y_{i + k - c}`, and each filter is
+        assigned its share of every tap ``k``.
 
     Args:
         inp: The signal ``(nx, nz)``.

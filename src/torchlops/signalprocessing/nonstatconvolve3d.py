@@ -12,13 +12,16 @@ from torchlops.signalprocessing._nonstationary import NonStationaryConvolution
 class NonStationaryConvolve3D(NonStationaryConvolution):
     r"""Convolution along three axes with a filter that varies from sample to sample.
 
-    .. math::
+    The filters ``hs`` are given at the samples ``ihx``, ``ihy`` and ``ihz``. In between they are interpolated
+    trilinearly; outside, the nearest filter is used. (In PyLops, the adjoint lacks the conjugate of complex filters.)
 
-        y_j = \sum_i h_i[j - i + c] \, x_i, \qquad (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
+    Forward:
+        .. math:: y_j = \sum_i h_i[j - i + c] \, x_i
 
-    where ``i``, ``j`` and the middle tap ``c`` have one index per axis. The filters ``hs`` are given at the samples
-    ``ihx``, ``ihy`` and ``ihz``. In between they are interpolated trilinearly; outside, the nearest filter is used. (In
-    PyLops, the adjoint lacks the conjugate of complex filters.)
+        where ``i``, ``j`` and the middle tap ``c`` have one index per axis.
+
+    Adjoint:
+        .. math:: (A^H y)_i = \sum_j \overline{h_i[j - i + c]} \, y_j
 
     Args:
         dims: Shape ``(nx, ny, nz)`` of the model and of the data.

@@ -44,18 +44,21 @@ def patch3d_design(
 class Patch3D(Windowed):
     r"""An operator on overlapping patches along all axes of three-dimensional data.
 
-    Patch ``w`` of the data, of shape ``(nwin[0], nwin[1], nwin[2])``, is ``Op`` applied to the model of
-    that patch, times a taper :math:`t_w` and a factor :math:`s_w`; overlapping patches are summed:
+    Patches are not tapered at the ends of the data. Samples after the last patch are zero; :func:`patch3d_design`
+    returns where it ends. ``Op`` is applied to the patches of the whole batch at once, and the operator is
+    complex-linear if ``Op`` is (PyLops always sets ``clinear=False``). ``scalings`` are applied (PyLops 2.8 ignores
+    them).
 
-    .. math::
+    Forward:
+        Patch ``w`` of the data, of shape ``(nwin[0], nwin[1], nwin[2])``, is ``Op`` applied to the model of that patch,
+        times a taper :math:`t_w` and a factor :math:`s_w`; overlapping patches are summed:
 
-        y_{[w]} \mathrel{+}= s_w t_w \odot \mathrm{Op} \, x_w, \qquad
-        (A^H y)_w = \mathrm{Op}^H (\bar s_w t_w \odot y_{[w]})
+        .. math:: y_{[w]} \mathrel{+}= s_w t_w \odot \mathrm{Op} \, x_w
 
-    with :math:`y_{[w]}` the samples of the data in patch ``w``. Patches are not tapered at the ends of the data.
-    Samples after the last patch are zero; :func:`patch3d_design` returns where it ends. ``Op`` is applied to the
-    patches of the whole batch at once, and the operator is complex-linear if ``Op`` is (PyLops always sets
-    ``clinear=False``). ``scalings`` are applied (PyLops 2.8 ignores them).
+        with :math:`y_{[w]}` the samples of the data in patch ``w``.
+
+    Adjoint:
+        .. math:: (A^H y)_w = \mathrm{Op}^H (\bar s_w t_w \odot y_{[w]})
 
     Args:
         Op: The operator of one patch, or of all patches at once if it takes models of the size of ``dims``.

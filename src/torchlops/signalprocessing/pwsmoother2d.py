@@ -8,10 +8,18 @@ from torchlops.signalprocessing.pwsprayer2d import PWSprayer2D
 
 
 class PWSmoother2D(PWSprayer2D):
-    r"""Smooth a section along the local slopes, :math:`y = P^H P x` with :math:`P` a :class:`PWSprayer2D`.
+    """Smooth a section along the local slopes.
 
-    Each sample is sprayed along the slopes, and the result is gathered along them. The operator is self-adjoint and
-    positive semidefinite. It serves as a structure-oriented regularization or preconditioner.
+    Each sample is sprayed along the slopes, and the result is gathered along them. The operator is positive
+    semidefinite, and serves as a structure-oriented regularization or preconditioner.
+
+    Forward:
+        .. math:: y = P^H P x
+
+        with :math:`P` a :class:`PWSprayer2D`.
+
+    Adjoint:
+        The operator is self-adjoint, :math:`A^H y = P^H P y`.
 
     Args:
         dims: Shape ``(nz, nx)`` of a section.

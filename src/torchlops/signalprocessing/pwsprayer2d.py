@@ -18,18 +18,22 @@ from torchlops.shapes import PER_SAMPLE, Dims, as_integer
 class PWSprayer2D(AccumulatingOperator):
     r"""Spray each sample of a section along the local slopes, to ``radius`` traces on each side.
 
-    .. math::
-        y = x + \sum_{k=1}^{R} \alpha^k (S_k + S_{-k}) x
+    The operator is continuous in the slopes, and differentiable except where a ray hits a sample exactly, as all rays
+    do for zero slopes. There the gradient is the one-sided derivative towards greater depth.
 
-    where :math:`S_k` moves the sample at :math:`(z, x)` to trace :math:`x + k`, if it exists, and down by
-    :math:`\sum_{j=0}^{k-1} \sigma_{z, x + j}` samples (:math:`S_{-k}` moves it to trace :math:`x - k`, and up by
-    :math:`\sum_{j=1}^{k} \sigma_{z, x - j}`), distributed linearly over the two samples around that depth. Samples
-    beyond the first or the last sample of a trace are added to that sample. Along a ray, the slopes are those at the
-    depth where the ray starts.
+    Forward:
+        .. math:: y = x + \sum_{k=1}^{R} \alpha^k (S_k + S_{-k}) x
 
-    The adjoint gathers along the same rays. The operator is continuous in the slopes, and differentiable except where a
-    ray hits a sample exactly, as all rays do for zero slopes. There the gradient is the one-sided derivative towards
-    greater depth.
+        where :math:`S_k` moves the sample at :math:`(z, x)` to trace :math:`x + k`, if it exists, and down by
+        :math:`\sum_{j=0}^{k-1} \sigma_{z, x + j}` samples (:math:`S_{-k}` moves it to trace :math:`x - k`, and up by
+        :math:`\sum_{j=1}^{k} \sigma_{z, x - j}`), distributed linearly over the two samples around that depth. Samples
+        beyond the first or the last sample of a trace are added to that sample. Along a ray, the slopes are those at
+        the depth where the ray starts.
+
+    Adjoint:
+        The samples are gathered along the same rays:
+
+        .. math:: A^H y = y + \sum_{k=1}^{R} \alpha^k (S_k^H + S_{-k}^H) y
 
     Args:
         dims: Shape ``(nz, nx)`` of a section.

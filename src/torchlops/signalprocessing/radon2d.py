@@ -10,27 +10,29 @@ from torchlops.signalprocessing._radon import Kind, RadonTransform
 class Radon2D(RadonTransform):
     r"""Radon transform in time and space: the forward spreads samples along curves, the adjoint stacks along them.
 
-    .. math::
-
-        y(h, f(h, t, p)) \mathrel{+}= x(p, t), \qquad (A^H y)(p, t) = \sum_h y(h, f(h, t, p))
-
-    with the curve
-
-    ================ ============================================
-    kind             :math:`f(h, t, p)`
-    ================ ============================================
-    ``"linear"``     :math:`t + p h`
-    ``"parabolic"``  :math:`t + p h^2`
-    ``"hyperbolic"`` :math:`\sqrt{t^2 + (h / p)^2}`
-    ================ ============================================
-
-    in samples: :math:`h` is divided by its step :math:`\Delta h`, :math:`t` by its step :math:`\Delta t`, and
-    ``pxaxis`` is multiplied by :math:`\Delta h / \Delta t`. A linear ``pxaxis`` is thus in time per length. For the
-    other kinds, multiply it beforehand by :math:`\Delta h` for parabolas and by :math:`(\Delta t / \Delta h)^2` for
-    hyperbolas. Parts of a curve outside of the data are skipped.
-
     Linear and parabolic curves need only one delay for each pair of a curve and a trace. The others use a table of
     indices (and weights) ``(npx, nt, nh)``, which is computed in each call if ``onthefly=True`` or an axis is a tensor.
+
+    Forward:
+        .. math:: y(h, f(h, t, p)) \mathrel{+}= x(p, t)
+
+        with the curve
+
+        ================ ============================================
+        kind             :math:`f(h, t, p)`
+        ================ ============================================
+        ``"linear"``     :math:`t + p h`
+        ``"parabolic"``  :math:`t + p h^2`
+        ``"hyperbolic"`` :math:`\sqrt{t^2 + (h / p)^2}`
+        ================ ============================================
+
+        in samples: :math:`h` is divided by its step :math:`\Delta h`, :math:`t` by its step :math:`\Delta t`, and
+        ``pxaxis`` is multiplied by :math:`\Delta h / \Delta t`. A linear ``pxaxis`` is thus in time per length. For the
+        other kinds, multiply it beforehand by :math:`\Delta h` for parabolas and by :math:`(\Delta t / \Delta h)^2` for
+        hyperbolas. Parts of a curve outside of the data are skipped.
+
+    Adjoint:
+        .. math:: (A^H y)(p, t) = \sum_h y(h, f(h, t, p))
 
     Args:
         taxis: Time axis, with at least two regularly spaced samples.

@@ -10,22 +10,25 @@ from torchlops.signalprocessing._radon import Kind, RadonTransform
 class Radon3D(RadonTransform):
     r"""Radon transform in time and two spatial axes.
 
-    .. math::
+    Otherwise the operator is the same as :class:`Radon2D`.
 
-        y(h_y, h_x, f) \mathrel{+}= x(p_y, p_x, t), \qquad
-        (A^H y)(p_y, p_x, t) = \sum_{h_y, h_x} y(h_y, h_x, f)
+    Forward:
+        .. math:: y(h_y, h_x, f) \mathrel{+}= x(p_y, p_x, t)
 
-    with the surface
+        with the surface
 
-    ================ ================================================================
-    kind             :math:`f(h_y, h_x, t, p_y, p_x)`
-    ================ ================================================================
-    ``"linear"``     :math:`t + p_x h_x + p_y h_y`
-    ``"parabolic"``  :math:`t + p_x h_x^2 + p_y h_y^2`
-    ``"hyperbolic"`` :math:`\sqrt{t^2 + (h_x / p_x)^2 + (h_y / p_y)^2}`
-    ================ ================================================================
+        ================ ================================================================
+        kind             :math:`f(h_y, h_x, t, p_y, p_x)`
+        ================ ================================================================
+        ``"linear"``     :math:`t + p_x h_x + p_y h_y`
+        ``"parabolic"``  :math:`t + p_x h_x^2 + p_y h_y^2`
+        ``"hyperbolic"`` :math:`\sqrt{t^2 + (h_x / p_x)^2 + (h_y / p_y)^2}`
+        ================ ================================================================
 
-    in samples. Otherwise the operator is the same as :class:`Radon2D`.
+        in samples.
+
+    Adjoint:
+        .. math:: (A^H y)(p_y, p_x, t) = \sum_{h_y, h_x} y(h_y, h_x, f)
 
     Args:
         taxis: Time axis, with at least two regularly spaced samples.

@@ -28,19 +28,30 @@ Traces: TypeAlias = "Any"  # a tensor or an array
 class Seislet(AccumulatingOperator):
     r"""Seislet transform: a wavelet transform over the traces of a section that follows the slopes of its events.
 
-    Each level splits the traces into even traces :math:`e` and odd traces :math:`o`, predicts the odd traces from their
-    neighbours along the slopes, stores the residual :math:`r = o - P e`, and updates the even traces,
-    :math:`c = e + U r / 2`, which are passed to the next level. The data contains the residuals, beginning with those
-    of the first level, followed by the remaining traces.
-
     A prediction from one trace to the next evaluates it at :math:`t - \Delta x\, \sigma(x, t)` by sinc interpolation. A
     prediction over several traces proceeds from trace to trace. For ``kind="haar"``, ``P`` predicts a trace from its
     left neighbour, and ``U`` from its right neighbour. For ``kind="linear"``, both average the predictions from both
     sides. Where one neighbour is missing, as in PyLops, ``P`` gives the last trace the full weight of its only
     neighbour, and ``U`` uses the full weight of the nearer one.
 
-    The transform is not orthogonal: its inverse, :meth:`inverse` or ``A / y``, is exact but differs from the adjoint.
     The section is padded with zero traces to a power of two.
+
+    Forward:
+        Each level splits the traces into even traces :math:`e` and odd traces :math:`o`, predicts the odd traces from
+        their neighbours along the slopes, stores the residual :math:`r`, and updates the even traces to :math:`c`,
+        which are passed to the next level:
+
+        .. math:: r = o - P e, \qquad c = e + U r / 2
+
+        The data contains the residuals, beginning with those of the first level, followed by the remaining traces.
+
+    Adjoint:
+        Each level, beginning with the last, gives
+
+        .. math:: o = r + U^H c / 2, \qquad e = c - P^H o
+
+        The transform is not orthogonal: its inverse, ``inverse`` or ``A / y``, is exact but differs from the
+        adjoint.
 
     Args:
         slopes: Slopes :math:`\sigma` of shape ``(nx, nt)``, in units of time per unit of length, positive for events

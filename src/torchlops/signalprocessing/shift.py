@@ -33,16 +33,20 @@ from torchlops.signalprocessing._realfft import with_fft_errors
 class Shift(LinearOperator):
     r"""Shift along one axis by an arbitrary, possibly fractional, number of samples.
 
-    .. math::
-
-        y = F^H \, \mathrm{diag}(e^{-2 \pi i f s}) \, F x
-
-    with the unitary FFT :math:`F` over ``nfft`` samples, with which the signal is periodic, and the frequencies
-    :math:`f`. The adjoint shifts by :math:`-s`.
-
     With ``real=True``, or a real ``dtype``, shifted real signals are real, and the real and imaginary parts of complex
     signals are shifted separately. Otherwise the result is complex. (The two differ at the Nyquist frequency of an even
     ``nfft``, where fractional shifts of a real signal are not real.)
+
+    Forward:
+        .. math:: y = F^H \, \mathrm{diag}(e^{-2 \pi i f s}) \, F x
+
+        with the unitary FFT :math:`F` over ``nfft`` samples, with which the signal is periodic, and the frequencies
+        :math:`f`.
+
+    Adjoint:
+        The shift by :math:`-s`:
+
+        .. math:: A^H y = F^H \, \mathrm{diag}(e^{2 \pi i f s}) \, F y
 
     Args:
         dims: Shape of the model.

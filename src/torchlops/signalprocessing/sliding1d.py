@@ -40,18 +40,22 @@ def sliding1d_design(dimd: int, nwin: int, nover: int, nop: int, verb: bool = Tr
 class Sliding1D(Windowed):
     r"""An operator on overlapping windows of a signal.
 
-    Window ``w`` of the data, of ``nwin`` samples, is ``Op`` applied to the model of that window, times a taper
-    :math:`t_w`; overlapping windows are summed:
+    The first and the last window are not tapered at the ends of the data. Samples after the last window are zero;
+    :func:`sliding1d_design` returns where it ends. ``Op`` is applied to the windows of the whole batch at once, and the
+    operator is complex-linear if ``Op`` is (PyLops always sets ``clinear=False``).
 
-    .. math::
+    Forward:
+        Window ``w`` of the data, of ``nwin`` samples, is ``Op`` applied to the model of that window, times a taper
+        :math:`t_w`; overlapping windows are summed:
 
-        y_{w s + k} \mathrel{+}= t_{w,k} \, (\mathrm{Op} \, x_w)_k, \qquad
-        (A^H y)_w = \mathrm{Op}^H (t_w \odot y_{w s : w s + n})
+        .. math:: y_{w s + k} \mathrel{+}= t_{w,k} \, (\mathrm{Op} \, x_w)_k
 
-    with :math:`n` = ``nwin`` and the step :math:`s` = ``nwin - nover``. The first and the last window are not tapered
-    at the ends of the data. Samples after the last window are zero; :func:`sliding1d_design` returns where
-    it ends. ``Op`` is applied to the windows of the whole batch at once, and the operator is complex-linear if
-    ``Op`` is (PyLops always sets ``clinear=False``).
+        with the step :math:`s` = ``nwin - nover``.
+
+    Adjoint:
+        .. math:: (A^H y)_w = \mathrm{Op}^H (t_w \odot y_{w s : w s + n})
+
+        with :math:`n` = ``nwin``.
 
     Args:
         Op: The operator of one window, or of all windows at once if it takes models of size ``dim``.

@@ -43,18 +43,20 @@ def sliding3d_design(
 class Sliding3D(Windowed):
     r"""An operator on overlapping windows along the first two axes of three-dimensional data.
 
-    Window ``w`` of the data, of shape ``(nwin[0], nwin[1], dimsd[2])``, is ``Op`` applied to the model of
-    that window, times a taper :math:`t_w`; overlapping windows are summed:
+    Windows are not tapered at the ends of the data. Samples after the last window are zero; :func:`sliding3d_design`
+    returns where it ends. ``Op`` is applied to the windows of the whole batch at once, and the operator is
+    complex-linear if ``Op`` is (PyLops always sets ``clinear=False``).
 
-    .. math::
+    Forward:
+        Window ``w`` of the data, of shape ``(nwin[0], nwin[1], dimsd[2])``, is ``Op`` applied to the model of that
+        window, times a taper :math:`t_w`; overlapping windows are summed:
 
-        y_{[w]} \mathrel{+}= t_w \odot \mathrm{Op} \, x_w, \qquad
-        (A^H y)_w = \mathrm{Op}^H (t_w \odot y_{[w]})
+        .. math:: y_{[w]} \mathrel{+}= t_w \odot \mathrm{Op} \, x_w
 
-    with :math:`y_{[w]}` the samples of the data in window ``w``. Windows are not tapered at the ends of the data.
-    Samples after the last window are zero; :func:`sliding3d_design` returns where it ends. ``Op`` is applied to the
-    windows of the whole batch at once, and the operator is complex-linear if ``Op`` is (PyLops always sets
-    ``clinear=False``).
+        with :math:`y_{[w]}` the samples of the data in window ``w``.
+
+    Adjoint:
+        .. math:: (A^H y)_w = \mathrm{Op}^H (t_w \odot y_{[w]})
 
     Args:
         Op: The operator of one window, or of all windows at once if it takes models of the size of ``dims``.

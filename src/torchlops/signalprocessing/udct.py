@@ -23,23 +23,25 @@ from torchlops.signalprocessing._realfft import with_fft_errors
 class UDCT(LinearOperator):
     r"""Uniform discrete curvelet transform along all axes of a model.
 
-    .. math::
-        c_w = F^{-1}\, D_w\, (\sqrt 2\, W_w \cdot F x)
-
-    for each window :math:`W_w` of the frequency plane, a wedge of one scale and direction. :math:`F` is the unitary
-    FFT, and :math:`D_w` folds the wedge into a smaller plane, which decimates :math:`c_w`. The coarsest scale, a
-    low-pass, has no factor :math:`\sqrt 2`. The data contains the coefficients of all windows, scale by scale,
-    flattened into one axis.
-
     A real transform has windows on one side of the frequency plane, takes real models only and returns complex
-    coefficients. A complex transform also has the mirrored windows, without the factor.
-
-    With the adjoint, :math:`x = \mathrm{Re}\, F^{-1} \sum_w \sqrt 2\, W_w \cdot D_w^T F c_w`, the transform is a
-    tight frame: the adjoint inverts it. With ``high_frequency_mode="wavelet"`` it is not, because the finest scale is
-    counted twice (PyLops then returns the inverse in place of the adjoint). :meth:`inverse`, or ``A / y``, is the
-    least-squares inverse in all modes.
+    coefficients. A complex transform also has the mirrored windows, without the factor :math:`\sqrt 2`.
 
     The windows are computed by the package curvelets.
+
+    Forward:
+        .. math:: c_w = F^{-1}\, D_w\, (\sqrt 2\, W_w \cdot F x)
+
+        for each window :math:`W_w` of the frequency plane, a wedge of one scale and direction. :math:`F` is the unitary
+        FFT, and :math:`D_w` folds the wedge into a smaller plane, which decimates :math:`c_w`. The coarsest scale, a
+        low-pass, has no factor :math:`\sqrt 2`. The data contains the coefficients of all windows, scale by scale,
+        flattened into one axis.
+
+    Adjoint:
+        .. math:: A^H c = \mathrm{Re}\, F^{-1} \sum_w \sqrt 2\, W_w \cdot D_w^T F c_w
+
+        The transform is a tight frame: the adjoint inverts it. With ``high_frequency_mode="wavelet"`` it is not,
+        because the finest scale is counted twice (PyLops then returns the inverse in place of the adjoint).
+        ``inverse``, or ``A / y``, is the least-squares inverse in all modes.
 
     Args:
         dims: Shape of the model, with at least two axes.

@@ -33,7 +33,7 @@ class Solver(Generic[S]):
     """
 
     kind: ClassVar[Literal["least squares", "square", "other"]] = "other"
-    """What is solved: a least-squares problem, a square system, or something else."""
+    """The problem that is solved, one of least squares, a square system, or something else."""
     damps_shift: ClassVar[bool] = False
     """Whether the damping is that of the distance to the initial guess, and not that of the solution."""
     takes_preconditioner: ClassVar[bool] = False

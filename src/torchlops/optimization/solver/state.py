@@ -28,9 +28,9 @@ class Status(IntEnum):
     UNREACHABLE = 12
     """No model has a residual as small as asked for."""
     NONFINITE = 13
-    """NaN or infinity on the way: the solution of the sample is NaN."""
+    """NaN or infinity on the way; the solution of the sample is NaN."""
     NONFINITE_INPUT = 14
-    """NaN or infinity in the data, the initial guess or the damping: the solution of the sample is NaN."""
+    """NaN or infinity in the data, the initial guess or the damping; the solution of the sample is NaN."""
 
 
 WORK = {"work": True}

@@ -232,15 +232,15 @@ class ISTA(SparseSolver[ISTAState]):
 
 @dataclass(frozen=True, eq=False)
 class FISTA(ISTA):
-    r"""Fast iterative shrinkage-thresholding: :class:`ISTA` with momentum.
+    r"""Fast iterative shrinkage-thresholding: :class:`~torchlops.optimization.sparse.ISTA` with momentum.
 
     .. math::
         x_k = \mathrm{prox}(z_k + \alpha A^H (y - A z_k)), \quad
         t_{k+1} = \tfrac{1}{2} (1 + \sqrt{1 + 4 t_k^2}), \quad
         z_{k+1} = x_k + \frac{t_k - 1}{t_{k+1}} (x_k - x_{k-1}).
 
-    The problem, the arguments, the derivatives and the differences from PyLops are those of :class:`ISTA`. The cost
-    needs no further application of the operator.
+    The problem, the arguments, the derivatives and the differences from PyLops are those of
+    :class:`~torchlops.optimization.sparse.ISTA`. The cost needs no further application of the operator.
 
     Source: A. Beck and M. Teboulle, A fast iterative shrinkage-thresholding algorithm for linear inverse problems,
     SIAM J. Imaging Sciences 2 (2009), 183-202.
