@@ -76,6 +76,9 @@ html_theme = "pydata_sphinx_theme"
 html_title = "torchlops"
 html_static_path = ["_static"]
 html_css_files = ["torchlops.css"]
+html_sidebars = {
+    page: [] for page in ("start", "coming_from_pylops", "interoperation", "contributing", "citing", "changelog")
+}  # pages without pages below them
 html_theme_options = {
     "header_links_before_dropdown": 7,
     "navbar_align": "left",
