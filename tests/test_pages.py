@@ -1,18 +1,20 @@
 """The Python blocks of the pages of the documentation run, where the packages that they need are installed.
 
 A section (a heading of the second level) stands alone, and begins with its imports: its blocks run in order, in one
-namespace. A section with the line ``<!-- slow -->`` is left to the full gate.
+namespace. A section with the line ``<!-- slow -->`` is left to the full gate. Where a block catches an error, the error
+must be raised.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import pytest
@@ -88,6 +90,23 @@ def _require_packages(code: str) -> None:
         pytest.skip("CuPy needs a GPU")
 
 
+class _Raising(ast.NodeTransformer):
+    """Lets a ``try`` fail that raises nothing, unless it says what is to be done then."""
+
+    def visit_Try(self, node: ast.Try) -> ast.Try:
+        if node.handlers and not node.orelse:
+            node.orelse = ast.parse("raise AssertionError('no error was raised')").body
+            for part in node.orelse:
+                ast.copy_location(part, node.handlers[0])
+        return node
+
+
+def _compiled(code: str, page: Path) -> CodeType:
+    tree = _Raising().visit(ast.parse(code))
+    return compile(ast.fix_missing_locations(tree), str(DOCS / page), "exec")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:os.fork:RuntimeWarning")
 @pytest.mark.parametrize("section", _examples())
 def test_the_blocks_run(section: Section, monkeypatch: pytest.MonkeyPatch) -> None:
     if section.page.stem in ALONE:
@@ -101,7 +120,7 @@ def test_the_blocks_run(section: Section, monkeypatch: pytest.MonkeyPatch) -> No
             warnings.simplefilter("ignore")  # those of other packages
         for code in section.blocks:
             _require_packages(code)
-            exec(compile(code, str(DOCS / section.page), "exec"), vars(module))
+            exec(_compiled(code, section.page), vars(module))
 
 
 @pytest.mark.parametrize("page", pages(), ids=str)
@@ -119,3 +138,9 @@ def test_the_start_page_names_the_extras() -> None:
     extras = set(re.findall(r"^(\w+) = \[", table, re.MULTILINE)) - {"docs", "test"}
     rows = re.findall(r"^\| (`.*?`) \|", (DOCS / "start.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == extras
+
+
+def test_an_error_that_is_not_raised_fails() -> None:
+    code = "try:\n    pass\nexcept ValueError:\n    pass\n"
+    with pytest.raises(AssertionError, match="no error was raised"):
+        exec(_compiled(code, Path("page.md")), {})
