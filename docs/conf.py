@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
-from site_pages import api, catalogue, inventories, references  # noqa: E402
+from site_pages import api, benchmarks, catalogue, citing, inventories, references  # noqa: E402
 
 import torchlops  # noqa: E402
 
@@ -86,6 +86,9 @@ html_sidebars = {"catalogue/index": []}  # the cards take the width
 html_title = "torchlops"
 html_static_path = ["_static"]
 html_css_files = ["torchlops.css"]
+html_sidebars = {
+    page: [] for page in ("start", "coming_from_pylops", "interoperation", "contributing", "citing", "changelog")
+}  # pages without pages below them
 html_theme_options = {
     "header_links_before_dropdown": 7,
     "navbar_align": "left",
@@ -103,6 +106,8 @@ def setup(app):
     """Write the pages that come from the code before Sphinx reads any."""
     api.write(HERE / "api")
     catalogue.write(HERE / "catalogue")
+    benchmarks.write(HERE / "measurements")
+    citing.write(HERE / "citation")
     app.connect("autodoc-process-bases", api.public_bases)
     app.connect("autodoc-process-signature", api.constructor_signature)
     app.connect("missing-reference", references.resolve)

@@ -1,4 +1,4 @@
-"""The examples of the page on interoperation, where their packages are, and the views for DeepInverse and GPyTorch."""
+"""The page on interoperation (its examples run in ``test_pages.py``), and the views for DeepInverse and GPyTorch."""
 
 from __future__ import annotations
 
@@ -11,47 +11,16 @@ import pytest
 import torch
 
 import torchlops
+from tests.test_pages import DOCS, sections
 from torchlops import jaxoperator, pytensoroperator
 from torchlops.interop import as_gpytorch_operator, as_linear_physics, gpytorch
 
-PAGE = Path(__file__).parents[1] / "docs" / "interoperation.md"
-BLOCK = re.compile(r"^## (?P<heading>[^\n]+)$|^```python\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
-
-
-def _examples():
-    """Yield the examples of the page, each with its heading and its place below it."""
-    heading, count = "", 0
-    for match in BLOCK.finditer(PAGE.read_text(encoding="utf-8")):
-        if match["heading"]:
-            heading, count = match["heading"], 0
-        else:
-            count += 1
-            yield pytest.param(match["code"], id=f"{heading} {count}")
-
-
-def _needed(code):
-    return re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)
-
-
-@pytest.mark.parametrize("code", list(_examples()))
-@pytest.mark.filterwarnings("ignore")
-def test_the_examples_run(code):
-    for package in _needed(code):
-        pytest.importorskip(package, exc_type=ImportError)
-    if "cupy" in _needed(code) and not torch.cuda.is_available():
-        pytest.skip("CuPy needs a GPU")
-    if "as_linear_physics" in code:
-        pytest.importorskip("deepinv", exc_type=ImportError)
-    if "as_gpytorch_operator" in code:
-        pytest.importorskip("linear_operator")
-    exec(compile(code, str(PAGE), "exec"), {})
+PAGE = Path("interoperation.md")
 
 
 def test_every_package_of_the_table_has_an_example():
-    headings = {match["heading"] for match in BLOCK.finditer(PAGE.read_text(encoding="utf-8")) if match["heading"]}
-    linked = set(re.findall(r"^\| \[(.+?)\]", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-    assert linked == headings
-    assert len(list(_examples())) >= len(headings)
+    linked = set(re.findall(r"^\| \[(.+?)\]", (DOCS / PAGE).read_text(encoding="utf-8"), re.MULTILINE))
+    assert linked == {section.heading for section in sections(PAGE) if section.blocks}
 
 
 @pytest.fixture
