@@ -13,6 +13,7 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
 import torchlops
+from tests.every_operator.cases import CASES
 
 REAL = torch.float64
 DIMS = (4, 6)
@@ -315,3 +316,211 @@ def test_top():
         A.Top(x, torch.sin, torch.cos, "cpu", "cpu")
     with pytest.raises(ValueError, match="give it to TorchOperator"):
         A.Top(x, A.matvec, A.rmatvec, "meta", "cpu")
+
+
+# -- tensors that are set --------------------------------------------------------------------------------------------
+
+
+def tensors_of(A: torchlops.LinearOperator) -> list[tuple[torchlops.LinearOperator, str]]:
+    """Return the operators in ``A`` with the names of the tensors that a user gave them."""
+    parts = [part for part in A.modules() if isinstance(part, torchlops.LinearOperator)]
+    return [
+        (part, name)
+        for part in parts
+        for name in dict.fromkeys((*part._tensor_names, *part._constant_names))
+        if part._held(name) is not None
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("case", "learns"),
+    [(case, learns) for case in CASES for learns in (False, True) if case.tensors or not learns],
+    ids=lambda value: getattr(value, "name", "learns" if value else "constant"),
+)
+def test_an_array_may_be_assigned_to_a_tensor(case, learns):
+    A = case.make(*(nn.Parameter(tensor.clone()) if learns else tensor.clone() for tensor in case.tensors))
+    x = random(*A.dims)
+    before, state = A(x), A.state_dict()
+    parameters = [name for name, _ in A.named_parameters()]
+    for part, name in tensors_of(A):
+        values = part._held(name).detach().numpy().copy()
+        if name in part._fixed_names:
+            with pytest.raises(AttributeError, match=f"{name} .*uild a new"):
+                setattr(part, name, values)
+            continue
+        setattr(part, name, values)
+        assert part._held(name).detach().numpy().tobytes() == values.tobytes()
+        with pytest.raises(ValueError, match=rf"{type(part).__name__}.*{name}.*\(9, 8, 7, 6, 5, 4, 3\)"):
+            setattr(part, name, np.ones((9, 8, 7, 6, 5, 4, 3)))
+    torch.testing.assert_close(A(x), before)
+    assert list(A.state_dict()) == list(state)
+    assert [name for name, _ in A.named_parameters()] == parameters
+    torch.testing.assert_close(copy.deepcopy(A)(x), before)
+
+
+def test_what_may_be_assigned_to_a_diagonal():
+    D = torchlops.Diagonal(np.arange(6.0).reshape(2, 3), dims=(2, 3), axis=0)
+    x = np.ones((2, 3))
+    for given, wanted in (
+        (2, 2 * x), (np.float32(2), 2 * x), ([[1, 2, 3], [4, 5, 6]], [[1, 2, 3], [4, 5, 6]]),
+        ([1, 2], [[1] * 3, [2] * 3]), (np.ones((1, 3)), x), (torch.full((2, 1), 3), 3 * x),
+    ):  # fmt: skip
+        D.diag = given
+        np.testing.assert_array_equal(D @ x, wanted)
+        np.testing.assert_array_equal(D(torch.ones(2, 3)), wanted)
+    assert list(D.state_dict()) == ["diag"]
+    with pytest.raises(ValueError, match=r"Diagonal 'D': diag of shape \(4,\) does not fit dims=\(2, 3\)"):
+        D.diag = np.ones(4)
+    np.testing.assert_array_equal(D @ x, 3 * x)
+    with pytest.raises(TypeError, match="diag must be an array of numbers"):
+        D.diag = "two"
+    D.dims = D.dimsd = 6
+    D.diag = np.arange(6).reshape(2, 3)
+    np.testing.assert_array_equal(D @ np.ones(6), np.arange(6))
+
+
+def test_an_assigned_array_stays_on_the_device_and_is_trained():
+    D = torchlops.Diagonal(nn.Parameter(torch.ones(3)))
+    array = np.arange(3.0)
+    D.diag = array
+    assert isinstance(D.diag, nn.Parameter)
+    assert D.diag.dtype == torch.float64
+    with torch.no_grad():
+        D.diag.add_(1)
+    assert array.tolist() == [0, 1, 2]
+    D.diag.requires_grad_(False)
+    D.diag = array
+    assert not D.diag.requires_grad
+    D.to("meta").diag = array
+    assert D.diag.device.type == "meta"
+    with pytest.raises(TypeError, match="cannot assign"):  # of torch: a tensor is no parameter
+        D.diag = torch.ones(3)
+    E = torchlops.exclude_from_state_dict(torchlops.Diagonal(array))
+    E.diag = 2 * array
+    assert not E.state_dict()
+    E.diag = nn.Parameter(torch.ones(3))
+    assert list(E.state_dict()) == ["diag"]
+
+
+def test_a_tensor_of_another_shape_is_refused_where_it_is_assigned():
+    C = torchlops.signalprocessing.Convolve1D(5, np.ones(3))
+    for wrong in (torch.ones(3, 3), np.ones(4), 2.0, nn.Parameter(torch.ones(1, 3))):
+        with pytest.raises(ValueError, match=r"Convolve1D 'C': h is of shape \(3,\)"):
+            C.h = wrong
+    C.h = np.full((1, 3), 2)  # but for axes of one sample
+    assert C.h.tolist() == [2, 2, 2]
+
+
+def test_a_matrix_is_assigned_by_either_name():
+    M = torchlops.MatrixMult(np.eye(2))
+    M.A = nn.Parameter(2 * torch.eye(2))
+    assert [name for name, _ in M.named_parameters()] == ["matrix"]
+    assert M.A is M.matrix
+    M.matrix = np.ones((2, 2))
+    M.A = 3 * np.ones((2, 2))
+    assert isinstance(M.matrix, nn.Parameter)
+    np.testing.assert_array_equal(M @ np.ones(2), [6, 6])
+    with pytest.raises(ValueError, match="build a new MatrixMult"):
+        M.A = np.ones((2, 3))
+    M.shape = (2, 2)
+    M.dims = M.dimsd = (2, 1)
+    M.A = np.eye(2)
+    np.testing.assert_array_equal(M @ np.ones(2), [1, 1])
+
+
+def test_tensors_of_views_and_compositions_are_assigned_to_their_operator():
+    S = torchlops.SecondDirectionalDerivative((4, 5), np.array([1.0, 0.0]))
+    S.v = [0.0, 1.0]
+    x = random(4, 5)
+    torch.testing.assert_close(S(x), torchlops.SecondDirectionalDerivative((4, 5), np.array([0.0, 1.0]))(x))
+    D = torchlops.Diagonal(np.ones(3))
+    A = 2 * D.H @ D
+    D.diag = np.full(3, 2.0)
+    assert (A @ np.ones(3)).tolist() == [8, 8, 8]
+    with pytest.raises(AttributeError, match=r"Restriction 'R': iava cannot be set.*build a new"):
+        torchlops.Restriction(4, [1, 2]).iava = [0, 1]
+
+
+def test_constants_are_no_parameters():
+    R = torchlops.Regression(np.arange(3.0), order=1)
+    R.taxis = range(3, 6)
+    assert (R @ np.array([0.0, 1.0])).tolist() == [3, 4, 5]
+    assert not R.state_dict()
+    with pytest.raises(AttributeError, match="is constant"):
+        R.taxis = nn.Parameter(torch.ones(3))
+
+
+def test_inverse_of_a_matrix_in_the_kind_that_was_given():
+    matrix = np.array([[2.0, 1.0], [0.0, 1.0]])
+    inverse = torchlops.MatrixMult(matrix).inv()
+    assert isinstance(inverse, np.ndarray)
+    np.testing.assert_allclose(inverse @ matrix, np.eye(2))
+    assert isinstance(torchlops.MatrixMult(torch.from_numpy(matrix)).inv(), torch.Tensor)
+
+
+# -- messages --------------------------------------------------------------------------------------------------------
+
+
+def test_messages_name_what_was_set_and_the_class_of_the_user():
+    M = torchlops.MatrixMult(np.ones((3, 4)))
+    with pytest.raises(ValueError, match=r"shape of MatrixMult cannot be \(2, 2\).*dims is \(4,\)"):
+        M.shape = (2, 2)
+    M.dims = (2, 2)
+    with pytest.raises(ValueError, match=r"dims of MatrixMult cannot be \(5,\)"):
+        M.dims = 5
+    with pytest.raises(ValueError, match="shape of MatrixMult"):
+        M.shape = (2, 2)
+
+
+def test_a_list_of_parameters_is_no_diagonal():
+    with pytest.raises(TypeError, match=r"torch\.stack"):
+        torchlops.Diagonal([nn.Parameter(torch.ones(()))] * 2)
+
+
+def test_methods_have_the_argument_names_of_pylops():
+    A = torchlops.MatrixMult(np.ones((3, 2)))
+    assert A.rmatvec(x=np.ones(3)).shape == (2,)
+    assert A.matmat(X=np.ones((2, 4))).shape == (3, 4)
+    assert A.rmatmat(X=np.ones((3, 4))).shape == (2, 4)
+    S = torchlops.signalprocessing.Seislet(np.zeros((4, 3)))
+    assert S.inverse(x=np.ones(12)).shape == (12,)
+
+
+def test_a_constructor_in_the_order_of_pylops():
+    class Twice(torchlops.LinearOperator):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+
+        def _matvec(self, x):
+            return 2 * x
+
+        _rmatvec = _matvec
+
+    for A in (
+        Twice(None, np.dtype("f4"), (3, 3)),
+        Twice(None, "float32", (3, 3)),
+        Twice(torchlops.Identity(3), "float32"),
+        Twice(None, "float32", shape=(3, 3), name="T"),
+    ):
+        assert A.dtype == np.float32
+        assert A.shape == (3, 3)
+        np.testing.assert_array_equal(A @ np.ones(3), [2, 2, 2])
+    assert Twice(None, None, (3, 3)).shape == (3, 3)
+    for arguments in ((4, "float32"), (None, "float32", 3), (None, "float32", (3, 3), (3,))):
+        with pytest.raises(TypeError, match="Name them"):
+            Twice(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("build", "hint"),
+    [
+        (lambda: torchlops.FirstDerivative(N=5), "'N'.*dims"),
+        (lambda: torchlops.Smoothing1D(3, (4, 5), dir=0), "'dir'.*axis"),
+        (lambda: torchlops.FirstDerivative(5, nodir=1), "'nodir'.*axis"),
+    ],
+)
+def test_arguments_of_pylops_1(build, hint):
+    with pytest.raises(TypeError, match=hint):
+        build()
+    torchlops.Identity(N=3, M=2)

@@ -41,7 +41,7 @@ from torchlops.arrays import (
     promote,
     real_part,
 )
-from torchlops.attributes import COUNTERS
+from torchlops.attributes import COUNTERS, Computed
 from torchlops.contract import Contract
 from torchlops.shapes import Dims
 from torchlops.torch_internals import has_hooks
@@ -275,6 +275,10 @@ def _is_scalar(x: Any) -> bool:
     return isinstance(x, Number) or (hasattr(x, "shape") and tuple(x.shape) == () and not isinstance(x, LinearOperator))
 
 
+FIRST_PART = Computed(lambda self: self.operators[0])
+"""The operator of which another one is a view, under the name that PyLops has for it."""
+
+
 class CompositeOperator(LinearOperator):
     """An operator composed of ``operators``.
 
@@ -285,6 +289,7 @@ class CompositeOperator(LinearOperator):
     """
 
     _calls_others = True
+    args = Computed(lambda self: self.operators)
 
     def __init__(self, operators: Sequence[LinearOperator], holders: Sequence[nn.Module] = (), **kwargs: Any) -> None:
         kwargs.setdefault("clinear", all(part.clinear and not part.real_model for part in operators))
@@ -439,6 +444,8 @@ def _by_either_kernel(self: LinearOperator, x: NDArray[Any], adjoint: bool) -> N
 class AdjointOperator(CompositeOperator):
     """The adjoint of an operator, as a view of it."""
 
+    A = FIRST_PART
+
     def __init__(self, part: LinearOperator) -> None:
         super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
 
@@ -470,6 +477,8 @@ class AdjointOperator(CompositeOperator):
 
 class TransposedOperator(CompositeOperator):
     """The transpose ``conj(A^H conj(y))`` of an operator, as a view of it."""
+
+    A = FIRST_PART
 
     def __init__(self, part: LinearOperator) -> None:
         super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
@@ -503,6 +512,8 @@ class TransposedOperator(CompositeOperator):
 class ConjugatedOperator(CompositeOperator):
     """The operator ``conj(A conj(x))``, as a view of ``A``."""
 
+    Op = FIRST_PART
+
     def __init__(self, part: LinearOperator) -> None:
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=part.name, real_model=part.real_model)
 
@@ -528,6 +539,11 @@ class ConjugatedOperator(CompositeOperator):
 
 class PartOperator(CompositeOperator):
     """``P A Re``, with ``P`` the real or the imaginary part; see ``LinearOperator.toreal`` and ``toimag``."""
+
+    Op = FIRST_PART
+    forw = Computed(lambda self: self.of_data)
+    adj = Computed(lambda self: self.of_model)
+    real = Computed(lambda self: self.field == "real")
 
     def __init__(self, part: LinearOperator, field: str, data: bool, model: bool) -> None:
         real_model = part.real_model and not model
@@ -567,6 +583,9 @@ class PartOperator(CompositeOperator):
 
 class ColumnsOperator(CompositeOperator):
     """Some columns of an operator."""
+
+    Op = FIRST_PART
+    cols = Computed(lambda self: self.columns.tolist())
 
     def __init__(self, part: LinearOperator, columns: Sequence[int]) -> None:
         what = f"columns of {part.name_and_type}"
@@ -611,6 +630,8 @@ class ScaledOperator(CompositeOperator):
     With ``divides``, it is ``A / alpha`` for a tensor ``alpha``. The division takes place in each call, in the
     precision of the data, so that changes of the tensor are seen.
     """
+
+    args = Computed(lambda self: (self.operators[0], self.alpha))
 
     def __init__(self, alpha: complex | Tensor, part: LinearOperator, divides: bool = False) -> None:
         holders = (Factor(alpha),) if isinstance(alpha, Tensor) else ()
@@ -776,6 +797,8 @@ class ProductOperator(CompositeOperator):
 class PowerOperator(CompositeOperator):
     """``A ** n``: the operator applied ``n`` times."""
 
+    args = Computed(lambda self: (self.operators[0], self.n))
+
     def __init__(self, part: LinearOperator, n: int) -> None:
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, real_model=part.real_model)
         self.n = n
@@ -847,10 +870,21 @@ class ShapedOperator(CompositeOperator):
                 raise
             return getattr(self.operators[0], name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        part = vars(self).get("operators", (None,))[0]
+        if part is None or hasattr(type(self), name) or name in vars(self):
+            super().__setattr__(name, value)
+        elif name in part._tensor_names or name in part._constant_names or hasattr(type(part), name):
+            setattr(part, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _class_name(self) -> str:
+        return type(self.operators[0]).__name__
+
     @property
     def name_and_type(self) -> str:
-        kind = type(self.operators[0]).__name__
-        return kind if self.name is None else f"{kind} '{self.name}'"
+        return self._class_name() if self.name is None else f"{self._class_name()} '{self.name}'"
 
     def expression(self) -> str:
         return self.operators[0].expression()

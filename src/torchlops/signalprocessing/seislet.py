@@ -106,13 +106,16 @@ class Seislet(AccumulatingOperator):
         self.kind, self.inv = kind, inv
 
     @property
-    def levels_size(self) -> tuple[int, ...]:
+    def levels_size(self) -> NDArray[Any]:
         """Number of residual traces of each level."""
-        return tuple(self.nx >> i + 1 for i in range(self.level))
+        return np.array([self.nx >> i + 1 for i in range(self.level)], dtype=int)
 
     @property
-    def levels_cum(self) -> tuple[int, ...]:
+    def levels_cum(self) -> NDArray[Any]:
         """The first trace of each level in the data, followed by that of the remaining traces."""
+        return np.array(self._starts())
+
+    def _starts(self) -> tuple[int, ...]:
         return tuple(self.nx - (self.nx >> i) for i in range(self.level + 1))
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -124,10 +127,10 @@ class Seislet(AccumulatingOperator):
     def _inverse(self, y: Tensor) -> Tensor:
         return self._on_traces(self._compose, y, self.dimsd)
 
-    def inverse(self, y: Any) -> Any:  # type: ignore[override]  # PyLops's name
-        """Return the exact inverse transform of the data ``y``: ``A / y``, but flattened where they are."""
-        x = self.div(y)
-        return x if tuple(y.shape[-2:]) == self.dimsd else x.reshape((*y.shape[:-1], self.shape[1]))
+    def inverse(self, x: Any) -> Any:  # type: ignore[override]  # PyLops's name
+        """Return the exact inverse transform of the data ``x``: ``A / x``, but flattened where they are."""
+        model = self.div(x)
+        return model if tuple(x.shape[-2:]) == self.dimsd else model.reshape((*x.shape[:-1], self.shape[1]))
 
     # The kernels are the same. As fast kernels, their backward recomputes the sinc matrices instead of storing them.
     _fast_forward = _forward
@@ -175,7 +178,7 @@ class Seislet(AccumulatingOperator):
 
     def _compose(self, data: Traces, slopes: Traces) -> Traces:
         slopes = _with_empty_traces(slopes, self.nx)
-        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self.levels_cum, self.nx)))
+        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self._starts(), self.nx)))
         for level in reversed(range(self.level)):
             even = traces - self._predict(residuals[level], slopes, level, -1, False) / 2
             odd = residuals[level] + self._predict(even, slopes, level, 1, False)
@@ -184,7 +187,7 @@ class Seislet(AccumulatingOperator):
 
     def _compose_adjoint(self, data: Traces, slopes: Traces) -> Traces:
         slopes = _with_empty_traces(slopes, self.nx)
-        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self.levels_cum, self.nx)))
+        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self._starts(), self.nx)))
         for level in reversed(range(self.level)):
             odd = residuals[level] + self._predict(traces, slopes, level, -1, True) / 2
             even = traces - self._predict(odd, slopes, level, 1, True)
@@ -355,7 +358,9 @@ def _sinc_matrices(delays: Tensor) -> Tensor:
     index = torch.arange(delays.shape[-1], dtype=delays.dtype, device=delays.device)
     m = (index - whole)[:, None, :] - index[:, None]
     middle = m == 0
-    own = m if is_plain_eager() and not (torch.is_grad_enabled() and delays.requires_grad) else None  # work in its memory
+    own = (
+        m if is_plain_eager() and not (torch.is_grad_enabled() and delays.requires_grad) else None
+    )  # work in its memory
     # (-1)^m is a product of one factor per row and one per column, so no tensor of the size of the matrix is needed.
     sine = torch.sin(math.pi * rest) / math.pi * _alternating(index - whole)
     argument = torch.add(m, rest[:, None, :], out=own)
