@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 
 import torchlops
@@ -524,3 +526,194 @@ def test_arguments_of_pylops_1(build, hint):
     with pytest.raises(TypeError, match=hint):
         build()
     torchlops.Identity(N=3, M=2)
+
+
+# -- the attributes that PyLops documents ----------------------------------------------------------------------------
+
+ENGINE = "of an engine of PyLops"
+OPTION = "an option that has no effect"
+FROM_END = "axes are counted from the end"
+LEARNS = "a tensor, which may learn"
+FILTER = "PyLops pads filters to odd lengths and gives them all axes of the model"
+DIFFERENT = {
+    **dict.fromkeys(("convolve", "correlate", "predict", "kwargs_cuda", "kwargs_fftw"), ENGINE),
+    **dict.fromkeys(("inplace", "nproc", "inoutengine", "parallel_kind", "usematmul", "workers", "pool"), OPTION),
+    **dict.fromkeys(("axis", "axes"), FROM_END),
+    **dict.fromkeys(("diag", "h", "hs", "hsinterp", "inp", "G", "slopes", "v", "taps"), LEARNS),
+    **dict.fromkeys(("Convolve2D.nh", "ConvolveND.nh", "Convolve2D.offset", "ConvolveND.offset"), FILTER),
+    **dict.fromkeys(("Convolve2D.method", "ConvolveND.method"), "None is the fastest one"),
+    **dict.fromkeys(("norm", "type"), "methods of operators and of modules"),
+    "scalings": "None where they are all 1",
+    "sampling": "one step per axis",
+    "Spread.table": "indices as integers, -1 where there is none",
+    "Spread.dtable": "absent where the curves have no weights",
+    "forceflat": "None, which is flat for flat models only",
+    **dict.fromkeys(("haxis", "hxaxis", "hyaxis"), "PyLops has their squares for parabolas"),
+    "NonStationaryConvolve3D.ehx": "PyLops has ehy under this name",
+    **dict.fromkeys(
+        ("SincInterpolation.complex", "SincInterpolation.dimsflatten", "SincInterpolation.dimsdflatten",
+         "SincInterpolation.reshape", "SincInterpolation.otherdims", "SincInterpolation.A"), "of a matrix",
+    ),
+    "ChirpRadon3D.pmax": "an engine of PyLops swaps the two",
+    "UDCT.transform": "an object of another package",
+    "ToDevice.mode": "PyLops's twin is an Identity",
+}  # fmt: skip
+"""Attributes that differ from PyLops's, each with the reason, which docs/coming_from_pylops.md explains."""
+
+KINDS = {
+    "tensor": Tensor,
+    "array": np.ndarray | tuple | list,
+    "number": bool | int | float | complex | np.generic,
+    "text": str | np.dtype,
+    "none": type(None),
+}
+
+
+def documented(kind: type) -> set[str]:
+    """Return the names in the section Attributes of a docstring of PyLops."""
+    found = re.search(
+        r"^Attributes\n-+\n(.*?)(?=\n\w+\n-{3,}|\Z)", inspect.getdoc(kind) or "", re.MULTILINE | re.DOTALL
+    )
+    rows = re.findall(r"^(\w+(?:, \w+)*) ?:", found[1], re.MULTILINE) if found else []
+    return {name for row in rows for name in row.split(", ")}
+
+
+def kind_of(value: object) -> str:
+    """Return the kind of an attribute, where a sequence is as good as an array."""
+    if getattr(value, "ndim", None) == 0 and isinstance(value, np.ndarray):
+        return "number"
+    return "operator" if hasattr(value, "matvec") else next((k for k, t in KINDS.items() if isinstance(value, t)), "?")
+
+
+def is_equal(ours: object, theirs: object) -> bool:
+    """Whether two attributes are of the same kind and value."""
+    kind = kind_of(theirs)
+    if kind_of(ours) != kind:
+        return False
+    if kind == "operator":
+        return np.allclose(ours.todense(), theirs.todense())
+    if kind == "text":
+        return str(ours) == str(theirs)
+    if kind == "array" and not isinstance(theirs, np.ndarray) and any(kind_of(v) != "number" for v in theirs):
+        return len(ours) == len(theirs) and all(map(is_equal, ours, theirs))
+    if kind in ("array", "number"):
+        return np.shape(ours) == np.shape(theirs) and np.allclose(ours, theirs, equal_nan=True)
+    return True if hasattr(theirs, "tocsr") else kind == "none" or ours == theirs
+
+
+def pairs() -> list[tuple[str, torchlops.LinearOperator, object]]:
+    """Return the operators of the cases on which PyLops is right, built from arrays on both sides."""
+    import pylops
+
+    found = []
+    for case in CASES:
+        if case.oracle is not True or case.class_name == "FunctionOperator":
+            continue
+        try:
+            theirs = case.make_pylops(pylops)
+        except NotImplementedError:  # it needs a package that is not there
+            continue
+        ours = case.build(torchlops, *(tensor.numpy() for tensor in case.tensors))
+        ours, theirs = (A[0] if isinstance(A, tuple) else A for A in (ours, theirs))
+        found.append((case.class_name, ours, theirs))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_attributes_are_those_of_pylops():
+    """What PyLops documents, and the arguments that it keeps, are here in the same kind and of the same value."""
+    pylops = pytest.importorskip("pylops")
+    places = (pylops, pylops.basicoperators, pylops.signalprocessing)
+    compared, differ = set(), {}
+    for name, ours, theirs in pairs():
+        public = next((getattr(place, name) for place in places if hasattr(place, name)), type(theirs))
+        names = set().union(*map(documented, (public, *type(theirs).__mro__)), inspect.signature(public).parameters)
+        for attribute in names - {"name"}:
+            if hasattr(theirs, attribute):
+                compared.add((name, attribute))
+                if not hasattr(ours, attribute) or not is_equal(getattr(ours, attribute), getattr(theirs, attribute)):
+                    differ[f"{name}.{attribute}"] = attribute
+    assert len(compared) > 400
+    unexplained = {key: name for key, name in differ.items() if key not in DIFFERENT and name not in DIFFERENT}
+    assert not unexplained
+    assert {*DIFFERENT} <= {*differ, *differ.values()}, "these do not differ any more"
+
+
+def test_attributes_of_views_and_compositions():
+    """Undocumented, but used: the parts of what the algebra makes, and operators that others are made of."""
+    pylops = pytest.importorskip("pylops")
+    matrix, x = random(3, 3).numpy(), np.arange(20.0)
+    for make in (
+        lambda p: p.MatrixMult(matrix).H.A,
+        lambda p: p.MatrixMult(matrix).T.A,
+        lambda p: p.MatrixMult(matrix).conj().Op,
+        lambda p: p.MatrixMult(matrix).toreal().Op,
+        lambda p: p.MatrixMult(matrix).apply_columns([1, 2]).Op,
+        lambda p: p.MemoizeOperator(p.MatrixMult(matrix), 3).Op,
+        lambda p: (p.MatrixMult(matrix) + p.Diagonal(np.arange(3.0))).args[1],
+        lambda p: (p.MatrixMult(matrix) @ p.Diagonal(np.arange(3.0))).args[0],
+        lambda p: (2 * p.MatrixMult(matrix)).args[0],
+        lambda p: (p.MatrixMult(matrix) ** 2).args[0],
+        lambda p: p.Gradient((4, 5), sampling=(1.0, 2.0), kind="forward").Op,
+        lambda p: p.Laplacian((4, 5), weights=(1.0, 3.0), sampling=(1.0, 2.0)).Op,
+        lambda p: p.FirstDirectionalDerivative((4, 5), np.array([1.0, 2.0])).Op,
+        lambda p: p.FirstDirectionalDerivative((4, 5), np.stack((x, x + 1)).reshape(2, 4, 5)).Op,
+        lambda p: p.SecondDirectionalDerivative((4, 5), np.array([1.0, 2.0])).Op,
+    ):
+        np.testing.assert_allclose(make(torchlops).todense(), make(pylops).todense(), atol=1e-12)
+    A = torchlops.MatrixMult(matrix)
+    assert ((2 * A).args[1], (A**3).args[1], A.apply_columns([1, 2]).cols) == (2, 3, [1, 2])
+    part = A.toreal(forw=False)
+    assert (part.forw, part.adj, part.real, A.toimag().real) == (False, True, True, False)
+    stores = []
+    for p in (torchlops, pylops):
+        M = p.MemoizeOperator(p.MatrixMult(matrix), 3)
+        M.matvec(np.ones(3))
+        M.rmatvec(np.arange(3.0))
+        stores.append(M.store)
+    for ours, theirs in zip(*stores, strict=True):
+        for array, wanted in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(array.ravel(), wanted)
+    F = torchlops.FunctionOperator(np.sin, np.cos, 3)
+    assert (F.f, F.fc) == (np.sin, np.cos)
+    assert torchlops.FunctionOperator(np.sin, 3).fc is None
+
+
+def test_axes_that_learn_are_tensors():
+    axes = (np.arange(4.0), np.arange(3.0), np.arange(2.0))
+    R = torchlops.signalprocessing.FourierRadon2D(*axes, nfft=8)
+    assert all(isinstance(array, np.ndarray) for array in (R.taxis, R.haxis, R.pxaxis, R.px, R.f))
+    assert isinstance(R.double().haxis, np.ndarray)
+    with pytest.raises(AttributeError, match="hxaxis"):
+        R.hxaxis  # noqa: B018
+    taxis, haxis, pxaxis = (nn.Parameter(torch.from_numpy(axis)) for axis in axes)
+    L = torchlops.signalprocessing.FourierRadon2D(taxis, haxis, pxaxis, nfft=8)
+    assert L.taxis is taxis
+    assert L.px is pxaxis
+    assert L.f.requires_grad
+    assert list(L.state_dict()) == ["taxis", "haxis", "pxaxis"]
+    R.haxis = 2 * axes[1]
+    L.haxis = 2 * axes[1]
+    x = random(2, 4)
+    torch.testing.assert_close(R(x), L(x))
+    torch.testing.assert_close(
+        torch.func.functional_call(L, {"haxis": torch.from_numpy(axes[1])}, (x,)),
+        torchlops.signalprocessing.FourierRadon2D(*axes, nfft=8)(x),
+    )
+    for again in (copy.deepcopy(R), pickle.loads(pickle.dumps(R))):
+        np.testing.assert_array_equal(again.haxis, 2 * axes[1])
+
+
+def test_a_computed_attribute_may_be_set():
+    class Mine(torchlops.Gradient):
+        def __init__(self, dims):
+            super().__init__(dims)
+            self.Op = torchlops.Identity(3)
+            self.nt = 7
+
+    A = Mine((4, 5))
+    assert A.Op.shape == (3, 3)
+    A = torchlops.signalprocessing.ChirpRadon2D(np.arange(4.0), np.arange(3.0), 1.0)
+    assert (A.nt, A.nh, A.dt, A.pmax) == (4, 3, 1.0, 1.0)
+    A.nt = 7
+    assert pickle.loads(pickle.dumps(A)).nt == 7
