@@ -51,6 +51,11 @@ def torch_dtype(dtype: DType) -> torch.dtype:
     return torch.from_numpy(np.empty(0, dtype=dtype)).dtype
 
 
+def is_dtype(value: Any) -> bool:
+    """Whether ``value`` is the dtype of an array, as an object, a type or a name."""
+    return isinstance(value, torch.dtype | np.dtype | type | str)
+
+
 def numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
     """Return a NumPy dtype that can represent every value of ``dtype``.
 
@@ -198,7 +203,7 @@ def as_tensor(value: Any, what: str, dtype: DType | None = None) -> Tensor:
             if wanted is not None and (wanted.kind == "c" or array.dtype.kind != "c"):
                 array = array.astype(wanted)
             tensor = torch.from_numpy(array)
-        except TypeError:
+        except (TypeError, ValueError):
             raise TypeError(f"{what} must be an array of numbers, got {type(value).__name__}") from None
     if not (tensor.is_floating_point() or tensor.is_complex()):
         tensor = tensor.to(torch.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,10 +17,44 @@ from torchlops.shapes import Dims, as_dims
 
 _Self = TypeVar("_Self", bound="Attributes")
 
+OLD_ARGUMENTS = {
+    "N": "dims or dimsd, the shapes of the model and of the data",
+    "M": "dims or dimsd, the shapes of the model and of the data",
+    "dir": "axis",
+    "dirs": "axes",
+    "nodir": "dims and axis, of which it was the one along which nothing is done",
+}
+"""Arguments of PyLops 1, with what PyLops 2 has instead."""
+
 OTHER_WAY = {"matvec": "rmatvec", "rmatvec": "matvec", "matmat": "rmatmat", "rmatmat": "matmat"}
 """The products that are counted, each with that of the adjoint."""
 
 COUNTERS = tuple(f"{method}_count" for method in OTHER_WAY)
+
+
+class Computed:
+    """An attribute that PyLops's operators have, computed when it is read from what this one has.
+
+    One that is set, as a user's subclass may do, takes its place.
+
+    >>> class Operator(nn.Module):
+    ...     dims = (2, 3)
+    ...     nt = Computed(lambda operator: operator.dims[-1])
+    >>> Operator().nt
+    3
+    """
+
+    def __init__(self, get: Callable[[Any], Any]) -> None:
+        self.get = get
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, operator: nn.Module | None, kind: type | None = None) -> Any:
+        if operator is None:
+            return self
+        own = operator._modules.get(self.name)
+        return self.get(operator) if own is None else own
 
 
 class FlatMethod:
@@ -48,6 +83,10 @@ class Attributes(nn.Module):
     ``dims`` and ``dimsd`` may be set to other shapes of the same sizes; :attr:`dtype` and ``clinear`` may be set to
     what the operator is from then on. The class of a user may set them, and keep other operators, before it calls the
     constructor of this class; one that is written for PyLops may also set its shapes after it.
+
+    The tensors that an operator was built from, such as the ``diag`` of a Diagonal, may be replaced by assignment: by
+    tensors, and by arrays, lists and numbers as the constructor takes them. A parameter stays one, but it is a new one,
+    which an optimizer does not know; to change the values of the old one, use ``copy_`` under ``torch.no_grad()``.
 
     Attributes:
         explicit: Whether the operator is said to have its matrix as ``A``. It has no further meaning here.
@@ -79,10 +118,16 @@ class Attributes(nn.Module):
     _declared_dtype: torch.dtype | None = None
     _dtype_that_was_set: torch.dtype | None = None
 
-    def __new__(cls: type[_Self], *_: Any, **__: Any) -> _Self:
+    def __new__(cls: type[_Self], *_: Any, **options: Any) -> _Self:
+        if options and not torch.compiler.is_compiling() and not OLD_ARGUMENTS.keys().isdisjoint(options):
+            _refuse_old_arguments(cls, options)
         operator = super().__new__(cls)
         super(Attributes, operator).__init__()  # so that it can hold operators before its own constructor has run
         return operator
+
+    def _class_name(self) -> str:
+        """Return the name of the class in error messages."""
+        return type(self).__name__
 
     # -- shapes ----------------------------------------------------------------------------------------------
 
@@ -113,16 +158,20 @@ class Attributes(nn.Module):
     def shape(self, shape: tuple[int, int]) -> None:
         rows, columns = as_dims(shape, "shape")
         for side, size in (("dims", columns), ("dimsd", rows)):
-            self._set_shape(side, getattr(self, side) or size, size)
+            own = getattr(self, side)
+            if own and math.prod(own) != size:
+                raise ValueError(
+                    f"shape of {self._class_name()} cannot be {(rows, columns)}: it is (prod(dimsd), prod(dims)), and "
+                    f"{side} is {own}, of {math.prod(own)} samples"
+                )
+            self._set_shape(side, own or size)
 
-    def _set_shape(self, side: str, shape: Dims, size: int | None = None) -> None:
-        """Set ``dims`` or ``dimsd``, of ``size`` samples: by default, as many as before."""
+    def _set_shape(self, side: str, shape: Dims) -> None:
         wanted, own = as_dims(shape, side), getattr(self, side)
-        if size is None:
-            size = math.prod(own if self._is_built else wanted)
+        size = math.prod(own if self._is_built else wanted)
         if math.prod(wanted) != size:
             raise ValueError(
-                f"{side} of {type(self).__name__} cannot be {wanted}, which has {math.prod(wanted)} samples: "
+                f"{side} of {self._class_name()} cannot be {wanted}, which has {math.prod(wanted)} samples: "
                 f"it may only be set to another shape of {size} samples"
             )
         if not self._is_built:
@@ -214,3 +263,14 @@ class Attributes(nn.Module):
 
     def _flat_product(self, method: str, x: Any, adjoint: bool) -> Any:
         raise NotImplementedError
+
+
+def _refuse_old_arguments(kind: type, options: dict[str, Any]) -> None:
+    """Raise for arguments of PyLops 1, unless the class has arguments of these names."""
+    arguments = inspect.signature(kind).parameters
+    if any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in arguments.values()):
+        return
+    for name in OLD_ARGUMENTS.keys() & options.keys() - arguments.keys():
+        raise TypeError(
+            f"{kind.__name__} has no argument {name!r}, which is of PyLops 1: use {OLD_ARGUMENTS[name]}, as in PyLops 2"
+        )

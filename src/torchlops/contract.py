@@ -21,6 +21,7 @@ from torchlops.arrays import (
     as_tensor,
     complex_dtype,
     from_array,
+    is_dtype,
     is_shared,
     promote,
     real_dtype,
@@ -49,6 +50,8 @@ class Contract(Attributes):
     _has_fast_kernels = False
     _has_kernels = False
     _tensor_names: tuple[str, ...] = ()
+    _constant_names: tuple[str, ...] = ()  # further tensors that a user knows by name: constants made from arrays
+    _fixed_names: tuple[str, ...] = ()  # those of them from which tables were computed
     _has_array_kernel = False
     _calls_others = False  # whether the array kernel calls other operators, or foreign code
     _function: ForeignFunction | None = None  # set if the kernels are foreign
@@ -67,6 +70,8 @@ class Contract(Attributes):
         forceflat: bool | None = None,
         Op: Any = None,
     ) -> None:
+        if is_dtype(dimsd) or (dims is None and dimsd is None and isinstance(dtype, tuple | list)):
+            dims, dimsd, dtype, shape = self._in_the_order_of_pylops(dims, dimsd, dtype, shape, clinear, real_model)
         if hasattr(dims, "matvec"):  # where PyLops takes Op
             Op, dims = dims, None
         if Op is not None:
@@ -101,6 +106,18 @@ class Contract(Attributes):
             self._declared_dtype, self._dtype_that_was_set = torch_dtype(dtype), None
         self._is_constructed = True
         self._build()
+
+    def _in_the_order_of_pylops(
+        self, Op: Any, dtype: Any, shape: Any, second_shape: Any, *others: Any
+    ) -> tuple[Any, None, Any, Any]:
+        """Return dims, dimsd, dtype and shape, given Op, dtype and shape in their places, where PyLops has them."""
+        is_op, is_shape = Op is None or hasattr(Op, "matvec"), shape is None or isinstance(shape, tuple | list)
+        if not (is_op and is_shape and others == (None, False) and (shape is None or second_shape is None)):
+            raise TypeError(
+                f"{self._class_name()}: the first arguments of LinearOperator are dims, dimsd and dtype; PyLops's are "
+                "Op, dtype and shape. Name them: dtype=, and shape= or dims= and dimsd="
+            )
+        return Op, None, dtype, second_shape if shape is None else shape
 
     def _build(self) -> None:
         """Note that the operator is complete, if its constructor has run and its shapes are known."""
@@ -232,6 +249,63 @@ class Contract(Attributes):
             self.register_buffer(name, tensor)
         self._tensor_names += (name,)
         return tensor
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._tensor_names or name in self._constant_names:
+            value = self._replacement(name, value)
+        elif isinstance(value, nn.Parameter) and isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)  # nn.Module would register a parameter of that name
+            return
+        super().__setattr__(name, value)
+
+    def _replacement(self, name: str, value: Any) -> Any:
+        """Return what replaces the tensor ``name`` where ``value``, an array or a tensor, is assigned to it.
+
+        An array becomes a tensor on the same device, and a parameter if the old one was.
+        """
+        old = self._held(name)
+        if value is None or old is None:  # None, or what prunes or reparametrises the tensor
+            return value
+        if name in self._fixed_names:
+            raise AttributeError(
+                f"{self.name_and_type}: {name} was given as an array, from which tables were computed. Build a new "
+                f"operator, or build this one from a tensor: then {name} may be replaced"
+            )
+        is_constant = name in self._constant_names
+        if is_constant and isinstance(value, Tensor) and value.requires_grad:
+            raise AttributeError(
+                f"{self.name_and_type}: {name} was given as an array, so it is constant. Build a new operator with a "
+                "tensor, which carries gradients"
+            )
+        tensor = as_tensor(value, f"{self.name_and_type}: {name}", old.dtype)
+        if not isinstance(value, Tensor):
+            tensor = tensor.to(old.device)
+        tensor = self._fitted(name, tensor.to(old.dtype) if is_constant else tensor, old)
+        if isinstance(old, nn.Parameter) and not isinstance(value, Tensor):
+            return nn.Parameter(tensor.clone(), requires_grad=old.requires_grad)
+        return tensor
+
+    def _fitted(self, name: str, tensor: Tensor, old: Tensor) -> Tensor:
+        """Return ``tensor`` in the shape of ``old``, from which it may differ by axes of one sample."""
+        if tensor.shape == old.shape:
+            return tensor
+        samples = [n for n in tensor.shape if n > 1]
+        if samples == [n for n in old.shape if n > 1] and not isinstance(tensor, nn.Parameter):
+            return tensor.reshape(old.shape)
+        raise ValueError(
+            f"{self.name_and_type}: {name} is of shape {tuple(old.shape)}, and may be replaced by an array of this "
+            f"shape, got {tuple(tensor.shape)}: build a new operator for another one"
+        )
+
+    def _tensor(self, name: str) -> Tensor:
+        """Return a tensor whose attribute may be an array."""
+        held = self._held(name)
+        tensor: Tensor = getattr(self, name) if held is None else held
+        return tensor
+
+    def _held(self, name: str) -> Tensor | None:
+        parameter = self._parameters.get(name)
+        return self._buffers.get(name) if parameter is None else parameter
 
     # -- applying --------------------------------------------------------------------------------------------
 
@@ -408,20 +482,20 @@ class Contract(Attributes):
         self._count("matvec")
         return self._flat_product("matvec", x, adjoint=False)
 
-    def rmatvec(self, y: Any) -> Any:
-        """Return ``A^H y`` for a vector ``(M,)`` or a column ``(M, 1)``."""
+    def rmatvec(self, x: Any) -> Any:
+        """Return ``A^H x`` for a vector ``(M,)`` or a column ``(M, 1)``."""
         self._count("rmatvec")
-        return self._flat_product("rmatvec", y, adjoint=True)
+        return self._flat_product("rmatvec", x, adjoint=True)
 
-    def matmat(self, x: Any) -> Any:
+    def matmat(self, X: Any) -> Any:
         """Return ``A X`` for a matrix ``(N, K)``."""
         self._count("matmat")
-        return self._flat_product("matmat", x, adjoint=False)
+        return self._flat_product("matmat", X, adjoint=False)
 
-    def rmatmat(self, y: Any) -> Any:
-        """Return ``A^H Y`` for a matrix ``(M, K)``."""
+    def rmatmat(self, X: Any) -> Any:
+        """Return ``A^H X`` for a matrix ``(M, K)``."""
         self._count("rmatmat")
-        return self._flat_product("rmatmat", y, adjoint=True)
+        return self._flat_product("rmatmat", X, adjoint=True)
 
     def _flat_product(self, method: str, x: Any, adjoint: bool) -> Any:
         if x.ndim == 1 and method.endswith("vec"):

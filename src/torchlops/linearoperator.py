@@ -41,7 +41,7 @@ from torchlops.arrays import (
     promote,
     real_part,
 )
-from torchlops.attributes import COUNTERS, OTHER_WAY
+from torchlops.attributes import COUNTERS, OTHER_WAY, Computed
 from torchlops.contract import Contract
 from torchlops.shapes import Dims
 from torchlops.torch_internals import has_hooks
@@ -277,6 +277,10 @@ def _is_scalar(x: Any) -> bool:
     return isinstance(x, Number) or (hasattr(x, "shape") and tuple(x.shape) == () and not isinstance(x, LinearOperator))
 
 
+FIRST_PART = Computed(lambda self: self.operators[0])
+"""The operator of which another one is a view, under the name that PyLops has for it."""
+
+
 class CompositeOperator(LinearOperator):
     """An operator composed of ``operators``.
 
@@ -287,6 +291,7 @@ class CompositeOperator(LinearOperator):
     """
 
     _calls_others = True
+    args = Computed(lambda self: self.operators)
 
     def __init__(self, operators: Sequence[LinearOperator], holders: Sequence[nn.Module] = (), **kwargs: Any) -> None:
         kwargs.setdefault("clinear", all(part.clinear and not part.real_model for part in operators))
@@ -453,6 +458,8 @@ class AdjointOperator(CompositeOperator):
         .. math:: A y
     """
 
+    A = FIRST_PART
+
     def __init__(self, part: LinearOperator) -> None:
         super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
 
@@ -496,6 +503,8 @@ class TransposedOperator(CompositeOperator):
         .. math:: \overline{A \, \bar y}
     """
 
+    A = FIRST_PART
+
     def __init__(self, part: LinearOperator) -> None:
         super().__init__((part,), dims=part.dimsd, dimsd=part.dims, name=part.name)
 
@@ -537,6 +546,8 @@ class ConjugatedOperator(CompositeOperator):
         .. math:: \overline{A^H \bar y}
     """
 
+    Op = FIRST_PART
+
     def __init__(self, part: LinearOperator) -> None:
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, name=part.name, real_model=part.real_model)
 
@@ -573,6 +584,11 @@ class PartOperator(CompositeOperator):
 
         under :math:`\mathrm{Re}\langle\cdot,\cdot\rangle`.
     """
+
+    Op = FIRST_PART
+    forw = Computed(lambda self: self.of_data)
+    adj = Computed(lambda self: self.of_model)
+    real = Computed(lambda self: self.field == "real")
 
     def __init__(self, part: LinearOperator, field: str, data: bool, model: bool) -> None:
         real_model = part.real_model and not model
@@ -621,6 +637,9 @@ class ColumnsOperator(CompositeOperator):
     Adjoint:
         .. math:: (A^H y)_j = a_{c_j}^H y
     """
+
+    Op = FIRST_PART
+    cols = Computed(lambda self: self.columns.tolist())
 
     def __init__(self, part: LinearOperator, columns: Sequence[int]) -> None:
         what = f"columns of {part.name_and_type}"
@@ -673,6 +692,8 @@ class ScaledOperator(CompositeOperator):
 
         The data is scaled first, so that the formula also holds for real-linear :math:`A`.
     """
+
+    args = Computed(lambda self: (self.operators[0], self.alpha))
 
     def __init__(self, alpha: complex | Tensor, part: LinearOperator, divides: bool = False) -> None:
         holders = (Factor(alpha),) if isinstance(alpha, Tensor) else ()
@@ -859,6 +880,8 @@ class PowerOperator(CompositeOperator):
         .. math:: (A^H)^n y
     """
 
+    args = Computed(lambda self: (self.operators[0], self.n))
+
     def __init__(self, part: LinearOperator, n: int) -> None:
         super().__init__((part,), dims=part.dims, dimsd=part.dimsd, real_model=part.real_model)
         self.n = n
@@ -930,10 +953,21 @@ class ShapedOperator(CompositeOperator):
                 raise
             return getattr(self.operators[0], name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        part = vars(self).get("operators", (None,))[0]
+        if part is None or hasattr(type(self), name) or name in vars(self):
+            super().__setattr__(name, value)
+        elif name in part._tensor_names or name in part._constant_names or hasattr(type(part), name):
+            setattr(part, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _class_name(self) -> str:
+        return type(self.operators[0]).__name__
+
     @property
     def name_and_type(self) -> str:
-        kind = type(self.operators[0]).__name__
-        return kind if self.name is None else f"{kind} '{self.name}'"
+        return self._class_name() if self.name is None else f"{self._class_name()} '{self.name}'"
 
     def expression(self) -> str:
         return self.operators[0].expression()

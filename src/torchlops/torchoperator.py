@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arraykernels import Unsuitable, scattered, view_of
-from torchlops.arrays import DType, as_tensor, conjugate, numpy_dtype, to_numpy, torch_dtype
+from torchlops.arrays import DType, conjugate, numpy_dtype, to_numpy, torch_dtype
+from torchlops.attributes import Computed
 from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
 from torchlops.linearoperator import CompositeOperator, LinearOperator, ShapedOperator, apply_reshaped
 from torchlops.shapes import Dims, as_dims
@@ -203,11 +204,16 @@ class MatrixMult(LinearOperator):
         (tensor([3., 3.]), tensor([1., 5.]))
     """
 
-    explicit = True
     matrix: Tensor
     values: Tensor
     rows: Tensor
     columns: Tensor
+
+    complex = Computed(lambda self: (self.values if self.sparse else self.matrix).is_complex())
+    otherdims = Computed(lambda self: np.array(self.dims[1:], dtype=int))
+    reshape = Computed(lambda self: len(self.dims) > 1)
+    dimsflatten = Computed(lambda self: np.array((self.dims[0], math.prod(self.dims[1:]))))
+    dimsdflatten = Computed(lambda self: np.array((self.dimsd[0], math.prod(self.dimsd[1:]))))
 
     def __init__(
         self,
@@ -221,8 +227,9 @@ class MatrixMult(LinearOperator):
             raise ValueError(f"MatrixMult takes a matrix (rows, columns), got an array of shape {tuple(A.shape)}")
         other = () if otherdims is None else as_dims(otherdims, "otherdims")
         super().__init__((A.shape[1], *other), (A.shape[0], *other), dtype=dtype, forceflat=forceflat, name=name)
+        self.explicit = not other  # in PyLops, only then is A the matrix of the operator
         self.sparse = hasattr(A, "tocoo")
-        self._kind = type(A)
+        self._given = type(A)
         if self.sparse:
             entries = A.tocsr().tocoo()
             self._register("values", entries.data)
@@ -238,11 +245,11 @@ class MatrixMult(LinearOperator):
         An array shares memory with the tensor, if that is on the CPU; changes of a sparse matrix are not seen.
         """
         if not self.sparse:
-            return to_numpy(self.matrix) if issubclass(self._kind, np.ndarray) else self.matrix
+            return to_numpy(self.matrix) if issubclass(self._given, np.ndarray) else self.matrix
         from scipy.sparse import coo_matrix
 
         places = to_numpy(self.rows), to_numpy(self.columns)
-        return self._kind(coo_matrix((to_numpy(self.values), places), shape=(self.dimsd[0], self.dims[0])))
+        return self._given(coo_matrix((to_numpy(self.values), places), shape=(self.dimsd[0], self.dims[0])))
 
     @A.setter
     def A(self, A: Any) -> None:
@@ -252,8 +259,8 @@ class MatrixMult(LinearOperator):
                 f"{self.dimsd[0]} x {self.dims[0]}, got {type(A).__name__} of shape {tuple(A.shape)}: build a new "
                 "MatrixMult"
             )
-        self._kind = type(A)
-        self.matrix = as_tensor(A, f"{self.name_and_type}: A")
+        self._given = type(A)
+        self.matrix = A
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._multiply(x, False)
@@ -305,9 +312,10 @@ class MatrixMult(LinearOperator):
         return (matrix @ columns).reshape((*x.shape[:axis], matrix.shape[0], *self.dims[1:]))
 
     def inv(self) -> Any:
-        """Return the inverse matrix: a tensor, or a SciPy sparse matrix if the operator is sparse."""
+        """Return the inverse matrix, in the kind of ``A``: an array, a tensor, or a sparse matrix."""
         if not self.sparse:
-            return torch.linalg.inv(self.matrix)
+            inverse = torch.linalg.inv(self.matrix)
+            return to_numpy(inverse) if issubclass(self._given, np.ndarray) else inverse
         from scipy.sparse import csc_matrix
         from scipy.sparse.linalg import inv
 

@@ -20,8 +20,11 @@ PACKAGES = {
     "signalprocessing": "Signal processing",
     "linearoperator": "Operators made of operators",
 }
-ARGUMENT_OF = {"taps": "tapertype"}
+ARGUMENT_OF = {"taps": "tapertype", "matrix": "A", "values": "A"}
 """Arguments that are kept under another name."""
+
+NAMES_OF = {"MatrixMult": {"A": "`A` (as `matrix`, or as `values` if it is sparse)"}}
+"""How arguments are shown that learn under other names."""
 
 
 # -- parameters that learn ---------------------------------------------------------------------------------------
@@ -55,7 +58,7 @@ def parameters() -> str:
             rows.append(
                 [
                     f"`{name}`",
-                    ", ".join(sorted(learns)),
+                    ", ".join(sorted(NAMES_OF.get(name, {}).get(key.strip("`"), key) for key in learns)),
                     ", ".join(f"`{argument}`" for argument in arrays),
                     f"{len(learning)}, {' and '.join(checked)}",
                 ]

@@ -8,23 +8,41 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import as_tensor, complex_dtype, promote, real_dtype
+from torchlops.arrays import as_tensor, complex_dtype, promote, real_dtype, to_numpy
 from torchlops.linearoperator import LinearOperator
 from torchlops.torch_internals import is_plain_eager, is_wrapped
 
 
-def register_positions(operator: LinearOperator, name: str, value: Any) -> bool:
+class Positions:
+    """An attribute of the axis or positions that a user gave: the tensor itself, or an array of the constants."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, operator: LinearOperator | None, kind: type | None = None) -> Any:
+        if operator is None:
+            return self
+        held = operator._held(self.name)
+        if held is None:
+            raise AttributeError(f"{type(operator).__name__} has no attribute {self.name!r}")
+        return to_numpy(held) if self.name in operator._constant_names else held
+
+
+def register_positions(operator: LinearOperator, name: str, value: Any, is_tabulated: bool = False) -> bool:
     """Store the axis or positions ``value`` in ``operator``, and return whether they are a tensor of the user.
 
     A tensor becomes a tensor of the operator: it carries gradients, in-place changes are seen by the next call, and
     it affects the dtype of the result. An array, a list or a range is geometry. It becomes a float64 buffer of
-    constants, from which tables can be precomputed. It is not part of the state and does not affect the dtype of the
-    result.
+    constants, from which tables can be precomputed (``is_tabulated``; they can then not be replaced). It is not part of
+    the state and does not affect the dtype of the result.
     """
     if isinstance(value, Tensor):
         operator._register(name, value)
         return True
     operator.register_buffer(name, constants(value, f"{type(operator).__name__}: {name}"), persistent=False)
+    operator._constant_names += (name,)
+    if is_tabulated:
+        operator._fixed_names += (name,)
     return False
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from torchlops.arraykernels import placed
 from torchlops.arrays import DType
+from torchlops.attributes import Computed
 from torchlops.basicoperators._stencils import from_axis, slabs, zeros_along
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import empty
@@ -67,6 +68,8 @@ def window_sum_of_array(x: NDArray[Any], half: int, axis: int) -> NDArray[Any]:
 
 class SmoothingOperator(AccumulatingOperator):
     """A self-adjoint moving average with equal weights. Subclasses differ in the number of axes."""
+
+    nh = Computed(lambda self: self._widths)
 
     def __init__(
         self, nsmooth: int | Sequence[int], dims: Dims, axes: Sequence[int], dtype: DType, name: str | None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchlops.arraykernels import view_of
 from torchlops.arrays import Array, DType, conjugate
+from torchlops.attributes import Computed
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import PER_SAMPLE, Dims, as_trailing_axis
 
@@ -42,20 +43,41 @@ class Diagonal(LinearOperator):
 
     diag: Tensor
 
+    complex = Computed(lambda self: self.diag.is_complex())
+
     def __init__(
         self, diag: Array, dims: Dims | None = None, axis: int = -1, dtype: DType | None = None, name: str = "D"
     ) -> None:
+        if isinstance(diag, list | tuple) and any(isinstance(entry, Tensor) for entry in diag):
+            raise TypeError(
+                "Diagonal takes one tensor, got a list of tensors, to which no gradient would flow: give "
+                "torch.stack(diag), or nn.Parameter(torch.stack(diag)) to learn it"
+            )
         shape = tuple(getattr(diag, "shape", ())) or (len(diag),)
         super().__init__(shape if dims is None else dims, dtype=dtype, name=name)
         self.axis = as_trailing_axis(axis, self.dims)
-        diag = self._register("diag", diag, dtype)
-        # A one-dimensional diagonal is reshaped in each call, so that a parameter remains a parameter.
-        self._broadcast = shape if len(shape) != 1 else (shape[0],) + (1,) * (-self.axis - 1)
-        padded = (1,) * (len(self.dims) - len(self._broadcast)) + self._broadcast
+        self._broadcast = self._broadcast_of(shape)
+        self._register("diag", diag, dtype)
+
+    def _broadcast_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape in which a diagonal is multiplied.
+
+        A one-dimensional one is reshaped to it in each call, so that a parameter remains a parameter.
+        """
+        broadcast = shape if len(shape) != 1 else (shape[0],) + (1,) * (-self.axis - 1)
+        padded = (1,) * (len(self.dims) - len(broadcast)) + broadcast
         if len(padded) != len(self.dims) or any(d not in (1, n) for d, n in zip(padded, self.dims, strict=True)):
             raise ValueError(
-                f"Diagonal: diag of shape {shape} does not fit dims={self.dims} along axis {axis}. {PER_SAMPLE}"
+                f"{self.name_and_type}: diag of shape {shape} does not fit dims={self.dims} along axis {self.axis}. "
+                f"{PER_SAMPLE}"
             )
+        return broadcast
+
+    def _fitted(self, name: str, tensor: Tensor, old: Tensor) -> Tensor:  # noqa: ARG002
+        if tensor.ndim == 0 and not isinstance(tensor, nn.Parameter):
+            tensor = tensor.expand(old.shape).clone()
+        vars(self)["_broadcast"] = self._broadcast_of(tuple(tensor.shape))
+        return tensor
 
     def _shaped(self) -> Tensor:
         return self.diag if self.diag.shape == self._broadcast else self.diag.reshape(self._broadcast)

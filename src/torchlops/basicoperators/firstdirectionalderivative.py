@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchlops.arraykernels import view_of
 from torchlops.arrays import Array, DType, conjugate
+from torchlops.attributes import Computed
 from torchlops.basicoperators._stencils import (
     from_axis,
     leads,
@@ -21,7 +22,9 @@ from torchlops.basicoperators._stencils import (
     write_sum_of_stencils,
 )
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.basicoperators.firstderivative import first_derivative
+from torchlops.basicoperators.diagonal import Diagonal
+from torchlops.basicoperators.firstderivative import FirstDerivative, first_derivative
+from torchlops.linearoperator import LinearOperator, added
 from torchlops.memory import empty
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, per_axis
 
@@ -56,6 +59,8 @@ class FirstDirectionalDerivative(AccumulatingOperator):
         >>> A(x + 2 * y)[0]
         tensor([2.2000, 2.2000, 2.2000])
     """
+
+    Op = Computed(lambda self: added(*_weighted_derivatives(self)))
 
     v: Tensor
 
@@ -144,3 +149,16 @@ class FirstDirectionalDerivative(AccumulatingOperator):
 
     def extra_repr(self) -> str:
         return f"sampling={self.sampling}, kind={self.kind!r}, edge={self.edge}"
+
+
+def _weighted_derivatives(derivative: FirstDirectionalDerivative) -> Iterator[LinearOperator]:
+    for axis, step, v in zip(derivative.axes, derivative.sampling, derivative.v.unbind(), strict=True):
+        along = FirstDerivative(
+            derivative.dims,
+            axis=axis,
+            sampling=step,
+            kind=derivative.kind,
+            edge=derivative.edge,
+            dtype=derivative.dtype,
+        )
+        yield Diagonal(v.expand(derivative.dims)) @ along

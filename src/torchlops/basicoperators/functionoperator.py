@@ -8,7 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.linearoperator import CompositeOperator, part_of_array
+from torchlops.attributes import Computed
+from torchlops.linearoperator import CompositeOperator, LinearOperator, part_of_array
 from torchlops.torchoperator import aslinearoperator
 
 
@@ -43,6 +44,9 @@ class FunctionOperator(CompositeOperator):
         tensor([2., 2., 2.], dtype=torch.float64)
     """
 
+    f = Computed(lambda self: _functions_of(self.operators[0])[0])
+    fc = Computed(lambda self: _functions_of(self.operators[0])[1])
+
     def __init__(
         self, f: Callable[[Any], Any], *args: Any, dtype: Any = "float64", name: str = "F", arrays: str = "numpy"
     ) -> None:
@@ -60,3 +64,9 @@ class FunctionOperator(CompositeOperator):
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
         return part_of_array(self.operators[0], x, adjoint)
+
+
+def _functions_of(part: LinearOperator) -> tuple[Any, Any]:
+    """Return the forward and the adjoint function of a foreign operator, None for an adjoint that was not given."""
+    source = getattr(part, "source", part)
+    return getattr(source, "functions", (getattr(source, "function", None), None))

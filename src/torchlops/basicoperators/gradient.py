@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
+from torchlops.attributes import Computed
 from torchlops.basicoperators._stencils import (
     from_axis,
     slabs,
@@ -19,7 +20,8 @@ from torchlops.basicoperators._stencils import (
     write_sum_of_stencils,
 )
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.basicoperators.firstderivative import first_derivative
+from torchlops.basicoperators.firstderivative import FirstDerivative, first_derivative
+from torchlops.linearoperator import LinearOperator, VerticalStack
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims, per_axis
 
@@ -55,6 +57,8 @@ class Gradient(AccumulatingOperator):
         >>> Gradient((3, 3), kind="forward")(x + 2 * y)[:, 0, 0]
         tensor([1., 2.])
     """
+
+    Op = Computed(lambda self: VerticalStack(list(_derivatives(self))))
 
     def __init__(
         self,
@@ -112,3 +116,10 @@ class Gradient(AccumulatingOperator):
 
     def extra_repr(self) -> str:
         return f"sampling={self.sampling}, kind={self.kind!r}, edge={self.edge}"
+
+
+def _derivatives(gradient: Gradient) -> Iterator[LinearOperator]:
+    for axis, step in zip(gradient.axes, gradient.sampling, strict=True):
+        yield FirstDerivative(
+            gradient.dims, axis=axis, sampling=step, kind=gradient.kind, edge=gradient.edge, dtype=gradient.dtype
+        )

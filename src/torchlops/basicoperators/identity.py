@@ -9,6 +9,7 @@ from torch import Tensor
 
 from torchlops.arraykernels import resized
 from torchlops.arrays import DType
+from torchlops.attributes import Computed
 from torchlops.basicoperators._resize import resize
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, accept_pylops_options, as_dims
@@ -45,6 +46,11 @@ class Identity(LinearOperator):
         >>> Identity(4, 2)(torch.tensor([1.0, 2.0]))
         tensor([1., 2., 0., 0.])
     """
+
+    complex = Computed(lambda self: self.dtype.kind == "c")
+    mode = Computed(
+        lambda self: "same" if self.dims == self.dimsd else "data" if self.shape[0] > self.shape[1] else "model"
+    )
 
     def __init__(
         self,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arraykernels import complex_of
-from torchlops.arrays import DType, zeros_from
+from torchlops.arrays import DType, numpy_dtype, real_dtype, zeros_from
+from torchlops.attributes import Computed
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims
 
@@ -35,6 +36,8 @@ class Imag(LinearOperator):
         >>> Imag(2)(torch.tensor([1 + 2j, 3 - 1j]))
         tensor([ 2., -1.])
     """
+
+    rdtype = Computed(lambda self: numpy_dtype(real_dtype(self._label())))
 
     def __init__(self, dims: Dims, dtype: DType = "complex128", name: str = "I") -> None:
         super().__init__(dims, dtype=dtype, clinear=False, name=name)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
+from torchlops.attributes import Computed
 from torchlops.linearoperator import (
     CompositeOperator,
     LinearOperator,
@@ -41,6 +42,11 @@ class Kronecker(CompositeOperator):
         >>> A(torch.tensor([1.0, 2.0, 3.0, 4.0]))
         tensor([3., 4., 1., 2.])
     """
+
+    Op1 = Computed(lambda self: self.operators[0])
+    Op2 = Computed(lambda self: self.operators[1])
+    Op1H = Computed(lambda self: self.operators[0].H)
+    Op2H = Computed(lambda self: self.operators[1].H)
 
     def __init__(self, Op1: LinearOperator, Op2: LinearOperator, dtype: DType | None = None, name: str = "K") -> None:
         parts = (aslinearoperator(Op1), aslinearoperator(Op2))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
+from torchlops.attributes import Computed
 from torchlops.basicoperators._stencils import (
     as_number,
     from_axis,
@@ -17,7 +18,8 @@ from torchlops.basicoperators._stencils import (
     write_sum_of_stencils,
 )
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.basicoperators.secondderivative import second_derivative
+from torchlops.basicoperators.secondderivative import SecondDerivative, second_derivative
+from torchlops.linearoperator import LinearOperator, added
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_trailing_axes, per_axis
 
@@ -53,6 +55,8 @@ class Laplacian(AccumulatingOperator):
         >>> Laplacian((4, 4), edge=True)(x**2 + 3 * y**2)[0]
         tensor([8., 8., 8., 8.])
     """
+
+    Op = Computed(lambda self: added(*_weighted_derivatives(self)))
 
     def __init__(
         self,
@@ -103,4 +107,11 @@ class Laplacian(AccumulatingOperator):
     def extra_repr(self) -> str:
         return (
             f"axes={self.axes}, weights={self.weights}, sampling={self.sampling}, kind={self.kind!r}, edge={self.edge}"
+        )
+
+
+def _weighted_derivatives(laplacian: Laplacian) -> Iterator[LinearOperator]:
+    for axis, step, weight in zip(laplacian.axes, laplacian.sampling, laplacian.weights, strict=True):
+        yield weight * SecondDerivative(
+            laplacian.dims, axis=axis, sampling=step, kind=laplacian.kind, edge=laplacian.edge, dtype=laplacian.dtype
         )

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchlops.linearoperator import CompositeOperator, LinearOperator
+from torchlops.arrays import to_numpy
+from torchlops.attributes import Computed
+from torchlops.linearoperator import FIRST_PART, CompositeOperator, LinearOperator
 from torchlops.torch_internals import is_batched_by_legacy_vmap, is_plain_eager, is_wrapped
 from torchlops.torchoperator import aslinearoperator
 
@@ -48,6 +50,9 @@ class MemoizeOperator(CompositeOperator):
         >>> A(x), A(x.clone()), A.neval
         (tensor([3., 2., 1.]), tensor([3., 2., 1.]), 1)
     """
+
+    Op = FIRST_PART
+    store = Computed(lambda self: [tuple(map(to_numpy, pair)) for pair in (*self._store[0], *_swapped(self._store[1]))])
 
     def __init__(self, Op: LinearOperator | Any, max_neval: float = 10) -> None:
         if max_neval < 0:
@@ -112,3 +117,8 @@ class MemoizeOperator(CompositeOperator):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, max_neval={self.max_neval}"
+
+
+def _swapped(pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    """Return pairs of data and model as pairs of model and data."""
+    return [(x, y) for y, x in pairs]

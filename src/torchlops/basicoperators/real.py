@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arraykernels import complex_of
-from torchlops.arrays import DType
+from torchlops.arrays import DType, numpy_dtype, real_dtype
+from torchlops.attributes import Computed
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims
 
@@ -34,6 +35,8 @@ class Real(LinearOperator):
         >>> Real(2)(torch.tensor([1 + 2j, 3 - 1j]))
         tensor([1., 3.])
     """
+
+    rdtype = Computed(lambda self: numpy_dtype(real_dtype(self._label())))
 
     def __init__(self, dims: Dims, dtype: DType = "complex128", name: str = "R") -> None:
         super().__init__(dims, dtype=dtype, clinear=False, name=name)

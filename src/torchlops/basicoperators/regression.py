@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchlops.arraykernels import complex_of, promoted, view_of
 from torchlops.arrays import Array, DType, as_tensor, complex_dtype, conjugate
-from torchlops.basicoperators._positions import precise, register_positions
+from torchlops.basicoperators._positions import Positions, precise, register_positions
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import as_integer
 
@@ -45,7 +45,7 @@ class Regression(AccumulatingOperator):
         (tensor([ 1.,  4., 13.]), tensor(1.7500))
     """
 
-    taxis: Tensor
+    taxis = Positions()
 
     def __init__(self, taxis: Array, order: int, dtype: DType = "float64", name: str = "R") -> None:
         kind = type(self).__name__
@@ -76,11 +76,11 @@ class Regression(AccumulatingOperator):
         return torch.stack(powers).to(dtype), x.to(dtype)
 
     def _forward(self, x: Tensor) -> Tensor:
-        powers, x = self._powers(self.taxis, x)
+        powers, x = self._powers(self._tensor("taxis"), x)
         return _product(x, powers)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        powers, y = self._powers(self.taxis, y)
+        powers, y = self._powers(self._tensor("taxis"), y)
         return _product(y, conjugate(powers).mT)
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:

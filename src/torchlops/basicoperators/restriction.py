@@ -13,6 +13,7 @@ from torch import Tensor
 
 from torchlops.arraykernels import scattered, view_of
 from torchlops.arrays import Array, DType, as_indices, counted_from_start, to_numpy
+from torchlops.attributes import Computed
 from torchlops.basicoperators._positions import is_readable
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import reshaped
@@ -61,6 +62,8 @@ class Restriction(AccumulatingOperator):
     indices: Tensor
     _adds_up = (False, True)
 
+    repeated = Computed(lambda self: len(torch.unique(self.indices)) < len(self.indices))
+
     def __init__(
         self,
         dims: Dims,
@@ -88,13 +91,19 @@ class Restriction(AccumulatingOperator):
         super().__init__(dims, dimsd, dtype=dtype, forceflat=forceflat, name=name)
         self.axis = trailing
         self._sampled = sampled  # the model shape that ``axis`` refers to
-        self._kind = type(iava)
+        self._given = type(iava)
         self.register_buffer("indices", indices)
 
     @property
     def iava(self) -> Any:
         """The indices of the samples, as a tensor if a tensor was given, otherwise as an array."""
-        return self.indices if issubclass(self._kind, Tensor) else to_numpy(self.indices)
+        return self.indices if issubclass(self._given, Tensor) else to_numpy(self.indices)
+
+    @iava.setter
+    def iava(self, iava: Any) -> None:  # noqa: ARG002
+        raise AttributeError(
+            f"{self.name_and_type}: iava cannot be set, since the shape of the data depends on it: build a new operator"
+        )
 
     def _index(self, shape: Sequence[int]) -> Tensor:
         indices = self.indices

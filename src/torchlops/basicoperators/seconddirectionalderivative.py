@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import Array, DType
+from torchlops.attributes import Computed
 from torchlops.basicoperators.firstdirectionalderivative import FirstDirectionalDerivative
 from torchlops.linearoperator import CompositeOperator, part_of_array
 from torchlops.shapes import Dims
@@ -47,6 +48,8 @@ class SecondDirectionalDerivative(CompositeOperator):
         tensor([  1.,   2.,   2.,   2.,   2.,   2., -11.], dtype=torch.float64)
     """
 
+    Op = Computed(lambda self: -(self.operators[0].H @ self.operators[0]))
+
     def __init__(
         self,
         dims: Dims,
@@ -66,6 +69,10 @@ class SecondDirectionalDerivative(CompositeOperator):
         """The direction."""
         v: Tensor = self.operators[0].v  # type: ignore[assignment]
         return v
+
+    @v.setter
+    def v(self, v: Any) -> None:
+        self.operators[0].v = v
 
     def _forward(self, x: Tensor) -> Tensor:
         first = self.operators[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torchlops.arrays import DType
+from torchlops.attributes import Computed
 from torchlops.basicoperators._smoothing import SmoothingOperator
 from torchlops.shapes import Dims
 
@@ -35,6 +36,8 @@ class Smoothing1D(SmoothingOperator):
         >>> Smoothing1D(3, 5)(torch.tensor([0.0, 0.0, 3.0, 0.0, 6.0]))
         tensor([0., 1., 1., 3., 2.])
     """
+
+    nh = Computed(lambda self: self.nsmooth)
 
     def __init__(self, nsmooth: int, dims: Dims, axis: int = -1, dtype: DType = "float64", name: str = "S") -> None:
         super().__init__((nsmooth,), dims, (axis,), dtype, name)

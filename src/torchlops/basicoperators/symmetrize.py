@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchlops.arraykernels import at
 from torchlops.arrays import DType
+from torchlops.attributes import Computed
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
 
@@ -38,6 +39,8 @@ class Symmetrize(AccumulatingOperator):
     """
 
     _adds_up = (False, True)
+
+    nsym = Computed(lambda self: self.dims[self.axis])
 
     def __init__(self, dims: Dims, axis: int = -1, dtype: DType = "float64", name: str = "S") -> None:
         dims = as_dims(dims)

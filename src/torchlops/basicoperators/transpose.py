@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType
+from torchlops.attributes import Computed
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, as_trailing_axes
 
@@ -36,6 +38,8 @@ class Transpose(LinearOperator):
         >>> Transpose((2, 3), axes=(1, 0)).dimsd
         (3, 2)
     """
+
+    axesd = Computed(lambda self: np.argsort(self.axes).tolist())
 
     def __init__(self, dims: Dims, axes: Sequence[int], dtype: DType = "float64", name: str = "T") -> None:
         dims = as_dims(dims)

@@ -16,7 +16,15 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import Array, DType, conjugate
-from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, whole_numbers
+from torchlops.attributes import Computed
+from torchlops.basicoperators._positions import (
+    Positions,
+    in_result_dtype,
+    is_readable,
+    precise,
+    register_positions,
+    whole_numbers,
+)
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
 from torchlops.signalprocessing._fourierradon import signals, zeros_of
@@ -35,14 +43,17 @@ class ChirpRadon(LinearOperator):
         name: A name for error messages.
     """
 
-    pmax: Tensor
+    pmax = Positions()
+
+    nt = Computed(lambda self: self.dims[-1])
 
     def __init__(self, sizes: Sequence[int], nt: int, pmax: float | Array, dtype: DType, name: str | None) -> None:
         super().__init__((*sizes, nt), dtype=dtype, name=name)
-        self._is_constant = not register_positions(self, "pmax", pmax)
-        if self.pmax.numel() != len(sizes):
+        self._is_constant = not register_positions(self, "pmax", pmax, is_tabulated=True)
+        given = self._tensor("pmax")
+        if given.numel() != len(sizes):
             wanted = "one number" if len(sizes) == 1 else f"{len(sizes)} numbers, one per spatial axis"
-            raise ValueError(f"{type(self).__name__}: pmax must be {wanted}, got shape {tuple(self.pmax.shape)}")
+            raise ValueError(f"{type(self).__name__}: pmax must be {wanted}, got shape {tuple(given.shape)}")
         if self._is_constant:
             for axis in range(len(sizes)):
                 self._keep_chirps(axis)
@@ -54,7 +65,7 @@ class ChirpRadon(LinearOperator):
     def _make_chirps(self, axis: int) -> tuple[Tensor, Tensor]:
         """Return the chirp to multiply by, ``(n, nf)``, and the spectrum of that to convolve with, ``(2 n, nf)``."""
         n, nt = self.dims[axis], self.dims[-1]
-        pmax = precise(self.pmax).reshape(len(self.dims) - 1)[axis]
+        pmax = precise(self._tensor("pmax")).reshape(len(self.dims) - 1)[axis]
         k = whole_numbers(0, nt // 2 + 1, pmax)
         m = torch.cat((whole_numbers(0, n, pmax), whole_numbers(-n, 0, pmax)))  # positions in FFT order
         phase = (2 * math.pi / (n * nt)) * pmax * m.unsqueeze(1) ** 2 * k
@@ -106,7 +117,7 @@ class ChirpRadon(LinearOperator):
             g = torch.fft.ifft(g * spectrum, dim=trailing).narrow(trailing, 0, n) * inner
         if inverse:
             frequencies = torch.arange(nt // 2 + 1, device=x.device, dtype=x.dtype)
-            slopes = precise(self.pmax).to(x.dtype).reshape(len(self.dims) - 1)
+            slopes = precise(self._tensor("pmax")).to(x.dtype).reshape(len(self.dims) - 1)
             for slope, n in zip(slopes.unbind(), self.dims[:-1], strict=True):
                 g = g * (frequencies * slope * (2 / (n * nt)))
         return signals(g, nt, 0)
@@ -134,3 +145,10 @@ class ChirpRadon(LinearOperator):
     def extra_repr(self) -> str:
         learns = "" if self._is_constant else "pmax of a tensor, "
         return f"{learns}{' x '.join(map(str, self.dims))} samples"
+
+
+def step_of(axis: Array) -> float | None:
+    """Return the step of an axis as a number; None if it has one sample, or if its values are not known."""
+    if len(axis) < 2 or (isinstance(axis, Tensor) and not is_readable(axis)) or torch.compiler.is_compiling():
+        return None
+    return float(axis[1] - axis[0])

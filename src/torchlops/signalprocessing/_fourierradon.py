@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arraykernels import complex_of, limit_table, on_parts, placed, promoted, view_of
-from torchlops.arrays import Array, DType, complex_dtype, conjugate
-from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions
+from torchlops.arrays import Array, DType, complex_dtype, conjugate, numpy_dtype, to_numpy
+from torchlops.attributes import Computed
+from torchlops.basicoperators._positions import Positions, in_result_dtype, precise, register_positions
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import as_integer
@@ -44,7 +45,11 @@ class FourierRadon(LinearOperator):
         name: A name for error messages.
     """
 
-    taxis: Tensor
+    taxis = Positions()
+    nt = Computed(lambda self: self.dims[-1])
+    dt = Computed(lambda self: step_of(self.taxis))
+    nfft2 = Computed(lambda self: self.nfft // 2 + 1)
+    cdtype = Computed(lambda self: numpy_dtype(complex_dtype(self._label())))
 
     def __init__(
         self,
@@ -80,9 +85,12 @@ class FourierRadon(LinearOperator):
             register_positions(self, what, axis)
 
     @property
-    def f(self) -> Tensor:
-        """The frequencies, in cycles per unit of ``taxis``."""
-        taxis = precise(self.taxis)
+    def f(self) -> Any:
+        """The frequencies, in cycles per unit of ``taxis``: an array, or a tensor if ``taxis`` is one."""
+        return to_numpy(self._frequencies()) if "taxis" in self._constant_names else self._frequencies()
+
+    def _frequencies(self) -> Tensor:
+        taxis = precise(self._tensor("taxis"))
         steps = torch.arange(self.nfft // 2 + 1, dtype=taxis.dtype, device=taxis.device)
         return steps / (self.nfft * (taxis[1] - taxis[0]))
 
@@ -90,7 +98,7 @@ class FourierRadon(LinearOperator):
         """Return the delays ``(nh, np)`` along each spatial axis."""
         delays = []
         for (hname, pname), kind in zip(self._names, self.kinds, strict=True):
-            h, p = precise(getattr(self, hname)), precise(getattr(self, pname))
+            h, p = precise(self._tensor(hname)), precise(self._tensor(pname))
             delays.append((h if kind == "linear" else h**2).unsqueeze(1) * p)
         return delays
 
@@ -165,7 +173,7 @@ class FourierRadon(LinearOperator):
         self, x: Tensor, sizes: Sequence[int], wanted: Sequence[int], adjoint: bool, in_place: bool
     ) -> Tensor:
         """Multiply ``(frequencies, prod(sizes), items)`` at each frequency by the matrix of each axis."""
-        delays, f = self._delays(), self.f
+        delays, f = self._delays(), self._frequencies()
         largest = max(delay.shape[0] * delay.shape[1] for delay in delays)
         step = max(1, (_BLOCK if in_place else _CHUNK) // largest)
         items, parts = x.shape[-1], []
@@ -238,3 +246,8 @@ def zeros_of(x: Tensor, ndim: int, dims: Sequence[int]) -> Tensor:
     """Return the result of shape ``dims`` for an empty batch, which depends on ``x`` so that backward works."""
     summed = x.sum(tuple(range(-ndim, 0)), keepdim=True)
     return summed.expand(*x.shape[: x.ndim - ndim], *dims).clone()
+
+
+def step_of(axis: Any) -> float:
+    """Return the step of an axis, an array or a tensor, as a number."""
+    return float(axis[1] - axis[0])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from torchlops.arraykernels import at, complex_of, placed, real_of_dtype, rolled
 from torchlops.arrays import DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
+from torchlops.attributes import Computed
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import BLOCK, in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axes, per_axis
@@ -35,6 +36,9 @@ class FourierTransform(LinearOperator):
     """
 
     pair_weights: Tensor
+
+    ndim = Computed(lambda self: len(self.dims))
+    doifftpad = Computed(lambda self: any(n < self.dims[a] for a, n in zip(self.axes, self.nffts, strict=True)))
 
     def __init__(
         self,
@@ -79,10 +83,12 @@ class FourierTransform(LinearOperator):
         if real:
             self.register_buffer("pair_weights", pair_weights(sizes[-1], trailing[-1]), persistent=False)
         self.sampling = tuple(float(step) for step in per_axis(sampling, count, f"{kind}: sampling"))
-        self.ifftshift_before = tuple(map(bool, per_axis(ifftshift_before, count, f"{kind}: ifftshift_before")))
-        self.fftshift_after = tuple(map(bool, per_axis(fftshift_after, count, f"{kind}: fftshift_after")))
-        self._before = _chosen(trailing, self.ifftshift_before)
-        self._after = _chosen(trailing, self.fftshift_after)
+        self._shifts_before = tuple(map(bool, per_axis(ifftshift_before, count, f"{kind}: ifftshift_before")))
+        self._shifts_after = tuple(map(bool, per_axis(fftshift_after, count, f"{kind}: fftshift_after")))
+        self.ifftshift_before: Any = self._shifts_before
+        self.fftshift_after: Any = self._shifts_after
+        self._before = _chosen(trailing, self._shifts_before)
+        self._after = _chosen(trailing, self._shifts_after)
         self._warn_of_rare_choices()
 
     def _warn_of_rare_choices(self) -> None:
@@ -94,7 +100,7 @@ class FourierTransform(LinearOperator):
                     f"along axis {axis}, so the signal is truncated. This is rarely intended.",
                     stacklevel=level,
                 )
-        if self.real and self.fftshift_after[-1]:
+        if self.real and self._shifts_after[-1]:
             warnings.warn(
                 f"{self.name_and_type}: fftshift_after moves the zero frequency to the middle of the axis, but with "
                 f"real=True axis {self.axes[-1]} has no negative frequencies. This is rarely intended.",
@@ -106,7 +112,7 @@ class FourierTransform(LinearOperator):
         for i, (size, step) in enumerate(zip(self.nffts, self.sampling, strict=True)):
             halved = self.real and i == len(self.nffts) - 1
             f = (np.fft.rfftfreq if halved else np.fft.fftfreq)(size, step).astype(np.float64)
-            frequencies.append(np.fft.fftshift(f) if self.fftshift_after[i] else f)
+            frequencies.append(np.fft.fftshift(f) if self._shifts_after[i] else f)
         return tuple(frequencies)
 
     @property
@@ -249,8 +255,8 @@ class FourierTransform(LinearOperator):
         options = [f"axes={self.axes}", f"norm={self._norm!r}"]
         options += [f"nffts={self.nffts}"] if self.nffts != nffts else []
         options += ["real=True"] if self.real else []
-        options += [f"ifftshift_before={self.ifftshift_before}"] if any(self.ifftshift_before) else []
-        options += [f"fftshift_after={self.fftshift_after}"] if any(self.fftshift_after) else []
+        options += [f"ifftshift_before={self._shifts_before}"] if any(self._shifts_before) else []
+        options += [f"fftshift_after={self._shifts_after}"] if any(self._shifts_after) else []
         return ", ".join(options)
 
 

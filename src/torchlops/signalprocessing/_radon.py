@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import Array, DType, real_dtype
+from torchlops.attributes import Computed
 from torchlops.basicoperators._curves import CHUNK, CurveOperator, Curves
 from torchlops.basicoperators._positions import constants, in_result_dtype, precise, register_positions, weight_dtype
 from torchlops.basicoperators._sparse import FAST_DTYPES
@@ -45,6 +46,8 @@ class RadonTransform(CurveOperator):
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
     """
+
+    usetable = Computed(lambda self: not self.onthefly)
 
     def __init__(
         self,

@@ -14,7 +14,9 @@ from torch import Tensor
 from torchlops.arraykernels import at, resized
 from torchlops.arraykernels import on_parts as on_array_parts
 from torchlops.arrays import DType
+from torchlops.attributes import Computed
 from torchlops.basicoperators._wide import AccumulatingOperator
+from torchlops.basicoperators.pad import Pad
 from torchlops.extras import import_extra
 from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims, as_integer, as_trailing_axes
@@ -35,6 +37,9 @@ class WaveletTransform(AccumulatingOperator):
 
     Each level is applied to the approximations of the previous one, in the first half of every axis.
     """
+
+    pad = Computed(lambda self: Pad(self.dims, [(0, m - n) for n, m in zip(self.dims, self.dimsd, strict=True)]))
+    waveletadj = Computed(lambda self: _adjoint_wavelet(self.wavelet))
 
     def __init__(self, dims: Dims, axes: Dims, wavelet: str, level: int, dtype: DType, name: str) -> None:
         kind = type(self).__name__
@@ -200,3 +205,9 @@ def _with_corner(x: Tensor, corner: Tensor, axes: tuple[int, ...]) -> Tensor:
     half = x.shape[axis] // 2
     first = _with_corner(x.narrow(axis, 0, half), corner, tuple(others)) if others else corner
     return torch.cat((first, x.narrow(axis, half, half)), axis)
+
+
+def _adjoint_wavelet(wavelet: str) -> str:
+    """Return the name of the wavelet that the adjoint synthesises with."""
+    exchanged = {"bior": "rbio", "rbio": "bior"}
+    return exchanged.get(wavelet[:4], wavelet[:4]) + wavelet[4:]

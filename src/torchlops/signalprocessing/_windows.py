@@ -93,6 +93,7 @@ class Windowed(CompositeOperator):
         name: A name for error messages.
     """
 
+    savetaper = True  # tapers are never computed again
     taps: Tensor | None
     scalings: Tensor | None
 
@@ -135,6 +136,7 @@ class Windowed(CompositeOperator):
             self.tapertype = tapertype
             tapers = None if tapertype is None else self._tapers(tapertype, part._torch_dtype())
             self.register_buffer("taps", tapers)
+            self._constant_names = ("taps",)
         if scalings is None:
             self.register_buffer("scalings", None)
         else:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arraykernels import Unsuitable, real_of_dtype, scattered, view_of
-from torchlops.arrays import Array, DType
+from torchlops.arrays import Array, DType, to_numpy
+from torchlops.attributes import Computed
 from torchlops.basicoperators._positions import (
     constants,
     in_result_dtype,
@@ -62,6 +63,13 @@ class Bilinear(AccumulatingOperator):
         tensor([1.5000, 2.0000])
     """
 
+    iava_t = Computed(lambda self: self._before(0))
+    iava_b = Computed(lambda self: self._before(0) + 1)
+    iava_l = Computed(lambda self: self._before(1))
+    iava_r = Computed(lambda self: self._before(1) + 1)
+    weights_tb = Computed(lambda self: self._shares_of_next(0))
+    weights_lr = Computed(lambda self: self._shares_of_next(1))
+
     iava: Tensor
     index: Tensor
     shares: Tensor
@@ -94,7 +102,7 @@ class Bilinear(AccumulatingOperator):
         if not repeated:
             refuse_repeated(iava, "Bilinear")
         super().__init__(dims, (shape[1], *dims[2:]), dtype=dtype, forceflat=forceflat, name=name)
-        self._learns = register_positions(self, "iava", iava)
+        self._learns = register_positions(self, "iava", iava, is_tabulated=True)
         if not self._learns:
             index, shares = self._locate(self.iava)
             self.register_buffer("index", index, persistent=False)
@@ -107,6 +115,14 @@ class Bilinear(AccumulatingOperator):
         top, bottom, right = top * columns, behind(top, rows) * columns, behind(left, columns)
         index = torch.stack((top + left, top + right, bottom + left, bottom + right))
         return index, torch.stack(((1 - v) * (1 - w), (1 - v) * w, v * (1 - w), v * w))
+
+    def _before(self, axis: int) -> NDArray[Any]:
+        """Return the index of the sample before each position along an axis."""
+        return to_numpy(between(self.iava[axis], self.dims[axis])[0])
+
+    def _shares_of_next(self, axis: int) -> NDArray[Any]:
+        """Return the weight of the sample after each position along an axis, which broadcasts to the data."""
+        return to_numpy(along(between(self.iava[axis], self.dims[axis])[1], 1 - len(self.dims)))
 
     def _corners(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return the flat index and the weight of each of the four samples around a position."""

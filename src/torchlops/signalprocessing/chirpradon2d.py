@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from torchlops.arrays import Array, DType
-from torchlops.signalprocessing._chirpradon import ChirpRadon
+from torchlops.attributes import Computed
+from torchlops.signalprocessing._chirpradon import ChirpRadon, step_of
 
 
 class ChirpRadon2D(ChirpRadon):
@@ -48,7 +49,10 @@ class ChirpRadon2D(ChirpRadon):
         tensor([0., 2., 0., 0.])
     """
 
+    nh = Computed(lambda self: self.dims[0])
+
     def __init__(
         self, taxis: Array, haxis: Array, pmax: float | Array, dtype: DType = "float64", name: str = "C"
     ) -> None:
         super().__init__((len(haxis),), len(taxis), pmax, dtype, name)
+        self.dt, self.dh = step_of(taxis), step_of(haxis)

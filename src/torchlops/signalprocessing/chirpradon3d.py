@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import Array, DType
+from torchlops.attributes import Computed
 from torchlops.shapes import as_engine
-from torchlops.signalprocessing._chirpradon import ChirpRadon
+from torchlops.signalprocessing._chirpradon import ChirpRadon, step_of
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 
 
@@ -47,6 +48,9 @@ class ChirpRadon3D(ChirpRadon):
         tensor([0., 4., 0., 0.])
     """
 
+    ny = Computed(lambda self: self.dims[0])
+    nx = Computed(lambda self: self.dims[1])
+
     def __init__(
         self,
         taxis: Array,
@@ -61,3 +65,4 @@ class ChirpRadon3D(ChirpRadon):
         self.engine = as_engine(engine)
         accept_engine_options("ChirpRadon3D", kwargs_fftw)
         super().__init__((len(hyaxis), len(hxaxis)), len(taxis), pmax, dtype, name)
+        self.dt, self.dy, self.dx = step_of(taxis), step_of(hyaxis), step_of(hxaxis)

@@ -94,4 +94,5 @@ class FFT(FourierTransform):
         )
         self.axis: int = self.axes[0]
         self.nfft: int = self.nffts[0]
+        self.ifftshift_before, self.fftshift_after = self._shifts_before[0], self._shifts_after[0]
         self.f: NDArray[np.float64] = self._frequencies()[0]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from torchlops.arrays import Array, DType
+from torchlops.attributes import Computed
+from torchlops.basicoperators._positions import Positions
 from torchlops.shapes import accept_pylops_options, as_engine
-from torchlops.signalprocessing._fourierradon import FourierRadon
+from torchlops.signalprocessing._fourierradon import FourierRadon, step_of
 
 
 class FourierRadon2D(FourierRadon):
@@ -58,6 +60,12 @@ class FourierRadon2D(FourierRadon):
                 [0., 0., 1., 2.],
                 [0., 0., 0., 3.]])
     """
+
+    haxis, pxaxis = Positions(), Positions()
+    px = Computed(lambda self: self.pxaxis)
+    npx = Computed(lambda self: self.dims[0])
+    nh = Computed(lambda self: self.dimsd[0])
+    dh = Computed(lambda self: step_of(self.haxis))
 
     def __init__(
         self,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torchlops.arrays import Array, DType
+from torchlops.attributes import Computed
+from torchlops.basicoperators._positions import Positions
 from torchlops.shapes import accept_pylops_options, as_engine
-from torchlops.signalprocessing._fourierradon import FourierRadon
+from torchlops.signalprocessing._fourierradon import FourierRadon, step_of
 
 
 class FourierRadon3D(FourierRadon):
@@ -59,6 +61,16 @@ class FourierRadon3D(FourierRadon):
                 [[2., 1., 0.],
                  [2., 0., 1.]]])
     """
+
+    hyaxis, hxaxis, pyaxis, pxaxis = Positions(), Positions(), Positions(), Positions()
+    py = Computed(lambda self: self.pyaxis)
+    px = Computed(lambda self: self.pxaxis)
+    npy = Computed(lambda self: self.dims[0])
+    npx = Computed(lambda self: self.dims[1])
+    nhy = Computed(lambda self: self.dimsd[0])
+    nhx = Computed(lambda self: self.dimsd[1])
+    dhy = Computed(lambda self: step_of(self.hyaxis))
+    dhx = Computed(lambda self: step_of(self.hxaxis))
 
     def __init__(
         self,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arraykernels import view_of
-from torchlops.arrays import Array, DType, as_tensor, conjugate
+from torchlops.arrays import Array, DType, as_tensor, conjugate, to_numpy
+from torchlops.attributes import Computed
 from torchlops.linearoperator import LinearOperator
 from torchlops.memory import empty
 from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims
@@ -51,6 +52,8 @@ class Fredholm1(LinearOperator):
         >>> F(torch.ones(2, 2, 1)).flatten()
         tensor([3., 7.])
     """
+
+    GT = Computed(lambda self: to_numpy(self.G.mH))
 
     G: Tensor
 

@@ -120,8 +120,8 @@ def _nearest(dims: tuple[int, ...], iava: Array, axis: int, dtype: DType, name: 
             f"Interp: iava ranges from {float(positions.min())} to {float(positions.max())}, but positions on the axis "
             f"are from 0 to {last}"
         )
-    taken = Restriction(dims, whole, axis=axis, dtype=dtype, name=name)
-    return taken, whole if isinstance(iava, Tensor) else whole.numpy()
+    samples = whole if isinstance(iava, Tensor) else whole.numpy()
+    return Restriction(dims, samples, axis=axis, dtype=dtype, name=name), samples
 
 
 class LinearInterpolation(AccumulatingOperator):
@@ -166,7 +166,7 @@ class LinearInterpolation(AccumulatingOperator):
         dimsd[trailing] = len(positions)
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.axis, self._size = trailing, size
-        self._learns = register_positions(self, "iava", positions)
+        self._learns = register_positions(self, "iava", positions, is_tabulated=True)
         if not self._learns:
             left, weight = between(self.iava, size)
             self.register_buffer("left", left, persistent=False)
@@ -277,7 +277,7 @@ class SincInterpolation(AccumulatingOperator):
         dimsd[trailing] = len(positions)
         super().__init__(dims, dimsd, dtype=dtype, name=name)
         self.axis, self.tol = trailing, tol
-        self._learns = register_positions(self, "iava", positions)
+        self._learns = register_positions(self, "iava", positions, is_tabulated=True)
         self._is_sparse = tol is not None and not self._learns
         self._products = SparseProducts()
         if self._is_sparse:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchlops.arraykernels import Unsuitable, placed, real_of_dtype, scattered, view_of
 from torchlops.arrays import Array, DType
-from torchlops.basicoperators._positions import in_result_dtype, register_positions, weight_dtype
+from torchlops.basicoperators._positions import Positions, in_result_dtype, register_positions, weight_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axis
@@ -91,7 +91,8 @@ class InterpCubicSpline(AccumulatingOperator):
         tensor([0.6875, 1.0000])
     """
 
-    iava: Tensor
+    bc_type = "natural"
+    iava = Positions()
     left: Tensor
     weight: Tensor
     fading: Tensor
@@ -122,20 +123,20 @@ class InterpCubicSpline(AccumulatingOperator):
         self.axis, self._size = trailing, size
         powers = torch.tensor([_POLE**j for j in range(min(size, _REACH))], dtype=torch.float64, device="cpu")
         self.register_buffer("fading", powers, persistent=False)
-        self._learns = register_positions(self, "iava", positions)
+        self._learns = register_positions(self, "iava", positions, is_tabulated=True)
         if not self._learns:
-            left, weight = between(self.iava, size)
+            left, weight = between(self._tensor("iava"), size)
             self.register_buffer("left", left, persistent=False)
             self.register_buffer("weight", weight, persistent=False)
 
     @property
     def positions(self) -> Any:
         """The positions, an array or a tensor, clipped to the last sample."""
-        return positions_of(self.iava, self._size, self._learns)
+        return positions_of(self._tensor("iava"), self._size, self._learns)
 
     def _cubics(self, x: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return the samples before and after each position, and the weights of both and of their curvatures."""
-        left, weight = between(self.iava, self._size) if self._learns else (self.left, self.weight)
+        left, weight = between(self._tensor("iava"), self._size) if self._learns else (self.left, self.weight)
         other = 1 - weight
         weights = [other, weight, (other**3 - other) / 6, (weight**3 - weight) / 6]
         dtype = weight_dtype(self, x)

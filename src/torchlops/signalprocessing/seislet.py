@@ -117,13 +117,16 @@ class Seislet(AccumulatingOperator):
         self.kind, self.inv = kind, inv
 
     @property
-    def levels_size(self) -> tuple[int, ...]:
+    def levels_size(self) -> NDArray[Any]:
         """Number of residual traces of each level."""
-        return tuple(self.nx >> i + 1 for i in range(self.level))
+        return np.array([self.nx >> i + 1 for i in range(self.level)], dtype=int)
 
     @property
-    def levels_cum(self) -> tuple[int, ...]:
+    def levels_cum(self) -> NDArray[Any]:
         """The first trace of each level in the data, followed by that of the remaining traces."""
+        return np.array(self._starts())
+
+    def _starts(self) -> tuple[int, ...]:
         return tuple(self.nx - (self.nx >> i) for i in range(self.level + 1))
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -135,10 +138,10 @@ class Seislet(AccumulatingOperator):
     def _inverse(self, y: Tensor) -> Tensor:
         return self._on_traces(self._compose, y, self.dimsd)
 
-    def inverse(self, y: Any) -> Any:  # type: ignore[override]  # PyLops's name
-        """Return the exact inverse transform of the data ``y``: ``A / y``, but flattened where they are."""
-        x = self.div(y)
-        return x if tuple(y.shape[-2:]) == self.dimsd else x.reshape((*y.shape[:-1], self.shape[1]))
+    def inverse(self, x: Any) -> Any:  # type: ignore[override]  # PyLops's name
+        """Return the exact inverse transform of the data ``x``: ``A / x``, but flattened where they are."""
+        model = self.div(x)
+        return model if tuple(x.shape[-2:]) == self.dimsd else model.reshape((*x.shape[:-1], self.shape[1]))
 
     # The kernels are the same. As fast kernels, their backward recomputes the sinc matrices instead of storing them.
     _fast_forward = _forward
@@ -186,7 +189,7 @@ class Seislet(AccumulatingOperator):
 
     def _compose(self, data: Traces, slopes: Traces) -> Traces:
         slopes = _with_empty_traces(slopes, self.nx)
-        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self.levels_cum, self.nx)))
+        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self._starts(), self.nx)))
         for level in reversed(range(self.level)):
             even = traces - self._predict(residuals[level], slopes, level, -1, False) / 2
             odd = residuals[level] + self._predict(even, slopes, level, 1, False)
@@ -195,7 +198,7 @@ class Seislet(AccumulatingOperator):
 
     def _compose_adjoint(self, data: Traces, slopes: Traces) -> Traces:
         slopes = _with_empty_traces(slopes, self.nx)
-        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self.levels_cum, self.nx)))
+        *residuals, traces = (data[start:stop] for start, stop in pairwise((*self._starts(), self.nx)))
         for level in reversed(range(self.level)):
             odd = residuals[level] + self._predict(traces, slopes, level, -1, True) / 2
             even = traces - self._predict(odd, slopes, level, 1, True)

@@ -103,7 +103,7 @@ class Shift(LinearOperator):
                 "signal is truncated. This is rarely intended.",
                 stacklevel=2,
             )
-        self._learns = register_positions(self, "shift", shift)
+        self._learns = register_positions(self, "shift", shift, is_tabulated=True)
         self._has_one = self.shift.numel() == 1
         self._check_shape()
         if not self._learns:

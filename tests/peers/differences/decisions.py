@@ -94,4 +94,56 @@ DECISIONS: tuple[Difference, ...] = (
         "decision",
         "Integer data are solved in float64, and answers are float64.",
     ),
+    Difference(
+        "decision",
+        "Attributes with the names of PyLops's and other values: `axis` and `axes` are counted from the end, since "
+        "batch axes come first (write `A.axis % len(A.dims)` for PyLops's); `sampling` has a step for each axis; "
+        "`FFT.norm` is the norm of the operator and `DCT.type` the method of `nn.Module` (see `repr(A)` for these "
+        "options); `Convolve2D` and `ConvolveND` have `h`, `nh`, `offset` and `axes` as given, not padded to odd "
+        "lengths and to all axes of the model, and `method` is None for `'auto'`; `scalings` of patches is None where "
+        "all are 1; `taps` has the axes of windows, without those that are not divided (`A.taps[..., None]`); "
+        "`Diagonal.diag` and the `slopes` of `Seislet` are as given, not with all axes of the model, nor padded; "
+        "`Spread.table` is of integers, with -1 for NaN, and `dtable` is absent where there are no weights; `haxis` of "
+        "parabolic `FourierRadon` operators are as given, not squared; `forceflat` of stacks of different parts is "
+        "None; `pool` closes nothing.",
+    ),
+    Difference(
+        "decision",
+        "Attributes that PyLops documents and that are not here: `convolve` and `correlate` of convolutions, `predict` "
+        "of `Seislet`, and `kwargs_cuda` and `kwargs_fftw`, which are of its engines; options that have no effect "
+        "(`inplace`, `nproc`, `inoutengine`, `parallel_kind`, `usematmul`, `workers`); and those of a matrix of "
+        "`Interp(kind='sinc')`, which is no `MatrixMult`: write `A.todense()`.",
+    ),
+    Difference(
+        "decision",
+        "Arrays that an operator may learn are tensors, also if NumPy arrays were given: `diag`, `h`, `hs`, "
+        "`hsinterp`, `inp`, `G`, `slopes`, `sigma`, `taps`, `v`. Write `A.h.numpy()` (`.detach().numpy()` if it "
+        "learns). An array, a list or a number may be assigned to them. Positions and axes are arrays if they were "
+        "given so, and tensors otherwise. What determines the shape of the data, or tables that were computed, cannot "
+        "be assigned (`Restriction.iava`, `InterpCubicSpline.iava`): build a new operator.",
+    ),
+    Difference(
+        "decision",
+        "`A * matrix` and `A @ matrix` with a SciPy sparse matrix raise an error that says what to write: "
+        "`A @ torchlops.MatrixMult(matrix)` for the composition, `A @ matrix.toarray()` for the product. PyLops "
+        "multiplies its columns.",
+    ),
+    Difference(
+        "decision",
+        "A subclass of a built-in operator that overrides `_matvec` and calls `super()._matvec` raises an error, since "
+        "built-in operators have kernels on tensors, with gradients for what they learn. Override `_forward` (and "
+        "`_adjoint`), or build on the operator: in `class Mine(LinearOperator)`, write "
+        "`super().__init__(Op=torchlops.FirstDerivative(n))` and `self.Op._matvec(x)`.",
+    ),
+    Difference(
+        "decision",
+        "Operators are modules, so the arrays that they are built from (masks, filters, matrices) are in the "
+        "`state_dict` of a network that contains them, as buffers; checkpoints of a network with PyLops's operators do "
+        "not contain them. Wrap the operator, `torchlops.exclude_from_state_dict(Op)`, to load and to write such "
+        "checkpoints.",
+    ),
+    Difference(
+        "defect",
+        "`NonStationaryConvolve3D.ehx` is the last of `ihx` here; in PyLops, the last of `ihy`, and `ehy` is missing.",
+    ),
 )

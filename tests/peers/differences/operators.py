@@ -81,7 +81,7 @@ OPERATORS: tuple[Difference, ...] = (
     Difference(
         "defect",
         "`toreal` and `toimag`: the adjoint is that of the real, or imaginary, part of the forward, so that the dot "
-        "test holds for complex data too (defect 9). For real data the two packages agree.",
+        "test holds for complex data too. For real data the two packages agree.",
         tests=("test_linearoperator::test_realimag[*]",),
     ),
     Difference(
@@ -102,9 +102,8 @@ OPERATORS: tuple[Difference, ...] = (
     ),
     Difference(
         "decision",
-        "`lsqr` of float32 data computes in float32, and says so in the dtype of the model; PyLops returns float64 "
-        "(defect 23). Ill-conditioned problems, such as polynomials of degree 4, are solved less exactly: give float64 "
-        "data.",
+        "`lsqr` of float32 data computes in float32, and says so in the dtype of the model; PyLops returns float64. "
+        "Ill-conditioned problems, such as polynomials of degree 4, are solved less exactly: give float64 data.",
         tests=("test_basicoperators::test_Regression[par3]",),
     ),
     Difference(
