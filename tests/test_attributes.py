@@ -731,3 +731,32 @@ def test_a_computed_attribute_may_be_set():
     assert (A.nt, A.nh, A.dt, A.pmax) == (4, 3, 1.0, 1.0)
     A.nt = 7
     assert pickle.loads(pickle.dumps(A)).nt == 7
+
+
+def test_options_cannot_be_set_afterwards():
+    A = torchlops.FirstDerivative((4, 6), axis=0)
+    for name, value in {"axis": 1, "sampling": 2.0, "edge": True}.items():
+        with pytest.raises(AttributeError, match=f"FirstDerivative.*: {name} is an option"):
+            setattr(A, name, value)
+    with pytest.raises(AttributeError, match="matvec cannot be replaced"):
+        A.matvec = lambda x: x
+    A.name, A.forceflat, A.note = "D", True, "mine"
+    assert (A.H @ np.ones(24)).shape == (24,)
+
+    class Mine(torchlops.LinearOperator):
+        def __init__(self, axis):
+            super().__init__((4, 6))
+            self.axis = axis
+
+        def _forward(self, x):
+            return x.flip(self.axis)
+
+    mine = Mine(-1)
+    mine.axis = -2
+    np.testing.assert_array_equal(mine(np.eye(4, 6)), np.eye(4, 6)[::-1])
+
+
+def test_data_parallel_says_what_it_cannot():
+    A = torchlops.Diagonal(nn.Parameter(random(3)))
+    with pytest.raises(NotImplementedError, match="DistributedDataParallel"):
+        (2 * A)._replicate_for_data_parallel()

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, overload
 
 import numpy as np
 import torch
@@ -52,6 +52,7 @@ class Contract(Attributes):
     _tensor_names: tuple[str, ...] = ()
     _constant_names: tuple[str, ...] = ()  # further tensors that a user knows by name: constants made from arrays
     _fixed_names: tuple[str, ...] = ()  # those of them from which tables were computed
+    _options_of_ours: ClassVar[frozenset[str]] = frozenset()  # arguments of a constructor of ours, which cannot be set
     _has_array_kernel = False
     _calls_others = False  # whether the array kernel calls other operators, or foreign code
     _function: ForeignFunction | None = None  # set if the kernels are foreign
@@ -172,6 +173,9 @@ class Contract(Attributes):
                 f"{cls.__name__} defines {', '.join(own)}, by which the library does not multiply: define _matvec and "
                 "_rmatvec (on flat vectors), or _forward (on tensors with batch axes)"
             )
+        if cls.__module__.startswith(f"{__package__}."):
+            settable = {name for name in dir(cls) if isinstance(getattr(cls, name, None), property)}
+            cls._options_of_ours = _arguments_of(cls) - _arguments_of(Contract) - settable
         cls._has_fast_kernels = cls._fast_forward is not Contract._fast_forward
         cls._has_kernels = cls._forward is not Contract._forward
         cls._has_flat_methods = any(
@@ -253,10 +257,20 @@ class Contract(Attributes):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._tensor_names or name in self._constant_names:
             value = self._replacement(name, value)
+        elif name in OTHER_WAY:
+            raise AttributeError(f"{self.name_and_type}: {name} cannot be replaced, since products do not call it")
+        elif name in self._options_of_ours and self._is_constructed and not _is_ours(1):
+            self._refuse_option(name)
         elif isinstance(value, nn.Parameter) and isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)  # nn.Module would register a parameter of that name
             return
         super().__setattr__(name, value)
+
+    def _refuse_option(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"{self.name_and_type}: {name} is an option of its constructor, from which it was computed: build a new "
+            "operator for another one"
+        )
 
     def _replacement(self, name: str, value: Any) -> Any:
         """Return what replaces the tensor ``name`` where ``value``, an array or a tensor, is assigned to it.
@@ -634,3 +648,16 @@ def _with_tensors_of(module: _Module) -> _Module:
     parts = {name: part and _with_tensors_of(part) for name, part in module._modules.items()}
     vars(view).update(vars(module), _parameters={**module._parameters}, _buffers={**module._buffers}, _modules=parts)
     return view
+
+
+def _arguments_of(kind: type) -> frozenset[str]:
+    """Return the names of the arguments of a constructor."""
+    code = kind.__init__.__code__  # type: ignore[misc]
+    return frozenset(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+
+
+def _is_ours(depth: int) -> bool:
+    """Whether code of this library is what calls the caller; ``depth`` counts the functions between."""
+    if torch.compiler.is_compiling():
+        return True
+    return str(sys._getframe(depth + 1).f_globals.get("__name__", "")).startswith(f"{__package__}.")

@@ -21,7 +21,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from numbers import Number
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -335,6 +335,12 @@ class CompositeOperator(LinearOperator):
 
     def _leaves(self) -> tuple[nn.Module, ...]:
         return tuple(vars(self)["_modules"]["leaves"]._modules.values())
+
+    def _replicate_for_data_parallel(self) -> NoReturn:
+        raise NotImplementedError(
+            f"{self.name_and_type}: nn.DataParallel would leave the tensors of its parts on the first device: use "
+            "nn.parallel.DistributedDataParallel"
+        )
 
     def _count(self, method: str) -> None:
         super()._count(method)

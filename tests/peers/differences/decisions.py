@@ -96,31 +96,31 @@ DECISIONS: tuple[Difference, ...] = (
     ),
     Difference(
         "decision",
-        "Attributes with the names of PyLops's and other values: `axis` and `axes` are counted from the end, since "
-        "batch axes come first (write `A.axis % len(A.dims)` for PyLops's); `sampling` has a step for each axis; "
-        "`FFT.norm` is the norm of the operator and `DCT.type` the method of `nn.Module` (see `repr(A)` for these "
-        "options); `Convolve2D` and `ConvolveND` have `h`, `nh`, `offset` and `axes` as given, not padded to odd "
-        "lengths and to all axes of the model, and `method` is None for `'auto'`; `scalings` of patches is None where "
-        "all are 1; `taps` has the axes of windows, without those that are not divided (`A.taps[..., None]`); "
-        "`Diagonal.diag` and the `slopes` of `Seislet` are as given, not with all axes of the model, nor padded; "
-        "`Spread.table` is of integers, with -1 for NaN, and `dtable` is absent where there are no weights; `haxis` of "
-        "parabolic `FourierRadon` operators are as given, not squared; `forceflat` of stacks of different parts is "
-        "None; `pool` closes nothing.",
+        "Attributes with the names of PyLops's and other values: `axis` and `axes` are counted from the end, "
+        "since batch axes come first (write `A.axis % len(A.dims)` for PyLops's); `sampling` has a step for each "
+        "axis; `FFT.norm` is the norm of the operator and `DCT.type` the method of `nn.Module` (see `repr(A)` for "
+        "these options); `Convolve2D` and `ConvolveND` have `h`, `nh`, `offset` and `axes` as given, not padded "
+        "to odd lengths and to all axes of the model, and `method` is None for `'auto'`; `scalings` of patches is "
+        "None where all are 1; `taps` has the axes of windows, without those that are not divided (`A.taps[..., "
+        "None]`); `Diagonal.diag` and the `slopes` of `Seislet` are as given, not with all axes of the model, nor "
+        "padded; `Spread.table` is of integers, with -1 for NaN, and `dtable` is absent where there are no "
+        "weights; `haxis` of parabolic `FourierRadon` operators are as given, not squared; `forceflat` of stacks "
+        "of different parts is None; `pool` closes nothing.",
     ),
     Difference(
         "decision",
-        "Attributes that PyLops documents and that are not here: `convolve` and `correlate` of convolutions, `predict` "
-        "of `Seislet`, and `kwargs_cuda` and `kwargs_fftw`, which are of its engines; options that have no effect "
-        "(`inplace`, `nproc`, `inoutengine`, `parallel_kind`, `usematmul`, `workers`); and those of a matrix of "
-        "`Interp(kind='sinc')`, which is no `MatrixMult`: write `A.todense()`.",
+        "Attributes that PyLops documents and that are not here: `convolve` and `correlate` of convolutions, "
+        "`predict` of `Seislet`, and `kwargs_cuda` and `kwargs_fftw`, which are of its engines; options that have "
+        "no effect (`inplace`, `nproc`, `inoutengine`, `parallel_kind`, `usematmul`, `workers`); and those of a "
+        "matrix of `Interp(kind='sinc')`, which is no `MatrixMult`: write `A.todense()`.",
     ),
     Difference(
         "decision",
         "Arrays that an operator may learn are tensors, also if NumPy arrays were given: `diag`, `h`, `hs`, "
         "`hsinterp`, `inp`, `G`, `slopes`, `sigma`, `taps`, `v`. Write `A.h.numpy()` (`.detach().numpy()` if it "
-        "learns). An array, a list or a number may be assigned to them. Positions and axes are arrays if they were "
-        "given so, and tensors otherwise. What determines the shape of the data, or tables that were computed, cannot "
-        "be assigned (`Restriction.iava`, `InterpCubicSpline.iava`): build a new operator.",
+        "learns). An array, a list or a number may be assigned to them. Positions and axes are arrays if they "
+        "were given so, and tensors otherwise. What determines the shape of the data, or tables that were "
+        "computed, cannot be assigned (`Restriction.iava`, `InterpCubicSpline.iava`): build a new operator.",
     ),
     Difference(
         "decision",
@@ -130,20 +130,124 @@ DECISIONS: tuple[Difference, ...] = (
     ),
     Difference(
         "decision",
-        "A subclass of a built-in operator that overrides `_matvec` and calls `super()._matvec` raises an error, since "
-        "built-in operators have kernels on tensors, with gradients for what they learn. Override `_forward` (and "
-        "`_adjoint`), or build on the operator: in `class Mine(LinearOperator)`, write "
+        "A subclass of a built-in operator that overrides `_matvec` and calls `super()._matvec` raises an error, "
+        "since built-in operators have kernels on tensors, with gradients for what they learn. Override "
+        "`_forward` (and `_adjoint`), or build on the operator: in `class Mine(LinearOperator)`, write "
         "`super().__init__(Op=torchlops.FirstDerivative(n))` and `self.Op._matvec(x)`.",
     ),
     Difference(
         "decision",
         "Operators are modules, so the arrays that they are built from (masks, filters, matrices) are in the "
-        "`state_dict` of a network that contains them, as buffers; checkpoints of a network with PyLops's operators do "
-        "not contain them. Wrap the operator, `torchlops.exclude_from_state_dict(Op)`, to load and to write such "
-        "checkpoints.",
+        "`state_dict` of a network that contains them, as buffers; checkpoints of a network with PyLops's "
+        "operators do not contain them. Wrap the operator, `torchlops.exclude_from_state_dict(Op)`, to load and "
+        "to write such checkpoints.",
     ),
     Difference(
         "defect",
         "`NonStationaryConvolve3D.ehx` is the last of `ihx` here; in PyLops, the last of `ihy`, and `ehy` is missing.",
+    ),
+    Difference(
+        "decision",
+        "`A / Y` of an array `(M, K)` solves for its columns, as in PyLops, where its rows cannot be data, and "
+        "raises for a square one, with the two ways to write it. Tensors, `A.div(Y)` and solvers take batches of "
+        "rows.",
+    ),
+    Difference(
+        "decision",
+        "A function, or a `_matvec`, that is labelled real (`dtype='float64'` is the default) is given the real "
+        "and the imaginary part of complex data one after the other, since many functions take real arrays only; "
+        "PyLops passes complex arrays on. Label one that is not linear over the complex numbers, such as "
+        "`np.conj`, or that returns complex numbers, as complex: `dtype='complex128'`.",
+    ),
+    Difference(
+        "decision",
+        "A class that defines `matvec`, `rmatvec`, `matmat` or `rmatmat` raises: products call `_matvec` and "
+        "`_rmatvec`, or `_forward` and `_adjoint`. `_matmat` and `_rmatmat` are not called. Names of `nn.Module`, "
+        "such as `parameters`, `modules` or `forward`, cannot be attributes of other things.",
+    ),
+    Difference(
+        "decision",
+        "`A.dims = ...` and `A.dimsd = ...` reshape models and data of the same matrix; some of PyLops's "
+        "operators work along other samples from then on. Other options of an operator, such as `A.axis` or "
+        "`A.sampling`, cannot be set: build a new operator.",
+    ),
+    Difference(
+        "decision",
+        "A change in place of an array that an operator was built from is seen if the array is of floating-point or "
+        "complex numbers and its strides are positive, in all operators. (PyLops's copy some of these, and see "
+        "changes of integers, reversed views, indices, or of the entries of SciPy matrices.) Assign the array again, "
+        "`A.diag = d`, or build a new operator.",
+    ),
+    Difference(
+        "decision",
+        "`matvec_count` and the other counters count the products that were computed, of which solvers need fewer or "
+        "more here; several models at once are one `matmat`, and `A(x)` is not counted.",
+    ),
+    Difference(
+        "decision",
+        "`forceflat=True` holds in all operators; PyLops's `Restriction`, `MatrixMult` with `otherdims` and `Sum` of "
+        "three axes ignore it. `A.apply_columns(columns)` answers in the shape `dimsd`.",
+    ),
+    Difference(
+        "decision",
+        "The vectors and numbers of an iteration (`r`, `c`, `s`, `q`, `kold` of CG and CGLS, `u`, `v`, `w`, ... "
+        "of LSQR) are no attributes of a solver; `x`, `y`, `cost`, `iiter`, `ynorm`, and the options, are.",
+    ),
+    Difference(
+        "decision",
+        "The cost of split Bregman weighs `||R x||_1` with `epsRL1s` squared, since this is what iterations with the "
+        "threshold and the coupling `epsRL1s` minimise. PyLops's cost has another weight; the models agree.",
+    ),
+    Difference(
+        "decision",
+        "`jax.grad` does not go through `MatrixMult(jax_array)`: write `JaxOperator(MatrixMult(jax_array))`.",
+    ),
+    Difference(
+        "decision",
+        "A product is never a view of its input; in PyLops, those of `Identity`, `Conj` and `Transpose` may be.",
+    ),
+    Difference(
+        "decision",
+        "Complex data pass through operators of a real `dtype`, part by part; in PyLops, some drop the imaginary "
+        "part in the forward and raise in the adjoint.",
+    ),
+    Difference(
+        "defect",
+        "Adjoints that fail the dot test in PyLops and pass it here: `Convolve1D` with a complex filter; `FFT2D` "
+        "and `FFTND` with `norm='none'` and `engine='scipy'`; `MatrixMult` of a complex SciPy matrix in LIL "
+        "format; `Spread` with `dtable`, `interp=None` and `engine='numba'`; `FirstDerivative` with `order=5` and "
+        "`edge=True` of three samples.",
+    ),
+    Difference(
+        "defect",
+        "`Interp(kind='sinc')` of several axes interpolates along `axis`, by default the last one; PyLops along "
+        "another.",
+    ),
+    Difference(
+        "defect",
+        "`Smoothing2D`, `Convolve2D` and `ConvolveND` work along `axes` in the order in which they are given; PyLops "
+        "ignores a descending order.",
+    ),
+    Difference(
+        "defect",
+        "`Patch2D` and `Patch3D` use `scalings`, which PyLops's `Patch2D` ignores, and do not taper the ends of "
+        "an axis that has one window, which PyLops tapers to zero.",
+    ),
+    Difference(
+        "defect",
+        "`A.todense()` is the matrix of `A`: in PyLops, it lacks imaginary parts for `FFT(real=True, "
+        "dtype='float64')`, is transposed for `NonStationaryConvolve1D`, and of the wrong size for `Diagonal` of "
+        "several axes. `A.shape` is right for long filters of several axes, too.",
+    ),
+    Difference(
+        "defect",
+        "`omp` with `niter_inner=0` and `normalizecols=True` descends; PyLops's residual grows. With "
+        "`niter_inner`, its coefficients are those of the least-squares solution here, and of so few iterations "
+        "in PyLops.",
+    ),
+    Difference(
+        "defect",
+        "`lsqr` of zero data, or from the exact solution, returns it; PyLops returns NaN. `cg` and `cgls` of NaN "
+        "return NaN and a status; PyLops returns zeros. A run that a callback stops says so in `istop`.",
     ),
 )
