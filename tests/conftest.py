@@ -53,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "error",
         "ignore:.*torch.jit.*:DeprecationWarning",  # torch scripts a decomposition when forward mode is first used
+        "ignore:.*torch.jit.*:FutureWarning",  # as torch 2.14 calls it
         "ignore:ComplexHalf support is experimental",
         "ignore:Sparse CSR tensor support is in beta",
         "ignore::pytest.PytestUnraisableExceptionWarning",
