@@ -5,7 +5,7 @@ RUN = $(VENV)/bin/python
 
 PYTEST = $(RUN) -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-operator peers pylops-suite pyproximal-suite pylops-gallery lint types doctest \
+.PHONY: demo test test-slow test-all test-operator peers pylops-suite pyproximal-suite pylops-gallery lint types package \
 	bench docs examples clean
 
 demo: $(VENV)/.demo
@@ -47,6 +47,10 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(RUN) -m mypy
 
+# Build the distributions into dist, check them, and try the wheel where only what it requires is installed.
+package: $(VENV)/.test
+	$(RUN) -m tests.package.clean
+
 bench: $(VENV)/.test
 	$(RUN) -m benchmarks
 
@@ -70,4 +74,4 @@ $(VENV)/.test: $(VENV)/.demo requirements/test.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) demo-output dist build src/*.egg-info
