@@ -5,8 +5,8 @@ RUN = $(VENV)/bin/python
 
 PYTEST = $(RUN) -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-operator peers pylops-suite pyproximal-suite pylops-gallery lint types package \
-	bench docs examples clean
+.PHONY: demo test test-slow test-lowest test-newest test-with test-all test-operator peers pylops-suite \
+	pyproximal-suite pylops-gallery lint types package check-tag bench docs examples clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
@@ -18,6 +18,15 @@ test: lint types $(VENV)/.test
 # What the fast gate leaves out.
 test-slow: $(VENV)/.test
 	$(PYTEST) -m slow
+
+# The fast gate with the lowest versions that are supported, and with the newest torch, in environments of their own.
+test-lowest test-newest: test-%:
+	$(MAKE) test-with VENV=.venv-$* REQUIREMENTS=requirements/$*.txt
+
+test-with: $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --requirement $(REQUIREMENTS)
+	$(RUN) -m pip install --quiet --no-deps --editable .
+	$(PYTEST) -m "not slow"
 
 test-all: lint types $(VENV)/.test
 	$(PYTEST)
@@ -50,6 +59,10 @@ types: $(VENV)/.test
 # Build the distributions into dist, check them, and try the wheel where only what it requires is installed.
 package: $(VENV)/.test
 	$(RUN) -m tests.package.clean
+
+# That a tag names the version that would be published: make check-tag TAG=v0.1.0
+check-tag:
+	grep -qxF '__version__ = version = "$(TAG:v%=%)"' src/torchlops/version.py
 
 bench: $(VENV)/.test
 	$(RUN) -m benchmarks

@@ -222,7 +222,7 @@ def test_shrinkage_does_the_iterations_of_pylops(solver, kind, dtype):
     else:
         options["threshkind"] = kind
         if "percentile" in kind:
-            options["perc"] = 40
+            options["perc"] = 50  # between two of six values: PyLops's rounding may keep one that equals the threshold
     x, out = loop(solver, A, y, **{**options, **theirs})
     result = solve(solver, A, y, **options)
     close(result.x, x, 1e-10)

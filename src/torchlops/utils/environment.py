@@ -8,12 +8,13 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from torchlops.memory import can_reuse_memory
 from torchlops.torch_internals import compiler_of_inductor
+from torchlops.version import __version__
 
-REQUIRED = ("torchlops", "torch", "numpy")
 EXTRAS = (
     "scipy",
     "matplotlib",
@@ -53,7 +54,9 @@ def environment() -> dict[str, dict[str, str]]:
     return {
         "versions": {
             "Python": f"{platform.python_version()} ({platform.python_implementation()})",
-            **{name: version_of(name) for name in REQUIRED},
+            "torchlops": __version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
             "torch's build": _build(),
         },
         "extras": {name: version_of(name) for name in EXTRAS},
