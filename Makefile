@@ -19,12 +19,15 @@ test: lint types $(VENV)/.test
 test-slow: $(VENV)/.test
 	$(PYTEST) -m slow
 
-# The fast gate with the lowest versions that are supported, and with the newest torch, in environments of their own.
-test-lowest test-newest: test-%:
-	$(MAKE) test-with VENV=.venv-$* REQUIREMENTS=requirements/$*.txt
+# The fast gate with the lowest versions that are supported, and with the newest, in environments of their own.
+test-lowest:
+	$(MAKE) test-with VENV=.venv-lowest PACKAGES="--requirement requirements/lowest.txt"
+
+test-newest:
+	$(MAKE) test-with VENV=.venv-newest PACKAGES="--upgrade .[test]"
 
 test-with: $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --requirement $(REQUIREMENTS)
+	$(RUN) -m pip install --quiet $(PACKAGES)
 	$(RUN) -m pip install --quiet --no-deps --editable .
 	$(PYTEST) -m "not slow"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import torchlops
 from tests.package import clean
 from torchlops.cli.demo import PACKAGES
 from torchlops.extras import EXTRAS
@@ -65,6 +66,13 @@ def test_the_extra_that_is_named_installs_the_package(package):
 def test_the_extra_of_the_demo_installs_what_it_asks_for():
     demo = _names(PROJECT["optional-dependencies"]["demo"])
     assert demo == {DISTRIBUTIONS.get(package, package) for package in PACKAGES}
+
+
+def test_there_is_one_version():
+    citation = (clean.ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert PROJECT["version"] == torchlops.__version__
+    assert f"\nversion: {torchlops.__version__}\n" in citation
+    assert f"\n## {torchlops.__version__}" in (clean.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
