@@ -5,8 +5,8 @@ RUN = $(VENV)/bin/python
 
 PYTEST = $(RUN) -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-slow test-all test-operator peers pylops-suite pyproximal-suite pylops-gallery lint types doctest \
-	bench docs examples clean
+.PHONY: demo test test-slow test-newest test-all test-operator peers pylops-suite pyproximal-suite \
+	pylops-gallery lint types package check-tag bench docs examples clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
@@ -18,6 +18,13 @@ test: lint types $(VENV)/.test
 # What the fast gate leaves out.
 test-slow: $(VENV)/.test
 	$(PYTEST) -m slow
+
+# The fast gate with the newest versions that are supported, in an environment of its own; `make test` has the lowest torch.
+test-newest: VENV = .venv-newest
+test-newest:
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade --editable ".[test]"
+	$(PYTEST) -m "not slow"
 
 test-all: lint types $(VENV)/.test
 	$(PYTEST)
@@ -47,6 +54,14 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(RUN) -m mypy
 
+# Build the distributions into dist, check them, and try the wheel where only what it requires is installed.
+package: $(VENV)/.test
+	$(RUN) -m tests.package.clean
+
+# That a tag names the version that would be published: make check-tag TAG=v0.1.0
+check-tag:
+	grep -qxF '__version__ = version = "$(TAG:v%=%)"' src/torchlops/version.py
+
 bench: $(VENV)/.test
 	$(RUN) -m benchmarks
 
@@ -70,4 +85,4 @@ $(VENV)/.test: $(VENV)/.demo requirements/test.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) demo-output dist build src/*.egg-info

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from torchlops.__main__ import main
 from torchlops.demo import chain, deblurring, impedance, photographs
 from torchlops.demo.run import run
 
@@ -114,15 +112,6 @@ def test_run_prints_tables_and_draws_figures(tmp_path, monkeypatch, capsys):
         picture = matplotlib.image.imread(path)
         assert picture.std() > 0.05
         assert path.stat().st_size < 700_000
-
-
-def test_without_its_packages_the_demo_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert main(["demo"]) == 1
-    said = capsys.readouterr().err
-    assert "skimage" in said
-    assert "pip install 'torchlops[demo]'" in said
-    assert "Traceback" not in said
 
 
 def test_command_line():

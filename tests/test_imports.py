@@ -27,7 +27,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("_methods", "_pylops_names", "testing"),
     ("compat", "interop", "jaxoperator", "pytensoroperator"),
     ("__init__",),
-    ("demo", "__main__"),
+    ("demo",),
+    ("cli",),
+    ("__main__",),
 )
 """Who stands on whom. A module may import from its own floor and from those above it in this list, which lie lower; the
 longest prefix of its name tells its floor."""
@@ -69,7 +71,7 @@ def _parse(path: Path) -> ast.Module:
 
 @pytest.mark.parametrize("path", _modules(), ids=_name)
 def test_only_torch_and_numpy_are_needed(path: Path) -> None:
-    if _name(path).startswith(("demo/", "__main__")):
+    if _name(path).startswith("demo/"):
         pytest.skip("the demo brings extras")
     roots = {name.partition(".")[0] for name in _imports(_parse(path), at_module_level=True)}
     foreign = roots - THIRD_PARTIES - {"torchlops"} - set(sys.stdlib_module_names)

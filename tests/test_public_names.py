@@ -27,7 +27,7 @@ LATER = ("waveeqprocessing", "avo", "medical")
 NAMES_NOT_HERE = {
     **dict.fromkeys(("pylops", "deps", "pytensor_message"), "what a module of PyLops without __all__ imports"),
     "utils.utils.ScoobyReport": "a class of another package, which Report needs there",
-    "config.Config": "the place of a setting, which is read and set by functions",
+    "config.Config": "the class of the object that holds the switch there; here the switch belongs to a thread",
     "avo": LATER,
     "medical": LATER,
     "waveeqprocessing": LATER,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from torchlops import linalg
 from torchlops.arrays import to_numpy
+from torchlops.extras import import_extra
 from torchlops.linalg.decompositions import Order
 from torchlops.linalg.dense import is_dense
 from torchlops.linalg.solutions import LEAST_SQUARES_SOLVERS, iterate, solve_exactly
@@ -83,18 +84,13 @@ def eigs(
 def _by_scipy(
     A: LinearOperator, count: int, symmetric: bool, niter: int | None, uselobpcg: bool, **options: Any
 ) -> NDArray[Any]:
-    try:
-        import scipy.sparse.linalg
-    except ImportError:
-        raise ImportError(
-            "computing these eigenvalues requires SciPy, which is not installed: pip install scipy"
-        ) from None
+    scipy = import_extra("scipy.sparse.linalg", "the computation of these eigenvalues")
     found: NDArray[Any]
     if uselobpcg:
         start = np.random.default_rng(0).standard_normal((A.shape[0], count)).astype(A.dtype)
-        found = scipy.sparse.linalg.lobpcg(A.matmat, start, maxiter=niter, **options)[0]
+        found = scipy.lobpcg(A.matmat, start, maxiter=niter, **options)[0]
     else:
-        solver = scipy.sparse.linalg.eigsh if symmetric else scipy.sparse.linalg.eigs
+        solver = scipy.eigsh if symmetric else scipy.eigs
         found = solver(A, k=min(count, A.shape[0] - 2), maxiter=niter, return_eigenvectors=False, **options)
     return found.copy()
 

@@ -31,6 +31,7 @@ from torchlops.arrays import (
 )
 from torchlops.attributes import OTHER_WAY, Attributes
 from torchlops.config import get_ndarray_multiplication
+from torchlops.extras import import_extra
 from torchlops.foreignfunction import FlatMethods, ForeignFunction, MatrixProducts, Source
 from torchlops.shapes import Dims, as_dims
 from torchlops.torch_internals import without_gradients
@@ -556,9 +557,8 @@ class Contract(Attributes):
 
     def tosparse(self) -> csr_matrix:
         """Return the matrix of the operator as a SciPy CSR matrix."""
-        from scipy.sparse import csr_matrix
-
-        return csr_matrix(self.todense())
+        sparse = import_extra("scipy.sparse", f"{self.name_and_type}.tosparse")
+        return sparse.csr_matrix(self.todense())
 
     # -- attributes ------------------------------------------------------------------------------------------
 

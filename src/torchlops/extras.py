@@ -28,12 +28,12 @@ def import_extra(module: str, owner: str) -> Any:
         owner: Name of the function or class that needs it, for the error message.
 
     Raises:
-        ImportError: If the package is not installed. The message says how to install it.
+        ImportError: If the package is not installed, or broken. The message says how to install it.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise ImportError(
-            f"{owner} requires {package}, which is not installed: pip install 'torchlops[{EXTRAS[package]}]'"
-        ) from error
+        missing = isinstance(error, ModuleNotFoundError) and error.name in (package, module)
+        what = "which is not installed" if missing else f"whose import fails ({error})"
+        raise ImportError(f"{owner} requires {package}, {what}: pip install 'torchlops[{EXTRAS[package]}]'") from error

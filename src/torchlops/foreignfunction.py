@@ -20,6 +20,7 @@ from torch.utils.dlpack import from_dlpack
 from torchlops.arraykernels import Unsuitable, complex_of, real_of_dtype
 from torchlops.arrays import HALF_PRECISIONS, PLAIN_DTYPES, DType, complex_dtype, numpy_dtype, real_dtype, torch_dtype
 from torchlops.dispatcher import apply_foreign, lock_of, register
+from torchlops.extras import import_extra
 from torchlops.memory import empty
 from torchlops.torch_internals import is_followed, undisturbed
 
@@ -402,11 +403,7 @@ class JaxFunction:
 
 
 def _jax() -> Any:
-    try:
-        import jax
-    except ImportError:
-        raise ImportError("a JAX function as an operator requires JAX: pip install jax") from None
-    return jax
+    return import_extra("jax", "a JAX function as an operator")
 
 
 def _cupy() -> Any:

@@ -102,10 +102,21 @@ def reuse_memory(limit: int = _MOST) -> bool:
     """
     if not 0 < limit <= _MOST:
         raise ValueError(f"limit must be between 1 and {_MOST} bytes, got {limit}")
+    mallopt = _mallopt()
+    return mallopt is not None and all(mallopt(option, limit) == 1 for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))
+
+
+def can_reuse_memory() -> bool:
+    """Whether :func:`reuse_memory` has an effect on this system."""
+    return _mallopt() is not None
+
+
+def _mallopt() -> Callable[[int, int], int] | None:
+    """Return the function of glibc that sets the allocator, or None if this is another C library."""
     if not sys.platform.startswith("linux"):
-        return False
+        return None
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return False
-    return all(mallopt(option, limit) == 1 for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))
+        mallopt: Callable[[int, int], int] = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return None
+    return mallopt

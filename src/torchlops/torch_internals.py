@@ -4,11 +4,13 @@ Without the first group, fast and array kernels are never used: every operator r
 Without the second, solutions are corrected for two levels of forward mode.
 Without the third, gradients are switched off by a public context, which is slower.
 Without the fourth, foreign operators fall back to a public ``autograd.Function`` (see ``dispatcher.py``).
+Without the compiler's name, ``torchlops info`` cannot say it.
 """
 
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, ParamSpec, TypeVar
@@ -149,6 +151,28 @@ def without_gradients(function: Callable[[Tensor], R], x: Tensor) -> R:
         _set_grad_enabled(before)
 
 
+def load_forward_mode() -> None:
+    """Load what torch loads when forward mode is first used, without its warnings about itself (``torch.jit``).
+
+    They would be errors in tests that turn warnings into errors.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*torch\.jit", DeprecationWarning)  # torch 2.13
+        warnings.filterwarnings("ignore", r".*torch\.jit", FutureWarning)  # torch 2.14
+        with forward_ad.dual_level():
+            forward_ad.make_dual(*torch.ones(2, 1, device="cpu"))  # type: ignore[no-untyped-call]
+
+
+def compiler_of_inductor() -> str | None:
+    """Return the C++ compiler that ``torch.compile`` calls, or None if it finds none."""
+    try:
+        from torch._inductor.cpp_builder import get_cpp_compiler
+
+        return str(get_cpp_compiler())
+    except Exception:  # torch raises one of its own if there is no compiler
+        return None
+
+
 def is_batched_by_legacy_vmap(x: Tensor) -> bool:
     """Whether ``x`` is a batched tensor of ``is_grads_batched=True``, which looks like a plain one."""
     return bool(is_legacy_batchedtensor(x))
@@ -203,6 +227,7 @@ __all__ = [
     "_SingleLevelFunction",
     "_after_autograd_keyset",
     "_set_fwd_grad_enabled",
+    "compiler_of_inductor",
     "count_forward_levels",
     "disable_dynamo",
     "enable_single_level_autograd_function",
@@ -213,6 +238,7 @@ __all__ = [
     "is_plain_eager",
     "is_unwatched",
     "is_wrapped",
+    "load_forward_mode",
     "requires_gradient",
     "uncompiled",
     "undisturbed",

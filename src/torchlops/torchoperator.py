@@ -15,6 +15,7 @@ from torch import Tensor
 from torchlops.arraykernels import Unsuitable, scattered, view_of
 from torchlops.arrays import DType, conjugate, numpy_dtype, to_numpy, torch_dtype
 from torchlops.attributes import Computed
+from torchlops.extras import import_extra
 from torchlops.foreignfunction import JaxFunction, MatrixProducts, PairOfFunctions, Source
 from torchlops.linearoperator import CompositeOperator, LinearOperator, ShapedOperator, apply_reshaped
 from torchlops.shapes import Dims, as_dims
@@ -246,8 +247,7 @@ class MatrixMult(LinearOperator):
         """
         if not self.sparse:
             return to_numpy(self.matrix) if issubclass(self._given, np.ndarray) else self.matrix
-        from scipy.sparse import coo_matrix
-
+        coo_matrix = import_extra("scipy.sparse", f"the sparse matrix of {self.name_and_type}").coo_matrix
         places = to_numpy(self.rows), to_numpy(self.columns)
         return self._given(coo_matrix((to_numpy(self.values), places), shape=(self.dimsd[0], self.dims[0])))
 
@@ -316,10 +316,8 @@ class MatrixMult(LinearOperator):
         if not self.sparse:
             inverse = torch.linalg.inv(self.matrix)
             return to_numpy(inverse) if issubclass(self._given, np.ndarray) else inverse
-        from scipy.sparse import csc_matrix
-        from scipy.sparse.linalg import inv
-
-        return inv(csc_matrix(self.A))
+        linalg = import_extra("scipy.sparse.linalg", f"{self.name_and_type}.inv")
+        return linalg.inv(import_extra("scipy.sparse", f"{self.name_and_type}.inv").csc_matrix(self.A))
 
     def _inverse(self, y: Tensor) -> Tensor:
         if self.sparse or self.shape[0] != self.shape[1]:

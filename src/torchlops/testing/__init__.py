@@ -10,8 +10,9 @@ A failed check raises an ``AssertionError`` with the operator, the promise, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from torch import Tensor
@@ -30,7 +31,7 @@ from torchlops.testing.derivatives import check_derivatives, check_functorch, ch
 from torchlops.testing.devices import check_default_device
 from torchlops.testing.dtypes import check_dtypes, check_meta
 from torchlops.testing.fastkernels import check_fast_kernels
-from torchlops.testing.matrix import Builder
+from torchlops.testing.matrix import Builder, require_small
 from torchlops.testing.modules import check_arrays, check_module
 from torchlops.testing.shapes import check_batches, check_no_aliasing, check_shapes
 from torchlops.testing.tensors import check_tensor_gradients
@@ -112,6 +113,7 @@ __all__ = [
     "check_no_aliasing",
     "check_shapes",
     "check_tensor_gradients",
+    "findings",
 ]
 
 
@@ -151,11 +153,37 @@ def check(
         ...
         AssertionError: Twice: adjoint: ... fitted factor <A x, y> / <x, A^H y> = 2+0j over 3 pairs. ...
     """
-    left_out = () if compile else ("compile", "compiled_gradients", "compiled_jacobians", "export", "compiled_building")
-    for name, promise in PROMISES.items():
-        if name not in left_out:
-            promise.check(A)
+    for _, failure in findings(A, build=build, tensors=tensors, compile=compile):
+        if failure is not None:
+            raise failure
+
+
+def findings(
+    A: LinearOperator, *, build: Builder | None = None, tensors: Sequence[Tensor] = (), compile: bool = True
+) -> Iterator[tuple[str, AssertionError | None]]:
+    """Yield the name of each promise and its failure, or None if it holds: :func:`check` that goes on after a failure.
+
+    The arguments are those of :func:`check`. Each promise is checked when its finding is asked for.
+
+    Raises:
+        ValueError: If the operator is too large to measure its matrix.
+
+    Example:
+        >>> import torchlops
+        >>> [name for name, failure in findings(torchlops.Flip(3), compile=False) if failure is not None]
+        []
+    """
+    require_small(A)
+    checks: dict[str, Callable[[], None]] = {name: partial(promise.check, A) for name, promise in PROMISES.items()}
     if build is not None:
-        for name, builder_promise in BUILDER_PROMISES.items():
-            if name not in left_out:
-                builder_promise.check(build, tensors)
+        checks |= {name: partial(promise.check, build, tensors) for name, promise in BUILDER_PROMISES.items()}
+    left_out = () if compile else ("compile", "compiled_gradients", "compiled_jacobians", "export", "compiled_building")
+    for name, run in checks.items():
+        if name in left_out:
+            continue
+        failure = None
+        try:
+            run()
+        except AssertionError as error:
+            failure = error
+        yield name, failure

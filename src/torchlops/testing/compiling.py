@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchlops.linearoperator import LinearOperator
 from torchlops.testing.matrix import Builder, Draw, Function, Side, as_real_pair, norm, quartic, sides
 from torchlops.testing.verdicts import DERIVATIVE_TOLERANCE, agree, blaming
+from torchlops.torch_internals import load_forward_mode
 
 Calls: TypeAlias = dict[str, tuple[Function, Tensor]]
 """Functions and their arguments, by name."""
@@ -63,6 +64,7 @@ def check_compiled_jacobians(A: LinearOperator, backend: str = "aot_eager") -> N
         A: The operator.
         backend: A backend of ``torch.compile``.
     """
+    load_forward_mode()
     with blaming(A, "compile"):
         forward, _ = sides(A)
         X = Draw(A)((2, *A.dims), torch.float64)

@@ -24,6 +24,7 @@ from torchlops.testing.matrix import (
     to_real,
 )
 from torchlops.testing.verdicts import DERIVATIVE_TOLERANCE, agree, blaming, require
+from torchlops.torch_internals import load_forward_mode
 
 
 def check_derivatives(A: LinearOperator) -> None:
@@ -32,6 +33,7 @@ def check_derivatives(A: LinearOperator) -> None:
     Reverse, forward, reverse over reverse, forward over reverse, reverse over forward, batched
     (``is_grads_batched``), third order, and the derivative with respect to the cotangent.
     """
+    load_forward_mode()
     with blaming(A, "derivatives"):
         for side in sides(A):
             for dtype in side.fields:
@@ -135,6 +137,7 @@ def check_functorch(A: LinearOperator) -> None:
 
 def check_nested_functorch(A: LinearOperator) -> None:
     """Check recorded programs, and deeper compositions of the transforms of ``torch.func``, against the matrix."""
+    load_forward_mode()
     with blaming(A, "torch.func"):
         for side in sides(A):
             draw = Draw(A)
@@ -145,6 +148,7 @@ def check_nested_functorch(A: LinearOperator) -> None:
 
 
 def _check_transforms(A: LinearOperator, transforms: Callable[..., dict[str, Callable[[], Tensor]]]) -> None:
+    load_forward_mode()
     with blaming(A, "torch.func"):
         for side in sides(A):
             for dtype in side.fields:

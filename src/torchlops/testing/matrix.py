@@ -75,15 +75,20 @@ def sides(A: LinearOperator, operator: LinearOperator | None = None) -> tuple[Si
 
     If ``operator`` is given, the matrices of ``A`` are paired with that operator and its adjoint instead.
     """
+    require_small(A)
+    P, Q = measure(A)
+    H = (P.mH / 2, P.mT / 2) if A.real_model else (P.mH, Q.mT)  # a real model takes the real part of P^H y
+    B = A if operator is None else operator
+    return Side(B, P, Q, is_adjoint=False), Side(B.H, *H, is_adjoint=True)
+
+
+def require_small(A: LinearOperator) -> None:
+    """Raise a ``ValueError`` if the matrix of ``A`` is too large to measure."""
     if A.shape[0] * A.shape[1] > SMALL:
         raise ValueError(
             f"the matrix of {A.name_and_type}, {A.shape[0]} x {A.shape[1]}, is too large to measure column by column: "
             "check a smaller operator of the same kind"
         )
-    P, Q = measure(A)
-    H = (P.mH / 2, P.mT / 2) if A.real_model else (P.mH, Q.mT)  # a real model takes the real part of P^H y
-    B = A if operator is None else operator
-    return Side(B, P, Q, is_adjoint=False), Side(B.H, *H, is_adjoint=True)
 
 
 def measure(A: LinearOperator) -> tuple[Tensor, Tensor]:

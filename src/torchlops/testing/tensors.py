@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchlops.linearoperator import LinearOperator
 from torchlops.testing.matrix import Builder, Draw, Side, inner_tensor, norm, quartic, sides
 from torchlops.testing.verdicts import DERIVATIVE_TOLERANCE, agree, blaming, require
+from torchlops.torch_internals import load_forward_mode
 
 
 def check_tensor_gradients(build: Builder, tensors: Sequence[Tensor]) -> None:
@@ -27,6 +28,7 @@ def check_tensor_gradients(build: Builder, tensors: Sequence[Tensor]) -> None:
     """
     if not tensors:
         return
+    load_forward_mode()
     originals = [tensor.detach().clone() for tensor in tensors]
 
     def fresh() -> list[Tensor]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+
+from torchlops.utils.environment import version_of
 
 
 class Report:
     """The versions of Python and of the relevant packages, and the machine.
+
+    ``torchlops info`` prints more: extras, devices, threads, the compiler and the settings of memory.
 
     Args:
         add_pckg: Names of further packages.
@@ -26,7 +29,7 @@ class Report:
     ) -> None:
         names = ["torchlops", "torch", "numpy", "scipy", "PyWavelets", "matplotlib", *(add_pckg or ())]
         names = sorted(set(names), key=str.lower) if sort else list(dict.fromkeys(names))
-        self.versions = {name: _version(name) for name in names}
+        self.versions = {name: version_of(name) for name in names}
         self.ncol, self.text_width = ncol, text_width
 
     def __repr__(self) -> str:
@@ -37,10 +40,3 @@ class Report:
         rows = ["".join(cells[i : i + self.ncol]).rstrip() for i in range(0, len(cells), self.ncol)]
         line = "-" * self.text_width
         return "\n".join([line, *rows, line])
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

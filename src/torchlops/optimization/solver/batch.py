@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from torchlops.extras import import_extra
 from torchlops.optimization.solver.options import Options
 from torchlops.optimization.solver.problem import Problem, select
 from torchlops.optimization.solver.solver import Solver
@@ -189,10 +190,7 @@ def progress(name: str, niter: int, options: Options) -> Iterator[Callable[[int]
     if not options.progress:
         yield lambda _: None
         return
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("a progress bar needs tqdm: pip install tqdm, or leave progress=False") from None
+    tqdm = import_extra("tqdm.auto", "progress=True").tqdm
     with tqdm(total=niter, desc=name, leave=False, disable=not sys.stderr.isatty()) as bar:
         yield bar.update
 

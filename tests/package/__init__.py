@@ -1,0 +1,1 @@
+"""The wheel and the source distribution, tried where nothing else is installed (``make package``)."""
