@@ -10,8 +10,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
-import torchlops  # noqa: E402
 from site_pages import api, inventories  # noqa: E402
+
+import torchlops  # noqa: E402
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 project = "torchlops"
@@ -88,6 +89,6 @@ html_theme_options = {
 }
 
 
-def setup(app):
+def setup(app):  # noqa: ARG001
     """Write the pages that come from the code before Sphinx reads any."""
     api.write(HERE / "api")
