@@ -160,7 +160,8 @@ assert by_noise > oracle - 0.2
 # %%
 # The weight that depends on the noise follows the best one of each photograph.
 
-figure, axes = plt.subplots(1, 5, figsize=(17, 3.6), layout="constrained")
+figure, panels = plt.subplot_mosaic("aabbcc;.ddee.", figsize=(11, 7), layout="constrained")
+axes = list(panels.values())
 axes[0].plot(GRID.exp(), of_grid.mean(1), "o-", color="0.5", label="grid of one weight")
 axes[0].plot(common, same, "C3*", markersize=14, label="one weight, learned")
 axes[0].axhline(by_noise, color="C0", label="weight by the noise, learned")
@@ -178,7 +179,7 @@ axes[2].loglog(ends.exp(), predicted(ends).detach().exp(), "C0", label="learned"
 axes[2].axhline(common, color="C3", label="one weight, learned")
 axes[2].set(
     title="unseen photographs",
-    xlabel="mixed differences of the data / grey values",
+    xlabel="mixed differences / grey values",
     ylabel="weight",
     xticks=[0.02, 0.03, 0.05],
     xticklabels=["0.02", "0.03", "0.05"],
@@ -231,7 +232,8 @@ assert scores["learned"] > scores["first guess"] + 1
 # %%
 # With the learned blur, the photograph is as sharp as with the true one.
 
-figure, axes = plt.subplots(1, 5, figsize=(17, 3.6), layout="constrained")
+figure, panels = plt.subplot_mosaic("aabbcc;.ddee.", figsize=(11, 7), layout="constrained")
+axes = list(panels.values())
 tiles = torch.cat([torch.nn.functional.pad(h, (1, 1, 1, 1), value=math.nan) for h in filters.values()], 1)
 axes[0].imshow(tiles, cmap="magma", vmin=0, vmax=true.max())
 axes[0].set(title="blur: first guess, learned, true", xlabel="pixel", yticks=[], xticks=[])

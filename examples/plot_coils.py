@@ -84,10 +84,10 @@ assert float(gains[1:].min()) > 1.5
 # With eight coils, half of the lines are nearly enough.
 
 shown = (1, 3, 5)
-figure, axes = plt.subplots(2, 4, figsize=(15, 7.4), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(12, 6), layout="constrained")
 for row, (name, x) in zip(axes, images.items(), strict=True):
     for axis, k in zip(row, shown, strict=False):
-        title = f"{name}, {float(masks[k, :, 0].mean()):.0%} of the lines: {float(psnr[name][k]):.1f} dB"
+        title = f"{name}, {float(masks[k, :, 0].mean()):.0%} of lines\n{float(psnr[name][k]):.1f} dB"
         plot.image(x[k], axis, cmap="gray", vmin=0, vmax=1, colorbar=False, title=title, xlabel="pixel", ylabel="pixel")
 shares = 100 * masks[:, :, 0].mean(-1)
 for name, score in psnr.items():

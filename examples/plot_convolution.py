@@ -91,7 +91,7 @@ assert scores["learned filter"] > scores["Gaussian of its width"] + 1
 # %%
 # The learned filter has the rings of the true one.
 
-figure, axes = plt.subplots(2, 4, figsize=(14, 7.4), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(11.5, 6), layout="constrained")
 top = float(filters["true filter"].max())
 for axis, (name, h) in zip(axes[0, 1:], filters.items(), strict=True):
     shown = axis.imshow(h, cmap="magma", vmin=0, vmax=top)

@@ -127,7 +127,7 @@ assert float(own.mean()) < 0.97 * common
 # A trace of each level of noise, how all converge, and the errors against the damping.
 
 mosaic = [["data"] * 3 + ["estimate"] * 3, ["residual"] * 2 + ["gradient"] * 2 + ["error"] * 2]
-figure, axes = plt.subplot_mosaic(mosaic, figsize=(15, 10), layout="constrained")
+figure, axes = plt.subplot_mosaic(mosaic, figsize=(12, 8.4), layout="constrained")
 colors = plt.get_cmap("viridis")(torch.linspace(0.9, 0, len(SNR)).numpy())
 t = DT * torch.arange(NT)
 for k, color in enumerate(colors):

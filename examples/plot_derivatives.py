@@ -118,7 +118,7 @@ print(
 # %%
 # Both weights rise two- to threefold, and the photographs keep less noise.
 
-figure = plt.figure(figsize=(13, 6), layout="constrained")
+figure = plt.figure(figsize=(11.5, 5.4), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=(1, 2))
 upper, lower = left.subplots(2, 1, sharex=True)
 upper.plot([w[0] for w in weights], "C0o-", label="w1, first derivatives")

@@ -89,7 +89,7 @@ assert agreement > 0.98
 # %%
 # Twelve iterations are enough.
 
-figure, axes = plt.subplots(2, 4, figsize=(14, 7.2), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(11.5, 6), layout="constrained")
 axes[0, 0].imshow(truth, cmap="gray", vmin=0, vmax=1)
 axes[0, 0].set(title="photograph (grey values)", xticks=[], yticks=[])
 shown = axes[0, 1].imshow(masks[0].angle(), cmap="twilight")
@@ -104,4 +104,4 @@ axes[0, 3].set(title="misfit / data", xlabel="iteration of L-BFGS", ylabel="rela
 axes[0, 3].legend()
 for axis, (i, picture) in zip(axes[1], images.items(), strict=True):
     axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
-    axis.set(title=f"after {i} iterations: {scores[i]:.1f} dB", xticks=[], yticks=[])
+    axis.set(title=f"after {i} iterations\n{scores[i]:.1f} dB", xticks=[], yticks=[])

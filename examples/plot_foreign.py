@@ -120,7 +120,7 @@ print("rms error of log-impedance: " + ", ".join(f"{name} {error:.3f}" for name,
 assert errors["network"] < 0.75 * errors["least squares"] < errors["background"]
 
 t = DT * torch.arange(NT)
-figure, axes = plt.subplots(1, 4, figsize=(14, 5.4), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(11.5, 4.8), layout="constrained")
 where = {"y": t, "x": torch.arange(24), "xlabel": "log", "ylabel": "time / s", "colorbar": False}
 limits = {"vmin": float(m[:24].min()), "vmax": float(m[:24].max())}
 plot.image(m[:24].T, axes[0], title="24 of 50 true logs", **limits, **where)

@@ -103,12 +103,13 @@ print(f"within 1.96 standard deviations: {100 * within:.0f} % (95 % if craters w
 assert rms < 0.5 * spread
 assert 0.85 < within < 0.99
 
-figure, axes = plt.subplots(1, 5, figsize=(18, 3.6), layout="constrained")
+figure, panels = plt.subplot_mosaic("abc;dee", figsize=(11, 6.4), layout="constrained")
+axes = list(panels.values())
 seen = torch.full((N * N,), math.nan, dtype=torch.float64).index_copy(0, given, y)
 grey = {"cmap": "gray", "vmin": float(truth.min()), "vmax": float(truth.max()), "xlabel": "column", "ylabel": "row"}
 plot.image(truth, axes[0], title="photograph", label="grey value", **grey)
 plot.image(seen.reshape(N, N), axes[1], title="given pixels, with noise", label="grey value", **grey)
-plot.image(mean.reshape(N, N), axes[2], title=f"posterior mean, error {rms:.3f}", label="grey value", **grey)
+plot.image(mean.reshape(N, N), axes[2], title=f"mean, error {rms:.3f}", label="grey value", **grey)
 plot.image(
     deviation.reshape(N, N), axes[3], title="standard deviation", label="grey value", xlabel="column", ylabel="row"
 )

@@ -103,7 +103,8 @@ by_kernel = float((kernel * change).sum())
 print(f"change of the amplitude: {by_kernel:.4e} by the derivative, {difference:.4e} by finite differences")
 assert abs(by_kernel - difference) < 1e-3 * abs(difference)
 
-figure, axes = plt.subplots(1, 4, figsize=(18, 4.2), layout="constrained", width_ratios=(1, 1, 1.1, 1))
+figure, panels = plt.subplot_mosaic("ab;cd", figsize=(10.5, 8.6), layout="constrained")
+axes = list(panels.values())
 where = {"x": x, "y": x, "xlabel": "distance / m", "ylabel": "depth / m", "aspect": "equal"}
 plot.image(velocity / 1000, axes[0], title="velocity", label="km/s", **where)
 wave = u.real / u.real.abs().quantile(0.995)

@@ -54,7 +54,7 @@ picked = rms * (1 + NOISE * torch.randn(NT, dtype=torch.float64))
 
 parts = HStack([LinearRegression(t), Identity(NT)])  # v^2 from (intercept, slope, deviations)
 A = Diagonal(1 / t) @ S @ parts
-figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 plot.sparsity(A, axes[0], title=f"the operator, {A.shape[0]} x {A.shape[1]}", vmin=-0.05, vmax=0.05)
 plot.spectrum(A, axes[1], label="velocities from lines and deviations")
 plot.spectrum(S, axes[1], label="integration", title="singular values")

@@ -96,7 +96,8 @@ assert rms["after"] < 0.05
 # %%
 # After registration, only noise is left.
 
-figure, axes = plt.subplots(1, 5, figsize=(17, 4), layout="constrained", width_ratios=(1, 1, 1, 1, 1.1))
+figure, panels = plt.subplot_mosaic("abc;dee", figsize=(11, 7), layout="constrained")
+axes = list(panels.values())
 for axis, image, title in ((axes[0], fixed, "photograph"), (axes[1], moving, "turned, moved, darker, noisy")):
     axis.imshow(image, cmap="gray", vmin=0, vmax=1)
     axis.set(title=title, xticks=[], yticks=[])

@@ -69,7 +69,8 @@ assert errors["windows"] < 0.5 * errors["whole gather"]
 # %%
 # Locally, few slopes are enough.
 
-figure, axes = plt.subplots(1, 5, figsize=(18, 4.6), layout="constrained")
+figure, panels = plt.subplot_mosaic("abc;dee", figsize=(11, 8), layout="constrained")
+axes = list(panels.values())
 where = {"x": x, "y": t, "xlabel": "offset / m", "ylabel": "time / s", "colorbar": False}
 limit = float(clean.abs().max())
 pictures = {

@@ -159,7 +159,7 @@ assert preconditioned[2][-1] < 0.7 * plain[2][-1]
 # %%
 # Without the second one, L-BFGS is far from the minimum after thirty iterations.
 
-figure, axes = plt.subplots(2, 3, figsize=(14, 8.4), layout="constrained")
+figure, axes = plt.subplots(2, 3, figsize=(11.5, 7), layout="constrained")
 limit = float(truth.abs().max())
 fields = {
     "true; black: the wells that are pumped": truth,
@@ -178,15 +178,15 @@ shown = axes[1, 0].imshow(exact.x[test].log10(), cmap="magma")
 axes[1, 0].plot(columns, rows, "o", color="w", markeredgecolor="k")
 axes[1, 0].plot(PUMPED[test] % N, PUMPED[test] // N, ".", color="k")
 axes[1, 0].set(title="drawdown in one of the tests", xlabel="cell", ylabel="cell")
-figure.colorbar(shown, ax=axes[1, 0], label="$\\log_{10} u$")
+figure.colorbar(shown, ax=axes[1, 0], label="logarithm (base 10) of the drawdown")
 for name, result, color in (("no preconditioner", without, "C0"), ("cosine transforms as M", exact, "C1")):
     axes[1, 1].semilogy(result.cost / result.cost[0], color=color, linewidth=0.8)
     axes[1, 1].plot([], color=color, label=name)
 axes[1, 1].axhline(1e-6, color="k", linewidth=0.8, linestyle=":")
-axes[1, 1].set(title="cg in the modelling, each test", xlabel="iteration", ylabel="relative residual")
+axes[1, 1].set(title="cg, each test", xlabel="iteration", ylabel="relative residual")
 for name, (_, costs, _) in runs.items():
     axes[1, 2].semilogy(costs, label=name)
-axes[1, 2].set(title="inversion, the same cost in two variables", xlabel="iteration of L-BFGS", ylabel="cost")
+axes[1, 2].set(title="inversion, two variables", xlabel="iteration of L-BFGS", ylabel="cost")
 for axis in axes[1, 1:]:
     axis.legend()
     axis.grid(alpha=0.3, which="both")

@@ -59,12 +59,13 @@ def psnr(x: Tensor) -> Tensor:
 
 
 options = {"engine": "pylops", "niter": 200, "tol": 0, "gtol": 1e-4, "progress": True}
-restored, scores = {}, {"blurred, with noise": float(psnr(data))}
+curves, restored, scores = {}, {}, {"blurred, with noise": float(psnr(data))}
 for name, B in {"one filter": mean, "varying filter": A}.items():
     x = regularized_inversion(B, data.expand(len(weights), -1, -1), [L], epsRs=[weights], **options).x
-    best = int(psnr(x).argmax())
+    curves[name] = psnr(x)
+    best = int(curves[name].argmax())
     assert 0 < best < len(weights) - 1  # the best weight must be inside the grid
-    restored[name], scores[name] = x[best], float(psnr(x)[best])
+    restored[name], scores[name] = x[best], float(curves[name][best])
 print(", ".join(f"{name} {score:.2f} dB" for name, score in scores.items()))
 assert scores["varying filter"] > scores["one filter"] + 1.2
 assert scores["varying filter"] > scores["blurred, with noise"] + 2.5
@@ -72,12 +73,18 @@ assert scores["varying filter"] > scores["blurred, with noise"] + 2.5
 # %%
 # With one filter, which is wrong nearly everywhere, hardly anything is gained.
 
-figure, axes = plt.subplots(1, 5, figsize=(19, 4), layout="constrained")
+figure, grid = plt.subplots(2, 3, figsize=(11.5, 7), layout="constrained")
+axes = grid.flatten()
 tiles = torch.nn.functional.pad(filters / filters.amax((-2, -1), keepdim=True), (0, 1, 0, 1))
 tiles = tiles.transpose(1, 2).flatten(2).flatten(0, 1)
 plot.image(tiles, axes[0], cmap="magma", title="filters at 5 x 5 points", label="relative to the largest value",
            xlabel="tap", ylabel="tap")  # fmt: skip
 pictures = {"photograph": sharp, "blurred, with noise": data, **restored}
-for axis, (name, x) in zip(axes[1:], pictures.items(), strict=True):
+for axis, (name, x) in zip(axes[1:5], pictures.items(), strict=True):
     title = f"{name}: {scores[name]:.1f} dB" if name in scores else f"{name} (grey values)"
     plot.image(x, axis, cmap="gray", vmin=0, vmax=1, colorbar=False, title=title, xlabel="column", ylabel="row")
+for name, curve in curves.items():
+    axes[5].plot(weights, curve, "o-", label=name)
+axes[5].axhline(scores["blurred, with noise"], color="k", linestyle=":", label="blurred, with noise")
+axes[5].set(title="quality", xlabel="weight of the Laplacian", ylabel="PSNR / dB")
+axes[5].legend()

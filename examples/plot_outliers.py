@@ -41,7 +41,7 @@ assert errors["irls"] < 0.5 * errors["least squares"]
 # Whatever is darker than four fifths of the light is text. By least squares, the light is too low beside the letters,
 # and a part of them is lost in the lower rows.
 
-figure, axes = plt.subplots(2, 3, figsize=(14, 5.4), layout="constrained")
+figure, axes = plt.subplots(2, 3, figsize=(11.5, 4.8), layout="constrained")
 grey = {"cmap": "gray", "vmin": 0, "vmax": 1, "colorbar": False, "xlabel": "column", "ylabel": "row"}
 plot.image(page, axes[0, 0], title="photograph (grey values)", **grey)
 row = rows // 2

@@ -61,7 +61,8 @@ assert along > noisy + 7
 
 impulses = torch.zeros(DIMS, dtype=torch.float64)
 impulses[20:NT:28, 12:NX:18] = 1
-figure, axes = plt.subplots(1, 5, figsize=(18, 4.6), layout="constrained")
+figure, panels = plt.subplot_mosaic("abc;dee", figsize=(11, 8), layout="constrained")
+axes = list(panels.values())
 limit = 2.5 * float(clean.std())
 where = {"y": DT * torch.arange(NT), "x": torch.arange(NX), "xlabel": "trace", "ylabel": "time / s", "colorbar": False}
 for axis, (name, x) in zip(axes, sections.items(), strict=False):

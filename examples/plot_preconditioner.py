@@ -164,7 +164,8 @@ assert counts["learned"] < 1.1 * counts["mean conductivity"]
 # %%
 # The learned spectrum is close to that of the mean conductivity.
 
-figure, axes = plt.subplots(1, 5, figsize=(19, 4.2), layout="constrained")
+figure, panels = plt.subplot_mosaic("aabbcc;.ddee.", figsize=(11, 7), layout="constrained")
+axes = list(panels.values())
 colors = dict(zip(preconditioners, ("0.6", "C1", "C3", "k"), strict=True))
 for name, result in results.items():
     style = {"color": colors[name], "linestyle": ":" if name == "mean conductivity" else "-"}

@@ -103,7 +103,8 @@ assert after[1] < 0.5 * before[1]
 # %%
 # Learned curves leave no multiples in the primaries.
 
-figure, axes = plt.subplots(1, 5, figsize=(17, 4.6), layout="constrained", width_ratios=(1, 1, 1, 1, 1.3))
+figure, panels = plt.subplot_mosaic("abc;dee", figsize=(11, 8), layout="constrained")
+axes = list(panels.values())
 titles = (
     "one of eight gathers",
     "its primaries",

@@ -128,7 +128,7 @@ assert bool((scores["total variation"] > scores["Tikhonov"] + 1.6).all())
 # %%
 # Total variation removes the noise and keeps the edges.
 
-figure, axes = plt.subplots(3, 5, figsize=(16, 10.2), layout="constrained")
+figure, axes = plt.subplots(3, 5, figsize=(12, 7.8), layout="constrained")
 for row, photo in enumerate(RESTORED):
     columns = {photo: truth[1 + row], **{name: image[row] for name, image in images.items()}}
     for axis, (name, image) in zip(axes[row], columns.items(), strict=True):

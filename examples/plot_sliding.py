@@ -103,7 +103,7 @@ assert min(gains) > -0.1  # no photograph becomes visibly worse
 # %%
 # The patches from which photographs are synthesised, and the photographs.
 
-figure = plt.figure(figsize=(14, 7.6), layout="constrained")
+figure = plt.figure(figsize=(11.5, 6.2), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=(1, 2.6))
 for axis, matrix, title in zip(left.subplots(2, 1), (start, net.matrix.detach()), ("cosine", "learned"), strict=True):
     atoms = torch.nn.functional.pad(matrix.T.reshape(8, 8, WIN, WIN), (0, 1, 0, 1), value=torch.nan)

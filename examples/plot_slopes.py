@@ -109,7 +109,8 @@ assert curves["gradient descent"][3] < 0.2 * curves["no slopes"][3]
 # %%
 # The slopes of gradient descent are close to the true ones, and as good for compression.
 
-figure, axes = plt.subplots(1, 5, figsize=(18, 4.6), layout="constrained", width_ratios=(1, 1, 1, 1, 1.2))
+figure, panels = plt.subplot_mosaic("abc;dee", figsize=(11, 8), layout="constrained")
+axes = list(panels.values())
 limit = float(clean.abs().max())
 where = {"x": x, "y": t, "colorbar": False, "xlabel": "offset / m", "ylabel": "time / s"}
 plot.image(data.T, axes[0], symmetric=True, vmin=-limit, vmax=limit, title="gather, with noise", **where)

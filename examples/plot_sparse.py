@@ -70,7 +70,7 @@ errors = {name: float((m - true).norm() / true.norm()) for name, m in solutions.
 print("relative error: " + ", ".join(f"{name} {error:.3f}" for name, error in errors.items()))
 assert errors["least squares on its spikes"] < errors["spgl1, ista, fista"] < 0.3 * errors["omp"]
 
-figure, axes = plt.subplot_mosaic("aaad;bbbd;ccce", figsize=(14, 7.5), layout="constrained")
+figure, axes = plt.subplot_mosaic("aaad;bbbd;ccce", figsize=(11, 6.6), layout="constrained")
 t = DT * torch.arange(NT)
 for key, (name, m) in zip("abc", solutions.items(), strict=True):
     axes[key].vlines(t, 0, true, color="0.7", linewidth=5, label="true")

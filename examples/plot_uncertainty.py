@@ -123,7 +123,7 @@ within = float(((truth - estimate).abs() < 1.96 * deviation).double().mean())
 print(f"true log within 1.96 standard deviations: {100 * within:.0f} % of the samples")
 assert within > 0.9
 
-figure, axes = plt.subplots(1, 4, figsize=(15, 5.4), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(11.5, 5), layout="constrained")
 t = DT * torch.arange(NT)
 plot.wiggle(torch.stack([d, trace(estimate)]), axes[0], t=t, title="trace", xlabel="", ylabel="time / s")
 axes[0].set_xticks([0, 1], ["data", "modelled"])

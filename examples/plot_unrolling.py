@@ -163,7 +163,7 @@ exact = gradient(network, loss(network(two, niter=1000, gtol=1e-12), sharp))
 errors: dict[str, list[float]] = {name: [] for name in WAYS}
 memory: dict[str, list[float]] = {name: [] for name in WAYS}
 times: dict[str, list[float]] = {name: [] for name in WAYS}
-figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for name, way in tqdm(WAYS.items(), desc="gradients", disable=None):
     for k in COUNTS:  # iterations of the solve, and of that of the gradient
         how = {"grad": way(k), "niter": k, "on_fail": "ignore"}
@@ -207,7 +207,8 @@ solution = {"niter": 500, "gtol": 1e-3}
 ways: dict[str, dict[str, Any]] = {f"unrolled, {k} iterations": {"grad": "unroll", "niter": k} for k in TRAINED}
 ways["implicit"] = {**solution, "grad": Implicit(rtol=1e-2)}
 images, scores, ends = {}, {}, {}
-figure, axes = plt.subplots(1, 5, figsize=(20, 4), layout="constrained")
+figure, panels = plt.subplot_mosaic("aabbcc;.ddee.", figsize=(11, 7), layout="constrained")
+axes = list(panels.values())
 for (name, how), color in zip(ways.items(), ("C3", "C1", "C0"), strict=True):
     network, history = train(training, STEPS, (y, truth), **how)
     with torch.no_grad():

@@ -77,7 +77,8 @@ assert errors["down"] < 0.12
 # %%
 # The reflections appear once the wave on its way down has gone.
 
-figure, axes = plt.subplots(1, 5, figsize=(18, 4.6), layout="constrained")
+figure, panels = plt.subplot_mosaic("abc;dee", figsize=(11, 8), layout="constrained")
+axes = list(panels.values())
 where = {"x": z, "y": t, "xlabel": "depth / m", "ylabel": "time / s", "colorbar": False, "symmetric": True}
 plot.image(data.T, axes[0], title="profile", **where)
 panel = R(frame(data))[:, :NT]

@@ -110,7 +110,7 @@ torch.manual_seed(0)
 dims = (SIZE, SIZE)
 transforms = {"wavelets": DWT2D(dims, wavelet="sym8", level=4), "curvelets": UDCT(dims, wedges_per_direction=3)}
 pictures = {"seismic events": section(), "photograph": photograph("camera")[20:212, 130:322].double()}
-figure, axes = plt.subplots(2, 4, figsize=(15, 8), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(11.5, 6.2), layout="constrained")
 gains = {}
 for row, (what, truth) in zip(axes, pictures.items(), strict=True):
     y = truth + SIGMA * torch.randn_like(truth)
