@@ -27,7 +27,7 @@ from torchlops.signalprocessing import DTCWT, DWT, Convolve1D
 
 NT, DT, LEVEL, STEPS = 256, 0.004, 4, 200
 torch.manual_seed(0)
-wavelet, _, center = ricker(torch.arange(16) * DT, f0=25)
+wavelet, _, center = ricker(torch.arange(15) * DT, f0=25)
 W = Convolve1D(NT, torch.as_tensor(wavelet).float(), offset=center)
 
 

@@ -24,7 +24,7 @@ NT, DT, NOISE, STEPS, LAYERS = 160, 0.004, 0.015, 300, 3
 """Samples, sampling in s, noise of the traces, steps of training, layers of the network."""
 
 torch.manual_seed(0)
-wavelet = torch.as_tensor(ricker(torch.arange(16) * DT, f0=20)[0])
+wavelet = torch.as_tensor(ricker(torch.arange(15) * DT, f0=20)[0])
 modelling = PoststackLinearModelling(wavelet.double().numpy(), nt0=NT)
 A, adjoint = TorchOperator(modelling, batch=True), TorchOperator(modelling.H, batch=True)
 foreign = aslinearoperator(modelling)  # the same for solvers and torch.func

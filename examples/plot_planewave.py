@@ -20,7 +20,7 @@ from torchlops.utils.signalprocessing import slope_estimate
 
 DIMS, RADIUS = (NT, NX), 4
 torch.manual_seed(0)
-wavelet, _, center = ricker(torch.arange(16, dtype=torch.float64) * DT, f0=25)
+wavelet, _, center = ricker(torch.arange(15, dtype=torch.float64) * DT, f0=25)
 reflectivity = torch.tanh(0.5 * FirstDerivative(DIMS, axis=0, kind="forward")(layered_model()))
 clean = Convolve1D(DIMS, wavelet, offset=center, axis=0)(reflectivity)
 data = clean + 0.7 * clean.std() * torch.randn_like(clean)

@@ -31,7 +31,7 @@ NT, DT, NOISE, SPREAD = 80, 0.004, 0.003, 0.06
 """Samples, sampling in s, noise of the trace, standard deviation of a step of the log-impedance."""
 
 torch.manual_seed(0)
-wavelet, _, center = ricker(torch.arange(16, dtype=torch.float64) * DT, f0=30)
+wavelet, _, center = ricker(torch.arange(15, dtype=torch.float64) * DT, f0=30)
 W, D = Convolve1D(NT, wavelet, offset=center), FirstDerivative(NT, kind="forward")
 P = SPREAD * CausalIntegration(NT)  # a random walk: steps of this standard deviation
 start = torch.full((NT,), 6.0e6, dtype=torch.float64).log()
