@@ -70,15 +70,18 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "abort_on_example_error": True,
+    "capture_repr": (),
     "backreferences_dir": "api/backreferences",
     "doc_module": ("torchlops",),
     "download_all_examples": False,
+    "first_notebook_cell": '%pip install "torchlops[demo,wavelets,curvelets]" pylops',
     "image_srcset": ["2x"],
+    "min_reported_time": 1,
     "plot_gallery": "True",
     "reference_url": {"torchlops": None},
     "remove_config_comments": True,
     "show_signature": False,
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "site_pages.gallery.Order",
 }
 
 html_theme = "pydata_sphinx_theme"

@@ -1,32 +1,33 @@
-"""Learning a preconditioner through the iterations that it accelerates.
+r"""
+A preconditioner, learned through the iterations that it accelerates
+====================================================================
 
-Edge-preserving smoothing of a photograph ``y`` solves ``(I + G^H diag(c) G) x = y``, with the gradient ``G`` and a
-conductivity ``c`` that is small at edges. Each photograph has its own equation, and conjugate gradients need many
-iterations. The preconditioner ``M = C^H diag(m) C``, with the cosine transform ``C``, has a spectrum ``m`` that is
-interpolated between twelve learned numbers. Starting from ``M = I``, they minimise the residual after twelve
-iterations, by gradients through these iterations (``grad="unroll"``). (The solution itself does not depend on ``M``, so
-its implicit derivative is zero.)
+Which preconditioner makes edge-preserving smoothing fastest? It is learned on eight photographs of scikit-image, and
+accelerates the solves for three others, with twice as many rows and columns.
 
-On unseen photographs with twice as many rows and columns, the number of iterations falls to a third or less. That is as
-few as with the spectrum of the mean conductivity, which theory suggests for this equation.
+Edge-preserving smoothing of a photograph :math:`y` solves
+
+.. math:: (I + G^H \mathrm{diag}(c)\, G)\, x = y,
+
+with the gradient :math:`G` and a conductivity :math:`c` that is small at edges. Each photograph has its own equation,
+and conjugate gradients need many iterations. The preconditioner :math:`M = C^H \mathrm{diag}(m)\, C`, with the cosine
+transform :math:`C`, has a spectrum :math:`m` that is interpolated between twelve learned numbers. Starting from
+:math:`M = I`, they minimise the residual after twelve iterations, by gradients through these iterations
+(``grad="unroll"``). (The solution itself does not depend on :math:`M`, so its implicit derivative is zero.)
+
+On the unseen photographs, the number of iterations falls to a third or less. That is as few as with the spectrum of the
+mean conductivity, which theory suggests for this equation.
 """
 
-from __future__ import annotations
-
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
+from tqdm import tqdm
 
-from torchlops import Diagonal, Gradient, Identity, LinearOperator
+from torchlops import Diagonal, Gradient, Identity, LinearOperator, plot
 from torchlops.demo.photographs import central_crop, photograph
 from torchlops.optimization import cg
 from torchlops.signalprocessing import DCT
@@ -36,7 +37,11 @@ UNSEEN = ("camera", "coffee", "coins")
 SMOOTHING, EDGE = 100.0, 0.05
 """Maximum conductivity, and the step of grey values at which it has decreased by half."""
 
-NITER, KNOTS, RTOL = 12, 12, 1e-4
+NITER, KNOTS, RTOL, STEPS = 12, 12, 1e-4, 40
+
+
+# %%
+# An equation for each photograph: an operator of one's own, whose weights are different for each sample.
 
 
 class Weights(LinearOperator):
@@ -74,6 +79,10 @@ def smoothing(c: Tensor) -> LinearOperator:
     return N
 
 
+# %%
+# Preconditioners: the diagonal, and those that cosine transforms make diagonal.
+
+
 def jacobi(c: Tensor) -> LinearOperator:
     """Return the inverse of the diagonal of the smoothing operator."""
     diagonal = 1 + c.sum(1) + pad(c[:, 0], (0, 0, 1, -1)) + pad(c[:, 1], (1, -1))
@@ -100,6 +109,10 @@ def spectrum(log_m: Tensor, size: int) -> Tensor:
     return torch.lerp(log_m[left], log_m[left + 1], at - left).exp()
 
 
+# %%
+# Learning, by gradients through twelve iterations of a batch of equations.
+
+
 def learn(y: Tensor, steps: int) -> tuple[Tensor, list[float]]:
     """Return the logarithm of the learned spectrum, and the mean residual of each step."""
     N = smoothing(conductivity(y))
@@ -107,7 +120,7 @@ def learn(y: Tensor, steps: int) -> tuple[Tensor, list[float]]:
     optimizer = torch.optim.Adam([log_m], lr=0.15)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     residuals = []
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc="learning", disable=None):
         M = of_spectrum(spectrum(log_m, y.shape[-1]))
         cost = cg(N, y, M=M, niter=NITER, tol=0, grad="unroll").cost
         loss = (cost[-1] / cost[0]).log().mean()
@@ -119,65 +132,58 @@ def learn(y: Tensor, steps: int) -> tuple[Tensor, list[float]]:
     return log_m.detach(), residuals
 
 
-def main(output: Path, steps: int = 40) -> None:
-    torch.manual_seed(0)
-    y, unseen = crops(TRAINING, 64), crops(UNSEEN, 128)
-    log_m, residuals = learn(y, steps)
-    mean = conductivity(y).mean()
+# %%
+# The learned spectrum against other preconditioners, on photographs that were not used.
 
-    c, size = conductivity(unseen), unseen.shape[-1]
-    N = smoothing(c)
-    preconditioners = {
-        "none": None,
-        "diagonal": jacobi(c),
-        "learned": of_spectrum(spectrum(log_m, size)),
-        "mean conductivity": of_spectrum(1 / (1 + mean * eigenvalues(size))),
-    }
-    results = {name: cg(N, unseen, M=M, niter=1000, tol=0, rtol=RTOL) for name, M in preconditioners.items()}
-    counts = {name: result.iters.double().mean().item() for name, result in results.items()}
-    print(f"residual after {NITER} iterations, training photographs: {residuals[0]:.1e} -> {residuals[-1]:.1e}")
-    print(f"iterations to a residual of {RTOL:g}, unseen photographs:", end=" ")
-    print(", ".join(f"{name} {count:.0f}" for name, count in counts.items()))
+torch.manual_seed(0)
+y, unseen = crops(TRAINING, 64), crops(UNSEEN, 128)
+log_m, residuals = learn(y, STEPS)
+mean = conductivity(y).mean()
 
-    figure, axes = plt.subplots(1, 5, figsize=(19, 4.2), layout="constrained")
-    colors = dict(zip(preconditioners, ("0.6", "C1", "C3", "k"), strict=True))
-    for name, result in results.items():
-        relative = (result.cost / result.cost[0]).where(
-            torch.arange(len(result.cost))[:, None] <= result.iters, torch.nan
-        )
-        style = {"color": colors[name], "linestyle": ":" if name == "mean conductivity" else "-"}
-        axes[0].semilogy(relative, **style)
-        axes[0].plot([], [], label=f"{name}: {counts[name]:.0f}", **style)
-    axes[0].set(title="unseen photographs", xlabel="iteration", ylabel="relative residual")
-    axes[0].legend(title="preconditioner", fontsize="small")
-    axes[1].semilogy(residuals, "C3")
-    axes[1].set(title="training photographs", xlabel="step", ylabel=f"residual after {NITER} iterations")
-    frequency = torch.linspace(0, 1, KNOTS)
-    theory = 1 / (1 + mean * 8 * frequency.square())
-    axes[2].semilogy(frequency, (log_m - log_m[-1]).exp(), "C3o-", label="learned")
-    axes[2].semilogy(frequency, theory / theory[-1], "k:", label="mean conductivity")
-    axes[2].axhline(1, color="0.6", label="first")
-    axes[2].set(title="spectrum, relative to its end", xlabel="root of the eigenvalue of G^H G / 8")
-    axes[2].legend(fontsize="small")
-    for axis, image, title in (
-        (axes[3], unseen[0], "an unseen photograph"),
-        (axes[4], results["learned"].x[0], "smoothed"),
-    ):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-        axis.set(title=title, xticks=[], yticks=[])
-    figure.savefig(output / "preconditioner.png", dpi=80)
-    plt.close(figure)
-    for result in results.values():
-        assert bool(result.converged.all())
-        assert (result.x - results["none"].x).norm() < 1e-2 * results["none"].x.norm()
-    assert counts["learned"] < counts["none"] / 3
-    assert counts["learned"] < 0.5 * counts["diagonal"]
-    assert counts["learned"] < 1.1 * counts["mean conductivity"]
+c, size = conductivity(unseen), unseen.shape[-1]
+N = smoothing(c)
+preconditioners = {
+    "none": None,
+    "diagonal": jacobi(c),
+    "learned": of_spectrum(spectrum(log_m, size)),
+    "mean conductivity": of_spectrum(1 / (1 + mean * eigenvalues(size))),
+}
+results = {name: cg(N, unseen, M=M, niter=1000, tol=0, rtol=RTOL) for name, M in preconditioners.items()}
+counts = {name: result.iters.double().mean().item() for name, result in results.items()}
+print(f"residual after {NITER} iterations, training photographs: {residuals[0]:.1e} -> {residuals[-1]:.1e}")
+print(f"iterations to a residual of {RTOL:g}, unseen photographs:", end=" ")
+print(", ".join(f"{name} {count:.0f}" for name, count in counts.items()))
 
+for result in results.values():
+    assert bool(result.converged.all())
+    assert (result.x - results["none"].x).norm() < 1e-2 * results["none"].x.norm()
+assert counts["learned"] < counts["none"] / 3
+assert counts["learned"] < 0.5 * counts["diagonal"]
+assert counts["learned"] < 1.1 * counts["mean conductivity"]
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("examples/figures"), help="folder for the figure")
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    main(arguments.output)
+# %%
+# The learned spectrum is close to that of the mean conductivity.
+
+figure, panels = plt.subplot_mosaic("aabbcc;.ddee.", figsize=(11, 7), layout="constrained")
+axes = list(panels.values())
+colors = dict(zip(preconditioners, ("0.6", "C1", "C3", "k"), strict=True))
+for name, result in results.items():
+    style = {"color": colors[name], "linestyle": ":" if name == "mean conductivity" else "-"}
+    plot.convergence(result, axes[0], label=f"{name}: {counts[name]:.0f}", **style)
+axes[0].set(title="unseen photographs", ylabel="relative residual")
+axes[0].legend(title="preconditioner", fontsize="small")
+axes[1].semilogy(residuals, "C3")
+axes[1].set(title="training photographs", xlabel="step", ylabel=f"residual after {NITER} iterations")
+frequency = torch.linspace(0, 1, KNOTS)
+theory = 1 / (1 + mean * 8 * frequency.square())
+axes[2].semilogy(frequency, (log_m - log_m[-1]).exp(), "C3o-", label="learned")
+axes[2].semilogy(frequency, theory / theory[-1], "k:", label="mean conductivity")
+axes[2].axhline(1, color="0.6", label="first")
+axes[2].set(title="spectrum, relative to its end", xlabel="root of the eigenvalue of G^H G / 8")
+axes[2].legend(fontsize="small")
+for axis, image, title in (
+    (axes[3], unseen[0], "an unseen photograph"),
+    (axes[4], results["learned"].x[0], "smoothed"),
+):
+    axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+    axis.set(title=title, xticks=[], yticks=[])

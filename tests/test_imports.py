@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("optimization",),
     ("linalg", "utils.estimators"),
     ("_methods", "_pylops_names", "testing"),
-    ("compat", "interop", "jaxoperator", "pytensoroperator"),
+    ("compat", "interop", "jaxoperator", "plot", "pytensoroperator"),
     ("__init__",),
     ("demo",),
     ("cli",),

@@ -31,6 +31,7 @@ MODULES = {
     "torchlops.optimization.preconditioners": "Preconditioners",
     "torchlops.optimization.eigs": "Eigenvalues of operators",
     "torchlops.linalg": "Linear algebra",
+    "torchlops.plot": "Figures",
     "torchlops.testing": "Tests for operators of your own",
     "torchlops.interop": "Views for other packages",
     "torchlops.compat.pylops": "The alias of PyLops",
