@@ -4,9 +4,11 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 
 PYTEST = $(RUN) -m pytest -n 2 --dist worksteal
+SPHINX = $(RUN) -m sphinx -q -W --keep-going
 
 .PHONY: demo test test-slow test-newest test-all test-operator peers pylops-suite pyproximal-suite \
-	pylops-gallery lint types package check-tag bench docs examples clean
+	pylops-gallery lint types package check-tag bench docs \
+	docs-quick docs-test linkcheck examples clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
@@ -65,9 +67,23 @@ check-tag:
 bench: $(VENV)/.test
 	$(RUN) -m benchmarks
 
-docs: $(VENV)/.test
+# The site, with its gallery, into build/docs; warnings are errors. The scripts of the gallery run where they have changed.
+docs: $(VENV)/.docs
 	$(RUN) -m tests.every_operator.tables
 	$(RUN) -m tests.peers.page
+	$(SPHINX) -b html docs build/docs
+
+# The site without the figures of the gallery, in two minutes.
+docs-quick: $(VENV)/.docs
+	$(SPHINX) -b html -D plot_gallery=0 docs build/docs-quick
+
+# The links of the site to other places, which need a network.
+linkcheck: $(VENV)/.docs
+	$(SPHINX) -b linkcheck -D plot_gallery=0 docs build/linkcheck
+
+# The site in a browser (Debian's packages chromium and chromium-driver): figures, formulas, search, references.
+docs-test: $(VENV)/.docs
+	$(RUN) -m pytest tests/site
 
 # The scripts of the gallery, whose pages `make docs` builds.
 examples: $(VENV)/.test
@@ -83,6 +99,10 @@ $(VENV)/.demo: $(VENV)/bin/python requirements/demo.txt pyproject.toml
 
 $(VENV)/.test: $(VENV)/.demo requirements/test.txt
 	$(RUN) -m pip install --quiet --requirement requirements/test.txt
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.test requirements/docs.txt
+	$(RUN) -m pip install --quiet --requirement requirements/docs.txt
 	touch $@
 
 clean:

@@ -1,0 +1,1 @@
+"""Tests of the documentation as a browser shows it: ``make docs-test``."""
