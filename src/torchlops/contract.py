@@ -319,8 +319,10 @@ class Contract(Attributes):
         return tensor
 
     def _held(self, name: str) -> Tensor | None:
-        parameter = self._parameters.get(name)
-        return self._buffers.get(name) if parameter is None else parameter
+        for held in (self._parameters.get(name), self._buffers.get(name), self._buffers.get(f"_{name}")):
+            if held is not None:
+                return held
+        return None
 
     # -- applying --------------------------------------------------------------------------------------------
 

@@ -14,7 +14,10 @@ from torchlops.torch_internals import is_plain_eager, is_wrapped
 
 
 class Positions:
-    """An attribute of the axis or positions that a user gave: the tensor itself, or an array of the constants."""
+    """An attribute of the axis or positions that a user gave: the tensor itself, or an array of the constants.
+
+    The buffer of the constants has an underscore before its name, since torch takes buffers to be tensors.
+    """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -26,6 +29,9 @@ class Positions:
         if held is None:
             raise AttributeError(f"{type(operator).__name__} has no attribute {self.name!r}")
         return to_numpy(held) if self.name in operator._constant_names else held
+
+    def __set__(self, operator: LinearOperator, value: Tensor) -> None:
+        operator._buffers[f"_{self.name}"] = value
 
 
 def register_positions(operator: LinearOperator, name: str, value: Any, is_tabulated: bool = False) -> bool:
@@ -39,7 +45,8 @@ def register_positions(operator: LinearOperator, name: str, value: Any, is_tabul
     if isinstance(value, Tensor):
         operator._register(name, value)
         return True
-    operator.register_buffer(name, constants(value, f"{type(operator).__name__}: {name}"), persistent=False)
+    held = f"_{name}" if isinstance(getattr(type(operator), name, None), Positions) else name
+    operator.register_buffer(held, constants(value, f"{type(operator).__name__}: {name}"), persistent=False)
     operator._constant_names += (name,)
     if is_tabulated:
         operator._fixed_names += (name,)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.arraykernels import complex_of, promoted, view_of
+from torchlops.arraykernels import complex_of, promoted, view
 from torchlops.arrays import Array, DType, as_tensor, complex_dtype, conjugate
 from torchlops.basicoperators._positions import Positions, precise, register_positions
 from torchlops.basicoperators._wide import AccumulatingOperator
@@ -84,7 +84,7 @@ class Regression(AccumulatingOperator):
         return _product(y, conjugate(powers).mT)
 
     def _array_kernel(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        taxis = view_of(self, "taxis")
+        taxis = view(self._tensor("taxis"))
         points = taxis.astype(np.promote_types(taxis.dtype, np.float32), copy=False)
         dtype = promoted(x[..., :0], self._own_tensors()).dtype
         dtype = complex_of(dtype) if points.dtype.kind == "c" else dtype

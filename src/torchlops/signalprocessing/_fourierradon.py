@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.arraykernels import complex_of, limit_table, on_parts, placed, promoted, view_of
+from torchlops.arraykernels import complex_of, limit_table, on_parts, placed, promoted, view
 from torchlops.arrays import Array, DType, complex_dtype, conjugate, numpy_dtype, to_numpy
 from torchlops.attributes import Computed
 from torchlops.basicoperators._positions import Positions, in_result_dtype, precise, register_positions
@@ -146,13 +146,13 @@ class FourierRadon(LinearOperator):
         dims, dimsd = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
         (first, last), nt, sizes = self.flims, dims[-1], list(dims[:-1])
         batch = x.shape[: x.ndim - len(dims)]
-        taxis = _precise_array(view_of(self, "taxis"))
+        taxis = _precise_array(view(self._tensor("taxis")))
         step = 1 / (self.nfft * (taxis[1] - taxis[0]))
         f = np.arange(first, last, dtype=taxis.dtype) * step
         spectrum = np.fft.rfft(x, self.nfft)[..., first:last].reshape((math.prod(batch), *sizes, last - first))
         spectrum = np.moveaxis(spectrum, (-1, 0), (0, -1))  # one system of equations for each frequency
         for axis, ((hname, pname), kind) in enumerate(zip(self._names, self.kinds, strict=True)):
-            h, p = (_precise_array(view_of(self, name)) for name in (hname, pname))
+            h, p = (_precise_array(view(self._tensor(name))) for name in (hname, pname))
             delays = (h if kind == "linear" else h**2)[:, None] * p
             limit_table(f.size * delays.size)
             angle = (-2 * math.pi) * f[:, None, None] * delays
