@@ -5,8 +5,8 @@ RUN = $(VENV)/bin/python
 
 PYTEST = $(RUN) -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-slow test-lowest test-newest test-with test-all test-operator peers pylops-suite \
-	pyproximal-suite pylops-gallery lint types package check-tag bench docs examples clean
+.PHONY: demo test test-slow test-newest test-all test-operator peers pylops-suite pyproximal-suite \
+	pylops-gallery lint types package check-tag bench docs examples clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/torchlops demo
@@ -19,16 +19,11 @@ test: lint types $(VENV)/.test
 test-slow: $(VENV)/.test
 	$(PYTEST) -m slow
 
-# The fast gate with the lowest versions that are supported, and with the newest, in environments of their own.
-test-lowest:
-	$(MAKE) test-with VENV=.venv-lowest PACKAGES="--requirement requirements/lowest.txt"
-
+# The fast gate with the newest versions that are supported, in an environment of its own; `make test` has the lowest torch.
+test-newest: VENV = .venv-newest
 test-newest:
-	$(MAKE) test-with VENV=.venv-newest PACKAGES="--upgrade .[test]"
-
-test-with: $(VENV)/bin/python
-	$(RUN) -m pip install --quiet $(PACKAGES)
-	$(RUN) -m pip install --quiet --no-deps --editable .
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade --editable ".[test]"
 	$(PYTEST) -m "not slow"
 
 test-all: lint types $(VENV)/.test
