@@ -54,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "error",
         "ignore:.*torch.jit.*:DeprecationWarning",  # torch scripts a decomposition when forward mode is first used
         "ignore:.*torch.jit.*:FutureWarning",  # as torch 2.14 calls it
+        "ignore:Guards may run slower on Python:RuntimeWarning",  # torch.compile on Python 3.13.0
         "ignore:ComplexHalf support is experimental",
         "ignore:Sparse CSR tensor support is in beta",
         "ignore::pytest.PytestUnraisableExceptionWarning",
