@@ -8,6 +8,7 @@ SITES = {
     "python": "https://docs.python.org/3",
     "torch": "https://docs.pytorch.org/docs/stable",
     "numpy": "https://numpy.org/doc/stable",
+    "matplotlib": "https://matplotlib.org/stable",
     "scipy": "https://docs.scipy.org/doc/scipy",
     "pylops": "https://pylops.readthedocs.io/en/stable",
 }

@@ -12,6 +12,7 @@ from sphinx.ext.intersphinx import missing_reference
 from . import api
 
 PUBLIC = {
+    "Axes": "matplotlib.axes.Axes",
     "csr_matrix": "scipy.sparse.csr_matrix",
     "np.ndarray": "numpy.ndarray",
     "SolveOptions": "torchlops.Options",

@@ -510,8 +510,9 @@ class ArraysBecomeTensors(Flip):
 
 
 class TransposedColumns(Flip):
-    def matmat(self, x: Any) -> Any:
-        return super().matmat(x[:, ::-1] if isinstance(x, np.ndarray) else x.flip(-1))
+    def _flat_product(self, method: str, x: Any, adjoint: bool) -> Any:
+        turned = method == "matmat" and isinstance(x, torch.Tensor)
+        return super()._flat_product(method, x.flip(-1) if turned else x, adjoint)
 
 
 class Resource:

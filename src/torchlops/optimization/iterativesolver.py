@@ -51,11 +51,12 @@ class IterativeSolver(Face, HasSolution, Solver, Generic[R]):
 
     Attributes:
         y: The data, as they were given.
-        tol, damp, ...: The options that were given, under their names.
         x: The solution so far.
         iiter: Number of iterations so far.
         cost: History of the cost, one entry per iteration.
         status: A :class:`Status` for each sample, after ``finalize``.
+
+    The options that were given are attributes as well, under their names.
     """
 
     algorithm: ClassVar[type[Algorithm[Any]]] = Algorithm

@@ -64,7 +64,7 @@ def refuse_repeated(iava: Any, operator: str) -> None:
     positions = iava.detach() if isinstance(iava, Tensor) else constants(iava, f"{operator}: iava")
     if not is_readable(positions):
         return
-    different: Tensor = torch.unique(positions, dim=-1)
+    different: Tensor = torch.unique(positions, dim=-1 if positions.ndim > 1 else None)  # much faster without
     if different.shape[-1] < positions.shape[-1]:
         raise ValueError(f"{operator}: iava has repeated positions: if this is intended, use repeated=True")
 

@@ -37,6 +37,7 @@ from torchlops.signalprocessing._interpolation import (
     take,
 )
 from torchlops.signalprocessing.interpcubicspline import InterpCubicSpline
+from torchlops.torch_internals import is_plain_eager
 
 
 def Interp(
@@ -287,7 +288,8 @@ class SincInterpolation(AccumulatingOperator):
 
     def _weights(self, positions: Tensor) -> Tensor:
         samples = torch.arange(self.dims[self.axis], dtype=positions.dtype, device=positions.device)
-        weights = sinc(positions.unsqueeze(1) - samples)
+        whole = positions.detach().round()
+        weights = sinc_of_sums((positions - whole).unsqueeze(1), whole.unsqueeze(1), samples)
         return weights if self.tol is None else torch.where(weights.detach().abs() < self.tol, 0, weights)
 
     def _keep_entries(self) -> None:
@@ -380,3 +382,26 @@ def sinc(t: Tensor) -> Tensor:
         series = 1 - square * series / (k * (k + 1))
     angle = math.pi * torch.where(near, 1, t)
     return torch.where(near, series, angle.sin() / angle)
+
+
+def sinc_of_sums(rest: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    r"""Return :math:`\mathrm{sinc}(\delta + l - r)` for integers :math:`l` and :math:`r`, which broadcast.
+
+    For :math:`m = l - r`, :math:`\sin \pi (\delta + m) = (-1)^m \sin \pi \delta`, so one sine per :math:`\delta` is
+    enough. For :math:`m = 0` the quotient is replaced by :func:`sinc`, whose derivatives are exact at 0.
+    """
+    m = left - right
+    middle = m == 0
+    recorded = torch.is_grad_enabled() and rest.requires_grad
+    own = m if is_plain_eager() and not recorded else None  # compute in the memory of m
+    # (-1)^m is a product of one factor of l and one of r, so no tensor of the size of the result is needed
+    sine = torch.sin(math.pi * rest) / math.pi * _alternating(left)
+    argument = torch.add(m, rest, out=own)
+    quotient = torch.div(sine, torch.where(middle, m.new_ones(()), argument, out=own), out=own)
+    quotient = torch.mul(quotient, _alternating(right), out=own)
+    return torch.where(middle, sinc(rest), quotient, out=own)
+
+
+def _alternating(m: Tensor) -> Tensor:
+    """Return ``(-1)^m`` for integers ``m``."""
+    return 1 - 2 * torch.remainder(m, 2)

@@ -17,8 +17,7 @@ from torchlops.arrays import HALF_PRECISIONS, Array, DType, as_tensor, from_arra
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, as_integer
 from torchlops.signalprocessing._parts import with_parts_as_batch
-from torchlops.signalprocessing.interp import sinc
-from torchlops.torch_internals import is_plain_eager
+from torchlops.signalprocessing.interp import sinc_of_sums
 
 _TRACES_OF = 1 << 22  # elements of the sinc matrices that are computed at a time
 
@@ -356,27 +355,13 @@ def _interpolated(traces: Traces, delays: Traces, adjoint: bool) -> Traces:
 
 
 def _sinc_matrices(delays: Tensor) -> Tensor:
-    r"""Return :math:`S_{kij} = \mathrm{sinc}(j - d_{kj} - i)` for delays in samples.
-
-    With :math:`r` the rounded delay and :math:`\delta = r - d` the remainder, :math:`m = j - r - i` is an integer, and
-    :math:`\sin \pi (\delta + m) = (-1)^m \sin \pi \delta`, so one sine per sample is enough. For :math:`m = 0` the
-    quotient is replaced by :func:`sinc`, whose derivatives are exact at 0, a common value of the delays.
-    """
+    r"""Return :math:`S_{kij} = \mathrm{sinc}(j - d_{kj} - i)` for delays in samples."""
     if delays.dtype in HALF_PRECISIONS:  # these represent integers only up to a few hundred
         delays = delays.float()
     whole = delays.detach().round()
     rest = whole - delays
     index = torch.arange(delays.shape[-1], dtype=delays.dtype, device=delays.device)
-    m = (index - whole)[:, None, :] - index[:, None]
-    middle = m == 0
-    recorded = torch.is_grad_enabled() and delays.requires_grad
-    own = m if is_plain_eager() and not recorded else None  # compute in the memory of m
-    # (-1)^m is a product of one factor per row and one per column, so no tensor of the size of the matrix is needed.
-    sine = torch.sin(math.pi * rest) / math.pi * _alternating(index - whole)
-    argument = torch.add(m, rest[:, None, :], out=own)
-    quotient = torch.div(sine[:, None, :], torch.where(middle, m.new_ones(()), argument, out=own), out=own)
-    quotient = torch.mul(quotient, _alternating(index)[:, None], out=own)
-    return torch.where(middle, sinc(rest)[:, None, :], quotient, out=own)
+    return sinc_of_sums(rest[:, None, :], (index - whole)[:, None, :], index[:, None])
 
 
 def _sinc_arrays(delays: NDArray[Any]) -> NDArray[Any]:
@@ -390,8 +375,3 @@ def _sinc_arrays(delays: NDArray[Any]) -> NDArray[Any]:
     quotient = sine[:, None, :] / np.where(middle, 1, rest[:, None, :] + m) * (1 - 2 * (index % 2))[:, None]
     result: NDArray[Any] = np.where(middle, np.sinc(rest)[:, None, :], quotient)
     return result
-
-
-def _alternating(m: Tensor) -> Tensor:
-    """Return ``(-1)^m`` for integers ``m``."""
-    return 1 - 2 * torch.remainder(m, 2)
