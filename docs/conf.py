@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
-from site_pages import api, benchmarks, catalogue, citing, inventories, references  # noqa: E402
+from site_pages import api, benchmarks, catalogue, citing, inventories, references, sources  # noqa: E402
 
 import torchlops  # noqa: E402
 
@@ -25,8 +25,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
+    "sphinx.ext.linkcode",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -84,6 +84,8 @@ sphinx_gallery_conf = {
     "within_subsection_order": "site_pages.gallery.Order",
 }
 
+linkcode_resolve = sources.resolve
+
 html_theme = "pydata_sphinx_theme"
 html_sidebars = {"catalogue/index": []}  # the cards take the width
 html_title = "torchlops"
@@ -100,7 +102,7 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
     "icon_links": [
-        {"name": "GitHub", "url": "https://github.com/torchlops/torchlops", "icon": "fa-brands fa-github"},
+        {"name": "GitHub", "url": sources.REPOSITORY, "icon": "fa-brands fa-github"},
     ],
 }
 
