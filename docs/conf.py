@@ -89,12 +89,16 @@ linkcode_resolve = sources.resolve
 html_theme = "pydata_sphinx_theme"
 html_sidebars = {"catalogue/index": []}  # the cards take the width
 html_title = "torchlops"
+html_context = {"default_mode": "auto"}
+html_favicon = "_static/logo.svg"
+html_logo = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["torchlops.css"]
 html_sidebars = {
     page: [] for page in ("start", "coming_from_pylops", "interoperation", "contributing", "citing", "changelog")
 }  # pages without pages below them
 html_theme_options = {
+    "logo": {"text": "torchlops", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg"},
     "header_links_before_dropdown": 7,
     "navbar_align": "left",
     "navigation_with_keys": False,

@@ -43,7 +43,7 @@ class Links(HTMLParser):
 
 
 def test_every_link_within_the_site_leads_somewhere(site: Path) -> None:
-    pages = {path: Links(path) for path in site.rglob("*.html")}
+    pages = {path: Links(path) for path in site.rglob("*.html") if "_static" not in path.parts}
     assert len(pages) > 300
     broken = set()
     for path, page in pages.items():
@@ -56,7 +56,7 @@ def test_every_link_within_the_site_leads_somewhere(site: Path) -> None:
             anchor = unquote(parts.fragment)
             if not place.exists() or (anchor and place in pages and anchor not in pages[place].anchors):
                 broken.add(f"{path.relative_to(site)}: {link}")
-    assert not broken
+    assert not sorted(broken)
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
