@@ -260,7 +260,7 @@ class Contract(Attributes):
             value = self._replacement(name, value)
         elif name in OTHER_WAY:
             raise AttributeError(f"{self.name_and_type}: {name} cannot be replaced, since products do not call it")
-        elif name in self._options_of_ours and self._is_constructed and not _is_ours(1):
+        elif name in self._options_of_ours and self._is_constructed and self._held(name) is None and not _is_ours(1):
             self._refuse_option(name)
         elif isinstance(value, nn.Parameter) and isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)  # nn.Module would register a parameter of that name
