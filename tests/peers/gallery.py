@@ -14,7 +14,9 @@ import math
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,10 @@ def summary(outcomes: list[Outcome], explained: set[str]) -> str:
     )
 
 
+def _outcome(folder: Path, script: str) -> Outcome:
+    return compare(script, run(folder, script, "pylops"), run(folder, script, "torchlops"))
+
+
 def main() -> int:
     """Run the gallery; return 1 if anything differs that the list does not explain."""
     folder = fetched("pylops", PEERS["pylops"].version, PEERS["pylops"].folders)
@@ -206,10 +212,11 @@ def main() -> int:
     explained = {name for entry in GALLERY for name in entry.tests}
     everywhere = {name for entry in GALLERY if entry.always for name in entry.tests}
     outcomes = []
-    for script in chosen:
-        outcomes.append(compare(script, run(folder, script, "pylops"), run(folder, script, "torchlops")))
-        show(outcomes[-1], explained)
-        sys.stdout.flush()
+    with ThreadPoolExecutor(2) as pool:  # of scripts that run in processes of their own, with one thread each
+        for outcome in pool.map(partial(_outcome, folder), chosen):
+            outcomes.append(outcome)
+            show(outcome, explained)
+            sys.stdout.flush()
     found = {name for outcome in outcomes for name in problems(outcome)}
     stale = {name for name in everywhere - found if name.partition("::")[0] in chosen}
     print(summary(outcomes, explained))
