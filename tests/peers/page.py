@@ -16,7 +16,7 @@ INTRODUCTION = """\
 
 Change one import, `import torchlops as pylops`, and code that is written for PyLops 2.8 runs: names, arguments,
 defaults and sub-packages are the same, NumPy arrays come back as NumPy arrays, and solvers return what PyLops's
-return. (The sub-packages `waveeqprocessing`, `avo` and `medical` are not here yet.)
+return, but for the differences on this page. (The sub-packages `waveeqprocessing`, `avo` and `medical` are not here yet.)
 
 For code that you do not want to touch, also in packages of others, there is an alias:
 
@@ -48,6 +48,8 @@ SHAPES = """\
 - Solvers, `A / y`, `A.div(y)` and inversions answer with models of shape `(*batch, *dims)`, whether the data were flat
   or not; a flat `x0`, or `forceflat=True` of the operator, asks for flat models. (PyLops's `cg`, `cgls` and `lsqr` do
   the same; its other solvers answer flat for flat data.) For an operator with one axis, there is no difference.
+- With several axes and flat data `d`, write `d - A @ x.ravel()` for the residual of such a model, and `x.ravel() - m`
+  to compare it with a flat one. Otherwise NumPy raises, or broadcasts without a word where `dims` is `(n, 1)`.
 """
 
 
