@@ -81,6 +81,7 @@ sphinx_gallery_conf = {
     "reference_url": {"torchlops": None},
     "remove_config_comments": True,
     "show_signature": False,
+    "write_computation_times": False,
     "within_subsection_order": "site_pages.gallery.Order",
 }
 
@@ -102,7 +103,7 @@ html_theme_options = {
     "header_links_before_dropdown": 7,
     "navbar_align": "left",
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc", "sourcelink"],
+    "secondary_sidebar_items": {"**": ["page-toc", "sourcelink"], "gallery/**": []},
     "show_prev_next": True,
     "show_toc_level": 2,
     "icon_links": [

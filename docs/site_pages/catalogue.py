@@ -77,8 +77,10 @@ FAMILIES = (
     Family(
         "radon",
         "Radon transforms",
-        "Sums along lines, parabolas and hyperbolas, and their adjoints, which spread samples along them. "
-        "Pictures have time downward.",
+        "Slant stacks and related transforms of seismic processing, between (slope, time) and (offset, time). Radon2D, "
+        "Radon3D, FourierRadon2D, FourierRadon3D and Spread spread samples along curves, and their adjoints sum along "
+        "them; ChirpRadon2D and ChirpRadon3D sum, and their adjoints spread. For the Radon transform of computed "
+        "tomography (CT, sinograms), see ASTRA on the page :doc:`/interoperation`. Pictures have time downward.",
         "Radon2D Radon3D FourierRadon2D FourierRadon3D ChirpRadon2D ChirpRadon3D Spread",
     ),
     Family(

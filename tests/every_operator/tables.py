@@ -33,14 +33,13 @@ NAMES_OF = {"MatrixMult": {"A": "`A` (as `matrix`, or as `values` if it is spars
 def parameters() -> str:
     """Return ``docs/parameters.md``: which tensors of each operator carry gradients."""
     parts = [
-        "# Parameters that learn",
-        f"Written by `{COMMAND}` (`make docs`) from the test cases.",
+        "# Table of parameters",
         "An `nn.Parameter` in the place of these arguments is a parameter of the operator, and a tensor with a graph "
         "keeps it: gradients reach it in every mode. Each is checked on all of its cases, real and complex where it "
         "may be, by `torchlops.testing.check_tensor_gradients`: first and second derivatives, reverse and forward, "
         "against finite differences, building inside `torch.func` transforms, and that a change in place is seen by "
         "the next call. Operators of operators have the tensors of all their parts. Indices and sizes are "
-        "constants.",
+        f"constants. Operators that are not listed have no tensors. (Written by `{COMMAND}`.)",
     ]
     for package, title in PACKAGES.items():
         rows = []

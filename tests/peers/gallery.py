@@ -32,6 +32,7 @@ RESULTS = ROOT / "build" / "peers" / "results"
 MISSING_PACKAGES = re.compile(r"\bpylops\.(waveeqprocessing|avo|medical)\b")
 TIMINGS = {
     "tutorials/linearoperator": re.compile(r"t[1-4]\b"),
+    "examples/plot_nmo": re.compile(r"start\b|end\b"),
     "examples/plot_multiproc": re.compile(r"compute_times|speedup"),
 }
 """Variables that hold measured times."""
@@ -193,9 +194,10 @@ def summary(outcomes: list[Outcome], explained: set[str]) -> str:
     accounted = sum(name in explained for outcome in ran for name in problems(outcome))
     types = sum(len(outcome.types) for outcome in ran)
     theirs, ours = np.sum([outcome.seconds for outcome in ran], axis=0) if ran else (0.0, 0.0)
+    shapes = f"{reshaped} more but for their shape, " if reshaped else ""
     return (
         f"{len(ran)} of the {len(able)} scripts that PyLops runs here and that need only existing sub-packages run to "
-        f"the end; of their variables {equal} are equal, {reshaped} more but for their shape, {types} have another "
+        f"the end; of their variables {equal} are equal, {shapes}{types} have another "
         f"type, and {accounted} are explained below; processor time {theirs:.0f} s on PyLops, {ours:.0f} s on torchlops"
     )
 

@@ -12,6 +12,9 @@ from torchlops.shapes import Dims
 class FirstDerivative(StencilOperator):
     r"""First derivative along one axis by finite differences.
 
+    As a penalty, write ``kind="forward"``: centered differences of samples that alternate in sign are zero, so that a
+    solution may oscillate from sample to sample.
+
     Forward:
         ============================ =====================================================================
         kind                         :math:`y_i`

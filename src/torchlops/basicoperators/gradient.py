@@ -29,7 +29,9 @@ from torchlops.shapes import Dims, as_dims, per_axis
 class Gradient(AccumulatingOperator):
     r"""First derivatives along all axes, stacked on a new first axis.
 
-    Each :math:`\partial_a` is a :class:`FirstDerivative`, with three points if it is centered.
+    Each :math:`\partial_a` is a :class:`FirstDerivative`, with three points if it is centered. As a penalty, write
+    ``kind="forward"``: centered differences of samples that alternate in sign are zero, so that a solution may
+    oscillate from sample to sample.
 
     Forward:
         .. math:: y_a = \partial_a x

@@ -127,7 +127,7 @@ def ista(
         alpha: Step: a number, or one per sample; by default one over the largest eigenvalue of ``A^H A``.
         eigsdict: ``niter`` and ``tol`` of the search for that; other entries, which are for SciPy, are ignored.
         tol: Stop a sample when the norm of a change of ``x`` is not above it; by default 1e-10 times the norm of ``x``.
-            (PyLops's default is absolute, which has an opinion of the units of the data.)
+            (PyLops's default is absolute, so that it depends on the units of the data.)
         rtol: Stop a sample when its cost is below this times the first.
         rtol1: The same, relative to the cost of ``x = 0``. (PyLops compares a square with the norm of the data.)
         threshkind: ``soft``, ``hard``, ``half``, or one of these with ``-percentile``.
@@ -172,7 +172,7 @@ def fista(
         alpha: Step: a number, or one per sample; by default one over the largest eigenvalue of ``A^H A``.
         eigsdict: ``niter`` and ``tol`` of the search for that; other entries, which are for SciPy, are ignored.
         tol: Stop a sample when the norm of a change of ``x`` is not above it; by default 1e-10 times the norm of ``x``.
-            (PyLops's default is absolute, which has an opinion of the units of the data.)
+            (PyLops's default is absolute, so that it depends on the units of the data.)
         rtol: Stop a sample when its cost is below this times the first.
         rtol1: The same, relative to the cost of ``x = 0``. (PyLops compares a square with the norm of the data.)
         threshkind: ``soft``, ``hard``, ``half``, or one of these with ``-percentile``.
@@ -234,7 +234,13 @@ def splitbregman(
     itershow: Sequence[int] = (10, 10, 10), show_inner: bool = False, callback: Callable[[Any], None] | None = None,
     preallocate: bool = False, **kwargs_lsqr: Any,
 ) -> SparseResult:  # fmt: skip
-    """Minimise a misfit with L2 and L1 penalties of ``R x``, by :class:`~torchlops.optimization.sparse.SplitBregman`.
+    r"""Minimise a misfit with L2 and L1 penalties of ``R x``, by :class:`~torchlops.optimization.sparse.SplitBregman`.
+
+    .. math::
+        \frac{\mu}{2} \|y - A x\|^2 + \frac{1}{2} \sum_i \epsilon_{2,i} \|y_{2,i} - R_{2,i} x\|^2
+        + \sum_i \epsilon_{1,i}^2 \|R_{1,i} x\|_1
+
+    Each ``epsRL1s`` is a threshold: the weight of its penalty is its square.
 
     Args:
         Op: The operator.
@@ -249,7 +255,7 @@ def splitbregman(
         epsRL1s: Thresholds of the L1 penalties, each a number, or one per sample; 1 by default.
         epsRL2s: Weights of the L2 penalties, in the same way.
         tol: Stop a sample when the norm of a change of ``x`` is not above it; by default 1e-10 times the norm of ``x``.
-            (PyLops's default is absolute, which has an opinion of the units of the data.)
+            (PyLops's default is absolute, so that it depends on the units of the data.)
         rtol: Stop a sample when its cost is below this times the first.
         rtol1: The same, relative to the cost of ``x = 0``. (PyLops compares a square with the norm of the data.)
         tau: Step of the Bregman update.

@@ -87,7 +87,17 @@ class HasSolution:
 
 
 class Result(HasSolution):
-    """What all results have, apart from the fields that they unpack as."""
+    """What all results have, apart from the fields that they unpack as.
+
+    Attributes:
+        x: The solution, ``(*batch, *dims)``.
+        status: Why each sample stopped, a number or a tensor ``(*batch)`` of :class:`Status`:
+            ``Status(result.status).name`` of one problem. (``istop``, where a result has it, is the code of PyLops or
+            SciPy, and another number.)
+        iters: Number of iterations of each sample.
+        converged: Whether each sample met a tolerance.
+        cost: History of the cost, ``(iterations + 1, *batch)``.
+    """
 
     @classmethod
     def of(cls, solution: Solution, **others: Any) -> Self:

@@ -15,10 +15,13 @@ class Status(IntEnum):
     """Why a solver stopped on a sample. From 10 on, it failed."""
 
     RUNNING = 0
+    """It iterates: only callbacks see this."""
     CONVERGED = 1
+    """A tolerance was met."""
     MAXITER = 2
+    """``niter`` iterations were done before."""
     STOPPED = 3
-    """By a callback."""
+    """A callback stopped it."""
     ILL_CONDITIONED = 4
     """The estimate of the condition number has passed its limit, or a gradient ends at the rounding of its parts."""
     INDEFINITE = 10

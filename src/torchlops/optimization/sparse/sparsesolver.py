@@ -15,8 +15,8 @@ from torchlops.optimization.solver.vectors import Scalar, norm, ratio
 class Relative(float):
     """A tolerance that is relative to the size of the problem, in the place of an absolute one.
 
-    The defaults of the sparse solvers are PyLops's numbers, taken like this: an absolute default would have an opinion
-    of the units of the data.
+    The defaults of the sparse solvers are PyLops's numbers, taken like this: an absolute default would depend on
+    the units of the data.
 
     >>> Relative(1e-10) == 1e-10
     True
