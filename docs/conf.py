@@ -103,7 +103,7 @@ html_theme_options = {
     "header_links_before_dropdown": 7,
     "navbar_align": "left",
     "navigation_with_keys": False,
-    "secondary_sidebar_items": {"**": ["page-toc", "sourcelink"], "gallery/**": []},
+    "secondary_sidebar_items": ["page-toc", "sourcelink"],
     "show_prev_next": True,
     "show_toc_level": 2,
     "icon_links": [
