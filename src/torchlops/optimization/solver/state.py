@@ -15,7 +15,7 @@ class Status(IntEnum):
     """Why a solver stopped on a sample. From 10 on, it failed."""
 
     RUNNING = 0
-    """It iterates: only callbacks see this."""
+    """Still iterating, as only callbacks see."""
     CONVERGED = 1
     """A tolerance was met."""
     MAXITER = 2
