@@ -37,7 +37,7 @@ PROCESSES = {
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "catalogue": lambda results: cataloguereport.section(results["catalogue"]["catalogue"]),
-    "small": lambda results: smallreport.section(results["small"]["small"]),
+    "small": lambda results: smallreport.section(results["small"]["small"], results["small"]["facts"]["cpu"]),
     "solvers": lambda results: solverreport.section(solverreport.gathered(results)),
 }
 

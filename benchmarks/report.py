@@ -356,7 +356,7 @@ def render(results: Results) -> str:
         "and types.",
         overhead_table(default["overheads"]),
         catalogue_section(results["catalogue"]["catalogue"]),
-        *([small_section(results["small"]["small"])] if "small" in results else []),
+        *([small_section(results["small"]["small"], results["small"]["facts"]["cpu"])] if "small" in results else []),
         solver_section(gathered(results)),
         "## Memory",
         "Peak memory of a chain of smoothing, first derivative, Fourier transform (real to complex), restriction to "

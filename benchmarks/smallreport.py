@@ -71,8 +71,8 @@ def line(found: Record) -> str:
     )
 
 
-def section(found: Record) -> str:
-    """Return the section of ``RESULTS.md``."""
+def section(found: Record, cpu: str) -> str:
+    """Return the section of ``RESULTS.md``; ``cpu`` is the processor on which it was measured."""
     records = found["operators"]
     sizes = list(dict.fromkeys(record["size"] for record in records))
     header = ["operator", *(f"{mode} {size}, µs{of}" for size in sizes for mode in MODES for of in ("", " x PyLops"))]
@@ -93,7 +93,7 @@ def section(found: Record) -> str:
         [
             "## Small vectors",
             "`A @ x` and `A.H @ y` on NumPy vectors of 64 and 512 samples in double precision, NumPy in and out, one "
-            "process, one thread. Ratios are our time over PyLops's: below 1, we are faster.",
+            f"process, one thread, on {cpu}. Ratios are our time over PyLops's: below 1, we are faster.",
             line(found),
             "Above " + f"{WORST_LIMIT:g}: " + ("; ".join(_named(v, what, why) for v, what in slower) or "none") + ".",
             table(header, rows),

@@ -110,7 +110,7 @@ def test_small_vectors_are_compared_with_pylops():
     found = {"operators": records, "road": {"tensors": 4.0, "arrays": 2.0, "part": 3.5}}
     assert smallreport.mean(records) == pytest.approx(0.5)
     assert [reached for _, _, reached in smallreport.targets(found)] == [True, False, True, False]
-    section = smallreport.section(found)
+    section = smallreport.section(found, "a processor")
     assert "| Flip | 2.0 | 2.00 | 1.0 | 0.12 |" in section
     assert "Flip, forward, 64 (2.00: a reason)" in section
     assert "- Roll: raises ValueError: no" in section
