@@ -42,6 +42,13 @@ torchlops (`make pylops-suite`, `make pylops-gallery`, `make pyproximal-suite`).
 list with its reason, and a reason that no longer holds fails the run.
 """
 
+MISSED = """\
+Of the 108 tests in the list, 56 come from the rule of the next section and 41 from float32 operators that do not cast
+float64 data down; those are 5.1 %, where under 5 % was the aim. Three scripts of the gallery take more than 1.3 times
+PyLops's time: `plot_l1l1` (2.0 times) and `classsolvers` (1.9), whose small solves consist of calls of torch of 1 to
+3 µs each, and `plot_nmo` (1.4), most of which is the compilation of its own functions by numba.
+"""
+
 SHAPES = """\
 ## Shapes: one rule
 
@@ -56,7 +63,7 @@ SHAPES = """\
 
 def page() -> str:
     """Return ``docs/coming_from_pylops.md``."""
-    parts = [INTRODUCTION, _numbers(), SHAPES, "## Differences\n"]
+    parts = [INTRODUCTION, _numbers(), MISSED, SHAPES, "## Differences\n"]
     for kind, title in KINDS.items():
         entries = [entry for entry in (*DECISIONS, *OPERATORS, *GALLERY, *PYPROXIMAL) if entry.kind == kind]
         if entries:
