@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from collections.abc import Callable
@@ -177,6 +178,9 @@ class Contract(Attributes):
         if cls.__module__.startswith(f"{__package__}."):
             settable = {name for name in dir(cls) if isinstance(getattr(cls, name, None), property)}
             cls._options_of_ours = _arguments_of(cls) - _arguments_of(Contract) - settable
+        if sys.version_info < (3, 11, 4) and "__init__" in vars(cls):  # which show the signature of __new__ instead
+            given = inspect.signature(cls.__init__)
+            cls.__signature__ = given.replace(parameters=list(given.parameters.values())[1:])  # type: ignore[attr-defined]
         cls._has_fast_kernels = cls._fast_forward is not Contract._fast_forward
         cls._has_kernels = cls._forward is not Contract._forward
         cls._has_flat_methods = any(
