@@ -176,8 +176,8 @@ class Contract(Attributes):
                 "_rmatvec (on flat vectors), or _forward (on tensors with batch axes)"
             )
         if cls.__module__.startswith(f"{__package__}."):
-            settable = {name for name in dir(cls) if isinstance(getattr(cls, name, None), property)}
-            cls._options_of_ours = _arguments_of(cls) - _arguments_of(Contract) - settable
+            options = _arguments_of(cls) - _arguments_of(Contract)
+            cls._options_of_ours = frozenset(o for o in options if not isinstance(getattr(cls, o, None), property))
         if sys.version_info < (3, 11, 4) and "__init__" in vars(cls):  # which show the signature of __new__ instead
             given = inspect.signature(cls.__init__)
             cls.__signature__ = given.replace(parameters=list(given.parameters.values())[1:])  # type: ignore[attr-defined]
