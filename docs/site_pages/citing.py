@@ -1,4 +1,4 @@
-"""The BibTeX entry of the package, from ``CITATION.cff`` where there is one."""
+"""The BibTeX entry of the package, from ``CITATION.cff``."""
 
 from __future__ import annotations
 
@@ -7,23 +7,14 @@ from typing import Any
 
 import yaml
 
-import torchlops
-
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULTS = {
-    "title": "torchlops: linear operators for inverse problems that PyTorch differentiates exactly",
-    "authors": [{"name": "The torchlops developers"}],
-    "version": torchlops.__version__,
-    "repository-code": "https://github.com/torchlops/torchlops",
-}
+FILE = Path(__file__).resolve().parents[2] / "CITATION.cff"
 
 
 def write(folder: Path) -> None:
     """Write the entry to ``citation.bib`` in ``folder``."""
-    file = ROOT / "CITATION.cff"
-    found = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
     folder.mkdir(exist_ok=True)
-    (folder / "citation.bib").write_text(entry({**DEFAULTS, **found}), encoding="utf-8")
+    citation = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    (folder / "citation.bib").write_text(entry(citation), encoding="utf-8")
 
 
 def entry(citation: dict[str, Any]) -> str:

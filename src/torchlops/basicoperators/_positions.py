@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import as_tensor, complex_dtype, promote, real_dtype, to_numpy
+from torchlops.arrays import Array, as_tensor, complex_dtype, promote, real_dtype, to_numpy
 from torchlops.linearoperator import LinearOperator
 from torchlops.torch_internals import is_plain_eager, is_wrapped
 
@@ -100,3 +100,10 @@ def precise(positions: Tensor) -> Tensor:
 def whole_numbers(start: int, stop: int, like: Tensor) -> Tensor:
     """Return the integers from ``start`` to ``stop - 1``, in the dtype and on the device of ``like``."""
     return torch.arange(start, stop, dtype=like.dtype, device=like.device)
+
+
+def step_of(axis: Array) -> float | None:
+    """Return the step of an axis as a number; None if it has one sample, or if its values are not known."""
+    if len(axis) < 2 or (isinstance(axis, Tensor) and not is_readable(axis)) or torch.compiler.is_compiling():
+        return None
+    return float(axis[1] - axis[0])

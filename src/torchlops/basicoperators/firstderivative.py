@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from torchlops.arrays import DType
 from torchlops.basicoperators._stencils import Band, Stencil, StencilOperator, as_step
@@ -115,3 +116,11 @@ def first_derivative(n: int, sampling: float, kind: str, edge: bool, order: int,
 
 def _centered(start: int, stop: int, weight: float) -> list[Band]:
     return [Band(start, stop, 1, weight), Band(start, stop, -1, -weight)]
+
+
+def first_derivatives(several: Any) -> Iterator[FirstDerivative]:
+    """Yield the derivative along each axis that an operator, such as a gradient, is made of."""
+    for axis, step in zip(several.axes, several.sampling, strict=True):
+        yield FirstDerivative(
+            several.dims, axis=axis, sampling=step, kind=several.kind, edge=several.edge, dtype=several.dtype
+        )

@@ -23,7 +23,7 @@ from torchlops.basicoperators._stencils import (
 )
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.basicoperators.diagonal import Diagonal
-from torchlops.basicoperators.firstderivative import FirstDerivative, first_derivative
+from torchlops.basicoperators.firstderivative import first_derivative, first_derivatives
 from torchlops.linearoperator import LinearOperator, added
 from torchlops.memory import empty
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, per_axis
@@ -152,13 +152,5 @@ class FirstDirectionalDerivative(AccumulatingOperator):
 
 
 def _weighted_derivatives(derivative: FirstDirectionalDerivative) -> Iterator[LinearOperator]:
-    for axis, step, v in zip(derivative.axes, derivative.sampling, derivative.v.unbind(), strict=True):
-        along = FirstDerivative(
-            derivative.dims,
-            axis=axis,
-            sampling=step,
-            kind=derivative.kind,
-            edge=derivative.edge,
-            dtype=derivative.dtype,
-        )
+    for along, v in zip(first_derivatives(derivative), derivative.v.unbind(), strict=True):
         yield Diagonal(v.expand(derivative.dims)) @ along

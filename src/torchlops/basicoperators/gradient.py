@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -20,8 +20,8 @@ from torchlops.basicoperators._stencils import (
     write_sum_of_stencils,
 )
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.basicoperators.firstderivative import FirstDerivative, first_derivative
-from torchlops.linearoperator import LinearOperator, VerticalStack
+from torchlops.basicoperators.firstderivative import first_derivative, first_derivatives
+from torchlops.linearoperator import VerticalStack
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims, per_axis
 
@@ -60,7 +60,7 @@ class Gradient(AccumulatingOperator):
         tensor([1., 2.])
     """
 
-    Op = Computed(lambda self: VerticalStack(list(_derivatives(self))))
+    Op = Computed(lambda self: VerticalStack(list(first_derivatives(self))))
 
     def __init__(
         self,
@@ -118,10 +118,3 @@ class Gradient(AccumulatingOperator):
 
     def extra_repr(self) -> str:
         return f"sampling={self.sampling}, kind={self.kind!r}, edge={self.edge}"
-
-
-def _derivatives(gradient: Gradient) -> Iterator[LinearOperator]:
-    for axis, step in zip(gradient.axes, gradient.sampling, strict=True):
-        yield FirstDerivative(
-            gradient.dims, axis=axis, sampling=step, kind=gradient.kind, edge=gradient.edge, dtype=gradient.dtype
-        )

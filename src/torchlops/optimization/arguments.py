@@ -33,6 +33,11 @@ def as_list(value: Any, what: str) -> list[Any]:
     )
 
 
+def one_for_each(parts: Sequence[Any], value: Any, default: Any, what: str) -> list[Any]:
+    """Return a list that goes with ``parts``: the default for each, unless the user gives one and there are parts."""
+    return as_list(value, what) if parts and value is not None else [default] * len(parts)
+
+
 def number_of_rows(shape: Any) -> int:
     """Return the number of data of regularisers, given as a shape, a number, or not at all."""
     return 0 if shape is None else math.prod(shape) if hasattr(shape, "__len__") else int(shape)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic
 import torch
 
 from torchlops.linearoperator import LinearOperator, scaled
-from torchlops.optimization.arguments import RULE, Face, as_list, number_of_rows
+from torchlops.optimization.arguments import RULE, Face, as_list, number_of_rows, one_for_each
 from torchlops.optimization.callback import Callbacks
 from torchlops.optimization.cls_basic import CG, CGLS, LSQR
 from torchlops.optimization.equations import Data, RegularizedOperator, read
@@ -206,8 +206,7 @@ class NormalEquationsInversion(Inversion[NormalEquationsResult]):
         epsNRs: Sequence[Any] | None = None,
     ) -> str:  # fmt: skip
         squares = [aslinearoperator(part) for part in as_list(NRegs, f"{data.name}: NRegs")]
-        given = [1.0] * len(squares) if epsNRs is None else epsNRs
-        epsilons = as_list(given, f"{data.name}: epsNRs") if squares else []
+        epsilons = one_for_each(squares, epsNRs, 1.0, f"{data.name}: epsNRs")
         if len(squares) != len(epsilons):
             raise ValueError(
                 f"{data.name}: NRegs and epsNRs must have the same length, got {len(squares)} and {len(epsilons)}"

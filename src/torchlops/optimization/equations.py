@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchlops.arrays import as_tensor
 from torchlops.linearoperator import LinearOperator, VerticalStack, scaled
-from torchlops.optimization.arguments import as_list
+from torchlops.optimization.arguments import as_list, one_for_each
 from torchlops.optimization.solver.problem import Layout, iteration_dtype, read_data, read_number, with_axes
 from torchlops.torchoperator import aslinearoperator, operators_of
 
@@ -84,8 +84,8 @@ class Data:
     ) -> list[tuple[LinearOperator, Tensor | None, Any]]:
         """Return each regulariser with its data, or None for zero, and its epsilon."""
         parts = [aslinearoperator(part) for part in as_list(Regs, f"{self.name}: Regs")]
-        data = as_list(dataregs, f"{self.name}: dataregs") if parts and dataregs is not None else [None] * len(parts)
-        epsilons = as_list(epsRs, f"{self.name}: epsRs") if parts and epsRs is not None else [1.0] * len(parts)
+        data = one_for_each(parts, dataregs, None, f"{self.name}: dataregs")
+        epsilons = one_for_each(parts, epsRs, 1.0, f"{self.name}: epsRs")
         if not len(parts) == len(data) == len(epsilons):
             raise ValueError(
                 f"{self.name}: Regs, dataregs and epsRs must have the same length, got {len(parts)}, {len(data)} and "

@@ -20,7 +20,6 @@ from torchlops.attributes import Computed
 from torchlops.basicoperators._positions import (
     Positions,
     in_result_dtype,
-    is_readable,
     precise,
     register_positions,
     whole_numbers,
@@ -145,10 +144,3 @@ class ChirpRadon(LinearOperator):
     def extra_repr(self) -> str:
         learns = "" if self._is_constant else "pmax of a tensor, "
         return f"{learns}{' x '.join(map(str, self.dims))} samples"
-
-
-def step_of(axis: Array) -> float | None:
-    """Return the step of an axis as a number; None if it has one sample, or if its values are not known."""
-    if len(axis) < 2 or (isinstance(axis, Tensor) and not is_readable(axis)) or torch.compiler.is_compiling():
-        return None
-    return float(axis[1] - axis[0])

@@ -19,7 +19,7 @@ from torch import Tensor
 from torchlops.arraykernels import complex_of, limit_table, on_parts, placed, promoted, view
 from torchlops.arrays import Array, DType, complex_dtype, conjugate, numpy_dtype, to_numpy
 from torchlops.attributes import Computed
-from torchlops.basicoperators._positions import Positions, in_result_dtype, precise, register_positions
+from torchlops.basicoperators._positions import Positions, in_result_dtype, precise, register_positions, step_of
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import as_integer
@@ -246,8 +246,3 @@ def zeros_of(x: Tensor, ndim: int, dims: Sequence[int]) -> Tensor:
     """Return the result of shape ``dims`` for an empty batch, which depends on ``x`` so that backward works."""
     summed = x.sum(tuple(range(-ndim, 0)), keepdim=True)
     return summed.expand(*x.shape[: x.ndim - ndim], *dims).clone()
-
-
-def step_of(axis: Any) -> float:
-    """Return the step of an axis, an array or a tensor, as a number."""
-    return float(axis[1] - axis[0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torchlops.arrays import Array, DType
 from torchlops.attributes import Computed
-from torchlops.signalprocessing._chirpradon import ChirpRadon, step_of
+from torchlops.basicoperators._positions import step_of
+from torchlops.signalprocessing._chirpradon import ChirpRadon
 
 
 class ChirpRadon2D(ChirpRadon):

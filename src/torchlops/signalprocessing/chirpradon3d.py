@@ -6,8 +6,9 @@ from typing import Any
 
 from torchlops.arrays import Array, DType
 from torchlops.attributes import Computed
+from torchlops.basicoperators._positions import step_of
 from torchlops.shapes import as_engine
-from torchlops.signalprocessing._chirpradon import ChirpRadon, step_of
+from torchlops.signalprocessing._chirpradon import ChirpRadon
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 
 

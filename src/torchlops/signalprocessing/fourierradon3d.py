@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torchlops.arrays import Array, DType
 from torchlops.attributes import Computed
-from torchlops.basicoperators._positions import Positions
+from torchlops.basicoperators._positions import Positions, step_of
 from torchlops.shapes import accept_pylops_options, as_engine
-from torchlops.signalprocessing._fourierradon import FourierRadon, step_of
+from torchlops.signalprocessing._fourierradon import FourierRadon
 
 
 class FourierRadon3D(FourierRadon):
