@@ -740,6 +740,11 @@ def test_options_cannot_be_set_afterwards():
             setattr(A, name, value)
     with pytest.raises(AttributeError, match="matvec cannot be replaced"):
         A.matvec = lambda x: x
+    reshaped = torchlops.FirstDerivative((4, 6), axis=0)
+    reshaped.dims = reshaped.dimsd = (24,)
+    with pytest.raises(AttributeError, match=r"FirstDerivative.*: sampling is an option"):
+        reshaped.sampling = 2.0
+    reshaped.note = "mine"
     A.name, A.forceflat, A.note = "D", True, "mine"
     assert (A.H @ np.ones(24)).shape == (24,)
 

@@ -271,6 +271,11 @@ class Contract(Attributes):
             return
         super().__setattr__(name, value)
 
+    def _holds(self, name: str) -> bool:
+        """Whether an attribute that is set is one of the operator: a tensor, or what its class defines."""
+        is_tensor = name in self._tensor_names or name in self._constant_names
+        return is_tensor or self._held(name) is not None or hasattr(type(self), name)
+
     def _refuse_option(self, name: str) -> NoReturn:
         raise AttributeError(
             f"{self.name_and_type}: {name} is an option of its constructor, from which it was computed: build a new "

@@ -961,10 +961,11 @@ class ShapedOperator(CompositeOperator):
 
     def __setattr__(self, name: str, value: Any) -> None:
         part = vars(self).get("operators", (None,))[0]
-        if part is None or hasattr(type(self), name) or name in vars(self):
-            super().__setattr__(name, value)
-        elif name in part._tensor_names or name in part._constant_names or hasattr(type(part), name):
+        is_own = part is None or hasattr(type(self), name) or name in vars(self)
+        if not is_own and part._holds(name):
             setattr(part, name, value)
+        elif not is_own and name in part._options_of_ours:
+            part._refuse_option(name)
         else:
             super().__setattr__(name, value)
 
