@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import torchlops
+from docs.site_pages.catalogue import names_in
+from docs.site_pages.gallery import ORDER, Order
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
@@ -68,14 +70,7 @@ SHOWN = [
 
 
 def _names(script: str) -> set[str]:
-    """Return the names that the code of a script uses, without its texts and imports."""
-    tree = ast.parse((ROOT / "examples" / f"plot_{script}.py").read_text(encoding="utf-8"))
-    nodes = list(ast.walk(tree))
-    return (
-        {node.id for node in nodes if isinstance(node, ast.Name)}
-        | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-        | {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-    )
+    return names_in(ast.parse((ROOT / "examples" / f"plot_{script}.py").read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize(("name", "script"), SHOWN)
@@ -101,10 +96,7 @@ def test_the_script_is_one_of_the_gallery(path):
     assert not re.search(r"savefig|argparse|matplotlib\.use|__main__", text)
 
 
-def test_the_gallery_has_an_order(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    from site_pages.gallery import ORDER, Order
-
+def test_the_gallery_has_an_order():
     assert sorted(ORDER) == [path.stem.removeprefix("plot_") for path in EXAMPLES]
     assert sorted((path.name for path in EXAMPLES), key=Order("examples"))[0] == f"plot_{ORDER[0]}.py"
 

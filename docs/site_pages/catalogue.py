@@ -181,10 +181,18 @@ def gallery() -> Iterator[tuple[str, str, set[str]]]:
     """Yield the name, the title and the names in the code of each example in the gallery."""
     for path in sorted(GALLERY.rglob("plot_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         title = (ast.get_docstring(tree) or path.stem).splitlines()[0].rstrip(".")
-        yield path.relative_to(GALLERY).with_suffix("").as_posix(), title, used
+        yield path.relative_to(GALLERY).with_suffix("").as_posix(), title, names_in(tree)
+
+
+def names_in(tree: ast.Module) -> set[str]:
+    """Return the names that the code of a script uses, without its texts and imports."""
+    nodes = list(ast.walk(tree))
+    return (
+        {node.id for node in nodes if isinstance(node, ast.Name)}
+        | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        | {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    )
 
 
 def learning() -> dict[str, str]:
