@@ -3,6 +3,7 @@
 from torchlops import (
     _methods,  # noqa: F401  (imported last: adds the methods that need solvers)
     _pylops_names,  # noqa: F401
+    avo,
     basicoperators,
     config,
     interop,
@@ -15,7 +16,10 @@ from torchlops import (
     torchoperator,
     utils,
     version,
+    waveeqprocessing,
 )
+from torchlops.avo import *  # noqa: F403
+from torchlops.avo import __all__ as _avo
 from torchlops.basicoperators import *  # noqa: F403
 from torchlops.basicoperators import __all__ as _basicoperators
 from torchlops.config import (
@@ -54,6 +58,7 @@ __all__ = [
     "Report",
     "TorchOperator",
     "aslinearoperator",
+    "avo",
     "basicoperators",
     "config",
     "cosinetaper",
@@ -90,5 +95,6 @@ __all__ = [
     "torchoperator",
     "utils",
     "version",
+    "waveeqprocessing",
 ]
-__all__ += _basicoperators + _optimization
+__all__ += _avo + _basicoperators + _optimization

@@ -16,6 +16,9 @@ EXTRAS = {
     "pytensor": "pytensor",
     "deepinv": "deepinv",
     "linear_operator": "gpytorch",
+    "skfmm": "eikonal",
+    "segyio": "segy",
+    "deepwave": "deepwave",
 }
 """The extra that installs each package, by import name."""
 

@@ -1,0 +1,3 @@
+"""Operators and applications of seismic wave-equation processing."""
+
+__all__: list[str] = []
