@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
-from site_pages import api, benchmarks, catalogue, citing, inventories, references, sources  # noqa: E402
+from site_pages import api, benchmarks, catalogue, citing, inventories, references, selfcontained, sources  # noqa: E402
 
 import torchlops  # noqa: E402
 
@@ -43,7 +43,11 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"
 myst_heading_anchors = 3
 
 autosummary_generate = True
-autosummary_context = {"catalogue": [name for family in catalogue.FAMILIES for name in family.names.split()]}
+autosummary_context = {
+    "catalogue": [name for family in catalogue.FAMILIES for name in family.names.split()],
+    "records": api.records(),
+    "without_bases": api.without_bases(),
+}
 autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
@@ -118,6 +122,7 @@ def setup(app):
     catalogue.write(HERE / "catalogue")
     benchmarks.write(HERE / "measurements")
     citing.write(HERE / "citation")
+    app.connect("autodoc-process-docstring", selfcontained.add_imports, priority=900)  # of what napoleon has made
     app.connect("autodoc-process-bases", api.public_bases)
     app.connect("autodoc-process-signature", api.constructor_signature)
     app.connect("missing-reference", references.resolve)

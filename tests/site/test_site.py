@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -65,6 +66,13 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         text = (site / name).read_text(encoding="utf-8")
         for mark in ('src="http', 'rel="stylesheet" type="text/css" href="http', "cdn."):
             assert mark not in text, (name, mark)
+
+
+def test_the_reference_has_no_torn_and_no_empty_fields(site: Path) -> None:
+    """Napoleon takes what an attribute's first line has before a colon as a type."""
+    for path in (site / "api").rglob("*.html"):
+        text = re.sub(r"<[^>]*>", "", path.read_text(encoding="utf-8"))
+        assert not re.search(r"^(Type:|Bases:\s*)$", text, re.MULTILINE), path
 
 
 @pytest.fixture
