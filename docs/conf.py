@@ -92,16 +92,17 @@ sphinx_gallery_conf = {
 linkcode_resolve = sources.resolve
 
 html_theme = "pydata_sphinx_theme"
-html_sidebars = {"catalogue/index": []}  # the cards take the width
 html_title = "torchlops"
 html_context = {"default_mode": "auto"}
 html_favicon = "_static/logo.svg"
 html_logo = "_static/logo.svg"
 html_static_path = ["_static"]
+html_search_scorer = str(HERE / "_static" / "scorer.js")
 html_css_files = ["torchlops.css"]
 html_sidebars = {
-    page: [] for page in ("start", "coming_from_pylops", "interoperation", "contributing", "citing", "changelog")
-}  # pages without pages below them
+    page: []
+    for page in ("start", "coming_from_pylops", "interoperation", "contributing", "citing", "changelog", "catalogue/index")
+}  # pages without pages below them, and the cards of the catalogue, which take the width
 html_theme_options = {
     "logo": {"text": "torchlops", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg"},
     "header_links_before_dropdown": 7,
