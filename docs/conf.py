@@ -101,7 +101,15 @@ html_search_scorer = str(HERE / "_static" / "scorer.js")
 html_css_files = ["torchlops.css"]
 html_sidebars = {
     page: []
-    for page in ("start", "coming_from_pylops", "interoperation", "contributing", "citing", "changelog", "catalogue/index")
+    for page in (
+        "start",
+        "coming_from_pylops",
+        "interoperation",
+        "contributing",
+        "citing",
+        "changelog",
+        "catalogue/index",
+    )
 }  # pages without pages below them, and the cards of the catalogue, which take the width
 html_theme_options = {
     "logo": {"text": "torchlops", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg"},

@@ -2,15 +2,19 @@
 var Scorer = {
   score: ([docname, title, anchor, descr, score, filename, kind]) => {
     const places = [
-      [/^(start|guide\/)/, 8],
-      [/^(catalogue|explained|gallery)\//, 3],
+      [/^(start|guide\/)/, 4],
+      [/^(catalogue|explained|gallery)\//, 2],
       [/^(changelog|contributing|coming_from_pylops|parameters)$/, -2],
       [/^api\/(generated\/)?torchlops\.optimization\.(krylov|sparse|cls_\w+|basesolver|callback|solver)\b/, -9],
       [/^api\/(generated\/)?torchlops\.(attributes|compat|testing|utils\.(backend|decorators|deps|multiproc))\b/, -14],
       [/^measurements\//, -14],
     ];
     const isMember = kind === "object" && docname.startsWith("api/generated/") && !docname.endsWith(anchor);
-    return places.reduce((sum, [place, bonus]) => sum + (place.test(docname) ? bonus : 0), score - (isMember ? 12 : 0));
+    const isPageOfName = kind === "title" && docname.startsWith("api/generated/");
+    return places.reduce(
+      (sum, [place, bonus]) => sum + (place.test(docname) ? bonus : 0),
+      score + (isPageOfName ? 6 : isMember ? -12 : 0),
+    );
   },
 
   // what Sphinx has by itself
