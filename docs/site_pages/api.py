@@ -90,9 +90,6 @@ API reference
 Every public name, by module. What several modules export has one page: the operators of ``basicoperators`` and the
 solvers, for example, under their names in ``torchlops`` itself.
 
-.. toctree::
-   :maxdepth: 1
-
 """
 
 
@@ -162,10 +159,21 @@ def write(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     pages = homes()
-    (folder / "index.rst").write_text(INDEX + "".join(f"   {title}\n" for title in (*pages, "types")), encoding="utf-8")
+    (folder / "index.rst").write_text(INDEX + _index(list(pages)), encoding="utf-8")
     (folder / "types.rst").write_text(_types(), encoding="utf-8")
     for title, names in pages.items():
         (folder / f"{title}.rst").write_text(_page(title, names), encoding="utf-8")
+
+
+def _index(modules: list[str]) -> str:
+    """Return a table of the modules, and the tree of pages, whose short titles fit the sidebar."""
+    table = [".. list-table::", "   :widths: 45 55", ""]
+    for module in modules:
+        table += [f"   * - :doc:`{module} <{module}>`", f"     - {MODULES[module]}"]
+    table += ["   * - :doc:`Types in signatures <types>`", "     - What the names of types stand for"]
+    tree = ["", ".. toctree::", "   :maxdepth: 1", "   :hidden:", ""]
+    tree += [f"   {MODULES[module].split(':')[0]} <{module}>" for module in modules]
+    return "\n".join([*table, *tree, "   Types in signatures <types>", ""])
 
 
 def _page(title: str, names: list[str]) -> str:
