@@ -53,6 +53,7 @@ autodoc_default_options = {
     "show-inheritance": True,
     "exclude-members": "expression, extra_repr, name_and_type",  # of every operator, and documented with LinearOperator
 }
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -105,7 +106,9 @@ html_sidebars = {
         "start",
         "coming_from_pylops",
         "interoperation",
+        "faq",
         "contributing",
+        "roadmap",
         "citing",
         "changelog",
         "catalogue/index",

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import pkgutil
 import re
-import sys
-from types import ModuleType
 
-import numpy as np
 import pytest
 
 import torchlops
-from docs.site_pages import api, catalogue, selfcontained
+from docs.site_pages import catalogue
 from docs.site_pages.elsewhere import ELSEWHERE, NOT_IN_PYLOPS
 from docs.site_pages.examples import EXAMPLES, SYMBOLS
 from docs.site_pages.pictures import draw
@@ -125,39 +121,3 @@ def test_what_must_learn_is_in_the_table():
     }.items():
         assert f"`{tensor}`" in rows[operator], operator
     assert "`tapertype`" in rows["Sliding1D"]
-
-
-@pytest.mark.parametrize("module", api.MODULES)
-def test_examples_of_the_reference_can_be_copied(module):
-    """Doctests find names in the module; readers are shown the imports, and these give the same."""
-    documented = [api.value_of(module, name) for name in api.homes().get(module, [])]
-    for thing in [importlib.import_module(module), *filter(inspect.getdoc, documented)]:
-        home = thing if inspect.ismodule(thing) else sys.modules.get(getattr(thing, "__module__", module))
-        for line in selfcontained.imports(inspect.getdoc(thing) or "", home):
-            names: dict = {}
-            exec(line, names)
-            del names["__builtins__"]
-            for name, value in names.items():
-                assert value is getattr(home, name), (thing, line)
-
-
-def test_imports_of_an_example(monkeypatch):
-    text = """
-    >>> import torch
-    >>> def double(x):
-    ...     return 2 * np.asarray(x)
-    >>> Diagonal(torch.ones(2)), [double(i) for i in range(2)]
-    """
-    home = ModuleType("home")
-    home.np, home.Diagonal = np, torchlops.Diagonal
-    assert selfcontained.imports(text, home) == ["import numpy as np", "from torchlops import Diagonal"]
-    lines = text.splitlines()
-    monkeypatch.setitem(sys.modules, "home", home)
-    selfcontained.add_imports(None, "module", "home", home, None, lines)
-    assert lines[1:4] == [
-        "    >>> import torch",
-        "    >>> import numpy as np",
-        "    >>> from torchlops import Diagonal",
-    ]
-    with pytest.raises(NameError, match="unknown"):
-        selfcontained.imports(">>> unknown", home)

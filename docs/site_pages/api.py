@@ -166,14 +166,11 @@ def write(folder: Path) -> None:
 
 
 def _index(modules: list[str]) -> str:
-    """Return a table of the modules, and the tree of pages, whose short titles fit the sidebar."""
-    table = [".. list-table::", "   :widths: 45 55", ""]
-    for module in modules:
-        table += [f"   * - :doc:`{module} <{module}>`", f"     - {MODULES[module]}"]
-    table += ["   * - :doc:`Types in signatures <types>`", "     - What the names of types stand for"]
+    """Return a list of the modules, and the tree of pages, whose short titles fit the sidebar."""
+    shown = [f"* :doc:`{module} <{module}>`: {MODULES[module]}" for module in modules]
     tree = ["", ".. toctree::", "   :maxdepth: 1", "   :hidden:", ""]
     tree += [f"   {MODULES[module].split(':')[0]} <{module}>" for module in modules]
-    return "\n".join([*table, *tree, "   Types in signatures <types>", ""])
+    return "\n".join([*shown, "* :doc:`Types in signatures <types>`", *tree, "   Types in signatures <types>", ""])
 
 
 def _page(title: str, names: list[str]) -> str:

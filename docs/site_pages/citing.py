@@ -43,15 +43,15 @@ def _author(author: dict[str, str]) -> str:
 
 
 def papers() -> str:
-    """Return a table of the sources that the docstrings of the reference name, and of what comes from them."""
+    """Return a list of the sources that the docstrings of the reference name, and of what comes from them."""
     found: dict[str, list[str]] = {}
     for module, names in api.homes().items():
         for name in names:
             path = api.path(module, name)
             for source in sources(inspect.getdoc(api.value_of(module, name)) or ""):
                 found.setdefault(source, []).append(f"{{obj}}`~{path}`")
-    rows = [f"| {source} | {', '.join(of)} |" for source, of in sorted(found.items(), key=_surname)]
-    return "\n".join(["| source | of |", "| --- | --- |", *rows, ""])
+    lines = [f"- {', '.join(of)}: {source}" for source, of in sorted(found.items(), key=_surname)]
+    return "\n".join([*lines, ""])
 
 
 def sources(text: str) -> list[str]:

@@ -138,6 +138,25 @@ def test_the_search_finds_operators(opened: Callable[..., Any]) -> None:
     assert any("torchlops.FirstDerivative" in link for link in links)
 
 
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("gradient", "api/generated/torchlops.Gradient.html"),
+        ("FFT", "api/generated/torchlops.signalprocessing.FFT.html"),
+        ("solver", "guide/solvers.html"),
+        ("install", "start.html"),
+    ],
+)
+def test_the_search_has_what_users_look_for_first(opened: Callable[..., Any], query: str, first: str) -> None:
+    browser = opened(f"search.html?q={query}")
+    _wait(browser, "return document.querySelector('p.search-summary')?.textContent.includes('finished')")
+    links = [link.get_attribute("href") for link in browser.find_elements("css selector", "ul.search > li > a")]
+    places = [urlsplit(link).path.lstrip("/") for link in links]
+    assert places[0] == first
+    assert "measurements/results.html" not in places[:10]
+    assert not any("utils.backend" in place for place in places[:10])
+
+
 def test_the_gallery_shows_figures_numbers_and_downloads(opened: Callable[..., Any]) -> None:
     browser = opened(f"gallery/{EXAMPLE}.html")
     assert browser.find_elements("css selector", "article img.sphx-glr-single-img, article img.sphx-glr-multi-img")
