@@ -392,7 +392,7 @@ def summary(results: Results) -> str:
             "Radon, wavelet, sliding-window and other transforms, batches of 32, forward and backward",
             f"**{times(catalogue_means(results['catalogue']['catalogue'])['batch'])}** times as fast",
         ],
-        ["solvers on batches of 64, against loops over PyLops's and SciPy's", solver_sentence(solved)],
+        *solver_rows(solved),
         [
             f"memory kept for the derivative of 64 solutions, {count} iterations of {derivative['solver'].upper()}",
             f"**{mebibytes(kept['implicit'], 1)}** (implicit differentiation), where unrolling keeps "
@@ -410,13 +410,18 @@ def summary(results: Results) -> str:
     )
 
 
-def solver_sentence(found: Record) -> str:
-    """Return the speed of a batch relative to a loop, by problem."""
+def solver_rows(found: Record) -> list[list[str]]:
+    """Return the speed of batches relative to loops, one row per problem."""
     problems: dict[str, list[float]] = {}
     for record in found["batches"]:
         problems.setdefault(record["problem"], []).append(faster_than_loop(record))
-    said = [f"**{times(geometric_mean(ratios))}** ({problem})" for problem, ratios in problems.items()]
-    return f"times as fast: {', '.join(said)}"
+    return [
+        [
+            f"solvers on batches of 64: {problem}",
+            f"**{times(geometric_mean(ratios))}** times as fast as loops over PyLops's and SciPy's",
+        ]
+        for problem, ratios in problems.items()
+    ]
 
 
 def insert(readme: str, text: str) -> str:

@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
-from site_pages import api, benchmarks, catalogue, citing, inventories, references, sources  # noqa: E402
+from site_pages import api, benchmarks, catalogue, citing, inventories, references, selfcontained, sources  # noqa: E402
 
 import torchlops  # noqa: E402
 
@@ -43,12 +43,17 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"
 myst_heading_anchors = 3
 
 autosummary_generate = True
-autosummary_context = {"catalogue": [name for family in catalogue.FAMILIES for name in family.names.split()]}
+autosummary_context = {
+    "catalogue": [name for family in catalogue.FAMILIES for name in family.names.split()],
+    "records": api.records(),
+    "without_bases": api.without_bases(),
+}
 autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
     "exclude-members": "expression, extra_repr, name_and_type",  # of every operator, and documented with LinearOperator
 }
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -88,16 +93,27 @@ sphinx_gallery_conf = {
 linkcode_resolve = sources.resolve
 
 html_theme = "pydata_sphinx_theme"
-html_sidebars = {"catalogue/index": []}  # the cards take the width
 html_title = "torchlops"
 html_context = {"default_mode": "auto"}
 html_favicon = "_static/logo.svg"
 html_logo = "_static/logo.svg"
 html_static_path = ["_static"]
+html_search_scorer = str(HERE / "_static" / "scorer.js")
 html_css_files = ["torchlops.css"]
 html_sidebars = {
-    page: [] for page in ("start", "coming_from_pylops", "interoperation", "contributing", "citing", "changelog")
-}  # pages without pages below them
+    page: []
+    for page in (
+        "start",
+        "coming_from_pylops",
+        "interoperation",
+        "faq",
+        "contributing",
+        "roadmap",
+        "citing",
+        "changelog",
+        "catalogue/index",
+    )
+}  # pages without pages below them, and the cards of the catalogue, which take the width
 html_theme_options = {
     "logo": {"text": "torchlops", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg"},
     "header_links_before_dropdown": 7,
@@ -118,6 +134,7 @@ def setup(app):
     catalogue.write(HERE / "catalogue")
     benchmarks.write(HERE / "measurements")
     citing.write(HERE / "citation")
+    app.connect("autodoc-process-docstring", selfcontained.add_imports, priority=900)  # of what napoleon has made
     app.connect("autodoc-process-bases", api.public_bases)
     app.connect("autodoc-process-signature", api.constructor_signature)
     app.connect("missing-reference", references.resolve)

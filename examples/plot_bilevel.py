@@ -28,9 +28,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from torchlops import Laplacian, LinearOperator
-from torchlops.demo.photographs import TEST, blur, central_crop, defocus_psf, photograph
+from torchlops import Laplacian, LinearOperator, Pad
+from torchlops.demo.photographs import TEST, central_crop, defocus_psf, photograph
 from torchlops.optimization import Implicit, regularized_inversion
+from torchlops.signalprocessing import Convolve2D
 
 SIZE, HALF = 48, 4
 TRAINING = ("astronaut", "chelsea", "motorcycle_left", "brick", "text", "gravel")
@@ -47,6 +48,12 @@ def crops(names: Sequence[str]) -> Tensor:
     """Return the central parts of photographs at a third of their resolution."""
     small = [torch.nn.functional.avg_pool2d(photograph(name)[None], 3)[0] for name in names]
     return torch.stack([central_crop(image, (SIZE, SIZE)) for image in small])
+
+
+def blur(h: Tensor) -> LinearOperator:
+    """Return the convolution with ``h``, cropped to the pixels that receive no light from outside of the photograph."""
+    frame = Pad((SIZE - 2 * HALF, SIZE - 2 * HALF), ((HALF, HALF), (HALF, HALF)))
+    return frame.H @ Convolve2D((SIZE, SIZE), h, offset=(HALF, HALF))
 
 
 def restore(A: LinearOperator, y: Tensor, logeps: Tensor) -> Tensor:
@@ -120,7 +127,7 @@ def show(axis: plt.Axes, image: Tensor, title: str) -> None:
 
 
 torch.manual_seed(0)
-A = blur((SIZE, SIZE), defocus_psf(half=HALF))
+A = blur(defocus_psf(half=HALF))
 data, truths = [], []
 for names in (TRAINING, TEST):  # each photograph with several levels of noise
     truth = crops(names).repeat(12 // len(names), 1, 1)
@@ -194,7 +201,7 @@ show(axes[4], of_each[i], f"weight by the noise: {adapted[i]:.1f} dB")
 # The blur: its length, direction and width, together with the weight.
 
 true = motion(TRUE)
-A = blur((SIZE, SIZE), true)
+A = blur(true)
 sharp, unseen = crops(("astronaut", "chelsea", "motorcycle_left", "rocket")), crops(("coins",))
 y, seen = A(sharp), A(unseen)
 y, seen = y + 0.01 * torch.randn_like(y), seen + 0.01 * torch.randn_like(seen)
@@ -206,7 +213,7 @@ errors = []
 def score() -> Tensor:
     h = motion(p)
     errors.append(((h - true).norm() / true.norm()).item())
-    return psnr(restore(blur((SIZE, SIZE), h), y, logeps), sharp)
+    return psnr(restore(blur(h), y, logeps), sharp)
 
 
 history = learn(score, [p, logeps], 20)
@@ -214,7 +221,7 @@ with torch.no_grad():
     filters = {"first guess": motion(START), "learned": motion(p), "true": true}
     restored, scores = {}, {}
     for name, h in filters.items():  # each with its best weight
-        x = restore(blur((SIZE, SIZE), h), seen.expand(len(GRID), -1, -1), GRID)
+        x = restore(blur(h), seen.expand(len(GRID), -1, -1), GRID)
         quality = psnr(x, unseen[0])
         restored[name], scores[name] = x[quality.argmax()], quality.max().item()
 found, shape = p.detach(), ("length", "direction", "width")

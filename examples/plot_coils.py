@@ -66,15 +66,15 @@ for name, coils in {"eight coils": sensitivities, "one coil": torch.ones_like(se
     y = y + selected * torch.view_as_complex(noise)
     result = cgls(A, y, niter=100, damp=0.05, tol=0, gtol=1e-3)
     images[name] = result.x.real
-    print(f"{name}: {int(result.iters)} iterations for {len(FACTORS)} images")
+    iterations = "1 iteration" if result.iters == 1 else f"{int(result.iters)} iterations"
+    print(f"{name}: {iterations} for {len(FACTORS)} images")
     assert bool(result.converged)
 
 psnr = {name: -10 * (x - image).square().mean((-2, -1)).log10() for name, x in images.items()}
 for k, factor in enumerate(FACTORS):
     share = float(masks[k, :, 0].mean())
-    print(
-        f"every {factor}. line ({share:.0%}): " + ", ".join(f"{name} {score[k]:.1f} dB" for name, score in psnr.items())
-    )
+    lines = "all lines" if factor == 1 else f"one line in {factor} ({share:.0%})"
+    print(f"{lines}: " + ", ".join(f"{name} {score[k]:.1f} dB" for name, score in psnr.items()))
 gains = psnr["eight coils"] - psnr["one coil"]
 assert float(psnr["eight coils"][1]) > 30
 assert float(gains[1]) > 8
@@ -93,7 +93,7 @@ shares = 100 * masks[:, :, 0].mean(-1)
 for name, score in psnr.items():
     axes[0, 3].plot(shares, score, "o-", label=name)
 axes[0, 3].set(title="quality", xlabel="lines measured / %", ylabel="PSNR / dB")
-axes[0, 3].legend()
+axes[0, 3].legend(loc="upper left")
 axes[0, 3].grid(alpha=0.3)
 plot.image(
     sensitivities[1].abs(), axes[1, 3], title="sensitivity of a coil", label="modulus", xlabel="pixel", ylabel="pixel"

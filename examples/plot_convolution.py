@@ -18,10 +18,24 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from torchlops import LinearOperator, Pad
 from torchlops.demo.deblurring import inside, quality, tikhonov
-from torchlops.demo.photographs import blur, central_crop, defocus_psf, photograph
+from torchlops.demo.photographs import central_crop, defocus_psf, photograph
+from torchlops.signalprocessing import Convolve2D
 
 NOISE = 0.005
+
+# %%
+# The lens: a convolution, and a crop to the pixels that receive no light from outside of the photograph, the adjoint of
+# padding.
+
+
+def blur(dims: tuple[int, ...], h: Tensor) -> LinearOperator:
+    """Return the operator from a photograph with ``dims`` pixels to its image through the lens."""
+    half = h.shape[0] // 2
+    frame = Pad([n - 2 * half for n in dims], ((half, half), (half, half)))
+    return frame.H @ Convolve2D(dims, h, offset=(half, half))
+
 
 # %%
 # Gradient descent through the operator: L-BFGS, one iteration at a time.
@@ -30,7 +44,7 @@ NOISE = 0.005
 def learn(sharp: Tensor, blurred: Tensor, size: int, niter: int = 60) -> tuple[Tensor, list[float]]:
     """Return the filter that maps ``sharp`` to ``blurred``, and the misfit of each iteration."""
     h = torch.nn.Parameter(torch.full((size, size), 1 / size**2))
-    A = blur(tuple(sharp.shape), h)
+    A = blur(sharp.shape, h)
     optimizer = torch.optim.LBFGS(
         [h],
         max_iter=1,

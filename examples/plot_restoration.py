@@ -25,8 +25,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from torchlops import Gradient, Laplacian, Pad, Roll, fista, regularized_inversion, splitbregman
-from torchlops.demo.photographs import blur, central_crops
-from torchlops.signalprocessing import DWT2D
+from torchlops.demo.photographs import central_crops
+from torchlops.signalprocessing import DWT2D, Convolve2D
 
 SIZE, HALF, SIGMA = 160, 7, 0.01
 """Pixels per axis, pixels from the centre of the blur to its ends, standard deviation of the noise."""
@@ -37,7 +37,7 @@ TUNED_ON, RESTORED = "astronaut", ("camera", "coffee", "coins")
 Method = Callable[[Tensor, Tensor], Tensor]
 
 # %%
-# A camera that moves during the exposure.
+# A camera that moves during the exposure: a convolution, and a crop, the adjoint of padding.
 
 
 def motion(angle: float) -> Tensor:
@@ -50,7 +50,8 @@ def motion(angle: float) -> Tensor:
     return rows.T @ columns / len(path)
 
 
-A = blur(DIMS, motion(math.radians(30)))
+frame = Pad((SIZE - 2 * HALF, SIZE - 2 * HALF), ((HALF, HALF), (HALF, HALF)))
+A = frame.H @ Convolve2D(DIMS, motion(math.radians(30)), offset=(HALF, HALF))
 
 # %%
 # The three methods, each for a batch of photographs with a weight for each.

@@ -129,11 +129,9 @@ plot.wiggle(torch.stack([d, trace(estimate)]), axes[0], t=t, title="trace", xlab
 axes[0].set_xticks([0, 1], ["data", "modelled"])
 for sample, label in zip(ensemble[:30], ("ensemble", *29 * [None]), strict=True):
     axes[1].plot(sample - start, t, color="C0", alpha=0.15, label=label)
-axes[1].plot(1.96 * prior_deviation, t, "0.6", -1.96 * prior_deviation, t, "0.6")
-for sign in (-1, 1):
-    axes[1].plot(
-        estimate - start + sign * 1.96 * deviation, t, "C3--", label="95 % by the Hessian" if sign == 1 else None
-    )
+for sign, labels in ((-1, ("95 % by the prior", "95 % by the Hessian")), (1, (None, None))):
+    axes[1].plot(sign * 1.96 * prior_deviation, t, "0.6", label=labels[0])
+    axes[1].plot(estimate - start + sign * 1.96 * deviation, t, "C3--", label=labels[1])
 axes[1].plot(truth - start, t, "k", label="true")
 axes[1].set(title="logarithm of the impedance", xlabel="log(Z / 6·10⁶ kg m⁻² s⁻¹)")
 axes[2].plot(D(truth), t, "k", label="true")
@@ -143,9 +141,9 @@ axes[2].fill_betweenx(t[:-1], low, high, color="C3", alpha=0.3, label="95 % by t
 axes[2].set(title="its steps", xlabel="change per sample")
 for axis in axes[1:3]:
     axis.set_ylim(NT * DT, 0)
-    axis.legend(fontsize="small", loc="lower left")
+    axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15))
 axes[3].semilogy(range(1, NT + 1), exact.flip(0).clamp_min(1e-6), "0.6", label="by the matrix")
 axes[3].semilogy(range(1, 13), values.flip(0), "C3o", label="matrix-free")
 axes[3].axhline(1, color="k", linestyle=":", label="as certain as the prior")
 axes[3].set(title="Hessian of the misfit", xlabel="number", ylabel="eigenvalue", ylim=(1e-3, None))
-axes[3].legend(fontsize="small")
+axes[3].legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15))

@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 from tqdm import tqdm
 
-from torchlops import VStack
-from torchlops.demo.photographs import TEST, blur, defocus_psf, photograph
+from torchlops import Pad, VStack
+from torchlops.demo.photographs import TEST, defocus_psf, photograph
 from torchlops.optimization import Implicit, Unroll, cgls
 from torchlops.optimization.leastsquares import RegularizedOperator
 from torchlops.signalprocessing import Convolve2D
@@ -53,7 +53,13 @@ WAYS: dict[str, Any] = {
 """How the gradient is computed, given the number of iterations of its own solve."""
 
 COLORS = {"unrolled": "C3", "unrolled, with checkpoints": "C1", "implicit": "C0"}
-A = blur((SIZE, SIZE), defocus_psf(half=HALF))
+
+# %%
+# A camera out of focus: a convolution, and a crop to the pixels that receive no light from outside, the adjoint of
+# padding.
+
+frame = Pad((SIZE - 2 * HALF, SIZE - 2 * HALF), ((HALF, HALF), (HALF, HALF)))
+A = frame.H @ Convolve2D((SIZE, SIZE), defocus_psf(half=HALF), offset=(HALF, HALF))
 
 
 # %%

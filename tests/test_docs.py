@@ -11,7 +11,7 @@ import pytest
 import torchlops
 from docs.site_pages import catalogue
 from docs.site_pages.elsewhere import ELSEWHERE, NOT_IN_PYLOPS
-from docs.site_pages.examples import EXAMPLES
+from docs.site_pages.examples import EXAMPLES, SYMBOLS
 from docs.site_pages.pictures import draw
 from tests.every_operator import tables
 
@@ -39,6 +39,11 @@ def test_the_catalogue_has_every_operator_once():
 
 def test_every_operator_has_a_picture():
     assert set(EXAMPLES) == set(IN_FAMILIES), "add it to EXAMPLES in docs/site_pages/examples.py"
+
+
+def test_captions_explain_the_names_in_their_code():
+    named = {name for example in EXAMPLES.values() for name in example.symbols()}
+    assert named == set(SYMBOLS)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torchlops
 ROOT = Path(torchlops.__file__).parent
 CATALOGUE = ("basicoperators", "signalprocessing", "waveeqprocessing", "avo", "medical")
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("arrays", "config", "extras", "shapes", "memory", "torch_internals", "utils", "version"),
+    ("arrays", "config", "extras", "shapes", "memory", "torch_internals", "utils", "version", "warning"),
     ("arraykernels", "attributes", "dispatcher", "autograd", "foreignfunction"),
     ("contract",),
     ("linearoperator",),

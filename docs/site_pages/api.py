@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import shutil
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar, get_origin
+from typing import Any, Generic, NamedTuple, TypeVar, get_origin
 
 from sphinx.util import inspect as sphinx_inspect
 
 import torchlops
+from torchlops.optimization.solver.solver import Solver
 
 MODULES = {
     "torchlops": "Operators: the base class, foreign operators, and what is made of operators",
@@ -88,9 +90,6 @@ API reference
 Every public name, by module. What several modules export has one page: the operators of ``basicoperators`` and the
 solvers, for example, under their names in ``torchlops`` itself.
 
-.. toctree::
-   :maxdepth: 1
-
 """
 
 
@@ -160,10 +159,18 @@ def write(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     pages = homes()
-    (folder / "index.rst").write_text(INDEX + "".join(f"   {title}\n" for title in (*pages, "types")), encoding="utf-8")
+    (folder / "index.rst").write_text(INDEX + _index(list(pages)), encoding="utf-8")
     (folder / "types.rst").write_text(_types(), encoding="utf-8")
     for title, names in pages.items():
         (folder / f"{title}.rst").write_text(_page(title, names), encoding="utf-8")
+
+
+def _index(modules: list[str]) -> str:
+    """Return a list of the modules, and the tree of pages, whose short titles fit the sidebar."""
+    shown = [f"* :doc:`{module} <{module}>`: {MODULES[module]}" for module in modules]
+    tree = ["", ".. toctree::", "   :maxdepth: 1", "   :hidden:", ""]
+    tree += [f"   {MODULES[module].split(':')[0]} <{module}>" for module in modules]
+    return "\n".join([*shown, "* :doc:`Types in signatures <types>`", *tree, "   Types in signatures <types>", ""])
 
 
 def _page(title: str, names: list[str]) -> str:
@@ -181,9 +188,25 @@ def _types() -> str:
 def public_bases(*event: Any) -> None:
     """Show the public classes from which a class derives in the place of internal ones."""
     bases = event[-1]
-    kinds = [get_origin(base) or base for base in bases]
-    shown = [public_ancestor(kind) for kind in kinds if inspect.isclass(kind)]  # NamedTuple is a function
-    bases[:] = [base for base in dict.fromkeys(shown) if base not in (object, Generic)]
+    bases[:] = _shown(bases)
+
+
+def _shown(bases: Iterable[Any]) -> list[type]:
+    kinds = [tuple if base is NamedTuple else get_origin(base) or base for base in bases]
+    return [base for base in dict.fromkeys(map(public_ancestor, kinds)) if base not in (object, Generic)]
+
+
+def without_bases() -> list[str]:
+    """Return the paths of the classes that derive from no public one."""
+    names = [(m, name) for m, names in homes().items() for name in names]
+    classes = [(m, name, value_of(m, name)) for m, name in names if inspect.isclass(value_of(m, name))]
+    return [path(m, name) for m, name, kind in classes if not _shown(getattr(kind, "__orig_bases__", kind.__bases__))]
+
+
+def records() -> list[str]:
+    """Return the paths of the solvers as records, whose members are for those who write one (see *Contributing*)."""
+    modules = ("torchlops.optimization.krylov", "torchlops.optimization.sparse")
+    return [path(m, name) for m in modules for name in homes()[m] if issubclass(value_of(m, name), Solver)]
 
 
 def public_ancestor(kind: type) -> type:

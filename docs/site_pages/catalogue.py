@@ -16,7 +16,7 @@ import torchlops
 from torchlops.signalprocessing import interp
 
 from .elsewhere import ELSEWHERE, NOT_IN_PYLOPS
-from .examples import EXAMPLES
+from .examples import EXAMPLES, SYMBOLS, Example
 from .pictures import draw
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -238,6 +238,7 @@ def _entry(name: str, shapes: Sequence[tuple[int, ...]], learn: str, uses: Seque
         text[""].split("\n\n")[0],
         f".. image:: images/{name}.png\n   :alt: A model, its data, and the adjoint of the data\n   :class: dark-light",
         f"``A = {example.code}``, applied to {example.says}."
+        + _symbols(example)
         + (" Real parts are blue, imaginary parts orange." if example.complex == "parts" else ""),
         ".. code-block:: python\n\n" + textwrap.indent(made, "   "),
         "\n".join(
@@ -245,6 +246,12 @@ def _entry(name: str, shapes: Sequence[tuple[int, ...]], learn: str, uses: Seque
         ),
         "\n".join(f":{title}: {value}" for title, value in fields.items() if value),
     ]
+
+
+def _symbols(example: Example) -> str:
+    """Return what the names in the code of an example stand for, as a sentence."""
+    said = [f"``{name}``: {SYMBOLS[name]}" for name in example.symbols()]
+    return f" ({'; '.join(said)}.)" if said else ""
 
 
 def names_elsewhere(name: str) -> list[str]:
@@ -292,8 +299,9 @@ def _index() -> str:
 def _card(name: str) -> str:
     title = EXPRESSIONS.get(name, (name,))[0]
     summary = " ".join(sections(operator(name))[""].split("\n\n")[0].split())
+    breaking = re.sub(r"(?<=[a-z])(?=[A-Z])", "\u200b", title)  # a long name breaks between its words
     return (
-        f".. grid-item-card:: {title}\n   :img-top: images/{name}.png\n   :img-alt: {title}\n"
+        f".. grid-item-card:: {breaking}\n   :img-top: images/{name}.png\n   :img-alt: {title}\n"
         f"   :class-img-top: dark-light\n   :link: catalogue-{name.lower()}\n   :link-type: ref\n\n   {_plain(summary)}"
     )
 

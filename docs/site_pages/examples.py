@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +103,27 @@ integral = np.stack(
     [np.stack([np.roll(np.pad(bell(31, w), (0, 65)), i - 15) for i in range(96)]) for w in (0.1, 1, 3, 6)]
 )
 matrix = np.exp(-((np.arange(40)[:, None] * 3.2 - n) ** 2) / 40) / 11
+rows = np.sort(RANDOM.permutation(96)[:40])
+
+SYMBOLS = {
+    "t": "times, 64 samples of 4 ms",
+    "h": "41 offsets from -200 to 200 m",
+    "slowness": "41 values from -0.4 to 0.4 ms/m",
+    "lines": "11 offsets from -100 to 100 m",
+    "few": "seven slownesses from -0.4 to 0.4 ms/m",
+    "wavelet": "a Ricker wavelet",
+    "rickers": "Ricker wavelets of a high and a low frequency",
+    "blurs": "Gaussian filters that widen downward and to the right",
+    "reflectivity": "a series of spikes",
+    "grid": "a grid of points",
+    "tables": "hyperbolas of three velocities",
+    "rotation": "the positions of a turned grid",
+    "rows": "40 of the rows, drawn at random",
+    "slopes": "the slopes of folded layers",
+    "integral": "blurs, wider for each slice",
+    "matrix": "rows that are Gaussians",
+}
+"""What the names in the code of the examples stand for."""
 
 
 # -- operators ---------------------------------------------------------------------------------------------------
@@ -136,6 +158,13 @@ class Example:
     flat: tuple[int, ...] = ()
     at: str = ""
     axes: tuple[tuple[str, str], tuple[str, str]] = (("", ""), ("", ""))
+
+    def symbols(self) -> list[str]:
+        """Return the names in the code that are no operators and no arguments of a function, in their order."""
+        tree = ast.parse(self.code)
+        own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | {*NAMES, "np"}
+        places = {node.id: node.col_offset for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        return sorted(set(places) - own, key=places.__getitem__)
 
     def make(self) -> tuple[Any, Any]:
         """Return the operator and the model."""
@@ -184,9 +213,7 @@ EXAMPLES = {
     "Smoothing1D": Example("Smoothing1D(11, 128)", "signal + noise / 8", "a step, a bump and a ramp, with noise"),
     "Smoothing2D": Example("Smoothing2D((3, 11), (96, 96))", **PHOTO),
     "SmoothingND": Example("SmoothingND((3, 5, 5), (4, 48, 48), axes=(0, 1, 2))", **VOLUME),
-    "Convolve1D": Example(
-        "Convolve1D(128, h=wavelet, offset=16)", "reflectivity", "a series of spikes; ``h`` is a Ricker wavelet"
-    ),
+    "Convolve1D": Example("Convolve1D(128, h=wavelet, offset=16)", "reflectivity", "a series of spikes"),
     "Convolve2D": Example("Convolve2D((96, 96), h=np.eye(15) / 15, offset=(7, 7))", **PHOTO),
     "ConvolveND": Example(
         "ConvolveND((4, 48, 48), h=np.ones((1, 1, 9)) / 9, offset=(0, 0, 4), axes=(0, 1, 2))", **VOLUME
@@ -194,26 +221,26 @@ EXAMPLES = {
     "NonStationaryConvolve1D": Example(
         "NonStationaryConvolve1D(128, hs=rickers, ih=(10, 110))",
         "reflectivity",
-        "a series of spikes; ``hs`` are Ricker wavelets of a high and a low frequency",
+        "a series of spikes",
     ),
     "NonStationaryConvolve2D": Example(
         "NonStationaryConvolve2D((64, 64), hs=blurs, ihx=(8, 56), ihz=(8, 56))",
         "grid",
-        "a grid of points; ``hs`` are Gaussian filters that widen downward and to the right",
+        "a grid of points",
     ),
     "NonStationaryConvolve3D": Example(
         "NonStationaryConvolve3D((4, 48, 48), hs=blurs[None, :, :, None], ihx=(0,), ihy=(8, 40), ihz=(8, 40))",
-        **VOLUME | {"says": "four slices of a head; ``hs`` are Gaussian filters that widen downward and to the right"},
+        **VOLUME,
     ),
     "NonStationaryFilters1D": Example(
         "NonStationaryFilters1D(reflectivity, hsize=25, ih=(10, 110))",
         "rickers",
-        "two filters, Ricker wavelets of a high and a low frequency, for a series of spikes",
+        "two filters, Ricker wavelets of a high and a low frequency",
     ),
     "NonStationaryFilters2D": Example(
         "NonStationaryFilters2D(grid, hshape=(9, 9), ihx=(8, 56), ihz=(8, 56))",
         "blurs",
-        "four Gaussian filters, for a grid of points",
+        "four Gaussian filters",
     ),
     # Fourier and other transforms
     "FFT": Example("FFT(128, real=True)", "chirp", "a chirp"),
@@ -274,7 +301,7 @@ EXAMPLES = {
     "Spread": Example(
         "Spread((3, 64), (41, 64), table=tables.round())",
         'spikes(3, 64, **{"0 10": 1, "1 24": -1, "2 40": 1})',
-        "one point for each of three velocities; ``table`` has hyperbolas",
+        "one point for each of three velocities",
         section=True,
         axes=(("velocity", "time"), ("offset", "time")),
     ),
@@ -296,10 +323,10 @@ EXAMPLES = {
     ),
     "Bilinear": Example(
         "Bilinear(rotation, (96, 96))",
-        **PHOTO | {"says": "a photograph; the positions are a turned grid"},
+        **PHOTO,
         view=lambda _, y: y.reshape(48, 48),
     ),
-    "Restriction": Example("Restriction((96, 96), np.sort(RANDOM.permutation(96)[:40]), axis=0)", **PHOTO),
+    "Restriction": Example("Restriction((96, 96), rows, axis=0)", **PHOTO),
     # sliding windows
     "Sliding1D": Example(
         "Sliding1D(FFT(32, real=True).H, dim=7 * 17, dimd=128, nwin=32, nover=16)",
@@ -340,7 +367,7 @@ EXAMPLES = {
     "PWSprayer2D": Example(
         "PWSprayer2D((64, 64), slopes.T, radius=8)",
         'spikes(64, 64, **{"20 12": 1, "32 32": -1, "44 50": 1})',
-        "three points; the slopes are those of folded layers",
+        "three points",
     ),
     "PWSmoother2D": Example(
         "PWSmoother2D((64, 64), slopes.T, radius=6)",
@@ -350,7 +377,7 @@ EXAMPLES = {
     "Fredholm1": Example(
         "Fredholm1(integral, nz=96)",
         "np.stack([camera] * 4)",
-        "four times a photograph; each slice of ``G`` is a wider blur",
+        "four times a photograph",
     ),
     # stacks and algebra
     "VStack": Example(
@@ -406,9 +433,7 @@ EXAMPLES = {
     "Identity": Example("Identity(128, 96)", "signal[:96]", "a step and a bump"),
     "Zero": Example("Zero((96, 96))", **PHOTO),
     "Diagonal": Example("Diagonal(np.outer(np.hanning(96), np.hanning(96)))", **PHOTO),
-    "MatrixMult": Example(
-        "MatrixMult(matrix)", **LINE | {"says": "a step, a bump and a ramp; each row of ``matrix`` is a Gaussian"}
-    ),
+    "MatrixMult": Example("MatrixMult(matrix)", **LINE),
     "Pad": Example("Pad((96, 96), ((10, 20), (30, 0)))", **PHOTO),
     "Flip": Example("Flip((96, 96))", **PHOTO),
     "Roll": Example("Roll((96, 96), shift=30)", **PHOTO),

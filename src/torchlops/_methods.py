@@ -47,7 +47,6 @@ def eigs(
     are computed by SciPy's ARPACK.
 
     Args:
-        A: The operator.
         neigs: Number of eigenvalues; all by default.
         symmetric: Whether the operator is Hermitian, so that its eigenvalues are real.
         niter: Maximum number of iterations (rounds for Lanczos) for a large operator.
@@ -102,7 +101,6 @@ def cond(A: LinearOperator, uselobpcg: bool = False, **kwargs_eig: Any) -> float
     operator is Hermitian and positive.) For a differentiable result, use :func:`torchlops.linalg.cond`.
 
     Args:
-        A: The operator.
         uselobpcg: Accepted for compatibility with PyLops, and ignored.
         **kwargs_eig: Likewise: how PyLops finds eigenvalues.
     """
@@ -124,7 +122,6 @@ def trace(
     :func:`torchlops.linalg.estimate_trace`, which also returns the standard error.
 
     Args:
-        A: The operator.
         neval: Number of random vectors.
         method: The estimator: ``hutchinson``, ``hutch++`` or ``na-hutch++`` (see ``torchlops.utils.estimators``), or
             ``explicit`` for the exact trace. By default the exact one where the matrix is small enough to be formed.
@@ -155,7 +152,6 @@ def div(A: LinearOperator, y: Any, niter: int | None = None, densesolver: str | 
     Warns if LSQR stops before convergence. (PyLops stops after 100 iterations without a warning.)
 
     Args:
-        A: The operator.
         y: Data, ``(*batch, *dimsd)`` or flattened.
         niter: Maximum number of LSQR iterations, if the operator does not implement its inverse. By default, four times
             the number of unknowns, but at least 100 and at most 1000.
@@ -194,7 +190,6 @@ def inverse(A: LinearOperator, solver: str | None = None, **options: Any) -> Lin
     (Transforms that have a method ``inverse`` in PyLops keep that method: it takes data and returns ``A / y``.)
 
     Args:
-        A: The operator.
         solver: Name of the iterative solver, to solve iteratively.
         **options: Further arguments of :func:`torchlops.linalg.inv`.
     """
@@ -205,7 +200,6 @@ def pinv(A: LinearOperator, solver: str | None = None, **options: Any) -> Linear
     """Return the pseudo-inverse, as an operator; see :func:`torchlops.linalg.pinv`. With ``damp``, it is regularised.
 
     Args:
-        A: The operator.
         solver: Name of the iterative solver, to solve iteratively.
         **options: Further arguments of :func:`torchlops.linalg.pinv`.
     """

@@ -54,7 +54,7 @@ def run_fast(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor | Non
         if type(tensor) not in (Tensor, Parameter) or is_wrapped(tensor) or (tracked and tensor.requires_grad):
             return None
     if tracked and x.requires_grad:
-        result: Tensor = _FastKernel.apply(x, operator, adjoint)  # type: ignore[no-untyped-call]
+        result: Tensor = _FastKernel.apply(x, operator, adjoint)  # type: ignore[no-untyped-call, unused-ignore]
         return result
     plain: Tensor = _kernel(operator, adjoint)(x)
     return plain

@@ -221,5 +221,5 @@ def apply_foreign(
             "this version of torch cannot compile a foreign operator exactly: exclude it from the compiled function "
             "(torch.compiler.disable), or use a native operator"
         )
-    public: Tensor = _PublicLinear.apply(x, arguments)  # type: ignore[no-untyped-call]  # pragma: no cover
+    public: Tensor = _PublicLinear.apply(x, arguments)  # type: ignore[no-untyped-call, unused-ignore]  # pragma: no cover
     return public  # pragma: no cover

@@ -6,7 +6,6 @@ import functools
 import math
 import sys
 import uuid
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from torchlops.dispatcher import apply_foreign, lock_of, register
 from torchlops.extras import import_extra
 from torchlops.memory import empty
 from torchlops.torch_internals import is_followed, undisturbed
+from torchlops.warning import warn
 
 
 class Source(Protocol):
@@ -118,9 +118,8 @@ class ForeignFunction:
     def evaluate(self, x: Tensor, adjoint: bool) -> Tensor:
         """Apply the foreign code to a plain tensor ``(batch, *dims)``."""
         if x.device.type != self.device.type or self.device.index not in (None, x.device.index):
-            warnings.warn(
+            warn(
                 f"{self.name_and_type} computes on {self.device}: tensors on {x.device} are moved there and back",
-                stacklevel=2,
             )
         x = x.detach()
         precision = torch.promote_types(real_dtype(x.dtype), real_dtype(self.dtype))

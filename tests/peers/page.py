@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.peers.differences import DECISIONS, GALLERY, KINDS, OPERATORS, PYPROXIMAL, Difference
+from tests.peers.differences import DECISIONS, GALLERY, KINDS, OPERATORS, PYPROXIMAL, TOPICS, Difference
 from tests.peers.record import load
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming_from_pylops.md"
@@ -66,7 +66,11 @@ def page() -> str:
     parts = [INTRODUCTION, _numbers(), MISSED, SHAPES, "## Differences\n"]
     for kind, title in KINDS.items():
         entries = [entry for entry in (*DECISIONS, *OPERATORS, *GALLERY, *PYPROXIMAL) if entry.kind == kind]
-        if entries:
+        if kind == "decision":
+            parts += [f"### {title}\n"]
+            for topic, about in TOPICS.items():
+                parts += [f"#### {about}\n", _bullets([entry for entry in entries if entry.topic == topic])]
+        elif entries:
             parts += [f"### {title}\n", _bullets(entries)]
     return "\n".join(parts)
 

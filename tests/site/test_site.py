@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -67,6 +68,13 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
             assert mark not in text, (name, mark)
 
 
+def test_the_reference_has_no_torn_and_no_empty_fields(site: Path) -> None:
+    """Napoleon takes what an attribute's first line has before a colon as a type."""
+    for path in (site / "api").rglob("*.html"):
+        text = re.sub(r"<[^>]*>", "", path.read_text(encoding="utf-8"))
+        assert not re.search(r"^(Type:|Bases:\s*)$", text, re.MULTILINE), path
+
+
 @pytest.fixture
 def opened(browser: Any, address: str) -> Callable[..., Any]:
     """Open a page, and return the browser when it is drawn; errors of the console fail."""
@@ -128,6 +136,25 @@ def test_the_search_finds_operators(opened: Callable[..., Any]) -> None:
     _wait(browser, "return document.querySelectorAll('ul.search li a').length > 2")
     links = [link.get_attribute("href") for link in browser.find_elements("css selector", "ul.search li a")]
     assert any("torchlops.FirstDerivative" in link for link in links)
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("gradient", "api/generated/torchlops.Gradient.html"),
+        ("FFT", "api/generated/torchlops.signalprocessing.FFT.html"),
+        ("solver", "guide/solvers.html"),
+        ("install", "start.html"),
+    ],
+)
+def test_the_search_has_what_users_look_for_first(opened: Callable[..., Any], query: str, first: str) -> None:
+    browser = opened(f"search.html?q={query}")
+    _wait(browser, "return document.querySelector('p.search-summary')?.textContent.includes('finished')")
+    links = [link.get_attribute("href") for link in browser.find_elements("css selector", "ul.search > li > a")]
+    places = [urlsplit(link).path.lstrip("/") for link in links]
+    assert places[0] == first
+    assert "measurements/results.html" not in places[:10]
+    assert not any("utils.backend" in place for place in places[:10])
 
 
 def test_the_gallery_shows_figures_numbers_and_downloads(opened: Callable[..., Any]) -> None:

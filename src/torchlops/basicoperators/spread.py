@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from torchlops.arrays import DType, as_tensor
 from torchlops.basicoperators._curves import CurveOperator, Curves
 from torchlops.basicoperators._positions import is_readable, register_positions
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_engine
+from torchlops.warning import warn
 
 
 class Spread(CurveOperator):
@@ -100,9 +100,7 @@ class Spread(CurveOperator):
                 )
         is_pair = dtable is not None if fh is None else _is_pair(fh(0, 0))
         if interp is not None and bool(interp) != is_pair:
-            warnings.warn(
-                f"Spread: interp={is_pair} is inferred from the curves; interp={interp} is not used", stacklevel=2
-            )
+            warn(f"Spread: interp={is_pair} is inferred from the curves; interp={interp} is not used")
         is_constant = table is not None and not isinstance(dtable, Tensor)
         super().__init__((model[0], model[1]), (data[0], data[1]), is_pair, is_constant, dtype, name)
         self.usetable = table is not None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torchlops.optimization.callback import Callbacks
+from torchlops.warning import warn
 
 __all__ = ["Solver"]
 
@@ -81,7 +81,7 @@ class Solver(ABC):
         is_jax = bool(getattr(self, "isjax", False))
         self.preallocate = preallocate and not is_jax
         if preallocate and is_jax:
-            warnings.warn("JAX arrays do not allow preallocate=True: it is False here", stacklevel=2)
+            warn("JAX arrays do not allow preallocate=True: it is False here")
 
     def _print_solver(self, text: str = "", nbar: int = 80) -> None:
         rows, columns = self.Op.shape

@@ -58,9 +58,12 @@ def normal_equations_inversion(
         epsRs: The epsilons of ``Regs``, each a number, or one per sample; 1 by default.
         NRegs: Regularisers :math:`N_i` that are Hermitian and positive already.
         epsNRs: The epsilons of ``NRegs``; 1 by default.
-        engine: ``"scipy"`` or ``"pylops"``: whose names and defaults the options of the solver have.
+        engine: The defaults of the options of :func:`~torchlops.optimization.basic.cg`: ``"scipy"`` for ``rtol=1e-5``
+            (of the norm of the right-hand side), ``atol=0`` (of the residual) and ``maxiter`` of ten times the number
+            of unknowns, as in SciPy; ``"pylops"`` for ``niter=10`` and ``tol=1e-4``, as in PyLops.
         show: Whether to print a table.
-        **kwargs_solver: Arguments of :func:`~torchlops.optimization.basic.cg`.
+        **kwargs_solver: Arguments of ``cg``. The maximum number of iterations may be called ``maxiter`` or ``niter``
+            with both.
 
     Data, epsilons, weights and the tensors of all operators get exact derivatives.
 
@@ -104,11 +107,13 @@ def regularized_inversion(
         dataregs: Data :math:`y_{R_i}` of the regularisers, of one sample or of the batch; zero by default, or where
             one is None.
         epsRs: The epsilons of ``Regs``, each a number, or one per sample; 1 by default.
-        engine: ``"scipy"`` for LSQR with SciPy's names and defaults of its options, ``"pylops"`` for CGLS with
-            PyLops's.
+        engine: The solver, and the defaults of its options: ``"scipy"`` for :func:`~torchlops.optimization.basic.lsqr`
+            with ``atol=1e-6``, ``btol=1e-6``, ``conlim=1e8`` and ``iter_lim`` of twice the number of unknowns, as in
+            SciPy; ``"pylops"`` for :func:`~torchlops.optimization.basic.cgls` with ``niter=10`` and ``tol=1e-4``, as in
+            PyLops.
         show: Whether to print a table.
-        **kwargs_solver: Arguments of :func:`~torchlops.optimization.basic.lsqr` or
-            :func:`~torchlops.optimization.basic.cgls`.
+        **kwargs_solver: Arguments of that solver. The maximum number of iterations may be called ``iter_lim`` or
+            ``niter`` with both.
 
     Data, epsilons, weights and the tensors of all operators get exact derivatives.
 
@@ -135,11 +140,13 @@ def preconditioned_inversion(
         y: Data, ``(*batch, *dimsd)`` or flattened.
         P: The preconditioner: the operator from the new coordinates to the model.
         x0: Initial guess of ``p`` (and not of ``x``); zero by default.
-        engine: ``"scipy"`` for LSQR with SciPy's names and defaults of its options, ``"pylops"`` for CGLS with
-            PyLops's.
+        engine: The solver, and the defaults of its options: ``"scipy"`` for :func:`~torchlops.optimization.basic.lsqr`
+            with ``atol=1e-6``, ``btol=1e-6``, ``conlim=1e8`` and ``iter_lim`` of twice the number of unknowns, as in
+            SciPy; ``"pylops"`` for :func:`~torchlops.optimization.basic.cgls` with ``niter=10`` and ``tol=1e-4``, as in
+            PyLops.
         show: Whether to print a table.
-        **kwargs_solver: Arguments of :func:`~torchlops.optimization.basic.lsqr` or
-            :func:`~torchlops.optimization.basic.cgls`.
+        **kwargs_solver: Arguments of that solver. The maximum number of iterations may be called ``iter_lim`` or
+            ``niter`` with both.
 
     Example:
         >>> import torch, torchlops

@@ -86,7 +86,7 @@ class FourierRadon(LinearOperator):
 
     @property
     def f(self) -> Any:
-        """The frequencies, in cycles per unit of ``taxis``: an array, or a tensor if ``taxis`` is one."""
+        """The frequencies, in cycles per unit of ``taxis``, as an array, or as a tensor if ``taxis`` is one."""
         return to_numpy(self._frequencies()) if "taxis" in self._constant_names else self._frequencies()
 
     def _frequencies(self) -> Tensor:

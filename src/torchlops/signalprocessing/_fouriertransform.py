@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from torchlops.memory import BLOCK, in_blocks
 from torchlops.shapes import Dims, as_dims, as_trailing_axes, per_axis
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 from torchlops.signalprocessing._realfft import pair_weights, real_fft, real_fft_adjoint, with_fft_errors
+from torchlops.warning import warn
 
 _NORMS = {  # values of ``norm`` in torch for the FFT and the inverse FFT, such that one is the adjoint of the other
     "ortho": ("ortho", "ortho"),
@@ -92,19 +92,16 @@ class FourierTransform(LinearOperator):
         self._warn_of_rare_choices()
 
     def _warn_of_rare_choices(self) -> None:
-        level = 4  # the caller of FFT(...), above this method, FourierTransform and FFT
         for axis, size in zip(self.axes, self.nffts, strict=True):
             if size < self.dims[axis]:
-                warnings.warn(
+                warn(
                     f"{self.name_and_type}: nfft={size} is smaller than the {self.dims[axis]} samples of the signal "
                     f"along axis {axis}, so the signal is truncated. This is rarely intended.",
-                    stacklevel=level,
                 )
         if self.real and self._shifts_after[-1]:
-            warnings.warn(
+            warn(
                 f"{self.name_and_type}: fftshift_after moves the zero frequency to the middle of the axis, but with "
                 f"real=True axis {self.axes[-1]} has no negative frequencies. This is rarely intended.",
-                stacklevel=level,
             )
 
     def _frequencies(self) -> tuple[NDArray[np.float64], ...]:

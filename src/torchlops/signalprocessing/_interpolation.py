@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from torchlops.basicoperators._positions import constants, is_readable, precise
 from torchlops.shapes import PER_SAMPLE
+from torchlops.warning import warn
 
 
 def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least: float | None = 0.0) -> Any:
@@ -44,10 +44,9 @@ def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least:
                 f"{operator}: iava ranges from {lowest} to {highest}, but positions on the axis are from 0 to {last}"
             )
         if clips and highest >= last:
-            warnings.warn(
+            warn(
                 f"{operator}: iava ranges up to {highest}; positions at the last sample, {last}, and beyond are moved "
                 "to just before it",
-                stacklevel=4,
             )
     if is_tensor:
         return iava

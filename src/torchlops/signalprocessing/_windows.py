@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import operator
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import product
@@ -34,6 +33,7 @@ from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._convolution import window
 from torchlops.torchoperator import aslinearoperator
 from torchlops.utils.tapers import TaperType, taper
+from torchlops.warning import warn
 
 Steps = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -148,10 +148,9 @@ class Windowed(CompositeOperator):
             raise ValueError(f"{type(self).__name__} takes one scaling per window, {nwins} windows, got {scalings}")
         if count == wanted:
             return scalings
-        warnings.warn(
+        warn(
             f"{type(self).__name__} takes one scaling per window, and has {wanted} windows {nwins}: the last "
             f"{count - wanted} of {count} scalings are not used",
-            stacklevel=4,
         )
         return as_tensor(scalings, f"{type(self).__name__}: scalings").flatten()[:wanted]
 

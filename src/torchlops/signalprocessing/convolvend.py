@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from torchlops.arrays import Array, DType, as_tensor
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer, as_trailing_axes, per_axis
 from torchlops.signalprocessing._convolution import Convolution
+from torchlops.warning import warn
 
 
 class ConvolveND(Convolution):
@@ -94,6 +94,6 @@ def _whole(offset: Any, what: str) -> int:
     """Return an index as an integer, without its fraction if it is a float: ``len(h) / 2`` is common."""
     if isinstance(offset, float) and math.isfinite(offset):
         if not offset.is_integer():
-            warnings.warn(f"{what} {offset} is not an integer: {int(offset)} is used", stacklevel=4)
+            warn(f"{what} {offset} is not an integer: {int(offset)} is used")
         return int(offset)
     return as_integer(offset, what)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from torchlops.signalprocessing._engineoptions import accept_engine_options
 from torchlops.signalprocessing._fourierradon import signals
 from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
+from torchlops.warning import warn
 
 
 class Shift(LinearOperator):
@@ -98,10 +98,9 @@ class Shift(LinearOperator):
         self.real = bool(real) or not torch_dtype(dtype).is_complex
         size = dims[self.axis]
         if self.nfft < size:
-            warnings.warn(
+            warn(
                 f"Shift: nfft={self.nfft} is smaller than the {size} samples of the signal along axis {axis}, so the "
                 "signal is truncated. This is rarely intended.",
-                stacklevel=2,
             )
         self._learns = register_positions(self, "shift", shift, is_tabulated=True)
         self._has_one = self.shift.numel() == 1

@@ -4,8 +4,8 @@ For code that is written for PyLops. ``X_enabled`` says whether package ``X`` is
 ``CUPY_PYLOPS=0`` and ``JAX_PYLOPS=0`` turn it off. ``X_import`` imports it, and returns None or the reason why that is
 impossible. Nothing is looked up or imported before it is asked for.
 
->>> torch_enabled = __getattr__("torch_enabled")
->>> torch_enabled, __getattr__("torch_import")("this function") is None
+>>> from torchlops.utils import deps
+>>> deps.torch_enabled, deps.torch_import("this function") is None
 (True, True)
 """
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
+
+from torchlops.warning import warn
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 Taper: TypeAlias = "Callable[[int], Array] | None"
@@ -97,7 +98,7 @@ def ormsby(
 def _two_sided(t: ArrayLike | Tensor) -> Array:
     times: Array = np.asarray(t, dtype=np.float64)
     if len(times) % 2 == 0:
-        warnings.warn("One sample removed from time axis...", stacklevel=3)
+        warn("One sample removed from time axis...")
         times = times[:-1]
     return np.concatenate((-times[:0:-1], times))
 

@@ -27,6 +27,7 @@ DECISIONS: tuple[Difference, ...] = (
         "`istop` of `lsqr` is 7 where `niter` iterations were not enough, as in SciPy; PyLops gives 0. The reasons "
         "4 to 6 (machine precision) are 1 to 3 here. `atol` is relative to the norm of the operator, as in SciPy; "
         "in PyLops, to the first gradient.",
+        topic="solvers",
     ),
     Difference(
         "defect",
@@ -38,36 +39,41 @@ DECISIONS: tuple[Difference, ...] = (
         "`ista` and `fista` take several data in columns, `(M, K)`, from NumPy users, where that cannot be a batch "
         "`(K, M)`; with `K = M` it is a batch of rows: write `ista(A, Y.T).x.T`. Each column has a threshold of its"
         " own (of percentiles), a cost and an end, which PyLops shares between them.",
+        topic="solvers",
     ),
     Difference(
         "decision",
         "`monitorres=True` raises in a single problem, as in PyLops. In a batch in which some samples still "
         "descend, the others stop with the status `BREAKDOWN` and a warning.",
+        topic="solvers",
     ),
     Difference(
         "decision",
         "Default tolerances of the sparse solvers (`tol`, `tolIRLS`, `epsR`, `sigma`) are relative to the size of "
         "the problem; PyLops's are absolute, of the same numbers. An own number is absolute in both.",
+        topic="solvers",
     ),
     Difference(
         "decision",
         "`irls` with `warm=True` and a large `epsI` damps `x` here; PyLops damps its change from the last "
         "iteration, so that the damping fades out.",
+        topic="solvers",
     ),
     Difference(
         "decision",
         "`OMP.step`, `run` and `finalize` go from model to model here; PyLops's take and give lists of coefficients"
         " and of columns. `OMP.solve` and `omp` are the same.",
+        topic="solvers",
     ),
     Difference(
         "decision",
         "Manual `FISTA.step(x, z)` goes on from the `z` that the last step returned, and raises for another one.",
+        topic="solvers",
     ),
     Difference(
         "defect",
-        "`lsqr` of float32 data answers in float32 here, in float64 in PyLops. Inversions of real operators made of"
-        " complex ones (`F.H @ G @ F` with real FFTs) answer with real models; PyLops's are complex with a zero "
-        "imaginary part.",
+        "Inversions of real operators made of complex ones (`F.H @ G @ F` with real FFTs) answer with real models; "
+        "PyLops's are complex with a zero imaginary part.",
     ),
     Difference(
         "defect",
@@ -79,20 +85,18 @@ DECISIONS: tuple[Difference, ...] = (
         "decision",
         "`A.eigs()` without `neigs` gives all eigenvalues; PyLops gives two less for operators without a matrix. "
         "Those of a symmetric operator are real.",
+        topic="solvers",
     ),
     Difference(
         "decision",
         "`A.trace()` is exact for every operator whose matrix is small enough to be formed; in PyLops it is an "
         "estimate (`method='hutch++'`) unless the operator holds its matrix.",
+        topic="solvers",
     ),
     Difference(
         "defect",
         "`trace_hutchpp` and `trace_nahutchpp` of complex or unsymmetric operators: PyLops leaves out conjugates, "
         "and takes `A S` for `A^H S`.",
-    ),
-    Difference(
-        "decision",
-        "Integer data are solved in float64, and answers are float64.",
     ),
     Difference(
         "decision",
@@ -106,6 +110,7 @@ DECISIONS: tuple[Difference, ...] = (
         "padded; `Spread.table` is of integers, with -1 for NaN, and `dtable` is absent where there are no "
         "weights; `haxis` of parabolic `FourierRadon` operators are as given, not squared; `forceflat` of stacks "
         "of different parts is None; `pool` closes nothing.",
+        topic="attributes",
     ),
     Difference(
         "decision",
@@ -113,6 +118,7 @@ DECISIONS: tuple[Difference, ...] = (
         "`predict` of `Seislet`, and `kwargs_cuda` and `kwargs_fftw`, which are of its engines; options that have "
         "no effect (`inplace`, `nproc`, `inoutengine`, `parallel_kind`, `usematmul`, `workers`); and those of a "
         "matrix of `Interp(kind='sinc')`, which is no `MatrixMult`: write `A.todense()`.",
+        topic="attributes",
     ),
     Difference(
         "decision",
@@ -121,12 +127,14 @@ DECISIONS: tuple[Difference, ...] = (
         "learns). An array, a list or a number may be assigned to them. Positions and axes are arrays if they "
         "were given so, and tensors otherwise. What determines the shape of the data, or tables that were "
         "computed, cannot be assigned (`Restriction.iava`, `InterpCubicSpline.iava`): build a new operator.",
+        topic="attributes",
     ),
     Difference(
         "decision",
         "`A * matrix` and `A @ matrix` with a SciPy sparse matrix raise an error that says what to write: "
         "`A @ torchlops.MatrixMult(matrix)` for the composition, `A @ matrix.toarray()` for the product. PyLops "
         "multiplies its columns.",
+        topic="own",
     ),
     Difference(
         "decision",
@@ -134,6 +142,7 @@ DECISIONS: tuple[Difference, ...] = (
         "since built-in operators have kernels on tensors, with gradients for what they learn. Override "
         "`_forward` (and `_adjoint`), or build on the operator: in `class Mine(LinearOperator)`, write "
         "`super().__init__(Op=torchlops.FirstDerivative(n))` and `self.Op._matvec(x)`.",
+        topic="own",
     ),
     Difference(
         "decision",
@@ -141,6 +150,7 @@ DECISIONS: tuple[Difference, ...] = (
         "`state_dict` of a network that contains them, as buffers; checkpoints of a network with PyLops's "
         "operators do not contain them. Wrap the operator, `torchlops.exclude_from_state_dict(Op)`, to load and "
         "to write such checkpoints.",
+        topic="attributes",
     ),
     Difference(
         "defect",
@@ -151,6 +161,7 @@ DECISIONS: tuple[Difference, ...] = (
         "`A / Y` of an array `(M, K)` solves for its columns, as in PyLops, where its rows cannot be data, and "
         "raises for a square one, with the two ways to write it. Tensors, `A.div(Y)` and solvers take batches of "
         "rows.",
+        topic="solvers",
     ),
     Difference(
         "decision",
@@ -158,18 +169,21 @@ DECISIONS: tuple[Difference, ...] = (
         "and the imaginary part of complex data one after the other, since many functions take real arrays only; "
         "PyLops passes complex arrays on. Label one that is not linear over the complex numbers, such as "
         "`np.conj`, or that returns complex numbers, as complex: `dtype='complex128'`.",
+        topic="own",
     ),
     Difference(
         "decision",
         "A class that defines `matvec`, `rmatvec`, `matmat` or `rmatmat` raises: products call `_matvec` and "
         "`_rmatvec`, or `_forward` and `_adjoint`. `_matmat` and `_rmatmat` are not called. Names of `nn.Module`, "
         "such as `parameters`, `modules` or `forward`, cannot be attributes of other things.",
+        topic="own",
     ),
     Difference(
         "decision",
         "`A.dims = ...` and `A.dimsd = ...` reshape models and data of the same matrix; some of PyLops's "
         "operators work along other samples from then on. Other options of an operator, such as `A.axis` or "
         "`A.sampling`, cannot be set: build a new operator.",
+        topic="attributes",
     ),
     Difference(
         "decision",
@@ -177,11 +191,13 @@ DECISIONS: tuple[Difference, ...] = (
         "complex numbers and its strides are positive, in all operators. (PyLops's copy some of these, and see "
         "changes of integers, reversed views, indices, or of the entries of SciPy matrices.) Assign the array again, "
         "`A.diag = d`, or build a new operator.",
+        topic="attributes",
     ),
     Difference(
         "decision",
         "`matvec_count` and the other counters count the products that were computed, of which solvers need fewer or "
         "more here; several models at once are one `matmat`, and `A(x)` is not counted.",
+        topic="attributes",
     ),
     Difference(
         "decision",
@@ -192,15 +208,18 @@ DECISIONS: tuple[Difference, ...] = (
         "decision",
         "The vectors and numbers of an iteration (`r`, `c`, `s`, `q`, `kold` of CG and CGLS, `u`, `v`, `w`, ... "
         "of LSQR) are no attributes of a solver; `x`, `y`, `cost`, `iiter`, `ynorm`, and the options, are.",
+        topic="attributes",
     ),
     Difference(
         "decision",
         "The cost of split Bregman weighs `||R x||_1` with `epsRL1s` squared, since this is what iterations with the "
         "threshold and the coupling `epsRL1s` minimise. PyLops's cost has another weight; the models agree.",
+        topic="solvers",
     ),
     Difference(
         "decision",
         "`jax.grad` does not go through `MatrixMult(jax_array)`: write `JaxOperator(MatrixMult(jax_array))`.",
+        topic="own",
     ),
     Difference(
         "decision",
@@ -210,6 +229,7 @@ DECISIONS: tuple[Difference, ...] = (
         "decision",
         "Complex data pass through operators of a real `dtype`, part by part; in PyLops, some drop the imaginary "
         "part in the forward and raise in the adjoint.",
+        topic="types",
     ),
     Difference(
         "defect",

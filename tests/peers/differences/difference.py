@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["type", "defect", "decision", "private", "environment"]
+Topic = Literal["operators", "solvers", "types", "digits", "attributes", "own"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Difference:
         tests: The tests, as ``module::test[parameters]``, where ``*`` stands for any text, or the scripts that show it.
         where: Of these tests, whether it is shown with given parameters; by default it is with all.
         always: Whether the tests fail everywhere; not where the last bits of a machine decide.
+        topic: What a decision is about.
     """
 
     kind: Kind
@@ -28,6 +30,7 @@ class Difference:
     tests: tuple[str, ...] = ()
     where: Callable[[Mapping[str, Any]], bool] = lambda _: True
     always: bool = True
+    topic: Topic = "operators"
 
     def names(self, test: str, parameters: Mapping[str, Any]) -> str | None:
         """Return which of ``tests`` names a test with these parameters, or None."""
@@ -46,3 +49,13 @@ KINDS: dict[Kind, str] = {
     "environment": "Tests and scripts that fail on PyLops as well",
 }
 """The kinds, with their titles on the page."""
+
+TOPICS: dict[Topic, str] = {
+    "solvers": "Solvers, inverses, eigenvalues",
+    "types": "Types of numbers",
+    "operators": "Products and options of operators",
+    "attributes": "Attributes, and what is set or counted",
+    "own": "Functions, matrices and classes of yours",
+    "digits": "Last digits",
+}
+"""The topics of decisions, with their titles on the page."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.peers.differences.difference import Difference
+from tests.peers.differences.operators import TYPES
 
 GALLERY: tuple[Difference, ...] = (
     Difference(
@@ -32,6 +33,7 @@ GALLERY: tuple[Difference, ...] = (
             "tutorials/bayesian::Cmpost_rto",
         ),
         always=False,
+        topic="digits",
     ),
     Difference(
         "decision",
@@ -47,19 +49,18 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_smoothing2d::Aest",
             "examples/plot_smoothing3d::Aest",
         ),
+        topic="solvers",
     ),
     Difference(
         "decision",
-        "The type of a result is that of the tensors: `dtype=` of an operator does not round a float64 array to "
-        "float32, nor the iterations of a solver, and integers come back as float64. PyLops casts the results of some "
-        "operators to their `dtype`, and iterates in float32 then. Write `A(x.astype(np.float32))` to compute in "
-        "float32.",
+        TYPES,
         (
             "examples/plot_convolve::xlsqr",
             "examples/plot_ista::xls",
             "examples/plot_ista::nitero",
             "examples/plot_ista::costo",
         ),
+        topic="types",
     ),
     Difference(
         "decision",
@@ -72,12 +73,14 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_matrixmult::r2norm",
         ),
         always=False,
+        topic="digits",
     ),
     Difference(
         "decision",
         "The order in which coefficients that are equal but for rounding are sorted is that of their last digits.",
         ("examples/plot_seislet::dwt_strong_idx",),
         always=False,
+        topic="digits",
     ),
     Difference(
         "defect",
@@ -104,6 +107,7 @@ GALLERY: tuple[Difference, ...] = (
             "tutorials/deblurring::imdeblurfista",
         ),
         always=False,
+        topic="solvers",
     ),
     Difference(
         "defect",

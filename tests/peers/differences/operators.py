@@ -17,10 +17,14 @@ def _is_missing_type(parameters: Mapping[str, Any]) -> bool:
 
 
 SHAPES = (
-    "All solvers, `A / y` and inversions answer with models of shape `(*batch, *dims)`, or flat for a flat `x0` or an "
-    "operator with `forceflat=True`. PyLops's `cg`, `cgls`, `lsqr` and `spgl1` do the same; its `A / y`, its sparse "
-    "solvers and inversions answer flat for flat data. Both hold the same numbers: write `.ravel()` where a flat model "
-    "is wanted."
+    "Models of solvers, inversions and `A / y` have the shape `(*batch, *dims)` also for flat data: see "
+    "[Shapes: one rule](#shapes-one-rule). The numbers are the same: write `.ravel()` where a flat model is wanted."
+)
+TYPES = (
+    "The type of a result is that of the data and of the tensors of the operator: nothing is cast down in silence. "
+    "`dtype` is what an operator has in the absence of data, so that a float32 operator on float64 data, or built from "
+    "float64 arrays, gives float64, where PyLops casts the results of some operators to their `dtype`, and iterates in "
+    "it. Integers are computed in float64. Write `A(x.astype(np.float32))` to compute in float32."
 )
 
 OPERATORS: tuple[Difference, ...] = (
@@ -56,18 +60,18 @@ OPERATORS: tuple[Difference, ...] = (
             "test_fourierradon::test_FourierRadon3D[par3]",
             "test_radon::test_Radon2D[*]",
         ),
+        topic="solvers",
     ),
     Difference(
         "decision",
         SHAPES,
         tests=("test_radon::test_Radon3D[*]",),
         where=lambda parameters: parameters["par"]["engine"] == "numba",
+        topic="solvers",
     ),
     Difference(
         "decision",
-        "A float32 operator does not cast float64 data, nor float64 arrays that it is built from, down: the result is "
-        "float64, where PyLops's is float32. `dtype` is what an operator has in the absence of data, and nothing is "
-        "dropped in silence: give float32 arrays for float32 results.",
+        TYPES,
         tests=(
             "test_derivative::test_FirstDerivative_forwaback[float32-*]",
             "test_derivative::test_SecondDirectionalDerivative[float32-*]",
@@ -77,6 +81,7 @@ OPERATORS: tuple[Difference, ...] = (
             "test_patching::test_Patch3D_singlepatch2[float32-*]",
             "test_patching::test_Patch3D_singlepatch3[float32-*]",
         ),
+        topic="types",
     ),
     Difference(
         "defect",
@@ -93,18 +98,21 @@ OPERATORS: tuple[Difference, ...] = (
             "test_torchoperator::test_TorchOperator_forward_adjoint[*-par0]",
         ),
         always=False,
+        topic="digits",
     ),
     Difference(
         "decision",
         "An operator that holds complex numbers has a complex `dtype`, whatever it was labelled: "
         "`Diagonal(complex_array, dtype='float32')` is of `complex64`.",
         tests=("test_linearoperator::test_scaled[par1]",),
+        topic="types",
     ),
     Difference(
         "decision",
         "`lsqr` of float32 data computes in float32, and says so in the dtype of the model; PyLops returns float64. "
         "Ill-conditioned problems, such as polynomials of degree 4, are solved less exactly: give float64 data.",
         tests=("test_basicoperators::test_Regression[par3]",),
+        topic="types",
     ),
     Difference(
         "defect",

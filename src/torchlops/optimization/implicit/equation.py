@@ -138,7 +138,7 @@ def solution_with_value(equation: Equation, value: bool, inputs: Sequence[Input]
 
     For rules of derivatives, which get their tensors from torch.
     """
-    x: Tensor = _Solve.apply(equation, value, *inputs, *theta)  # type: ignore[no-untyped-call]
+    x: Tensor = _Solve.apply(equation, value, *inputs, *theta)  # type: ignore[no-untyped-call, unused-ignore]
     return x
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from torchlops.optimization.solver.problem import Layout, Problem, can_look
 from torchlops.optimization.solver.solver import Solver
 from torchlops.optimization.solver.state import Status
 from torchlops.optimization.solver.vectors import largest_modulus
+from torchlops.warning import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -230,7 +230,7 @@ def say(message: str, on_fail: OnFail) -> None:
     if on_fail == "raise":
         raise SolverError(message)
     if on_fail == "warn":
-        warnings.warn(message, SolverWarning, stacklevel=2)
+        warn(message, SolverWarning)
 
 
 def describe(status: Tensor, code: Status, names: bool = True) -> str:

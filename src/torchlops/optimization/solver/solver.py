@@ -42,7 +42,7 @@ class Solver(Generic[S]):
     weight_name: ClassVar[str] = "damp"
     """What the user calls the number in the place of the damping."""
     weight_power: ClassVar[int] = 0
-    """How the weight goes with the unit of the data (see ``Problem``): the power by which it scales."""
+    """The power of the unit of the data by which the weight scales (see ``Problem``)."""
     cost_power: ClassVar[int] = 1
     """How the cost goes with the unit of the data."""
     has_first_cost: ClassVar[bool] = True

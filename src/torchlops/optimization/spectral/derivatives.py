@@ -33,7 +33,6 @@ Singular triplets are eigenpairs of :math:`\begin{pmatrix} 0 & A \\ A^H & 0 \end
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,6 +53,7 @@ from torchlops.optimization.solver.vectoroperator import VectorOperator
 from torchlops.optimization.solver.vectors import gram, inner, norm
 from torchlops.optimization.spectral.hermitian import Hermitian, all_known, may_be_differentiated
 from torchlops.torch_internals import count_forward_levels
+from torchlops.warning import warn
 
 _MOST_STEPS = 10_000
 
@@ -99,11 +99,10 @@ class _OutsideEquation(Equation):
         gap = _smallest_gap(values).amin()
         is_singular = (norm(x) * gap > norm(g)).squeeze(-1)
         if bool((outcome.early() | outcome.failed() | is_singular).any()):
-            warnings.warn(
+            warn(
                 f"derivatives of vectors, and second derivatives of values, of {self.name} are inexact or do not "
                 "exist: a requested value is close to one that was not requested. Request more values.",
                 SolverWarning,
-                stacklevel=2,
             )
         return x
 
@@ -255,12 +254,11 @@ def _warn_of_clusters(M: Hermitian, values: Tensor, vectors: Tensor, used: Seque
         asked = [index % values.shape[0] for index in used]
         equal = [index for index in equal if index in asked]
     if equal:
-        warnings.warn(
+        warn(
             f"the values {equal} of {M.A.name_and_type} are equal to another (or singular values of zero): such a "
             "value and its vector have no derivatives of their own. The sum of equal values has first and second "
             "derivatives, and the projector onto all their vectors has a first derivative.",
             SolverWarning,
-            stacklevel=2,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import ClassVar, NamedTuple
@@ -10,6 +9,7 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor
 
 from torchlops.optimization.solver.result import SolverWarning
+from torchlops.warning import warn
 
 
 class Unpacked:
@@ -88,8 +88,7 @@ def warn_not_converged(name: str, converged: Tensor, missing: str) -> None:
     """Warn if not all values computed by ``name`` have converged."""
     if not bool(converged.all()):
         which = (~converged).nonzero().flatten().tolist() if converged.ndim else "the value"
-        warnings.warn(
+        warn(
             f"{name} stopped at niter before {which} met the tolerance: {missing}. Raise niter, basis or tol.",
             SolverWarning,
-            stacklevel=2,
         )
