@@ -1,9 +1,8 @@
 r"""The Hankel function of order zero and of the second kind, with derivatives of every order in every mode.
 
-In torch 2.13, ``torch.special.bessel_j0`` and ``bessel_y0`` have no derivatives, which they do not say, and are wrong by
-4e-7 between 4 and 9. This is plain torch: a power series up to :math:`x = 5`, and
-beyond that, with :math:`\tau = 5 /
-x`,
+In torch 2.13, ``torch.special.bessel_j0`` and ``bessel_y0`` have no derivatives, which they do not say, and are wrong
+by 4e-7 between 4 and 9. This is plain torch: a power series up to :math:`x = 5` and, beyond that, with :math:`\tau =
+5 / x`,
 
 .. math::
 
@@ -11,8 +10,7 @@ x`,
     g(\tau) = \frac{1}{\sqrt\pi} \int_{-\infty}^\infty \frac{e^{-v^2} \, dv}{\sqrt{1 - i v^2 \tau / 10}},
 
 where :math:`g` is a polynomial to rounding. (It is Laplace's integral of :math:`K_0(i x)` along the path of steepest
-descent: G. N. Watson, A treatise on the theory of Bessel functions, 1944, section 7.2.) Both are right to about 3e-15
-in float64.
+descent: G. N. Watson, A treatise on the theory of Bessel functions, 1944, section 7.2.) Both are right to about 3e-15.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ _NEAR = 5.0
 
 
 def _polynomial_of_g() -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the real and imaginary parts of the coefficients of ``g`` in ``2 tau - 1``, the constant one first."""
+    """Return the real and imaginary parts of the coefficients of ``g`` in ``2 tau - 1``, the constant first."""
     v, weights = np.polynomial.hermite.hermgauss(64)
     s = np.cos(np.pi * (np.arange(16) + 0.5) / 16)
     g = (weights / np.sqrt(np.pi) / np.sqrt(1 - 0.05j * v**2 * (s[:, None] + 1))).sum(-1)

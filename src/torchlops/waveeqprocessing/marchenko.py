@@ -97,6 +97,8 @@ def directwave(
         response = torch.complex(phase.cos(), -phase.sin()) / (4 * math.pi * dist.double().unsqueeze(-1))
     amplitude = torch.fft.rfft(wav, n=nfft).abs()
     spectrum = response * (1j * w * amplitude if derivative else amplitude)
+    if trav.numel() == 0:  # which the FFT does not take
+        return give(spectrum.real.new_zeros((*trav.shape[:-1], nt, trav.shape[-1]), dtype=dtype))
     wave = signals(spectrum, nfft, 0).narrow(-1, 0, nt)
     return give(wave.mT.to(dtype).contiguous())
 
@@ -170,6 +172,8 @@ def _convolved(kernel: Tensor, x: Tensor, fast: bool = False, correlates: bool =
     a product with the conjugate kernel, for which the spectra of the wavefield are conjugated instead.
     """
     nt, nf = x.shape[-2], kernel.shape[0]
+    if x.numel() == 0:  # which the FFT does not take
+        return x * 1
     if not fast:
         spectrum = torch.fft.rfft(x, dim=-2).narrow(-2, 0, nf)
         spectrum = _second_conjugated(spectrum) if correlates else spectrum
@@ -342,9 +346,9 @@ class Marchenko:
                 ``atol``, ``btol``, ``show``), and those of :class:`~torchlops.optimization.solver.options.Options`.
 
         Returns:
-            The focusing functions ``f1_inv_minus`` and ``f1_inv_plus``; with ``rtm``, ``p0_minus``; with ``greens``, the
-            Green's functions ``g_inv_minus`` and ``g_inv_plus``, up- and downgoing at the point. All are ``(*batch, nr,
-            2 * nt - 1)``, with zero time in the middle.
+            The focusing functions ``f1_inv_minus`` and ``f1_inv_plus``; with ``rtm``, ``p0_minus``; with ``greens``,
+            the Green's functions ``g_inv_minus`` and ``g_inv_plus``, up- and downgoing at the point. All are
+            ``(*batch, nr, 2 * nt - 1)``, with zero time in the middle.
 
         Raises:
             ValueError: If a shape is wrong, or neither ``G0`` nor ``wav`` and ``nfft`` are given.

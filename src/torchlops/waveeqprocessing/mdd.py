@@ -224,7 +224,8 @@ def MDD(
 
     All virtual sources of one data set are one least-squares problem, as in PyLops. Further leading axes of the data
     are a batch of problems, of which each stops by itself. The solution carries derivatives with respect to ``d``,
-    ``G``, ``dt``, ``dr`` and ``wav``, those of the solve by implicit differentiation.
+    ``G``, ``dt``, ``dr`` and ``wav``, those of the solve by implicit differentiation. That needs ``damp`` where ``G``
+    lacks frequencies, or ``grad=Implicit(full_rank=False)``.
 
     Other than in PyLops, axes of one virtual source or one receiver stay, and may be given.
 
@@ -255,8 +256,9 @@ def MDD(
 
     Returns:
         The solution, ``(*batch, nr, [nv], nt)``, with ``2 * nt - 1`` samples if ``twosided``. With ``adjoint``, the
-        adjoint of the data follows, of the same shape. With ``psf``, the inverted point-spread function ``(nr, nr, nt)``
-        is next; with both, its adjoint is last. Tensors if ``G``, ``d`` or ``wav`` is one, otherwise NumPy arrays.
+        adjoint of the data follows, of the same shape. With ``psf``, the inverted point-spread function
+        ``(nr, nr, nt)`` is next; with both, its adjoint is last. Tensors if ``G``, ``d`` or ``wav`` is one, otherwise
+        NumPy arrays.
 
     Raises:
         ValueError: If the shapes of ``G`` and ``d`` do not agree.
@@ -322,6 +324,8 @@ def _convolved(m: Tensor, wav: Tensor) -> Tensor:
     """Return ``m``, convolved along its last axis with a wavelet whose zero time is in its middle."""
     if wav.ndim != 1:
         raise ValueError(f"MDD: wav must be a wavelet (nw,), got shape {tuple(wav.shape)}")
+    if m.numel() == 0:  # which the FFT does not take
+        return m
     size = m.shape[-1] + wav.shape[0] - 1
     spectrum = torch.fft.rfft(m, n=size) * torch.fft.rfft(wav, n=size)
     return torch.fft.irfft(spectrum, n=size).narrow(-1, (wav.shape[0] - 1) // 2, m.shape[-1])

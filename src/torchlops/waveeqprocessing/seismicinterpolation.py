@@ -120,7 +120,9 @@ def SeismicInterpolation(
         >>> torch.allclose(found, x)
         True
     """
-    (data,), give = as_tensors("SeismicInterpolation", {"data": data}, iava, iava1, spataxis, spat1axis, taxis, paxis, p1axis)
+    (data,), give = as_tensors(
+        "SeismicInterpolation", {"data": data}, iava, iava1, spataxis, spat1axis, taxis, paxis, p1axis
+    )
     if kind not in KINDS:
         raise ValueError(f"SeismicInterpolation: kind must be one of {', '.join(KINDS)}, got {kind!r}")
     as_engine(engine)

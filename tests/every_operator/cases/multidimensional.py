@@ -27,6 +27,6 @@ CASES = [
     Case(
         "MDC steps",
         _steps,
-        [random(3, 2, 1, dtype=C128), torch.tensor(0.5, dtype=torch.float64), torch.tensor(2.0, dtype=torch.float64)],
+        [random(3, 2, 2, dtype=C128), torch.tensor(0.5, dtype=torch.float64), torch.tensor(2.0, dtype=torch.float64)],
     ),
 ]
