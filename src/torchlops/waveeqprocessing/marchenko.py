@@ -77,28 +77,27 @@ def directwave(
         >>> wave.shape, wave.abs().argmax(0)
         (torch.Size([16, 2]), tensor([5, 8]))
     """
-    (wav, trav, dist), give = as_tensors("directwave", {"wav": wav, "trav": trav, "dist": dist}, dt)
+    (wavelet, times, distances), give = as_tensors("directwave", {"wav": wav, "trav": trav, "dist": dist}, dt)
     if kind not in ("2d", "3d"):
         raise ValueError(f"directwave: kind must be '2d' or '3d', got {kind!r}")
-    if kind == "3d" and dist is None:
+    if kind == "3d" and distances is None:
         raise ValueError("directwave: kind='3d' needs dist, the distances from the source to the receivers")
-    if is_readable(trav) and bool((trav < 0).any()):
-        raise ValueError(f"directwave: travel times must not be negative, got {float(trav.min())}")
+    if is_readable(times) and bool((times < 0).any()):
+        raise ValueError(f"directwave: travel times must not be negative, got {float(times.min())}")
     (nt,) = as_dims(nt, "directwave: nt")
     nfft = nt if nfft is None else max(as_integer(nfft, "directwave: nfft"), nt)
-    dtype = promote([tensor.dtype for tensor in (wav, trav, dist) if tensor is not None])
-    wav, trav = wav.double(), trav.double()
-    w = 2 * math.pi / nfft * torch.arange(nfft // 2 + 1, dtype=wav.dtype, device=wav.device) / dt
-    phase = w * trav.unsqueeze(-1)
+    dtype = promote([tensor.dtype for tensor in (wavelet, times, distances) if tensor is not None])
+    if times.numel() == 0:  # which the FFT does not take
+        return give(times.new_zeros((*times.shape[:-1], nt, times.shape[-1]), dtype=dtype))
+    wavelet = wavelet.double()
+    w = 2 * math.pi / nfft * torch.arange(nfft // 2 + 1, dtype=wavelet.dtype, device=wavelet.device) / dt
+    phase = w * times.double().unsqueeze(-1)
     if kind == "2d":
         response = -0.25j * hankel2_zero(phase + 1e-10)  # as in PyLops, where that keeps it finite at zero
     else:
-        assert dist is not None
-        response = torch.complex(phase.cos(), -phase.sin()) / (4 * math.pi * dist.double().unsqueeze(-1))
-    amplitude = torch.fft.rfft(wav, n=nfft).abs()
+        response = torch.complex(phase.cos(), -phase.sin()) / (4 * math.pi * distances.double().unsqueeze(-1))
+    amplitude = torch.fft.rfft(wavelet, n=nfft).abs()
     spectrum = response * (1j * w * amplitude if derivative else amplitude)
-    if trav.numel() == 0:  # which the FFT does not take
-        return give(spectrum.real.new_zeros((*trav.shape[:-1], nt, trav.shape[-1]), dtype=dtype))
     wave = signals(spectrum, nfft, 0).narrow(-1, 0, nt)
     return give(wave.mT.to(dtype).contiguous())
 
@@ -294,7 +293,7 @@ class Marchenko:
         self.nt2 = 2 * self.nt - 1
         self.nfmax = self.nt if nfmax is None else min(as_integer(nfmax, "Marchenko: nfmax", least=1), self.nt)
         self.nfmax = self.nfmax if self.is_in_time else min(samples, self.nt)
-        self.t: NDArray[np.float64] = np.arange(self.nt) * float(dt)
+        self.t: NDArray[Any] = np.arange(self.nt) * float(dt)
         self.dt, self.dr, self.wav, self.toff, self.dtype = dt, dr, wav, toff, dtype
         self.nsmooth = as_integer(nsmooth, "Marchenko: nsmooth", least=0)
         self.prescaled = bool(prescaled)
@@ -319,7 +318,8 @@ class Marchenko:
         angle = (2 * math.pi * (self.nt - 1) / self.nt2) * f
         phase = torch.complex(angle.cos(), angle.sin()).to(spectrum.dtype)
         scale = 1.0 if self.prescaled else self.dt * self.dr * math.sqrt(self.nt2)
-        return (spectrum * (phase * scale).reshape(-1, 1, 1)).contiguous()
+        kernel: Tensor = (spectrum * (phase * scale).reshape(-1, 1, 1)).contiguous()
+        return kernel
 
     def apply_onepoint(
         self,
@@ -389,33 +389,32 @@ class Marchenko:
         self, trav: Array, G0: Array | None, nfft: int | None, rtm: bool, greens: bool, dottest: bool, joint: bool,
         options: Mapping[str, Any],
     ) -> tuple[Any, ...]:  # fmt: skip
-        (trav, G0), give = as_tensors("Marchenko", {"trav": trav, "G0": G0})
+        (times, direct), give = as_tensors("Marchenko", {"trav": trav, "G0": G0})
         give = _as_it_is if self._is_torch else give
-        wanted = "(*batch, nr, nvs)" if joint else "(*batch, nr)"
-        trav = trav.mT if joint and trav.ndim > 1 else trav  # receivers last
-        if trav.ndim < 1 + joint or trav.shape[-1] != self.nr:
-            raise ValueError(
-                f"Marchenko: trav must be travel times {wanted} with nr={self.nr}, got shape "
-                f"{tuple(trav.mT.shape if joint and trav.ndim > 1 else trav.shape)}"
-            )
-        if G0 is None:
+        shape, wanted = tuple(times.shape), "(*batch, nr, nvs)" if joint else "(*batch, nr)"
+        if joint and times.ndim > 1:
+            times = times.mT  # receivers last
+        if times.ndim < 1 + joint or times.shape[-1] != self.nr:
+            raise ValueError(f"Marchenko: trav must be travel times {wanted} with nr={self.nr}, got shape {shape}")
+        if direct is None:
             if self.wav is None or nfft is None:
                 raise ValueError("Marchenko: give the direct waves G0, or a wavelet wav and nfft to make them")
-            G0 = directwave(as_tensor(self.wav, "Marchenko: wav"), trav, self.nt, self.dt, nfft)  # (..., nt, nr)
+            direct = directwave(as_tensor(self.wav, "Marchenko: wav"), times, self.nt, self.dt, nfft)
         else:
-            shape = tuple(G0.shape)
-            G0 = G0.transpose(-3, -2).mT if joint and G0.ndim > 2 else G0.mT
-            if tuple(G0.shape) != (*trav.shape[:-1], self.nt, self.nr):
+            given = tuple(direct.shape)
+            direct = direct.transpose(-3, -2) if joint and direct.ndim > 2 else direct
+            direct = direct.mT if direct.ndim > 1 else direct
+            if tuple(direct.shape) != (*times.shape[:-1], self.nt, self.nr):
                 raise ValueError(
-                    f"Marchenko: G0 must be direct waves {wanted[:-1]}, nt) for trav {wanted} of shape "
-                    f"{tuple(trav.mT.shape if joint else trav.shape)} and nt={self.nt}, got shape {shape}"
+                    f"Marchenko: G0 must be direct waves {wanted[:-1]}, nt) for trav {wanted} of shape {shape} and "
+                    f"nt={self.nt}, got shape {given}"
                 )
-        fd = torch.nn.functional.pad(G0.flip(-2), (0, 0, 0, self.nt - 1))
-        points = (trav.shape[-2],) if joint else ()
-        K, window = self._kernel(), self._window(trav).to(promote([fd.dtype, real_dtype(self.R.dtype)]))
+        fd = torch.nn.functional.pad(direct.flip(-2), (0, 0, 0, self.nt - 1))
+        points = (times.shape[-2],) if joint else ()
+        K, window = self._kernel(), self._window(times).to(promote([fd.dtype, real_dtype(self.R.dtype)]))
         M = CoupledMarchenko(K, self.nt2, window, points)
         if dottest:
-            every = tuple(trav.shape[:-1])
+            every = tuple(times.shape[:-1])
             check_adjoint(CoupledMarchenko(K, self.nt2, None, every), verb=True)
             check_adjoint(CoupledMarchenko(K, self.nt2, window, every), verb=True)
         p0 = _convolved(K, fd)

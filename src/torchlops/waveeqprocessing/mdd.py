@@ -278,20 +278,21 @@ def MDD(
                 [ 0.0000, -0.5000,  0.0000,  0.0000]], dtype=torch.float64)
     """
     accept_pylops_options(saveGt=saveGt)
-    (G, d, wav), give = as_tensors("MDD", {"G": G, "d": d, "wav": wav}, dt, dr)
-    has_sources = d.ndim > 2
-    d = d if has_sources else d.unsqueeze(-2)
-    if G.ndim != 3 or d.ndim < 3 or (d.shape[-3], d.shape[-1]) != (G.shape[0], G.shape[2]):
+    (kernel, data, wavelet), give = as_tensors("MDD", {"G": G, "d": d, "wav": wav}, dt, dr)
+    shapes = tuple(kernel.shape), tuple(data.shape)
+    has_sources = data.ndim > 2
+    data = data if has_sources else data.unsqueeze(-2)
+    if kernel.ndim != 3 or data.ndim < 3 or (data.shape[-3], data.shape[-1]) != (kernel.shape[0], kernel.shape[2]):
         raise ValueError(
             "MDD takes a kernel G (ns, nr, nt) and data d (ns, nt), (ns, nv, nt) or (*batch, ns, nv, nt), got shapes "
-            f"{tuple(G.shape)} and {tuple(d.shape if has_sources else d.squeeze(-2).shape)}"
+            f"{shapes[0]} and {shapes[1]}"
         )
     if twosided and add_negative:
-        G, d = (torch.nn.functional.pad(array, (array.shape[-1] - 1, 0)) for array in (G, d))
-    _, nr, nt = G.shape
+        kernel, data = (torch.nn.functional.pad(array, (array.shape[-1] - 1, 0)) for array in (kernel, data))
+    _, nr, nt = kernel.shape
     count = nt // 2 + 1
     nfmax = count if nfmax is None else min(as_integer(nfmax, "MDD: nfmax", least=1), count)
-    spectrum = torch.fft.rfft(G, dim=-1).narrow(-1, 0, nfmax).movedim(-1, 0)
+    spectrum = torch.fft.rfft(kernel, dim=-1).narrow(-1, 0, nfmax).movedim(-1, 0)
 
     def operator(nv: int) -> MDC:
         A = MDC(spectrum, nt, nv, dt, dr, twosided, fftengine)
@@ -300,11 +301,11 @@ def MDD(
         return A
 
     def with_wavelet(m: Tensor) -> Tensor:
-        return m if wav is None else _convolved(m, wav)
+        return m if wavelet is None else _convolved(m, wavelet)
 
-    A, data = operator(d.shape[-2]), d.movedim(-1, -3)
+    A, data = operator(data.shape[-2]), data.movedim(-1, -3)
     if twosided and causality_precond:
-        is_causal = (torch.arange(nt, device=d.device) >= nt // 2).to(d.dtype)
+        is_causal = (torch.arange(nt, device=data.device) >= nt // 2).to(data.dtype)
         P = Diagonal(smoothed(is_causal, smooth_precond), dims=A.dims, axis=0)
         m = preconditioned_inversion(A, data, P, **kwargs_solver).x
     else:
@@ -313,7 +314,7 @@ def MDD(
     found += [A.apply_nd(data, True).movedim(-3, -1)] if adjoint else []
     found = found if has_sources else [each.squeeze(-2) for each in found]
     if psf:
-        A, data = operator(nr), G.movedim(-1, 0)
+        A, data = operator(nr), kernel.movedim(-1, 0)
         found.append(with_wavelet(least_squares(A, data, kwargs_solver).movedim(0, -1)))
         found += [A.apply_nd(data, True).movedim(0, -1)] if adjoint else []
     results = tuple(give(each.contiguous()) for each in found)
@@ -328,4 +329,5 @@ def _convolved(m: Tensor, wav: Tensor) -> Tensor:
         return m
     size = m.shape[-1] + wav.shape[0] - 1
     spectrum = torch.fft.rfft(m, n=size) * torch.fft.rfft(wav, n=size)
-    return torch.fft.irfft(spectrum, n=size).narrow(-1, (wav.shape[0] - 1) // 2, m.shape[-1])
+    result: Tensor = torch.fft.irfft(spectrum, n=size).narrow(-1, (wav.shape[0] - 1) // 2, m.shape[-1])
+    return result

@@ -75,7 +75,9 @@ def SeismicInterpolation(
 
     where :math:`\nabla^2` is a second derivative in space, and :math:`P` the transform that ``kind`` names, in which
     the data are sparse. Gathers of a batch are interpolated at once, and each stops by itself. Results carry implicit
-    derivatives with respect to ``data`` and the positions, if they are a tensor that is not of integers.
+    derivatives with respect to ``data`` and the positions, if they are a tensor that is not of integers. (After
+    ``"fk"``, coefficients come in pairs that depend on each other. The solve of the derivative may then stop before its
+    tolerance, with a warning: ``grad="unroll"`` has no such solve.)
 
     In PyLops, positions that are not whole raise an error.
 
@@ -120,7 +122,7 @@ def SeismicInterpolation(
         >>> torch.allclose(found, x)
         True
     """
-    (data,), give = as_tensors(
+    (traces,), give = as_tensors(
         "SeismicInterpolation", {"data": data}, iava, iava1, spataxis, spat1axis, taxis, paxis, p1axis
     )
     if kind not in KINDS:
@@ -132,26 +134,26 @@ def SeismicInterpolation(
         raise ValueError(
             f"SeismicInterpolation: nrec must be one number of traces, or a pair (with iava1, it must), got {nrec}"
         )
-    if data.ndim < count + 1:
+    if traces.ndim < count + 1:
         raise ValueError(
             f"SeismicInterpolation: data for nrec={nrec} must have {count + 1} axes or more, got shape "
-            f"{tuple(data.shape)}"
+            f"{tuple(traces.shape)}"
         )
-    dims = (*grid, data.shape[-1])
-    label = complex_dtype(data.dtype) if kind == "fk" else data.dtype
+    dims = (*grid, traces.shape[-1])
+    label = complex_dtype(traces.dtype) if kind == "fk" else traces.dtype
     R = _sampled(dims, iava, 0, label)
     if iava1 is not None:
         R = _sampled(R.dimsd, iava1, 1, label) @ R
-    if tuple(data.shape[-count - 1 :]) != R.dimsd:
+    if tuple(traces.shape[-count - 1 :]) != R.dimsd:
         raise ValueError(
             f"SeismicInterpolation: data for these positions must be (*batch, {', '.join(map(str, R.dimsd))}), got "
-            f"shape {tuple(data.shape)}"
+            f"shape {tuple(traces.shape)}"
         )
     if kind == "spatial":
         if dottest:
             check_adjoint(R, verb=True)
         smoothness = Laplacian(dims, (0, 1)) if iava1 is not None else SecondDerivative(dims, axis=0)
-        return give(regularized_inversion(R, data, [smoothness], **kwargs_solver).x), None, None
+        return give(regularized_inversion(R, traces, [smoothness], **kwargs_solver).x), None, None
     if kind == "fk":
         P, shape = _fourier(dims, nffts, sampling, label)
     else:
@@ -166,14 +168,14 @@ def SeismicInterpolation(
                 f"SeismicInterpolation: the axes of space and time have {lengths} samples, but the grid has {dims}"
             )
         if "sliding" in kind:
-            P, shape = _windows(kind, dims, space, slopes, time, nwins, nwin, nover, data.dtype)
+            P, shape = _windows(kind, dims, space, slopes, time, nwins, nwin, nover, traces.dtype)
         else:
-            P, shape = _radon(kind, space, slopes, time, centeredh, data.dtype)
+            P, shape = _radon(kind, space, slopes, time, centeredh, traces.dtype)
     A = (Real(R.dimsd, dtype=label) @ R if kind == "fk" else R) @ P
     if dottest:
         check_adjoint(A, complexflag=1 if kind == "fk" else 0, verb=True)
-    result = fista(A, data, **kwargs_solver)
-    batch = tuple(data.shape[: data.ndim - count - 1])
+    result = fista(A, traces, **kwargs_solver)
+    batch = tuple(traces.shape[: traces.ndim - count - 1])
     x = real_part(P(result.x.reshape(*batch, *P.dims))).reshape(*batch, *dims)
     return give(x), give(result.x.reshape(*batch, *shape)), give(result.cost)
 
@@ -196,8 +198,8 @@ def _axis(name: str, axis: Any, kind: str) -> Any:
 def _fourier(
     dims: tuple[int, ...], nffts: Dims | None, sampling: Sequence[float] | None, dtype: torch.dtype
 ) -> tuple[LinearOperator, tuple[int, ...]]:
-    sampling = 1.0 if sampling is None else sampling
-    F = FFTND(dims, axes=range(len(dims)), nffts=nffts, sampling=sampling, dtype=dtype)
+    steps: float | Sequence[float] = 1.0 if sampling is None else sampling
+    F = FFTND(dims, axes=range(len(dims)), nffts=nffts, sampling=steps, dtype=dtype)
     return F.H, F.dimsd
 
 
@@ -216,9 +218,10 @@ def _radon(
 def _chirp(space: Sequence[Any], largest: Sequence[Any], time: Any, dtype: torch.dtype) -> LinearOperator:
     if len(space) == 1:
         return ChirpRadon2D(time, space[0], largest[0], dtype=dtype).H
+    pmax: Any = tuple(largest)
     if any(isinstance(value, Tensor) for value in largest):
-        return ChirpRadon3D(time, *space, torch.stack([torch.as_tensor(value) for value in largest]), dtype=dtype).H
-    return ChirpRadon3D(time, *space, tuple(largest), dtype=dtype).H
+        pmax = torch.stack([torch.as_tensor(value) for value in largest])
+    return ChirpRadon3D(time, space[0], space[1], pmax, dtype=dtype).H
 
 
 def _largest(space: Sequence[Any], slopes: Sequence[Any], time: Any) -> list[Any]:
