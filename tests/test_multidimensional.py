@@ -243,6 +243,7 @@ def test_direct_wave_is_that_of_pylops(kind, derivative, nfft):
     _close(found[0], directwave(wav, trav, **{**options, "dist": dist}), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["2d", "3d"])
 def test_derivatives_of_the_direct_wave_in_every_mode(kind):
     wav, trav, dist = torch.from_numpy(_numbers(4)), torch.tensor([0.3, 1.1], dtype=F64), torch.ones(2, dtype=F64)
@@ -459,9 +460,9 @@ def test_derivatives_of_smooth_interpolation():
 @pytest.mark.slow
 def test_derivatives_of_sparse_interpolation():
     how = {"kind": "radon-linear", "spataxis": range(5), "taxis": range(4), "paxis": np.linspace(-0.5, 0.5, 3)}
-    how |= {"eps": 0.5, "niter": 2000, "tol": 1e-9, "grad": Implicit(rtol=1e-9)}
+    how |= {"eps": 0.5, "niter": 800, "tol": 1e-12, "grad": Implicit(rtol=1e-9), "on_fail": "ignore"}
     data = torch.from_numpy(_numbers(2, 3, 4))
-    _check_derivatives(lambda data: SeismicInterpolation(data, 5, [0, 2, 3], **how)[0], data, h=1e-4, tolerance=1e-4)
+    _check_derivatives(lambda data: SeismicInterpolation(data, 5, [0, 2, 3], **how)[0], data, tolerance=1e-4)
 
 
 def test_messages_of_interpolation():

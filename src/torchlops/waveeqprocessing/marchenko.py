@@ -309,7 +309,8 @@ class Marchenko:
         if not self.is_in_time:
             return self.R.narrow(-1, 0, self.nfmax).movedim(-1, 0)
         twosided = torch.nn.functional.pad(self.R, (self.nt - 1, 0))
-        return torch.fft.rfft(twosided, dim=-1).narrow(-1, 0, self.nfmax).movedim(-1, 0) / math.sqrt(self.nt2)
+        spectrum: Tensor = torch.fft.rfft(twosided, dim=-1).narrow(-1, 0, self.nfmax).movedim(-1, 0)
+        return spectrum / math.sqrt(self.nt2)
 
     def _kernel(self) -> Tensor:
         """Return the spectrum that convolves two-sided wavefields with the causal response, steps included."""
