@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import math
 
 import numpy as np
@@ -108,6 +109,9 @@ def test_fast_kernels_are_those_that_are_differentiated(nt, dtype, conj):
         assert found.dtype == dtype
         assert torch.equal(x, before)
         _close(found, plain(x), tolerance)
+        with torch.no_grad():  # a leaf, and a tensor that is the negative of its memory
+            assert torch.equal(A.apply_nd(x.clone().requires_grad_(), adjoint), found)
+            assert torch.equal(A.apply_nd(torch.complex(x, x).conj().imag, adjoint), -found)
 
 
 def test_messages_of_mdc():
@@ -481,3 +485,20 @@ def test_messages_of_interpolation():
         SeismicInterpolation(data, 5, [0, 2, 3], kind="sliding", **axes)
     with pytest.raises(TypeError, match="data must be real"):
         SeismicInterpolation(data + 0j, 5, [0, 2, 3])
+
+
+# -- names ----------------------------------------------------------------------------------------------------
+
+
+def test_arguments_are_those_of_pylops():
+    theirs, ours = _pylops(), importlib.import_module("torchlops.waveeqprocessing")
+    pairs = [(getattr(place, name) for place in (theirs, ours)) for name in ("MDC", "MDD", "SeismicInterpolation")]
+    pairs += [(theirs.Marchenko.__init__, ours.Marchenko.__init__), (theirs.marchenko.directwave, directwave)]
+    pairs += [
+        (getattr(theirs.Marchenko, name), getattr(ours.Marchenko, name))
+        for name in ("apply_onepoint", "apply_multiplepoints")
+    ]
+    for pair in pairs:
+        wanted, found = (inspect.signature(function).parameters for function in pair)
+        assert list(found) == list(wanted)
+        assert [found[name].default for name in wanted] == [parameter.default for parameter in wanted.values()]
