@@ -45,6 +45,7 @@ class Fredholm1(LinearOperator):
         ValueError: If ``G`` does not have three axes.
 
     Example:
+        >>> import torch
         >>> F = Fredholm1(torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]]))
         >>> F(torch.ones(2, 2, 1)).flatten()
         tensor([3., 7.])
