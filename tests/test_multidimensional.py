@@ -341,6 +341,13 @@ def test_points_of_a_batch_stop_by_themselves_at_every_scale(factor, dtype):
         assert redatuming.apply_onepoint(trav[:0], iter_lim=3, **waves)[0].shape == (0, NR, 2 * NT - 1)
 
 
+def test_arrays_of_travel_times_do_not_affect_the_precision():
+    R, wav = (torch.from_numpy(array).float() for array in (REFLECTION, STEPS["wav"]))
+    redatuming = Marchenko(R, **{**STEPS, "wav": wav})
+    assert redatuming.apply_onepoint(TIMES[:, 0], nfft=64, iter_lim=3)[0].dtype == torch.float32
+    assert redatuming.apply_onepoint(torch.from_numpy(TIMES[:, 0]), nfft=64, iter_lim=3)[0].dtype == F64
+
+
 def test_the_window_is_empty_where_waves_come_before_its_end():
     redatuming = Marchenko(REFLECTION, **{**STEPS, "toff": 0.1, "nsmooth": 0})
     f_minus, _ = redatuming.apply_onepoint(TIMES[:, 0], nfft=64, iter_lim=5)

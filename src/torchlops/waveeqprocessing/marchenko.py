@@ -336,7 +336,8 @@ class Marchenko:
         r"""Redatum to one point, or to a batch of points, each of which is a problem of its own.
 
         Args:
-            trav: Travel times from the points to the receivers, ``(*batch, nr)``.
+            trav: Travel times from the points to the receivers, ``(*batch, nr)``. A tensor affects the dtype of direct
+                waves that are made from it; an array does not.
             G0: Direct waves ``(*batch, nr, nt)``; made from ``trav`` by :func:`directwave` if None.
             nfft: Number of samples of the FFT by which they are made.
             rtm: Whether the redatuming by single scattering, :math:`R f_d`, is returned.
@@ -400,7 +401,10 @@ class Marchenko:
         if direct is None:
             if self.wav is None or nfft is None:
                 raise ValueError("Marchenko: give the direct waves G0, or a wavelet wav and nfft to make them")
-            direct = directwave(as_tensor(self.wav, "Marchenko: wav"), times, self.nt, self.dt, nfft)
+            wavelet = as_tensor(self.wav, "Marchenko: wav")
+            direct = directwave(wavelet, times, self.nt, self.dt, nfft)
+            if not isinstance(trav, Tensor):  # an array of times is geometry, as the axes of other operators
+                direct = direct.to(wavelet.dtype)
         else:
             given = tuple(direct.shape)
             direct = direct.transpose(-3, -2) if joint and direct.ndim > 2 else direct
