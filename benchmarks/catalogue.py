@@ -75,6 +75,11 @@ def _regression(lops: ModuleType, dtype: str, _: str) -> Any:
     return lops.Regression(np.linspace(-1, 1, 1024).astype(dtype), order=4, dtype=dtype)
 
 
+def _mdc(lops: ModuleType, dtype: str, _: str) -> Any:
+    G = np.fft.rfft(numbers(399, 32, 32), axis=0).astype(np.result_type(dtype, np.complex64))
+    return lops.waveeqprocessing.MDC(G, 399, 1)
+
+
 @functools.cache
 def _table() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
@@ -232,6 +237,7 @@ ENTRIES = (
     Entry("Patch2D of DCT", _patch(2), loops=True, why_slower="as DCT"),
     Entry("Patch3D of DCT", _patch(3), loops=True, why_slower="as DCT"),
     Entry("Fredholm1", _of("Fredholm1", numbers(64, 64, 64), nz=16), why_slower="both are matrix products"),
+    Entry("MDC", _mdc, why_slower="both are FFTs and matrix products"),
     Entry("DWT", _of("DWT", (256, 256), wavelet="db4", level=4), why_slower="PyWavelets filters in C"),
     Entry("DWT2D", _of("DWT2D", (256, 256), wavelet="db4", level=4), why_slower="PyWavelets filters in C"),
     Entry("DWTND", _of("DWTND", (32, 32, 32), wavelet="db2", level=2), why_slower="PyWavelets filters in C"),

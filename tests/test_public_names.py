@@ -23,6 +23,8 @@ pylops = pytest.importorskip("pylops")
 ROOT = Path(pylops.__file__).parent
 LATER = ("waveeqprocessing", "avo", "medical")
 """Sub-packages that come later; until then, ``tests/peers/graft.py`` runs PyLops's own on torchlops."""
+HERE = ("waveeqprocessing.marchenko", "waveeqprocessing.mdd", "waveeqprocessing.seismicinterpolation")
+"""Modules of them that are here."""
 
 NAMES_NOT_HERE = {
     **dict.fromkeys(("pylops", "deps", "pytensor_message"), "what a module of PyLops without __all__ imports"),
@@ -86,7 +88,7 @@ def _absent() -> set[str]:
     return absent | {gateways[module] for module in absent}
 
 
-@pytest.mark.parametrize("module", _modules())
+@pytest.mark.parametrize("module", [*_modules(), *HERE])
 def test_every_name_is_in_the_same_place(module: str) -> None:
     """What a module of PyLops defines or exports is an attribute of the module of torchlops of the same name."""
     if module in _absent():

@@ -25,6 +25,7 @@ PLACES: tuple[Any, ...] = (
     torchlops,
     torchlops.basicoperators,
     torchlops.signalprocessing,
+    torchlops.waveeqprocessing,
     torchlops.linearoperator,
     interp,
 )
@@ -100,6 +101,12 @@ FAMILIES = (
         "Seismic operators",
         "Operators along the slopes of events, and integrals over surfaces.",
         "Seislet PWSprayer2D PWSmoother2D Fredholm1",
+    ),
+    Family(
+        "waves",
+        "Wavefields",
+        "Operators on recorded wavefields, which have the time along the first axis.",
+        "MDC",
     ),
     Family(
         "algebra",
@@ -259,7 +266,8 @@ def names_elsewhere(name: str) -> list[str]:
     names = list(ELSEWHERE.get(name, ()))
     if name in NOT_IN_PYLOPS or name in EXPRESSIONS:
         return names
-    package = "pylops.signalprocessing" if hasattr(torchlops.signalprocessing, name) else "pylops"
+    places = (place for place in ("signalprocessing", "waveeqprocessing") if hasattr(getattr(torchlops, place), name))
+    package = ".".join(["pylops", *places])
     return [f"pylops.signalprocessing.{KINDS[name]}" if name in KINDS else f"{package}.{name}", *names]
 
 

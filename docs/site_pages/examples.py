@@ -87,6 +87,10 @@ wavelet = ricker(np.arange(17) * 0.004, 25)[0]
 t, h = np.arange(64) * 0.004, np.arange(-20, 21) * 10.0
 linear = linear2d(h, t, 1500, [0.06, 0.14, 0.16], [15, -25, 0], [1, 0.8, -1], wavelet)[1]
 hyperbolas = hyperbolic2d(h, t, [0.04, 0.1, 0.17], [900, 1300, 1500], [1, -0.8, 0.9], wavelet)[1]
+paths = np.stack([hyperbolic2d(h - x, t, [0.02, 0.08], [1500, 1800], [1, -0.6], wavelet)[1] for x in h])
+pulses = np.zeros((64, 41))
+pulses[:17, 10], pulses[8:25, 27] = wavelet[8:25], -wavelet[8:25]
+responses = np.fft.rfft(paths).transpose(2, 0, 1)
 slowness = np.linspace(-4e-4, 4e-4, 41)
 layers, slopes = folds(64, 64)
 
@@ -176,7 +180,7 @@ class Example:
 
 NAMES = {
     name: getattr(package, name)
-    for package in (torchlops.basicoperators, torchlops.signalprocessing)
+    for package in (torchlops.basicoperators, torchlops.signalprocessing, torchlops.waveeqprocessing)
     for name in package.__all__
 }
 NAMES |= {name: getattr(torchlops, name) for name in ("TorchOperator", "aslinearoperator")}
@@ -378,6 +382,14 @@ EXAMPLES = {
         "Fredholm1(integral, nz=96)",
         "np.stack([camera] * 4)",
         "four times a photograph",
+    ),
+    # wavefields
+    "MDC": Example(
+        "MDC(responses, 64, 1, twosided=False, prescaled=True)",
+        "pulses[..., None]",
+        "two pulses; ``G`` has a direct wave and an echo from every receiver to every source",
+        flat=(64, 41),
+        axes=(("receiver", "time"), ("source", "time")),
     ),
     # stacks and algebra
     "VStack": Example(

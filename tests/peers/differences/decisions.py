@@ -7,6 +7,29 @@ from tests.peers.differences.difference import Difference
 DECISIONS: tuple[Difference, ...] = (
     Difference(
         "defect",
+        "`MDC` of one source or one receiver and several virtual sources, or of a kernel with more frequencies than "
+        "there are (they are cut off, with a warning), works; PyLops raises. So does `MDD` of data `(ns, 1, nt)`, and "
+        "axes of one receiver or one virtual source stay in its results, where PyLops squeezes them. `MDC` is an "
+        "operator, not a product of five.",
+    ),
+    Difference(
+        "defect",
+        "`Marchenko` with a travel time before `toff`: the window is empty here. PyLops reads the negative end as one "
+        "counted from the last sample, and opens the window at late times.",
+    ),
+    Difference(
+        "defect",
+        "`SeismicInterpolation` at positions that are not whole (`iava` of floats) works, by linear interpolation, and "
+        "so do lists; PyLops raises. An unknown `kind` is a `ValueError`, and `sampling`, which has no effect on the "
+        "result, is not required for `kind='fk'`.",
+    ),
+    Difference(
+        "decision",
+        "Results of `MDD`, `Marchenko` and `SeismicInterpolation` have the precision of the arrays: `dtype` of "
+        "`Marchenko` rounds nothing.",
+    ),
+    Difference(
+        "defect",
         "`cgls` with `damp` and `x0`: PyLops's first gradient has `damp` where `damp**2` belongs, so that its "
         "answer is off after any number of iterations. Ours minimises `||y - A x||**2 + damp**2 ||x||**2` (`lsqr` "
         "and `lsmr`, here as in PyLops and SciPy, damp `||x - x0||`).",

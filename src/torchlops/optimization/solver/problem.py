@@ -254,9 +254,9 @@ def iteration_dtype(A: LinearOperator, tensors: tuple[Tensor | None, ...], solve
     Raises:
         TypeError: when that is a 16-bit one.
     """
-    given = [tensor.dtype for tensor in (*tensors, *A._given_tensors()) if tensor is not None]
-    dtype = promote(given)
-    if A._torch_dtype().is_complex:
+    given = [tensor.dtype for tensor in tensors if tensor is not None]
+    dtype = promote([*given, *(real_dtype(tensor.dtype) for tensor in A._given_tensors())])
+    if A._torch_dtype().is_complex:  # and not for a real operator that has complex tensors, such as MDC
         dtype = complex_dtype(dtype)
     if dtype in HALF_PRECISIONS:
         raise TypeError(
