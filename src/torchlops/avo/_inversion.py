@@ -109,7 +109,7 @@ class Inversion:
             deviation = epsR is None and epsRL1 is None
             target = d - A.apply_nd(m0) if deviation and m0 is not None else d
             if deviation and explicit:
-                m = self._solve_directly(chains, sizes, target, batch, damping, options).reshape(*batch, *A.dims)
+                m = self._solve_directly(chains, sizes, target, batch, damping, options)
             elif epsRL1 is None:
                 guess = None if deviation else m0
                 m = self._solve_least_squares(A, target, guess, damping, epsR, laplacian, options)
@@ -136,7 +136,7 @@ class Inversion:
                 "a number" if self.owner == "PoststackInversion" else f"a number, or one per parameter, {A.dims[1]}"
             )
             raise ValueError(f"{self.owner}: epsI must be {wanted}, got {epsI!r}")
-        return weights.to(A.dtype if isinstance(A.dtype, torch.dtype) else weights.dtype)
+        return weights
 
     # -- direct ------------------------------------------------------------------------------------------------
 
@@ -160,14 +160,15 @@ class Inversion:
             )
         matrix = torch.cat([matrix_of(chain) for chain in chains])
         kinds, nt0, ntheta = sizes
-        count = math.prod(batch)
-        columns = d.reshape(count, kinds, nt0, ntheta, -1).permute(1, 3, 2, 0, 4).reshape(matrix.shape[0], -1)
+        count, traces = math.prod(batch), math.prod(d.shape[len(batch) :]) // matrix.shape[0]
+        columns = (
+            d.reshape(count, kinds, nt0, ntheta, traces).permute(1, 3, 2, 0, 4).reshape(matrix.shape[0], count * traces)
+        )
         if damping is None:
             found = smallest_solution(matrix, columns, cond)
         else:
             found = self._solve_normal_equations(matrix, columns, damping, nt0, cond)
-        models = found.reshape(-1, nt0, count, columns.shape[1] // max(count, 1)).permute(2, 1, 0, 3)
-        return models.reshape(*batch, -1)
+        return found.reshape(matrix.shape[1] // nt0, nt0, count, traces).permute(2, 1, 0, 3)
 
     def _solve_normal_equations(
         self, matrix: Tensor, columns: Tensor, damping: Tensor | float, nt0: int, cond: float | None
@@ -304,7 +305,8 @@ def smallest_solution(matrix: Tensor, columns: Tensor, cond: float | None = None
     rank = int((S[0] * (torch.finfo(dtype).eps if cond is None else cond) < S).sum())
     kept, sizes = Vh[:rank].mH, S[:rank, None]
     if is_plain_eager() and not A.requires_grad:
-        return kept @ ((U[:, :rank].mH @ b) / sizes)
+        solution: Tensor = kept @ ((U[:, :rank].mH @ b) / sizes)
+        return solution
     dropped = Vh[rank:].mH
     squares = torch.nn.functional.pad(S, (0, Vh.shape[0] - len(S))) ** 2
     gaps = (squares[:rank] - squares[rank:, None]).to(dtype)
@@ -317,4 +319,5 @@ def smallest_solution(matrix: Tensor, columns: Tensor, cond: float | None = None
         W = W + (across + outside @ W - W @ inside - W @ across.mH @ W) / gaps
     basis = (kept + dropped @ W) / sizes.mT
     image = A @ basis  # the left singular vectors, at the given matrix
-    return basis @ torch.linalg.solve(image.mH @ image, image.mH @ b)
+    changed: Tensor = basis @ torch.linalg.solve(image.mH @ image, image.mH @ b)
+    return changed

@@ -20,12 +20,22 @@ from torchlops.signalprocessing._convolution import Convolution, window
 
 Kind = Literal["centered", "forward"]
 
+VARIES = "vsvp varies in space, so that no matrix is that of all traces"
+
 
 class Modelling(ProductOperator):
     """A chain of operators, or its matrix, as an operator of its own name, which its adjoint has in messages, too."""
 
     H = LinearOperator.H
     T = LinearOperator.T
+
+    @property
+    def A(self) -> Any:
+        """The matrix of a trace, if the operator is explicit: an array, a sparse one of SciPy, or a tensor."""
+        (part,) = self.operators if len(self.operators) == 1 else (None,)
+        if part is None:
+            raise AttributeError(f"{self.name_and_type} has no matrix A: pass explicit=True, or call todense()")
+        return part.A
 
 
 class Wavelets(Convolution):
@@ -39,7 +49,7 @@ class Wavelets(Convolution):
     """
 
     wav: Tensor
-    h = property(lambda self: self.wav)  # type: ignore[assignment]
+    h = property(lambda self: self.wav)
 
     def __init__(self, dims: tuple[int, ...], wav: Tensor) -> None:
         AccumulatingOperator.__init__(self, dims, dims, dtype=wav.dtype, name="W")  # the filter has other axes
@@ -144,9 +154,7 @@ def matrix_of(parts: Sequence[LinearOperator]) -> Tensor:
         assert isinstance(avo, AVOLinearModelling)
         table = avo._table()
         if math.prod(table.shape[3:]) > 1:
-            raise ValueError(
-                "vsvp varies in space, so that no matrix is that of all traces: pass explicit=False, or one per sample"
-            )
+            raise ValueError(f"{VARIES}: pass explicit=False, or ratios (nt0,)")
         table = table.flatten(2)  # (nt0 or 1, n_m, n_theta)
         dtype = torch.promote_types(matrix.dtype, table.dtype) if avo._learns else matrix.dtype
         table = table.to(dtype).movedim(0, -1).transpose(0, 1)  # (n_theta, n_m, nt0 or 1)
@@ -166,7 +174,7 @@ def _matrices_of_wavelets(convolution: LinearOperator) -> Tensor:
     assert isinstance(convolution, Wavelets)
     n = convolution.dims[0]
     taps, lags = _taps_and_lags(convolution.wav.reshape(-1, convolution.wav.shape[-1]), n)
-    return taps.gather(-1, lags.reshape(1, -1).expand(taps.shape[0], -1)).unflatten(-1, (n, n))
+    return taps.gather(-1, lags.reshape(1, -1).expand(taps.shape[0], -1)).reshape(-1, n, n)
 
 
 def varying_matrix(wav: Tensor) -> Tensor:
@@ -185,8 +193,7 @@ def _taps_and_lags(wav: Tensor, n: int) -> tuple[Tensor, Tensor]:
 def _product(matrix: Tensor, x: Tensor, axis: int) -> Tensor:
     """Return the product of a matrix with the samples along an axis."""
     dtype = torch.promote_types(x.dtype, matrix.dtype)
-    columns = x.to(dtype).movedim(axis, -1).unsqueeze(-1)
-    return torch.matmul(matrix.to(dtype), columns).squeeze(-1).movedim(-1, axis).contiguous()
+    return torch.matmul(x.to(dtype).movedim(axis, -1), matrix.to(dtype).mT).movedim(-1, axis).contiguous()
 
 
 class ModellingMatrix(CompositeOperator):

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from torchlops.arrays import as_tensor, complex_dtype, promote, to_numpy
+from torchlops.arrays import as_tensor, complex_dtype, promote, real_dtype, to_numpy
 
 
 def as_tensors(owner: str, **values: Any) -> tuple[list[Tensor], Callable[[Tensor], Any]]:
@@ -28,7 +28,7 @@ def as_tensors(owner: str, **values: Any) -> tuple[list[Tensor], Callable[[Tenso
     of_user = [value for value in values.values() if isinstance(value, Tensor)]
     converted = []
     for tensor in tensors:
-        wanted = complex_dtype(dtype) if tensor.is_complex() else dtype
+        wanted = complex_dtype(dtype) if tensor.is_complex() else real_dtype(dtype)
         converted.append(tensor.to(device=of_user[0].device if of_user else tensor.device, dtype=wanted))
     return converted, _as_it_is if of_user else to_numpy
 

@@ -12,6 +12,7 @@ with :math:`e^{-i \omega t}`, such as Aki and Richards, have the conjugate.)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -171,9 +172,9 @@ def approx_zoeppritz_pp(vp1: Any, vs1: Any, rho1: Any, vp0: Any, vs0: Any, rho0:
     values, back = as_tensors(
         "approx_zoeppritz_pp", vp1=vp1, vs1=vs1, rho1=rho1, vp0=vp0, vs0=vs0, rho0=rho0, theta1=theta1
     )
-    media = torch.broadcast_tensors(*values[:6])
-    if media[0].numel() > 1:
-        values[6] = values[6].reshape(*values[6].shape, *(1,) * media[0].ndim)
+    media = torch.broadcast_shapes(*(value.shape for value in values[:6]))  # type: ignore[no-untyped-call]
+    if math.prod(media) > 1:
+        values[6] = values[6].reshape(*values[6].shape, *(1,) * len(media))
     vp1, vs1, rho1, vp0, vs0, rho0, theta1 = values
     theta1 = torch.deg2rad(theta1)
     p = torch.sin(theta1) / vp1
@@ -214,12 +215,13 @@ def _scattering(
         [2 * shear1 * sin_s1 * cos_p1, shear1 * turned1, 2 * shear0 * sin_s0 * cos_p0, shear0 * turned0],
         [-turned1, 2 * shear1 * sin_s1 * cos_s1, normal0 * turned0, -2 * shear0 * sin_s0 * cos_s0],
     ]
-    entries = torch.broadcast_tensors(*[entry + torch.zeros_like(cos_s1) for row in rows for entry in row])
-    M = torch.stack(entries, -1)
-    M = (M[None] if M.ndim == 1 else M).unflatten(-1, (4, 4))
+    shape = torch.broadcast_shapes(*(entry.shape for row in rows for entry in row)) or (1,)  # type: ignore[no-untyped-call]
+    dtype = cos_s1.dtype
+    M = torch.stack([torch.stack([entry.to(dtype).expand(shape) for entry in row], -1) for row in rows], -2)
     # The same wave that goes the other way has the opposite displacement along the interface, and normal stress.
     N = M * torch.tensor([-1, 1, 1, -1], dtype=M.dtype, device=M.device)[:, None]
-    return torch.linalg.solve(M, N).movedim((-2, -1), (0, 1)).contiguous()
+    solution: Tensor = torch.linalg.solve(M, N)
+    return solution.movedim((-2, -1), (0, 1)).contiguous()
 
 
 def _cosine(sine: Tensor) -> Tensor:
@@ -351,7 +353,8 @@ def _given_back(formula: Callable[[Tensor, Tensor], list[Tensor]], owner: str, t
 
 
 def _all_of_one_shape(coefficients: list[Tensor]) -> list[Tensor]:
-    return [G.contiguous() for G in torch.broadcast_tensors(*coefficients)]
+    shape = torch.broadcast_shapes(*(G.shape for G in coefficients))  # type: ignore[no-untyped-call]
+    return [G.expand(shape).contiguous() for G in coefficients]
 
 
 # -- the operator ------------------------------------------------------------------------------------------------

@@ -10,11 +10,20 @@ from torch import Tensor
 
 from torchlops.arrays import Array, as_tensor, conjugate, real_dtype
 from torchlops.avo._inversion import Inversion
-from torchlops.avo._modelling import Kind, Modelling, Wavelets, as_spatdims, as_wavelets, derivative, explicit_form
+from torchlops.avo._modelling import (
+    VARIES,
+    Kind,
+    Modelling,
+    Wavelets,
+    as_spatdims,
+    as_wavelets,
+    derivative,
+    explicit_form,
+)
 from torchlops.avo.avo import AVOLinearModelling, Linearization
 from torchlops.basicoperators import FirstDerivative, Laplacian, SecondDerivative
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.linearoperator import LinearOperator, VerticalStack
+from torchlops.linearoperator import LinearOperator, ProductOperator, VerticalStack
 from torchlops.shapes import PER_SAMPLE, Dims, as_integer
 from torchlops.signalprocessing._convolution import convolve_by_fft
 from torchlops.signalprocessing._parts import with_parts_as_batch
@@ -89,6 +98,8 @@ class PrestackLinearModelling(Modelling):
         spatial = () if explicit else other
         dtype = as_tensor(wav, f"{owner}: wav").dtype
         label = torch.promote_types(as_tensor(theta, f"{owner}: theta").dtype, dtype)
+        if explicit and as_tensor(vsvp, f"{owner}: vsvp").ndim > 1:
+            raise ValueError(f"{owner}: {VARIES}: pass explicit=False, or ratios (nt0,)")
         avo = AVOLinearModelling(theta, vsvp, nt0, spatial or None, linearization, dtype=label, name="G")
         wavelets = as_wavelets(wav, owner, avo.ntheta, "angle")
         convolution = Wavelets((avo.nt0, avo.ntheta, *spatial), wavelets)
@@ -166,20 +177,21 @@ class PrestackWaveletModelling(AccumulatingOperator):
             )
         super().__init__(nwav, avo.ntheta * avo.nt0, dtype=profiles.dtype, name=name)
         self.nwav, self.wavc = nwav, wavc
-        self.reflectivity = avo @ derivative(avo.dims, "centered", owner, profiles.dtype)
+        self.reflectivity = ProductOperator((avo, derivative(avo.dims, "centered", owner, profiles.dtype)))
         self._register("m", profiles)
         self._sizes = (avo.ntheta, avo.nt0)
 
     def _filters(self) -> Tensor:
         """Return the reflectivity ``(n_theta, nt0)``."""
-        return self.reflectivity.apply_nd(self.m).mT
+        reflectivity: Tensor = self.reflectivity.apply_nd(self.m)
+        return reflectivity.mT
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._convolve(x.unsqueeze(-2), self._filters(), self.wavc, self._sizes[1]).flatten(-2)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         filters, last = conjugate(self._filters()).flip(-1), self._sizes[1] - 1
-        return self._convolve(y.unflatten(-1, self._sizes), filters, last - self.wavc, self.nwav).sum(-2)
+        return self._convolve(y.reshape(*y.shape[:-1], *self._sizes), filters, last - self.wavc, self.nwav).sum(-2)
 
     def _convolve(self, x: Tensor, filters: Tensor, offset: int, size: int) -> Tensor:
         """Return the convolution along the last axis with a filter per angle."""
