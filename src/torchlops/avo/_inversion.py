@@ -181,16 +181,18 @@ class Inversion:
         matrix, columns = (x.to(torch.promote_types(dtype, torch.float64)) for x in (matrix, columns))
         weights = torch.as_tensor(damping, dtype=real_dtype(matrix.dtype), device=matrix.device)
         diagonal = weights.reshape(-1, 1).expand(matrix.shape[1] // nt0, nt0).reshape(-1)
-        normal, rhs = matrix.mH @ matrix + torch.diag(diagonal).to(matrix.dtype), matrix.mH @ columns
+        normal = matrix.mH @ matrix + torch.diag(diagonal).to(matrix.dtype)
         if cond is not None:
-            return smallest_solution(normal, rhs, cond).to(dtype)
+            return smallest_solution(normal, matrix.mH @ columns, cond).to(dtype)
         factor, info = torch.linalg.cholesky_ex(normal)
         if bool(info.any()):
             raise ValueError(
                 f"{self.owner}: epsI={damping} is too small: it is lost in the rounding of the normal equations. Pass "
                 "a larger one, or cond for the smallest solution, or epsI=None"
             )
-        return torch.cholesky_solve(rhs, factor).to(dtype)
+        if columns.shape[1] > matrix.shape[0]:  # of many traces, solving for the matrix takes less than for the data
+            return (torch.cholesky_solve(matrix.mH, factor) @ columns).to(dtype)
+        return torch.cholesky_solve(matrix.mH @ columns, factor).to(dtype)
 
     # -- iterative ---------------------------------------------------------------------------------------------
 
