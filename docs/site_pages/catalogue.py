@@ -25,6 +25,7 @@ PLACES: tuple[Any, ...] = (
     torchlops,
     torchlops.basicoperators,
     torchlops.signalprocessing,
+    torchlops.avo,
     torchlops.linearoperator,
     interp,
 )
@@ -100,6 +101,14 @@ FAMILIES = (
         "Seismic operators",
         "Operators along the slopes of events, and integrals over surfaces.",
         "Seislet PWSprayer2D PWSmoother2D Fredholm1",
+    ),
+    Family(
+        "avo",
+        "Amplitudes and angles",
+        "Seismic data of layers, from profiles of their elastic parameters, by linearised reflection coefficients. "
+        "(For exact coefficients, see :mod:`torchlops.avo.avo`; for inversions, :func:`PoststackInversion` and "
+        ":func:`PrestackInversion`.) Pictures have time downward.",
+        "AVOLinearModelling PoststackLinearModelling PrestackLinearModelling PrestackWaveletModelling",
     ),
     Family(
         "algebra",
@@ -252,7 +261,8 @@ def names_elsewhere(name: str) -> list[str]:
     names = list(ELSEWHERE.get(name, ()))
     if name in NOT_IN_PYLOPS or name in EXPRESSIONS:
         return names
-    package = "pylops.signalprocessing" if hasattr(torchlops.signalprocessing, name) else "pylops"
+    packages = [package for package in ("signalprocessing", "avo") if hasattr(getattr(torchlops, package), name)]
+    package = ".".join(["pylops", *packages])
     return [f"pylops.signalprocessing.{KINDS[name]}" if name in KINDS else f"{package}.{name}", *names]
 
 

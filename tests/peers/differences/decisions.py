@@ -254,8 +254,8 @@ DECISIONS: tuple[Difference, ...] = (
         "defect",
         "`zoeppritz_scattering`, `zoeppritz_element`, `zoeppritz_pp` and `approx_zoeppritz_pp` are NaN beyond the "
         "critical angle in PyLops; ours are complex there, with the phase of NumPy's FFT (`irfft(R * rfft(x))` is the "
-        "reflected signal). Arrays give real coefficients where no wave is evanescent; tensors give complex ones: write "
-        "`.real`. An unknown element is an error here, and an empty array there.",
+        "reflected signal). Arrays give real coefficients where no wave is evanescent; tensors give complex ones: "
+        "write `.real`. An unknown element is an error here, and an empty array there.",
     ),
     Difference(
         "defect",
@@ -265,9 +265,9 @@ DECISIONS: tuple[Difference, ...] = (
     Difference(
         "defect",
         "`PoststackInversion(explicit=True, simultaneous=True, epsI=...)` has the data in the place of `A^T d` in "
-        "PyLops, and differs from the solution trace by trace; ours agrees with it. The damping is `epsI * ||m||**2` in "
-        "both, where PyLops's documentation has the square; ours iterates on the damped least squares, and PyLops, for "
-        "pre-stack data, on the normal equations.",
+        "PyLops, and differs from the solution trace by trace; ours agrees with it. The damping is `epsI * ||m||**2` "
+        "in both, where PyLops's documentation has the square; ours iterates on the damped least squares, and PyLops, "
+        "for pre-stack data, on the normal equations.",
     ),
     Difference(
         "defect",
@@ -278,8 +278,8 @@ DECISIONS: tuple[Difference, ...] = (
     Difference(
         "defect",
         "`PrestackInversion(explicit=True, epsR=...)` has the Laplacian of wrong axes in PyLops, and one gather with "
-        "`epsRL1` is differentiated across its parameters; `PoststackInversion` of one trace with `epsRL1` raises. Ours "
-        "gives the solution of `explicit=False`, and differentiates along time.",
+        "`epsRL1` is differentiated across its parameters; `PoststackInversion` of one trace with `epsRL1` raises. "
+        "Ours gives the solution of `explicit=False`, and differentiates along time.",
     ),
     Difference(
         "defect",

@@ -136,9 +136,9 @@ GALLERY: tuple[Difference, ...] = (
     ),
     Difference(
         "decision",
-        "`PoststackInversion` and `PrestackInversion` with `explicit=True`, without `epsI` and `cond`, keep all singular "
-        "values down to rounding. What is constant in time has none, so that rounding decides what the smallest ones "
-        "add, in PyLops as well. Write `cond=1e-6`, or give `epsI`.",
+        "`PoststackInversion` and `PrestackInversion` with `explicit=True`, without `epsI` and `cond`, keep all "
+        "singular values down to rounding. What is constant in time has none, so that rounding decides what the "
+        "smallest ones add, in PyLops as well. Write `cond=1e-6`, or give `epsI`.",
         (
             "tutorials/poststack::minv_dense",
             "tutorials/prestack::minv_dense",
