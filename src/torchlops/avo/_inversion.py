@@ -102,6 +102,8 @@ class Inversion:
         data, background = self.tensors[0], self.tensors[-1]
         assert data is not None
         batch = tuple(data.shape[: self.batch_ndim])
+        if not data.is_cpu:  # where constants are that were given as arrays
+            A.to(data.device)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.is_of_tensors):
             d = data.reshape(*batch, *A.dimsd)
             m0 = None if background is None else background.expand(*batch, *A.dims)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from torchlops.arrays import Array, DType, as_tensor, conjugate, to_numpy
 from torchlops.avo._numbers import as_tensors
-from torchlops.basicoperators._positions import in_result_dtype, precise, register_positions, weight_dtype
+from torchlops.basicoperators._positions import constants, in_result_dtype, precise, register_positions, weight_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer
 
@@ -418,7 +418,10 @@ class AVOLinearModelling(AccumulatingOperator):
         name: str = "A",
     ) -> None:
         owner = type(self).__name__
-        angles, ratios = as_tensor(theta, f"{owner}: theta"), as_tensor(vsvp, f"{owner}: vsvp")
+        angles, ratios = (
+            value if isinstance(value, Tensor) else constants(value, f"{owner}: {what}")
+            for what, value in (("theta", theta), ("vsvp", vsvp))
+        )
         self.spatdims = () if spatdims is None else as_dims(spatdims, f"{owner}: spatdims")
         self.nt0 = ratios.shape[0] if ratios.ndim else as_integer(nt0, f"{owner}: nt0", least=1)
         if angles.ndim != 1 or angles.numel() == 0:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import Array, as_tensor, conjugate, real_dtype
+from torchlops.arrays import Array, as_tensor, conjugate, promote, real_dtype
 from torchlops.avo._inversion import Inversion
 from torchlops.avo._modelling import (
     VARIES,
@@ -96,8 +96,8 @@ class PrestackLinearModelling(Modelling):
         owner = type(self).__name__
         other = as_spatdims(spatdims, owner)
         spatial = () if explicit else other
-        dtype = as_tensor(wav, f"{owner}: wav").dtype
-        label = torch.promote_types(as_tensor(theta, f"{owner}: theta").dtype, dtype)
+        of_tensors = [value.dtype for value in (theta, vsvp) if isinstance(value, Tensor) and value.ndim]
+        label = promote([as_tensor(wav, f"{owner}: wav").dtype, *of_tensors])
         if explicit and as_tensor(vsvp, f"{owner}: vsvp").ndim > 1:
             raise ValueError(f"{owner}: {VARIES}: pass explicit=False, or ratios (nt0,)")
         avo = AVOLinearModelling(theta, vsvp, nt0, spatial or None, linearization, dtype=label, name="G")
