@@ -476,6 +476,21 @@ def test_inversions_have_derivatives(how):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("eps", [{}, {"epsR": 0.3}], ids=str)
+def test_solutions_without_damping_have_derivatives(eps):
+    """What is constant in time has no data: the solution is the one closest to the background."""
+    wav = torch.tensor([0.2, 1.0, 0.2], dtype=F64, requires_grad=True)
+    d = torch.randn(8, 2, dtype=F64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    m0 = torch.full((8, 2), 8.0, dtype=F64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda d, wav, m0: torchlops.PoststackInversion(d, wav, m0=m0, **eps, **TIGHT)[0],
+        (d, wav, m0),
+        atol=1e-5,
+        rtol=1e-4,
+    )
+
+
+@pytest.mark.slow
 def test_prestack_inversions_have_derivatives_in_angles_ratios_and_weights():
     m = torch.from_numpy(gathers(8))
     wav, theta = torch.from_numpy(WAV[3:-3].copy()), torch.tensor([0.0, 15.0, 35.0], dtype=F64)
