@@ -15,7 +15,8 @@ from docs.site_pages.examples import EXAMPLES, SYMBOLS
 from docs.site_pages.pictures import draw
 from tests.every_operator import tables
 
-EXPORTED = sorted({*torchlops.basicoperators.__all__, *torchlops.signalprocessing.__all__})
+OF_AVO = [name for name in torchlops.avo.__all__ if inspect.isclass(getattr(torchlops.avo, name))]
+EXPORTED = sorted({*torchlops.basicoperators.__all__, *torchlops.signalprocessing.__all__, *OF_AVO})
 IN_FAMILIES = [name for family in catalogue.FAMILIES for name in family.names.split()]
 
 
@@ -61,6 +62,7 @@ def test_names_in_other_libraries():
     pylops = pytest.importorskip("pylops")
     for name in EXPORTED:
         package = pylops.signalprocessing if name in torchlops.signalprocessing.__all__ else pylops
+        package = pylops.avo if name in OF_AVO else package
         assert hasattr(package, name) == (name not in NOT_IN_PYLOPS), name
 
 

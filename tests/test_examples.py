@@ -29,6 +29,7 @@ OPERATORS = {
     "Radon transforms": {"Radon2D": "radon", "ChirpRadon2D": "vsp", "FourierRadon2D": "missing_traces"},
     "interpolation": {"Bilinear": "interpolation", "Restriction": "gaussian_process"},
     "windows and patches": {"Sliding2D": "missing_traces", "Patch2D": "sliding"},
+    "amplitudes and angles": {"AVOLinearModelling": "avo", "PrestackLinearModelling": "impedance"},
     "slopes": {"Seislet": "slopes", "PWSmoother2D": "planewave"},
     "wavefields": {"MDC": "mdd", "MDD": "mdd", "Marchenko": "marchenko"},
     "stacks and products": {"VStack": "coils", "HStack": "integration", "Kronecker": "outliers"},

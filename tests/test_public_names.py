@@ -21,7 +21,7 @@ import torchlops
 pylops = pytest.importorskip("pylops")
 
 ROOT = Path(pylops.__file__).parent
-LATER = ("waveeqprocessing", "avo", "medical")
+LATER = ("waveeqprocessing", "medical")
 """Sub-packages that come later; until then, ``tests/peers/graft.py`` runs PyLops's own on torchlops."""
 HERE = ("waveeqprocessing.marchenko", "waveeqprocessing.mdd", "waveeqprocessing.seismicinterpolation")
 """Modules of them that are here."""
@@ -30,17 +30,13 @@ NAMES_NOT_HERE = {
     **dict.fromkeys(("pylops", "deps", "pytensor_message"), "what a module of PyLops without __all__ imports"),
     "utils.utils.ScoobyReport": "a class of another package, which Report needs there",
     "config.Config": "the class of the object that holds the switch there; here the switch belongs to a thread",
-    "avo": LATER,
     "medical": LATER,
     "waveeqprocessing": LATER,
-    **dict.fromkeys(
-        ("PoststackInversion", "PoststackLinearModelling", "PrestackInversion", "PrestackLinearModelling",
-         "PrestackWaveletModelling"), "of the sub-package avo, which comes later",
-    ),
 }  # fmt: skip
 """What PyLops has and torchlops has not, each with its reason."""
 
 IN_PASSING = {
+    "avo.prestack": ("_linearizations",),
     "linearoperator.LinearOperator": ("_matvec", "_rmatvec"),
     "optimization.basic": ("CG", "CGLS", "LSQR", "CostToDataCallback", "CostToInitialCallback"),
     "optimization.callback": ("_callback_stop",),
@@ -106,7 +102,7 @@ import json, sys, types, pylops
 def belongs(item):
     module = item.__name__ if isinstance(item, types.ModuleType) else getattr(item, "__module__", None) or "pylops"
     return module.startswith("pylops")
-places = ["", "basicoperators", "optimization", "signalprocessing", "utils"]
+places = ["", "avo", "basicoperators", "optimization", "signalprocessing", "utils"]
 print(json.dumps({
     place: [name for name, item in vars(sys.modules[f"pylops.{place}".rstrip(".")]).items()
             if not name.startswith("_") and belongs(item)]

@@ -21,6 +21,8 @@ MODULES = {
     "torchlops.basicoperators": "Basic operators",
     "torchlops.signalprocessing": "Signal processing",
     "torchlops.waveeqprocessing": "Wave-equation processing",
+    "torchlops.avo": "Amplitudes and angles: post-stack and pre-stack data",
+    "torchlops.avo.avo": "Reflection coefficients",
     "torchlops.optimization": "Solvers",
     "torchlops.optimization.leastsquares": "Least-squares inversion",
     "torchlops.optimization.sparsity": "Sparse solvers",
@@ -80,7 +82,8 @@ TYPES = {
     "DType": "A data type of torch or NumPy, a Python type, or the name of one.",
     "Dims": "An integer, or a sequence of integers.",
     "Events": "A number for all events, or a number for each.",
-    "Kind": "The name of a kind of curve, or a function.",
+    "Kind": "The name of a kind of curve or of derivative, or a function.",
+    "Linearization": "The name of a linearisation of reflection coefficients, or a function.",
     "TaperType": "The name of a taper.",
 }
 """Names of types in signatures, with what they stand for."""

@@ -26,6 +26,7 @@ PLACES: tuple[Any, ...] = (
     torchlops.basicoperators,
     torchlops.signalprocessing,
     torchlops.waveeqprocessing,
+    torchlops.avo,
     torchlops.linearoperator,
     interp,
 )
@@ -107,6 +108,14 @@ FAMILIES = (
         "Wavefields",
         "Operators on recorded wavefields, which have the time along the first axis.",
         "MDC",
+    ),
+    Family(
+        "avo",
+        "Amplitudes and angles",
+        "Seismic data of layers, from profiles of their elastic parameters, by linearised reflection coefficients. "
+        "(For exact coefficients, see :mod:`torchlops.avo.avo`; for inversions, :func:`PoststackInversion` and "
+        ":func:`PrestackInversion`.) Pictures have time downward.",
+        "AVOLinearModelling PoststackLinearModelling PrestackLinearModelling PrestackWaveletModelling",
     ),
     Family(
         "algebra",
@@ -266,8 +275,8 @@ def names_elsewhere(name: str) -> list[str]:
     names = list(ELSEWHERE.get(name, ()))
     if name in NOT_IN_PYLOPS or name in EXPRESSIONS:
         return names
-    places = (place for place in ("signalprocessing", "waveeqprocessing") if hasattr(getattr(torchlops, place), name))
-    package = ".".join(["pylops", *places])
+    packages = ("signalprocessing", "waveeqprocessing", "avo")
+    package = ".".join(["pylops", *(place for place in packages if hasattr(getattr(torchlops, place), name))])
     return [f"pylops.signalprocessing.{KINDS[name]}" if name in KINDS else f"{package}.{name}", *names]
 
 

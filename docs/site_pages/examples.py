@@ -106,6 +106,9 @@ rotation = rotated(96, 25, 1.2)
 integral = np.stack(
     [np.stack([np.roll(np.pad(bell(31, w), (0, 65)), i - 15) for i in range(96)]) for w in (0.1, 1, 3, 6)]
 )
+angles = np.linspace(0, 45, 48)
+contrasts = spikes(64, 3, **{"12 0": 1, "12 1": 0.5, "28 1": -1, "44 2": 0.8, "52 0": -0.6, "52 2": -0.4})
+strata = np.floor(2 * np.sin(0.13 * np.arange(64)[:, None] + 1.2 * np.cos(np.arange(64) / 10)))
 matrix = np.exp(-((np.arange(40)[:, None] * 3.2 - n) ** 2) / 40) / 11
 rows = np.sort(RANDOM.permutation(96)[:40])
 
@@ -180,7 +183,7 @@ class Example:
 
 NAMES = {
     name: getattr(package, name)
-    for package in (torchlops.basicoperators, torchlops.signalprocessing, torchlops.waveeqprocessing)
+    for package in (torchlops.basicoperators, torchlops.signalprocessing, torchlops.waveeqprocessing, torchlops.avo)
     for name in package.__all__
 }
 NAMES |= {name: getattr(torchlops, name) for name in ("TorchOperator", "aslinearoperator")}
@@ -390,6 +393,33 @@ EXAMPLES = {
         "two pulses; ``G`` has a direct wave and an echo from every receiver to every source",
         flat=(64, 41),
         axes=(("receiver", "time"), ("source", "time")),
+    ),
+    # amplitudes and angles
+    "AVOLinearModelling": Example(
+        "AVOLinearModelling(angles, vsvp=0.5, nt0=64)",
+        "contrasts",
+        "contrasts of two velocities and density; angles from 0 to 45 degrees",
+        axes=(("time", ""), ("angle", "time")),
+    ),
+    "PoststackLinearModelling": Example(
+        "PoststackLinearModelling(wavelet, nt0=64, spatdims=64)",
+        "strata",
+        "the impedance of folded layers",
+        axes=(("trace", "time"), ("trace", "time")),
+    ),
+    "PrestackLinearModelling": Example(
+        "PrestackLinearModelling(wavelet, angles, nt0=64)",
+        "np.cumsum(contrasts, axis=0)",
+        "profiles of two velocities and density; angles from 0 to 45 degrees",
+        axes=(("time", ""), ("angle", "time")),
+    ),
+    "PrestackWaveletModelling": Example(
+        "PrestackWaveletModelling(np.cumsum(contrasts, axis=0), angles, nwav=33)",
+        "wavelet",
+        "a Ricker wavelet, for profiles of two velocities and density",
+        section=True,
+        flat=(48, 64),
+        axes=(("time", ""), ("angle", "time")),
     ),
     # stacks and algebra
     "VStack": Example(

@@ -5,11 +5,12 @@ from __future__ import annotations
 ORDER = (
     # operators and solvers
     "integration", "outliers", "restoration", "deconvolution", "sparse", "nonstationary", "missing_traces", "planewave",
-    "coils", "helmholtz", "mdd", "marchenko",
+    "impedance", "coils", "helmholtz", "mdd", "marchenko",
     # gradients with respect to the tensors of an operator
     "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding",
     # second derivatives, and derivatives of solutions
-    "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "preconditioner", "unrolling",
+    "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "avo",
+    "preconditioner", "unrolling",
     # other packages
     "foreign", "export",
 )  # fmt: skip

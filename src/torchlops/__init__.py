@@ -18,8 +18,10 @@ from torchlops import (
     version,
     waveeqprocessing,
 )
-from torchlops.avo import *  # noqa: F403
-from torchlops.avo import __all__ as _avo
+from torchlops.avo.poststack import *  # noqa: F403
+from torchlops.avo.poststack import __all__ as _poststack
+from torchlops.avo.prestack import *  # noqa: F403
+from torchlops.avo.prestack import __all__ as _prestack
 from torchlops.basicoperators import *  # noqa: F403
 from torchlops.basicoperators import __all__ as _basicoperators
 from torchlops.config import (
@@ -97,4 +99,4 @@ __all__ = [
     "version",
     "waveeqprocessing",
 ]
-__all__ += _avo + _basicoperators + _optimization
+__all__ += _basicoperators + _optimization + _poststack + _prestack

@@ -19,6 +19,7 @@ PACKAGES = {
     "basicoperators": "Basic operators",
     "signalprocessing": "Signal processing",
     "waveeqprocessing": "Wave-equation processing",
+    "avo": "Amplitudes and angles",
     "linearoperator": "Operators made of operators",
 }
 ARGUMENT_OF = {"taps": "tapertype", "matrix": "A", "values": "A"}

@@ -30,7 +30,7 @@ from tests.peers.suite import PEERS, ROOT, environment
 
 RESULTS = ROOT / "build" / "peers" / "results"
 MISSING_PACKAGES = re.compile(
-    r"\bpylops\.(avo|medical)\b|\b(PressureToVelocity|UpDownComposition[23]D|WavefieldDecomposition|PhaseShift|Deghosting|"
+    r"\bpylops\.medical\b|\b(PressureToVelocity|UpDownComposition[23]D|WavefieldDecomposition|PhaseShift|Deghosting|"
     r"Blending(Continuous|Group|Half)|Kirchhoff|AcousticWave2D|LSM)\b"
 )
 TIMINGS = {

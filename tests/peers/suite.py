@@ -39,8 +39,7 @@ PEERS = {
         "2.8.0",
         ("pytests", "testdata", "tutorials", "examples"),
         missing=(
-            "avo", "blending", "ct", "kirchhoff", "lsm", "mri", "oneway", "poststack", "prestack", "twoway",
-            "wavedecomposition",
+            "blending", "ct", "kirchhoff", "lsm", "mri", "oneway", "twoway", "wavedecomposition",
         ),
     ),
     "pyproximal": Peer("PyProximal", "0.13.0", ("pytests", "testdata", "pyproximal")),

@@ -293,4 +293,41 @@ DECISIONS: tuple[Difference, ...] = (
         "`lsqr` of zero data, or from the exact solution, returns it; PyLops returns NaN. `cg` and `cgls` of NaN "
         "return NaN and a status; PyLops returns zeros. A run that a callback stops says so in `istop`.",
     ),
+    Difference(
+        "defect",
+        "`zoeppritz_scattering`, `zoeppritz_element`, `zoeppritz_pp` and `approx_zoeppritz_pp` are NaN beyond the "
+        "critical angle in PyLops; ours are complex there, with the phase of NumPy's FFT (`irfft(R * rfft(x))` is the "
+        "reflected signal). Arrays give real coefficients where no wave is evanescent; tensors give complex ones: "
+        "write `.real`. An unknown element is an error here, and an empty array there.",
+    ),
+    Difference(
+        "defect",
+        "`PoststackInversion` without `m0` and `epsR`, and `PrestackInversion` with `returnres=True`, overwrite the "
+        "data of the user with the residual in PyLops; ours never change them.",
+    ),
+    Difference(
+        "defect",
+        "`PoststackInversion(explicit=True, simultaneous=True, epsI=...)` has the data in the place of `A^T d` in "
+        "PyLops, and differs from the solution trace by trace; ours agrees with it. The damping is `epsI * ||m||**2` "
+        "in both, where PyLops's documentation has the square; ours iterates on the damped least squares, and PyLops, "
+        "for pre-stack data, on the normal equations.",
+    ),
+    Difference(
+        "defect",
+        "`PoststackInversion` and `PrestackInversion` ignore `epsI` with `explicit=False` in PyLops (without `epsR`; "
+        "post-stack, also with it), `epsRL1` without `epsR`, and `kind` for a list of linearisations; ours heeds them. "
+        "For post-stack data with `epsR`, write `epsI=None` for PyLops's numbers.",
+    ),
+    Difference(
+        "defect",
+        "`PrestackInversion(explicit=True, epsR=...)` has the Laplacian of wrong axes in PyLops, and one gather with "
+        "`epsRL1` is differentiated across its parameters; `PoststackInversion` of one trace with `epsRL1` raises. "
+        "Ours gives the solution of `explicit=False`, and differentiates along time.",
+    ),
+    Difference(
+        "defect",
+        "A function as `linearization` is taken with `explicit=True` only in PyLops, although it is documented; ours "
+        "takes it everywhere, and `'PS'` as well as `'ps'`. A wavelet longer than the model gives data of its own "
+        "length, or raises, in PyLops; ours gives data of `nt0` samples.",
+    ),
 )

@@ -28,6 +28,10 @@ GALLERY: tuple[Difference, ...] = (
             *(f"tutorials/timeshift::shift_estls_hist[{step}]" for step in range(1, 4)),
             "tutorials/timeshift::shift_estls",
             "tutorials/timeshift::iava_estls",
+            "tutorials/prestack::minv",
+            "tutorials/prestack::dPP_res",
+            "tutorials/prestack::minv_noise",
+            "tutorials/prestack::dPPn_res",
             "tutorials/bayesian::xpost_iter",
             "tutorials/bayesian::xrto",
             "tutorials/bayesian::xpost_rto",
@@ -123,5 +127,32 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_chirpradon::dadj_chirp",
             "examples/plot_chirpradon::dinv_chirp",
         ),
+    ),
+    Difference(
+        "defect",
+        "`ps`, the linearised reflection from P to S, lacks a factor `1 / g` (with `g` the ratio of the velocities) in "
+        "PyLops, so that its coefficients are about half of the exact ones; ours agree with `zoeppritz_element(..., "
+        "element='PdSu')` for small contrasts.",
+        (
+            "examples/plot_avo::dPS",
+            "examples/plot_avo::mean_dPS",
+            "tutorials/prestack::dPPPS",
+            "tutorials/prestack::dPPPSn",
+            "tutorials/prestack::minvPPSP",
+            "tutorials/prestack::dPPPS_res",
+        ),
+    ),
+    Difference(
+        "decision",
+        "`PoststackInversion` and `PrestackInversion` with `explicit=True`, without `epsI` and `cond`, keep all "
+        "singular values down to rounding. What is constant in time has none, so that rounding decides what the "
+        "smallest ones add, in PyLops as well. Write `cond=1e-6`, or give `epsI`.",
+        (
+            "tutorials/poststack::minv_dense",
+            "tutorials/prestack::minv_dense",
+            "tutorials/prestack::dPP_dense_res",
+            "tutorials/prestack::dminv",
+        ),
+        always=False,
     ),
 )
