@@ -39,8 +39,8 @@ PEERS = {
         "2.8.0",
         ("pytests", "testdata", "tutorials", "examples"),
         missing=(
-            "avo", "blending", "ct", "directwave", "kirchhoff", "lsm", "marchenko", "mri", "oneway", "poststack",
-            "prestack", "seismicinterpolation", "twoway", "wavedecomposition", "waveeqprocessing",
+            "avo", "ct", "directwave", "kirchhoff", "lsm", "marchenko", "mri", "poststack", "prestack",
+            "seismicinterpolation", "twoway", "waveeqprocessing",
         ),
     ),
     "pyproximal": Peer("PyProximal", "0.13.0", ("pytests", "testdata", "pyproximal")),
