@@ -25,6 +25,7 @@ PLACES: tuple[Any, ...] = (
     torchlops,
     torchlops.basicoperators,
     torchlops.signalprocessing,
+    torchlops.waveeqprocessing,
     torchlops.linearoperator,
     interp,
 )
@@ -100,6 +101,15 @@ FAMILIES = (
         "Seismic operators",
         "Operators along the slopes of events, and integrals over surfaces.",
         "Seislet PWSprayer2D PWSmoother2D Fredholm1",
+    ),
+    Family(
+        "waves",
+        "One-way waves and blending",
+        "Waves that go down or up at a level: their propagation, their pressure and velocity, and shots that overlap in a "
+        "record. (:func:`~torchlops.waveeqprocessing.WavefieldDecomposition` and "
+        ":func:`~torchlops.waveeqprocessing.Deghosting` invert them.) Pictures have time downward.",
+        "PhaseShift PressureToVelocity UpDownComposition2D UpDownComposition3D BlendingContinuous BlendingGroup "
+        "BlendingHalf",
     ),
     Family(
         "algebra",
@@ -252,7 +262,8 @@ def names_elsewhere(name: str) -> list[str]:
     names = list(ELSEWHERE.get(name, ()))
     if name in NOT_IN_PYLOPS or name in EXPRESSIONS:
         return names
-    package = "pylops.signalprocessing" if hasattr(torchlops.signalprocessing, name) else "pylops"
+    packages = [place for place in ("signalprocessing", "waveeqprocessing") if hasattr(getattr(torchlops, place), name)]
+    package = ".".join(["pylops", *packages[:1]])
     return [f"pylops.signalprocessing.{KINDS[name]}" if name in KINDS else f"{package}.{name}", *names]
 
 

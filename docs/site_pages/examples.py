@@ -86,6 +86,8 @@ wavelet = ricker(np.arange(17) * 0.004, 25)[0]
 t, h = np.arange(64) * 0.004, np.arange(-20, 21) * 10.0
 linear = linear2d(h, t, 1500, [0.06, 0.14, 0.16], [15, -25, 0], [1, 0.8, -1], wavelet)[1]
 hyperbolas = hyperbolic2d(h, t, [0.04, 0.1, 0.17], [900, 1300, 1500], [1, -0.8, 0.9], wavelet)[1]
+freq, kx = np.fft.rfftfreq(64, 0.004), np.fft.fftshift(np.fft.fftfreq(41, 10.0))
+shots = np.stack([np.roll(hyperbolas, 3 * i, 0) * (-1) ** i for i in range(4)])
 slowness = np.linspace(-4e-4, 4e-4, 41)
 layers, slopes = folds(64, 64)
 
@@ -147,7 +149,7 @@ class Example:
 
 NAMES = {
     name: getattr(package, name)
-    for package in (torchlops.basicoperators, torchlops.signalprocessing)
+    for package in (torchlops.basicoperators, torchlops.signalprocessing, torchlops.waveeqprocessing)
     for name in package.__all__
 }
 NAMES |= {name: getattr(torchlops, name) for name in ("TorchOperator", "aslinearoperator")}
@@ -156,6 +158,7 @@ PHOTO = {"x": "camera", "says": "a photograph"}
 LINE = {"x": "signal", "says": "a step, a bump and a ramp"}
 VOLUME = {"x": "volume", "says": "four slices of a head"}
 SECTION = {"section": True, "axes": (("trace", "time"), ("trace", "time"))}
+GATHER = {"section": True, "axes": (("receiver", "time"), ("receiver", "time"))}
 RADON = {"section": True, "axes": (("slope", "time"), ("offset", "time"))}
 STACKING = {"section": True, "axes": (("offset", "time"), ("slope", "time"))}
 
@@ -351,6 +354,44 @@ EXAMPLES = {
         "Fredholm1(integral, nz=96)",
         "np.stack([camera] * 4)",
         "four times a photograph; each slice of ``G`` is a wider blur",
+    ),
+    # one-way waves and blending
+    "PhaseShift": Example(
+        "PhaseShift(1500.0, [0.0, 60.0], 64, freq, kx)", "hyperbolas.T", "three reflections, at two depths, 60 m apart"
+    ),
+    "PressureToVelocity": Example(
+        "PressureToVelocity(64, 41, 0.004, 10.0, 1000.0, 1500.0, ntaper=3)", "hyperbolas", "three reflections", **GATHER
+    ),
+    "UpDownComposition2D": Example(
+        "UpDownComposition2D(64, 41, 0.004, 10.0, 1000.0, 1500.0, ntaper=3, scaling=1.5e6)",
+        "np.stack([linear, hyperbolas])",
+        "linear events on their way down and reflections on their way up; the data are pressure and velocity",
+        **GATHER,
+    ),
+    "UpDownComposition3D": Example(
+        "UpDownComposition3D(64, (11, 11), 0.004, 20.0, 1000.0, 1500.0, ntaper=3, scaling=1.5e6)",
+        "np.stack([planes, np.roll(planes, 20, -1)])",
+        "plane waves on their way down and up, for receivers on a square; the data are pressure and velocity",
+        **GATHER,
+        flat=(2, 121, 64),
+    ),
+    "BlendingContinuous": Example(
+        "BlendingContinuous(64, 41, 4, 0.004, [0.0, 0.11, 0.22, 0.35])",
+        "shots",
+        "four shots of 0.26 s, fired one or more tenths of a second apart",
+        **GATHER,
+    ),
+    "BlendingGroup": Example(
+        "BlendingGroup(64, 41, 4, 0.004, [[0.0, 0.0], [0.06, 0.09]], group_size=2, n_groups=2)",
+        "shots",
+        "four shots, of which the first two and the last two are recorded together",
+        **GATHER,
+    ),
+    "BlendingHalf": Example(
+        "BlendingHalf(64, 41, 4, 0.004, [[0.0, 0.0], [0.06, 0.09]], group_size=2, n_groups=2)",
+        "shots",
+        "two shots of each of two vessels, which are recorded together",
+        **GATHER,
     ),
     # stacks and algebra
     "VStack": Example(

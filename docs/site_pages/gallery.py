@@ -5,9 +5,9 @@ from __future__ import annotations
 ORDER = (
     # operators and solvers
     "integration", "outliers", "restoration", "deconvolution", "sparse", "nonstationary", "missing_traces", "planewave",
-    "coils", "helmholtz",
+    "coils", "helmholtz", "deblending",
     # gradients with respect to the tensors of an operator
-    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding",
+    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "deghosting",
     # second derivatives, and derivatives of solutions
     "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "preconditioner", "unrolling",
     # other packages

@@ -18,6 +18,7 @@ COMMAND = "python -m tests.every_operator.tables"
 PACKAGES = {
     "basicoperators": "Basic operators",
     "signalprocessing": "Signal processing",
+    "waveeqprocessing": "Seismic wave equations",
     "linearoperator": "Operators made of operators",
 }
 ARGUMENT_OF = {"taps": "tapertype", "matrix": "A", "values": "A"}
