@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import warnings
 
 import numpy as np
@@ -39,6 +41,18 @@ def gradient_and_difference(function, value, step):
     (gradient,) = torch.autograd.grad(function(x), x)
     difference = (function(x.detach() + step) - function(x.detach() - step)) / (2 * step)
     return gradient.item(), difference.item()
+
+
+@pytest.mark.parametrize("name", ["wavedecomposition", "oneway", "blending"])
+def test_arguments_are_those_of_pylops(name):
+    pytest.importorskip("pylops")
+    theirs = importlib.import_module(f"pylops.waveeqprocessing.{name}")
+    ours = importlib.import_module(f"torchlops.waveeqprocessing.{name}")
+    for operator in theirs.__all__:
+        wanted, got = (inspect.signature(getattr(module, operator)).parameters for module in (theirs, ours))
+        assert list(got) == list(wanted)
+        for argument in set(wanted) - {"solver"}:
+            assert got[argument].default == wanted[argument].default, argument
 
 
 # -- obliquity ---------------------------------------------------------------------------------------------------
@@ -205,8 +219,8 @@ def test_errors_of_decompositions():
     scipy = pytest.importorskip("scipy.sparse.linalg")
     with pytest.raises(TypeError, match="takes NumPy arrays, got a tensor"):
         WavefieldDecomposition(p, vz, 12, 5, DT, DR, RHO, VEL, solver=scipy.lsqr)
+    batch = np.ones((2, 5, 12))
     with pytest.raises(ValueError, match="takes one problem, got the batch"):
-        batch = np.ones((2, 5, 12))
         WavefieldDecomposition(batch, batch, 12, 5, DT, DR, RHO, VEL, solver=scipy.lsqr)
 
 

@@ -105,8 +105,8 @@ FAMILIES = (
     Family(
         "waves",
         "One-way waves and blending",
-        "Waves that go down or up at a level: their propagation, their pressure and velocity, and shots that overlap in a "
-        "record. (:func:`~torchlops.waveeqprocessing.WavefieldDecomposition` and "
+        "Waves that go down or up at a level: their propagation, their pressure and velocity, and shots that overlap "
+        "in a record. (:func:`~torchlops.waveeqprocessing.WavefieldDecomposition` and "
         ":func:`~torchlops.waveeqprocessing.Deghosting` invert them.) Pictures have time downward.",
         "PhaseShift PressureToVelocity UpDownComposition2D UpDownComposition3D BlendingContinuous BlendingGroup "
         "BlendingHalf",

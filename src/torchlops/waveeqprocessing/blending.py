@@ -175,6 +175,7 @@ class BlendingContinuous(_Blending):
         **kwargs_fft: Any,
     ) -> None:
         accept_pylops_options(shiftall=shiftall)
+        self.shiftall = bool(shiftall)
         (nt,), (nr,), (ns,) = as_dims(nt, "nt"), as_dims(nr, "nr"), as_dims(ns, "ns")
         last = self._last_of(times, float(dt))
         if nttot is None:
