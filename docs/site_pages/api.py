@@ -77,6 +77,9 @@ TYPES = {
     "DType": "A data type of torch or NumPy, a Python type, or the name of one.",
     "Dims": "An integer, or a sequence of integers.",
     "Events": "A number for all events, or a number for each.",
+    "Number": "A number, or a tensor with one.",
+    "Sizes": "A size for each axis, or None for that of the data; or None for all.",
+    "Solver": "A function that takes an operator and data, and returns the solution first; or None.",
     "Kind": "The name of a kind of curve, or a function.",
     "TaperType": "The name of a taper.",
 }

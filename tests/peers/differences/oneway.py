@@ -43,9 +43,8 @@ SCRIPTS: tuple[Difference, ...] = (
     Difference(
         "decision",
         "`A.eigs()` of an operator that is only real-linear, as one with an `FFT(real=True)`, raises a `TypeError`: "
-        "it has no complex matrix. PyLops takes it for one, and its estimate is not that of a norm. For a step of "
-        "`fista`,"
-        "leave `alpha` out.",
+        "it has no complex matrix. PyLops takes it for one, and its estimate is not that of a norm. Leave `alpha` of "
+        "`fista` out, which then finds its step.",
         ("tutorials/deblending",),
     ),
 )  # fmt: skip
@@ -74,7 +73,6 @@ UNSHOWN: tuple[Difference, ...] = (
         "`nffts` of `PressureToVelocity` and of the compositions may not be smaller than the wavefield, which PyLops "
         "cuts. `WavefieldDecomposition` and `Deghosting` solve by our `lsqr` by default, with the options and "
         "defaults of SciPy's, which is PyLops's; `scipy.sparse.linalg.lsqr` may be given as `solver` for arrays. An "
-        "unknown"
-        "`kind` is a `ValueError`.",
+        "unknown `kind` is a `ValueError`.",
     ),
 )
