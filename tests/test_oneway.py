@@ -380,6 +380,8 @@ def test_errors_of_deghosting():
     p = random(20, 7)
     with pytest.raises(ValueError, match="kind must be 'p' or 'vz', got 'v'"):
         Deghosting(p, 20, 7, DT, DR, VEL, DEPTH, kind="v", ntaper=0)
+    with pytest.raises(ValueError, match=r"zrec must be one number, got shape \(2,\)"):
+        Deghosting(p, 20, 7, DT, DR, VEL, [6.0, 7.0], ntaper=0)
     with pytest.raises(ValueError, match=r"p must have shape \(20, 7\)"):
         Deghosting(p.T, 20, 7, DT, DR, VEL, DEPTH, ntaper=0)
     with pytest.raises(ValueError, match=r"win must have the shape \(20, 7\) of p"):

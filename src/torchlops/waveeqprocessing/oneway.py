@@ -260,10 +260,13 @@ def Deghosting(
     if len(receivers) > 2:
         raise ValueError(f"{name} takes receivers along one or two axes, got nr={nr!r}")
     field = (*as_dims(nt, "nt"), *receivers)
+    if math.prod(np.shape(zrec)) != 1:
+        raise ValueError(f"{name}: zrec must be one number, got shape {tuple(np.shape(zrec))}")
+    depth = zrec.reshape(()) if isinstance(zrec, Tensor) else float(zrec)
     given = {key: value for key, value in {"p": p, "pd": pd, "win": win}.items() if value is not None}
     tensors, back = read_wavefields(name, **given)
     data = tensors[0]
-    ghosted = _with_ghost(field, dt, dr, vel, zrec, kind, npad, ntaper, data.dtype, label_for(data, dtype))
+    ghosted = _with_ghost(field, dt, dr, vel, depth, kind, npad, ntaper, data.dtype, label_for(data, dtype))
     Op = ghosted = on_device_of(data, ghosted)
     if dottest:
         check_adjoint(Op, *Op.shape, verb=True)
