@@ -7,7 +7,7 @@ ORDER = (
     "integration", "outliers", "restoration", "deconvolution", "sparse", "nonstationary", "missing_traces", "planewave",
     "coils", "helmholtz", "deblending",
     # gradients with respect to the tensors of an operator
-    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "deghosting",
+    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "updown", "deghosting",
     # second derivatives, and derivatives of solutions
     "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "preconditioner", "unrolling",
     # other packages
