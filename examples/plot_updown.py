@@ -7,9 +7,9 @@ pressure :math:`p` and the vertical velocity :math:`v_z`. Both are modelled here
 from above, the waves of three scatterers from below; with noise.
 
 ``WavefieldDecomposition`` separates them by :math:`p^\pm = \tfrac12 (p \pm W(c) \, v_z)`, where :math:`W(c)` scales
-each plane wave by its angle and by the impedance at the sea floor. With a wrong velocity :math:`c`, some of the direct wave
-is taken for a wave from below. But nothing comes from below as early as that: the velocity, a tensor with a gradient,
-is the one with the least energy there.
+each plane wave by its angle and by the impedance at the sea floor. With a wrong velocity :math:`c`, some of the
+direct wave is taken for a wave from below. But nothing comes from below as early as that: the velocity, a tensor with
+a gradient, is the one with the least energy there.
 """
 
 import matplotlib.pyplot as plt
