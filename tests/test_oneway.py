@@ -376,6 +376,17 @@ def test_the_depth_of_the_cable_and_the_velocity_learn():
     assert velocity[0] == pytest.approx(velocity[1], rel=1e-5)
 
 
+def test_the_smallest_solution_learns_the_depth():
+    """Without damping, a constant has no pressure: the derivative is that of the solution of least norm."""
+    p = random(10, 3)
+
+    def energy(zrec):
+        return (Deghosting(p, 10, 3, DT, DR, VEL, zrec, npad=0, ntaper=0, atol=1e-14, btol=1e-14)[0] ** 3).sum()
+
+    gradient, difference = gradient_and_difference(energy, 4.0, 1e-5)
+    assert gradient == pytest.approx(difference, rel=1e-5)
+
+
 def test_errors_of_deghosting():
     p = random(20, 7)
     with pytest.raises(ValueError, match="kind must be 'p' or 'vz', got 'v'"):
