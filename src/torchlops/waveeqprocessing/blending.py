@@ -246,8 +246,7 @@ class _BlendingInGroups(_Blending):
     """Base of the operators that blend the shots of each group into one record of the length of a shot.
 
     Args:
-        lead: The axes of the shots: those of ``times``, in the order of the model.
-        group_axis: The axis of them along which the shots of a group are, counted from the end.
+        is_group_first: Whether the shots come in the order of ``times``, and not in that of its transpose.
     """
 
     def __init__(
