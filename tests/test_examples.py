@@ -32,6 +32,8 @@ OPERATORS = {
     "amplitudes and angles": {"AVOLinearModelling": "avo", "PrestackLinearModelling": "impedance"},
     "slopes": {"Seislet": "slopes", "PWSmoother2D": "planewave"},
     "wavefields": {"MDC": "mdd", "MDD": "mdd", "Marchenko": "marchenko"},
+    "one-way waves": {"BlendingContinuous": "deblending", "Deghosting": "deghosting",
+                      "WavefieldDecomposition": "updown"},
     "stacks and products": {"VStack": "coils", "HStack": "integration", "Kronecker": "outliers"},
     "diagonals and matrices": {"Diagonal": "coils", "MatrixMult": "sliding", "Identity": "preconditioner"},
     "shapes": {"Pad": "vsp", "Roll": "restoration"},

@@ -23,7 +23,10 @@ pylops = pytest.importorskip("pylops")
 ROOT = Path(pylops.__file__).parent
 LATER = ("waveeqprocessing", "medical")
 """Sub-packages that come later; until then, ``tests/peers/graft.py`` runs PyLops's own on torchlops."""
-HERE = ("waveeqprocessing.marchenko", "waveeqprocessing.mdd", "waveeqprocessing.seismicinterpolation")
+HERE = tuple(
+    f"waveeqprocessing.{name}"
+    for name in ("blending", "marchenko", "mdd", "oneway", "seismicinterpolation", "wavedecomposition")
+)
 """Modules of them that are here."""
 
 NAMES_NOT_HERE = {

@@ -84,6 +84,9 @@ TYPES = {
     "Events": "A number for all events, or a number for each.",
     "Kind": "The name of a kind of curve or of derivative, or a function.",
     "Linearization": "The name of a linearisation of reflection coefficients, or a function.",
+    "Number": "A number, or a tensor with one.",
+    "Sizes": "A size for each axis, or None for that of the data; or None for all.",
+    "Solver": "A function that takes an operator and data, and returns the solution first; or None.",
     "TaperType": "The name of a taper.",
 }
 """Names of types in signatures, with what they stand for."""

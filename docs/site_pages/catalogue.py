@@ -106,8 +106,12 @@ FAMILIES = (
     Family(
         "waves",
         "Wavefields",
-        "Operators on recorded wavefields, which have the time along the first axis.",
-        "MDC",
+        "Convolution with wavefields, waves that go down or up at a level, and shots that overlap in a record. (For "
+        "inversions, see :func:`~torchlops.waveeqprocessing.MDD`, :class:`~torchlops.waveeqprocessing.Marchenko`, "
+        ":func:`~torchlops.waveeqprocessing.WavefieldDecomposition` and "
+        ":func:`~torchlops.waveeqprocessing.Deghosting`.) Pictures have time downward.",
+        "MDC PhaseShift PressureToVelocity UpDownComposition2D UpDownComposition3D BlendingContinuous BlendingGroup "
+        "BlendingHalf",
     ),
     Family(
         "avo",

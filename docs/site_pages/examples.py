@@ -91,6 +91,8 @@ paths = np.stack([hyperbolic2d(h - x, t, [0.02, 0.08], [1500, 1800], [1, -0.6], 
 pulses = np.zeros((64, 41))
 pulses[:17, 10], pulses[8:25, 27] = wavelet[8:25], -wavelet[8:25]
 responses = np.fft.rfft(paths).transpose(2, 0, 1)
+freq, kx = np.fft.rfftfreq(64, 0.004), np.fft.fftshift(np.fft.fftfreq(41, 10.0))
+shots = np.stack([np.roll(hyperbolas, 3 * i, 0) * (-1) ** i for i in range(4)])
 slowness = np.linspace(-4e-4, 4e-4, 41)
 layers, slopes = folds(64, 64)
 
@@ -128,6 +130,11 @@ SYMBOLS = {
     "rows": "40 of the rows, drawn at random",
     "slopes": "the slopes of folded layers",
     "integral": "blurs, wider for each slice",
+    "responses": "the spectra of recordings of sources at all receivers",
+    "freq": "frequencies of the FFT over time",
+    "kx": "wavenumbers of the FFT over offsets",
+    "angles": "48 angles from 0 to 45 degrees",
+    "contrasts": "spikes of two velocities and density",
     "matrix": "rows that are Gaussians",
 }
 """What the names in the code of the examples stand for."""
@@ -192,6 +199,7 @@ PHOTO = {"x": "camera", "says": "a photograph"}
 LINE = {"x": "signal", "says": "a step, a bump and a ramp"}
 VOLUME = {"x": "volume", "says": "four slices of a head"}
 SECTION = {"section": True, "axes": (("trace", "time"), ("trace", "time"))}
+GATHER = {"section": True, "axes": (("receiver", "time"), ("receiver", "time"))}
 RADON = {"section": True, "axes": (("slope", "time"), ("offset", "time"))}
 STACKING = {"section": True, "axes": (("offset", "time"), ("slope", "time"))}
 
@@ -420,6 +428,44 @@ EXAMPLES = {
         section=True,
         flat=(48, 64),
         axes=(("time", ""), ("angle", "time")),
+    ),
+    # one-way waves and blending
+    "PhaseShift": Example(
+        "PhaseShift(1500.0, [0.0, 60.0], 64, freq, kx)", "hyperbolas.T", "three reflections, at two depths, 60 m apart"
+    ),
+    "PressureToVelocity": Example(
+        "PressureToVelocity(64, 41, 0.004, 10.0, 1000.0, 1500.0, ntaper=3)", "hyperbolas", "three reflections", **GATHER
+    ),
+    "UpDownComposition2D": Example(
+        "UpDownComposition2D(64, 41, 0.004, 10.0, 1000.0, 1500.0, ntaper=3, scaling=1.5e6)",
+        "np.stack([linear, hyperbolas])",
+        "linear events on their way down and reflections on their way up; the data are pressure and velocity",
+        **GATHER,
+    ),
+    "UpDownComposition3D": Example(
+        "UpDownComposition3D(64, (11, 11), 0.004, 20.0, 1000.0, 1500.0, ntaper=3, scaling=1.5e6)",
+        "np.stack([planes, np.roll(planes, 20, -1)])",
+        "plane waves on their way down and up, for receivers on a square; the data are pressure and velocity",
+        **GATHER,
+        flat=(2, 121, 64),
+    ),
+    "BlendingContinuous": Example(
+        "BlendingContinuous(64, 41, 4, 0.004, [0.0, 0.11, 0.22, 0.35])",
+        "shots",
+        "four shots of 0.26 s, fired one or more tenths of a second apart",
+        **GATHER,
+    ),
+    "BlendingGroup": Example(
+        "BlendingGroup(64, 41, 4, 0.004, [[0.0, 0.0], [0.06, 0.09]], group_size=2, n_groups=2)",
+        "shots",
+        "four shots, of which the first two and the last two are recorded together",
+        **GATHER,
+    ),
+    "BlendingHalf": Example(
+        "BlendingHalf(64, 41, 4, 0.004, [[0.0, 0.0], [0.06, 0.09]], group_size=2, n_groups=2)",
+        "shots",
+        "two shots of each of two vessels, which are recorded together",
+        **GATHER,
     ),
     # stacks and algebra
     "VStack": Example(

@@ -5,9 +5,9 @@ from __future__ import annotations
 ORDER = (
     # operators and solvers
     "integration", "outliers", "restoration", "deconvolution", "sparse", "nonstationary", "missing_traces", "planewave",
-    "impedance", "coils", "helmholtz", "mdd", "marchenko",
+    "impedance", "coils", "helmholtz", "mdd", "marchenko", "deblending",
     # gradients with respect to the tensors of an operator
-    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding",
+    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "updown", "deghosting",
     # second derivatives, and derivatives of solutions
     "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "avo",
     "preconditioner", "unrolling",

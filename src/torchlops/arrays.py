@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Number
 from typing import Any, TypeAlias
 
@@ -288,6 +288,44 @@ def from_array(array: Any, operator: str) -> tuple[Tensor, Callable[[Tensor], An
         f"{operator} takes a torch tensor, a NumPy array or another DLPack array, got {type(array).__name__}: "
         "convert it first (numpy.asarray, torch.as_tensor)"
     )
+
+
+def as_tensors(
+    owner: str, values: Mapping[str, Any], others: Iterable[Any] = ()
+) -> tuple[list[Any], Callable[[Tensor], Any]]:
+    """Return a user's numbers as tensors of one precision on one device, and the function that gives results back.
+
+    Results are tensors if any of ``values``, or of ``others``, is one. Otherwise they are arrays of the kind of the
+    first array. None stays None, and plain numbers do not affect the precision.
+
+    Raises:
+        TypeError: If a value is not made of numbers.
+
+    >>> (theta, vsvp), back = as_tensors("f", {"theta": [0.0, 10.0], "vsvp": 0.5})
+    >>> theta.dtype, vsvp.shape, type(back(theta)).__name__
+    (torch.float64, torch.Size([]), 'ndarray')
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    found = {name: as_tensor(value, f"{owner}: {name}") for name, value in given.items()}
+    arrays = [found[name] for name, value in given.items() if not isinstance(value, int | float | complex)]
+    dtype = promote([tensor.dtype for tensor in arrays])
+    tensors = [value for value in given.values() if isinstance(value, Tensor)]
+    device = (tensors or arrays or [torch.empty(0, device="cpu")])[0].device
+    for name, tensor in found.items():
+        found[name] = tensor.to(device=device, dtype=(complex_dtype if tensor.is_complex() else real_dtype)(dtype))
+    back: Callable[[Tensor], Any] = to_numpy
+    if tensors or any(isinstance(value, Tensor) for value in others):
+        back = as_it_is
+    else:
+        foreign = [value for value in given.values() if hasattr(value, "__dlpack__")]
+        if foreign:
+            back = from_array(foreign[0], owner)[1]
+    return [found.get(name) for name in values], back
+
+
+def as_it_is(x: Tensor) -> Tensor:
+    """Return ``x``."""
+    return x
 
 
 def add_up(terms: Iterable[Tensor]) -> Tensor:

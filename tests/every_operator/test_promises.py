@@ -141,6 +141,7 @@ OPERATORS = [
     *_exported(torchlops.basicoperators),
     *_exported(torchlops.signalprocessing),
     *_exported(torchlops.avo),
+    *_exported(torchlops.waveeqprocessing),
 ]
 
 

@@ -39,7 +39,7 @@ PEERS = {
         "2.8.0",
         ("pytests", "testdata", "tutorials", "examples"),
         missing=(
-            "blending", "ct", "kirchhoff", "lsm", "mri", "oneway", "twoway", "wavedecomposition",
+            "ct", "kirchhoff", "lsm", "mri", "twoway",
         ),
     ),
     "pyproximal": Peer("PyProximal", "0.13.0", ("pytests", "testdata", "pyproximal")),

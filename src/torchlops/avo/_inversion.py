@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import as_tensor, real_dtype
+from torchlops.arrays import as_it_is, as_tensor, as_tensors, real_dtype
 from torchlops.avo._modelling import matrix_of
-from torchlops.avo._numbers import as_tensors
 from torchlops.basicoperators import Diagonal, Identity
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.solve import NO_GRAPH
@@ -39,12 +38,8 @@ class Inversion:
     def __init__(self, owner: str, batch_ndim: int, others: Sequence[Any] = (), **arrays: Any) -> None:
         self.owner = owner
         self.batch_ndim = as_integer(batch_ndim, f"{owner}: batch_ndim", least=0)
-        given = {name: value for name, value in arrays.items() if value is not None}
-        tensors, back = as_tensors(owner, **given)
-        found = dict(zip(given, tensors, strict=True))
-        self.tensors = [found.get(name) for name in arrays]
-        self.is_of_tensors = any(isinstance(value, Tensor) for value in (*given.values(), *others))
-        self._back = (lambda x: x) if self.is_of_tensors else back
+        self.tensors, self._back = as_tensors(owner, arrays, others)
+        self.is_of_tensors = self._back is as_it_is
 
     def wrong_shape(self, what: str, array: Tensor, wanted: str) -> ValueError:
         """Return the error about the shape of an array."""

@@ -19,8 +19,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from torchlops.arrays import Array, DType, as_tensor, conjugate, to_numpy
-from torchlops.avo._numbers import as_tensors
+from torchlops.arrays import Array, DType, as_tensor, as_tensors, conjugate, to_numpy
 from torchlops.basicoperators._positions import constants, in_result_dtype, precise, register_positions, weight_dtype
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer
@@ -81,7 +80,8 @@ def zoeppritz_scattering(vp1: Any, vs1: Any, rho1: Any, vp0: Any, vs0: Any, rho0
         array([0.0466, 0.0332])
     """
     values, back = as_tensors(
-        "zoeppritz_scattering", vp1=vp1, vs1=vs1, rho1=rho1, vp0=vp0, vs0=vs0, rho0=rho0, theta1=theta1
+        "zoeppritz_scattering",
+        {"vp1": vp1, "vs1": vs1, "rho1": rho1, "vp0": vp0, "vs0": vs0, "rho0": rho0, "theta1": theta1},
     )
     return _as_real_as_possible(_scattering(*values), values, back)
 
@@ -170,7 +170,8 @@ def approx_zoeppritz_pp(vp1: Any, vs1: Any, rho1: Any, vp0: Any, vs0: Any, rho0:
         array([0.0466, 0.0332])
     """
     values, back = as_tensors(
-        "approx_zoeppritz_pp", vp1=vp1, vs1=vs1, rho1=rho1, vp0=vp0, vs0=vs0, rho0=rho0, theta1=theta1
+        "approx_zoeppritz_pp",
+        {"vp1": vp1, "vs1": vs1, "rho1": rho1, "vp0": vp0, "vs0": vs0, "rho0": rho0, "theta1": theta1},
     )
     media = torch.broadcast_shapes(*(value.shape for value in values[:6]))  # type: ignore[no-untyped-call]
     if math.prod(media) > 1:
@@ -345,7 +346,7 @@ FORMULAS = {"akirich": _akirichards, "fatti": _fatti, "ps": _ps}
 
 def _given_back(formula: Callable[[Tensor, Tensor], list[Tensor]], owner: str, theta: Any, vsvp: Any, n: int) -> Any:
     """Return the coefficients as the user's kind of array, in PyLops's shapes."""
-    (theta, vsvp), back = as_tensors(owner, theta=theta, vsvp=vsvp)
+    (theta, vsvp), back = as_tensors(owner, {"theta": theta, "vsvp": vsvp})
     ratios = vsvp.expand(as_integer(n, f"{owner}: n", least=1)) if vsvp.ndim == 0 else vsvp
     if ratios.numel() > 1:
         theta = theta.reshape(*theta.shape, *(1,) * ratios.ndim)

@@ -243,6 +243,10 @@ def signals(spectrum: Tensor, nfft: int, first: int, in_place: bool = False) -> 
 
 
 def zeros_of(x: Tensor, ndim: int, dims: Sequence[int]) -> Tensor:
-    """Return the result of shape ``dims`` for an empty batch, which depends on ``x`` so that backward works."""
-    summed = x.sum(tuple(range(-ndim, 0)), keepdim=True)
-    return summed.expand(*x.shape[: x.ndim - ndim], *dims).clone()
+    """Return the results of shape ``dims`` for an empty batch, which depend on ``x`` so that backward works.
+
+    The last ``ndim`` axes of ``x`` are those of a sample.
+    """
+    batch = x.shape[: x.ndim - ndim]
+    summed = x.sum(tuple(range(-ndim, 0))).reshape((*batch, *(1,) * len(dims)))
+    return summed.expand((*batch, *dims)).clone()

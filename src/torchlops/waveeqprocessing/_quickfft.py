@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import real_dtype, to_numpy
+from torchlops.arrays import complex_dtype, real_dtype, to_numpy
 
 
 def quick_rfft(x: Tensor, axis: int) -> Tensor:
     """Return the half spectrum of a real ``x`` along an axis."""
     if _suits_numpy(x.shape[axis], x.dtype):
-        return torch.from_numpy(np.fft.rfft(to_numpy(x), axis=axis))
+        found = torch.from_numpy(np.fft.rfft(to_numpy(x), axis=axis))
+        return found.to(complex_dtype(x.dtype))  # NumPy 1 computes in float64
     result: Tensor = torch.fft.rfft(x, dim=axis)
     return result
 
@@ -27,7 +28,7 @@ def quick_rfft(x: Tensor, axis: int) -> Tensor:
 def quick_irfft(spectrum: Tensor, size: int, axis: int) -> Tensor:
     """Return real signals of ``size`` samples, given the first part of their half spectrum along an axis."""
     if _suits_numpy(size, spectrum.dtype):
-        return torch.from_numpy(np.fft.irfft(to_numpy(spectrum), size, axis))
+        return torch.from_numpy(np.fft.irfft(to_numpy(spectrum), size, axis)).to(real_dtype(spectrum.dtype))
     result: Tensor = torch.fft.irfft(spectrum, n=size, dim=axis)
     return result
 

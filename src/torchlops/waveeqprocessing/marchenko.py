@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.arrays import Array, DType, as_tensor, conjugate, promote, real_dtype, to_numpy
+from torchlops.arrays import Array, DType, as_it_is, as_tensor, conjugate, promote, real_dtype, to_numpy
 from torchlops.basicoperators._positions import in_result_dtype, is_readable
 from torchlops.basicoperators._sparse import FAST_DTYPES
 from torchlops.linearoperator import LinearOperator
-from torchlops.optimization.solver.options import Implicit
 from torchlops.shapes import PER_SAMPLE, accept_pylops_options, as_dims, as_engine, as_integer
 from torchlops.signalprocessing._engineoptions import accept_engine_options
 from torchlops.signalprocessing._fourierradon import signals, zeros_of
@@ -23,7 +22,7 @@ from torchlops.signalprocessing._parts import on_parts
 from torchlops.signalprocessing._slices import multiply_slices
 from torchlops.utils.dottest import dottest as check_adjoint
 from torchlops.waveeqprocessing._hankel import hankel2_zero
-from torchlops.waveeqprocessing._inversion import as_tensors, least_squares, smoothed
+from torchlops.waveeqprocessing._inversion import as_real_tensors, least_squares, smoothed
 from torchlops.waveeqprocessing._quickfft import quick_irfft, quick_rfft
 
 __all__ = ["Marchenko"]
@@ -77,7 +76,7 @@ def directwave(
         >>> wave.shape, wave.abs().argmax(0)
         (torch.Size([16, 2]), tensor([5, 7]))
     """
-    (wavelet, times, distances), give = as_tensors("directwave", {"wav": wav, "trav": trav, "dist": dist}, dt)
+    (wavelet, times, distances), give = as_real_tensors("directwave", {"wav": wav, "trav": trav, "dist": dist}, dt)
     if kind not in ("2d", "3d"):
         raise ValueError(f"directwave: kind must be '2d' or '3d', got {kind!r}")
     if kind == "3d" and distances is None:
@@ -391,8 +390,10 @@ class Marchenko:
         self, trav: Array, G0: Array | None, nfft: int | None, rtm: bool, greens: bool, dottest: bool, joint: bool,
         options: Mapping[str, Any],
     ) -> tuple[Any, ...]:  # fmt: skip
-        (times, direct), give = as_tensors("Marchenko", {"trav": trav, "G0": G0})
-        give = _as_it_is if self._is_torch else give
+        (times,), _ = as_real_tensors("Marchenko", {"trav": trav})  # times do not affect the precision
+        (direct,), give = as_real_tensors("Marchenko", {"G0": G0}, trav)
+        give = as_it_is if self._is_torch else give
+        times = times.to(self.R.device)
         shape, wanted = tuple(times.shape), "(*batch, nr, nvs)" if joint else "(*batch, nr)"
         if joint and times.ndim > 1:
             times = times.mT  # receivers last
@@ -425,7 +426,6 @@ class Marchenko:
         p0 = _convolved(K, fd)
         data = p0 * window
         data = torch.stack((data, torch.zeros_like(data)), -3)
-        options = {"grad": Implicit(full_rank=False), **options}  # nothing outside the window has an effect
         f = least_squares(M, data, options)
         f = f + torch.stack((torch.zeros_like(fd), fd), -3)
         found = [*f.unbind(-3)]
@@ -440,7 +440,3 @@ class Marchenko:
         samples = torch.round((trav.detach().double() - self.toff) / self.dt).unsqueeze(-1)
         times = torch.arange(1 - self.nt, self.nt, device=trav.device).abs()
         return smoothed((times < samples).double(), self.nsmooth).mT
-
-
-def _as_it_is(tensor: Tensor) -> Tensor:
-    return tensor

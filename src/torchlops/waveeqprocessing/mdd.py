@@ -22,7 +22,7 @@ from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
 from torchlops.signalprocessing._slices import multiply_adjoint, multiply_items, multiply_slices
 from torchlops.utils.dottest import dottest as check_adjoint
-from torchlops.waveeqprocessing._inversion import as_tensors, least_squares, smoothed
+from torchlops.waveeqprocessing._inversion import as_real_tensors, least_squares, smoothed
 from torchlops.waveeqprocessing._quickfft import quick_irfft, quick_rfft
 
 __all__ = ["MDC", "MDD"]
@@ -224,8 +224,7 @@ def MDD(
 
     All virtual sources of one data set are one least-squares problem, as in PyLops. Further leading axes of the data
     are a batch of problems, of which each stops by itself. The solution carries derivatives with respect to ``d``,
-    ``G``, ``dt``, ``dr`` and ``wav``, those of the solve by implicit differentiation. That needs ``damp`` where ``G``
-    lacks frequencies, or ``grad=Implicit(full_rank=False)``.
+    ``G``, ``dt``, ``dr`` and ``wav``, those of the solve by implicit differentiation.
 
     Other than in PyLops, axes of one virtual source or one receiver stay, and may be given.
 
@@ -278,7 +277,7 @@ def MDD(
                 [ 0.0000, -0.5000,  0.0000,  0.0000]], dtype=torch.float64)
     """
     accept_pylops_options(saveGt=saveGt)
-    (kernel, data, wavelet), give = as_tensors("MDD", {"G": G, "d": d, "wav": wav}, dt, dr)
+    (kernel, data, wavelet), give = as_real_tensors("MDD", {"G": G, "d": d, "wav": wav}, dt, dr)
     shapes = tuple(kernel.shape), tuple(data.shape)
     has_sources = data.ndim > 2
     data = data if has_sources else data.unsqueeze(-2)

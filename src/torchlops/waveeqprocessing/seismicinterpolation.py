@@ -26,7 +26,7 @@ from torchlops.signalprocessing import (
     Sliding3D,
 )
 from torchlops.utils.dottest import dottest as check_adjoint
-from torchlops.waveeqprocessing._inversion import as_tensors
+from torchlops.waveeqprocessing._inversion import as_real_tensors
 
 __all__ = ["SeismicInterpolation"]
 
@@ -122,7 +122,7 @@ def SeismicInterpolation(
         >>> torch.allclose(found, x)
         True
     """
-    (traces,), give = as_tensors(
+    (traces,), give = as_real_tensors(
         "SeismicInterpolation", {"data": data}, iava, iava1, spataxis, spat1axis, taxis, paxis, p1axis
     )
     if kind not in KINDS:
