@@ -1,3 +1,5 @@
 """Operators and applications of seismic wave-equation processing."""
 
-__all__: list[str] = []
+from torchlops.waveeqprocessing.kirchhoff import Kirchhoff
+
+__all__ = ["Kirchhoff"]
