@@ -158,7 +158,7 @@ def spread(arrivals: Arrivals, x: Tensor, dtype: torch.dtype) -> Tensor:
     """Return traces ``(*batch, pairs, nt)`` of models ``(*batch, points)``, with weights of a real dtype."""
     batch, nt = x.shape[:-1], arrivals.nt
     traces: dict[int, Tensor] = {}
-    for point, points, pair, pairs in arrivals.chunks(math.prod(batch)):
+    for point, points, pair, pairs in arrivals.chunks(1):
         index, *shares = _taps(*arrivals.of_points(point, points).of_pairs(pair, pairs, gather_rows), nt, dtype)
         y = traces[pair] if pair in traces else x.new_zeros((*batch, pairs, nt + 2))
         values = x.narrow(-1, point, points).unsqueeze(-2)
@@ -173,7 +173,7 @@ def stack(arrivals: Arrivals, y: Tensor, dtype: torch.dtype) -> Tensor:
     batch, nt = y.shape[:-2], arrivals.nt
     y = torch.cat((y, y.new_zeros((*y.shape[:-1], 2))), -1)
     models: dict[int, Tensor] = {}
-    for point, points, pair, pairs in arrivals.chunks(math.prod(batch)):
+    for point, points, pair, pairs in arrivals.chunks(1):
         index, *shares = _taps(*arrivals.of_points(point, points).of_pairs(pair, pairs, gather_rows), nt, dtype)
         some = y.narrow(-2, pair, pairs)
         for tap, share in enumerate(shares):

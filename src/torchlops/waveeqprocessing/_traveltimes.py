@@ -49,9 +49,7 @@ def unit(vectors: Sequence[Tensor]) -> Tensor:
     is_known = square > 0
     length = torch.where(is_known, square, 1).sqrt()
     down = len(vectors) - 1
-    return torch.stack(
-        [torch.where(is_known, part / length, float(axis == down)) for axis, part in enumerate(vectors)]
-    )
+    return torch.stack([torch.where(is_known, part / length, float(axis == down)) for axis, part in enumerate(vectors)])
 
 
 def eikonal(
@@ -130,6 +128,8 @@ def step_of(axis: NDArray[np.float64], what: str) -> float:
     """
     step = (axis[-1] - axis[0]) / (len(axis) - 1)
     if not (step > 0 and np.abs(np.diff(axis) - step).max() <= 0.01 * step):
-        raise ValueError(f"Kirchhoff: {what} must increase in equal steps, got steps from {np.diff(axis).min()} to "
-                         f"{np.diff(axis).max()}")
+        raise ValueError(
+            f"Kirchhoff: {what} must increase in equal steps, got steps from {np.diff(axis).min()} to "
+            f"{np.diff(axis).max()}"
+        )
     return float(step)

@@ -1,4 +1,4 @@
-"""The sums of :class:`~torchlops.waveeqprocessing.Kirchhoff` without the wavelet, with the tensors that they come from."""
+"""The sums of :class:`~torchlops.waveeqprocessing.Kirchhoff`, without the wavelet, and what they come from."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.arrays import DType, real_dtype
-from torchlops.basicoperators._positions import Positions, in_result_dtype, register_positions
+from torchlops.arrays import DType, real_dtype, to_numpy
+from torchlops.basicoperators._positions import constants, in_result_dtype
 from torchlops.basicoperators._sparse import FAST_DTYPES, SparseProducts
 from torchlops.basicoperators._wide import AccumulatingOperator
-from torchlops.linearoperator import LinearOperator
 from torchlops.waveeqprocessing._arrivals import Arrivals, fast_spread, fast_stack, matrix, spread, stack, taper
 from torchlops.waveeqprocessing._traveltimes import distances, gradient, unit
 
@@ -25,19 +24,48 @@ DAMPING = 1e-2
 Limits = tuple[float, float]
 
 
-class Table(Positions):
-    """A table of times or amplitudes: as given, or read-only and computed where positions or the velocity are given."""
+class Given:
+    """A table, positions or a velocity that a user gave: the tensor itself, or a read-only array of the constants.
 
-    def __get__(self, operator: LinearOperator | None, kind: type | None = None) -> Any:
-        if not isinstance(operator, TravelTimeSums):
-            return super().__get__(operator, kind)
-        if operator._held(self.name) is None and operator.is_positional:
-            return operator.tables()[self.name].mT
-        found = super().__get__(operator, kind)
-        if isinstance(found, np.ndarray):  # what is derived from it would not see a change in place
-            found = found.view()
-            found.flags.writeable = False
-        return found
+    Tables that follow from given positions are computed when they are read.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, operator: TravelTimeSums | None, kind: type | None = None) -> Any:
+        if operator is None:
+            return self
+        if operator.has(self.name):
+            held = operator.given(self.name)
+            return held if self.name in operator._tensor_names else _read_only(held)
+        if operator.is_positional:
+            tables = operator.tables()
+            if self.name in tables:
+                return tables[self.name].mT
+        raise AttributeError(f"{type(operator).__name__} has no attribute {self.name!r}")
+
+    def __set__(self, operator: TravelTimeSums, value: Any) -> None:
+        if not operator.has(self.name):
+            raise AttributeError(f"{operator.name_and_type}: {self.name} cannot be set, since none was given")
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise AttributeError(
+                f"{operator.name_and_type}: {self.name} was given as an array, so it is constant. Build a new operator "
+                "with a tensor, which carries gradients"
+            )
+        old, values = operator.given(self.name), constants(value, f"{operator.name_and_type}: {self.name}")
+        if values.numel() != old.numel():
+            raise ValueError(
+                f"{operator.name_and_type}: {self.name} is of shape {tuple(old.shape)}, got {tuple(values.shape)}"
+            )
+        operator.keep(self.name, values.to(old.device).reshape(old.shape))
+
+
+def _read_only(values: Tensor) -> NDArray[np.float64]:
+    """Return values as an array that cannot be changed in place, which what is derived from it would not see."""
+    array = to_numpy(values).view()
+    array.flags.writeable = False
+    return array
 
 
 TIMES = ("trav", "trav_srcs", "trav_recs")
@@ -66,12 +94,10 @@ class TravelTimeSums(AccumulatingOperator):
         name: A name for error messages.
     """
 
-    trav, trav_srcs, trav_recs = Table(), Table(), Table()
-    amp_srcs, amp_recs = Table(), Table()
-    srcs, recs, vel = Positions(), Positions(), Positions()
+    trav, trav_srcs, trav_recs, amp_srcs, amp_recs = Given(), Given(), Given(), Given(), Given()
+    srcs, recs, vel = Given(), Given(), Given()
 
     _rows: Tensor
-    _grid: Tensor
 
     def __init__(
         self,
@@ -94,41 +120,45 @@ class TravelTimeSums(AccumulatingOperator):
         super().__init__(dims, (pairs, nt), dtype=dtype, name=name)
         self._start, self._dt, self._sampling = start, dt, sampling
         self._dynamic, self._angles, self._limits = dynamic, angles, aperture
-        self.is_positional = "srcs" in given
+        self.is_positional = False  # as long as there is nothing to compute tables from
         self.register_buffer("_rows", torch.stack(rows), persistent=False)
-        if self.is_positional or aperture is not None:
-            self.register_buffer("_grid", grid, persistent=False)
+        if "srcs" in given or aperture is not None:
+            self.keep("grid", grid)
         if offsets is not None:
-            self.register_buffer("_offsets", offsets, persistent=False)
+            self.keep("offsets", offsets)
         for key, value in given.items():
-            register_positions(self, key, value)
+            if isinstance(value, Tensor):
+                self._register(key, value)
+            else:
+                self.keep(key, torch.from_numpy(np.array(value, dtype=np.float64)))
+        self.is_positional = "srcs" in given
         self._products = SparseProducts()
         self._work = pairs  # each image point is added to all traces
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        """Move or cast the tensors. Constants stay in float64: in float32, times would lose the fraction of a sample."""
-        kept = {name: buffer for name, buffer in self._buffers.items() if name not in self._tensor_names}
-        super()._apply(fn, recurse)
-        for name, buffer in kept.items():
-            moved = self._buffers[name]
-            if buffer is not None and moved is not None and moved.dtype != buffer.dtype:
-                self._buffers[name] = buffer.to(moved.device)
-        return self
+    def keep(self, name: str, values: Tensor) -> None:
+        """Keep constants. A cast of the operator leaves their bits alone: times in float32 lose fractions of samples."""
+        bits = values.contiguous().reshape(-1).view(torch.int64).reshape(values.shape)
+        self.register_buffer(f"_{name}", bits, persistent=False)
+
+    def has(self, name: str) -> bool:
+        """Whether something of this name was given."""
+        return name in self._tensor_names or f"_{name}" in self._buffers
+
+    def given(self, name: str) -> Tensor:
+        """Return what was given: a tensor of the user, or float64 constants."""
+        held = self._held(name)
+        assert held is not None
+        return held if name in self._tensor_names else held.reshape(-1).view(torch.float64).reshape(held.shape)
 
     # -- tables ------------------------------------------------------------------------------------------------------
 
     def tables(self) -> dict[str, Tensor]:
         """Return the tables of times and amplitudes, ``(count, points)``."""
         if not self.is_positional:
-            held = {name: self._held(name) for name in (*TIMES, *AMPLITUDES)}
-            points = math.prod(self.dims)
-            return {
-                name: table.reshape(points, -1).mT.to(torch.float64).contiguous()
-                for name, table in held.items()
-                if table is not None
-            }
-        ways = [distances(self._positions_of(name), self._grid) for name in ("srcs", "recs")]
-        velocity = self._tensor("vel").to(torch.float64)
+            points, names = math.prod(self.dims), filter(self.has, (*TIMES, *AMPLITUDES))
+            return {name: self.given(name).reshape(points, -1).mT.to(torch.float64).contiguous() for name in names}
+        ways = [distances(self._positions_of(name), self.given("grid")) for name in ("srcs", "recs")]
+        velocity = self.given("vel").to(torch.float64)
         tables = {name: way / velocity for name, way in zip(TIMES[1:], ways, strict=True)}
         if self._dynamic:
             tables |= zip(AMPLITUDES, amplitudes(ways, len(self.dims)), strict=True)
@@ -136,7 +166,7 @@ class TravelTimeSums(AccumulatingOperator):
 
     def _positions_of(self, name: str) -> Tensor:
         """Return positions ``(axes, count)``, zero where there is none."""
-        positions = self._tensor(name).to(torch.float64)
+        positions = self.given(name).to(torch.float64)
         return torch.where(positions.isnan(), 0, positions).reshape(len(self.dims), -1)
 
     def directions(self, times: Tensor) -> Tensor:
@@ -153,7 +183,7 @@ class TravelTimeSums(AccumulatingOperator):
         if self._sampling is not None:
             directions = tuple(self.directions(table) for table in times)
         if self._dynamic:
-            velocity = self._tensor("vel").to(torch.float64)
+            velocity = self.given("vel").to(torch.float64)
             over_velocity = tables["amp_recs"] / velocity.reshape(-1 if velocity.numel() > 1 else ())
             weights = (tables["amp_srcs"], over_velocity)
         if self._angles is not None:
@@ -162,14 +192,12 @@ class TravelTimeSums(AccumulatingOperator):
         samples = ((times[0] - self._start) / self._dt, *(table / self._dt for table in times[1:]))
         ratios = None
         if self._limits is not None:
-            ratios = self._offsets_of_pairs(), self._grid[-1], self._limits
-        return Arrivals(
-            self.dimsd[-1], rows, samples, weights, directions if self._dynamic else (), ratios
-        )
+            ratios = self._offsets_of_pairs(), self.given("grid")[-1], self._limits
+        return Arrivals(self.dimsd[-1], rows, samples, weights, directions if self._dynamic else (), ratios)
 
     def _offsets_of_pairs(self) -> Tensor:
         if not self.is_positional:
-            return self.get_buffer("_offsets")
+            return self.given("offsets")
         return offsets_of(*(self._positions_of(name).detach() for name in ("srcs", "recs")), *self._rows.unbind())
 
     # -- products ----------------------------------------------------------------------------------------------------
@@ -248,4 +276,3 @@ def pairs_of(ns: int, nr: int, index: NDArray[np.int64] | None) -> tuple[Tensor,
     of_source, place = np.nonzero(index >= 0)
     of_receiver = index[of_source, place]
     return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (of_source, of_receiver, of_source * nr + place))  # type: ignore[return-value]
-

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from torchlops.arrays import Array, DType, as_tensor, to_numpy
 from torchlops.attributes import Computed
-from torchlops.basicoperators._positions import constants, is_readable
+from torchlops.basicoperators._positions import is_readable, precise
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import as_engine
 from torchlops.signalprocessing._parts import with_parts_as_batch
@@ -241,7 +241,7 @@ class Kirchhoff(AccumulatingOperator):
             places = [_flat_constants(positions) for positions in (srcs, recs)]
             offsets = offsets_of(*places, of_source, of_receiver)
         self.sums = TravelTimeSums(
-            dims, self.nt, time[0], self.dt, (of_source, of_receiver) if self.travsrcrec else (trace,), given, grid,
+            dims, self.nt, float(time[0]), self.dt, (of_source, of_receiver) if self.travsrcrec else (trace,), given, grid,
             sampling if dynamic or angles is not None else None, self.dynamic, angles, self.aperture, offsets, dtype,
             name,
         )  # fmt: skip
@@ -305,7 +305,7 @@ class Kirchhoff(AccumulatingOperator):
         """Return what travel times come from: positions and the velocity if one of them learns, else tables."""
         learning = [key for key, value in (("srcs", srcs), ("recs", recs), ("vel", vel)) if isinstance(value, Tensor)]
         if self.mode == "analytic":
-            velocity = vel if isinstance(vel, Tensor) else constants(vel, "Kirchhoff: vel").numpy()
+            velocity = vel if isinstance(vel, Tensor) else _numbers(vel, "vel")
             if velocity.ndim != 0:
                 raise ValueError(
                     f"vel must be scalar for mode='analytic', got shape {tuple(velocity.shape)}: use mode='eikonal', or "
@@ -345,7 +345,7 @@ class Kirchhoff(AccumulatingOperator):
     def _convolution(self) -> Convolve1D:
         wav = self.wav
         if self.wavfilter:
-            wav = with_parts_as_batch(self._filtered, wav)
+            wav = with_parts_as_batch(self._filtered, precise(wav))
         return Convolve1D(self.sums.dimsd, wav, offset=self.wavcenter, axis=-1)
 
     def _filtered(self, wav: Tensor) -> Tensor:
@@ -408,16 +408,27 @@ class Kirchhoff(AccumulatingOperator):
         ways = [to_numpy(distances(_flat_constants(p), grid).mT) for p in (np.asarray(srcs), np.asarray(recs))]
         assert K.sums._sampling is not None
         slopes = [
-            [to_numpy(part.mT).reshape(*K.dims, -1) for part in gradient(torch.from_numpy(table.T), K.dims, K.sums._sampling)]
+            [
+                to_numpy(part.mT).reshape(*K.dims, -1)
+                for part in gradient(torch.from_numpy(table.T), K.dims, K.sums._sampling)
+            ]
             for table in times
         ]
         return (*times, *ways, *slopes)
 
 
+def _numbers(values: Any, what: str) -> Numbers:
+    """Return an array, list or number as a new array."""
+    array = np.array(np.nan if np.ma.is_masked(values) else values)
+    if array.dtype.kind not in "biuf" or np.ma.is_masked(values):
+        raise TypeError(f"Kirchhoff: {what} must be an array of real numbers, got {values!r}")
+    return array.astype(np.float64)
+
+
 def _as_positions(positions: Any, what: str, axes: int) -> Any:
     """Return positions as a tensor of the user, or as an array."""
     if not isinstance(positions, Tensor):
-        positions = constants(positions, f"Kirchhoff: {what}").numpy()
+        positions = _numbers(positions, what)
     shapes = f"({axes}, n)" + (f" or, for receivers of each shot, ({axes}, ns, nr)" if what == "recs" else "")
     if positions.ndim not in ((2, 3) if what == "recs" else (2,)) or positions.shape[0] != axes or 0 in positions.shape:
         raise ValueError(f"Kirchhoff: {what} must be positions {shapes}, got shape {tuple(positions.shape)}")
@@ -481,7 +492,7 @@ def _as_array(values: Any) -> Numbers:
 
 def _as_velocity(vel: Any, dims: tuple[int, ...]) -> Any:
     """Return a velocity, one number or one per image point, as a tensor of the user or as an array."""
-    velocity = vel if isinstance(vel, Tensor) else constants(vel, "Kirchhoff: vel").numpy()
+    velocity = vel if isinstance(vel, Tensor) else _numbers(vel, "vel")
     if velocity.ndim != 0 and math.prod(velocity.shape) != math.prod(dims):
         raise ValueError(f"Kirchhoff: vel must be a number or of shape {dims}, got shape {tuple(velocity.shape)}")
     _check_positive(velocity)
@@ -495,7 +506,7 @@ def _check_positive(velocity: Any) -> None:
 
 def _as_table(table: Any, what: str, points: int, count: int) -> Any:
     """Return a table of ``count`` columns as a tensor of the user or as an array; its points may have several axes."""
-    table = table if isinstance(table, Tensor) else constants(table, f"Kirchhoff: {what}").numpy()
+    table = table if isinstance(table, Tensor) else _numbers(table, what)
     shape = tuple(table.shape)
     if math.prod(shape) != points * count or not (shape[0] == points or shape[-1] == count):
         raise ValueError(f"Kirchhoff: {what} must be of shape {(points, count)}, got {shape}")
