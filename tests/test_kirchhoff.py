@@ -95,7 +95,7 @@ def _truth(m, axes, srcs, recs, t, dynamic=False, angles=None, aperture=None, sp
     return y
 
 
-def _kirchhoff(axes=(X, Z), srcs=SRCS, recs=RECS, vel=SPEED, wav=np.ones(1), center=0, t=T, **options):
+def _kirchhoff(axes=(X, Z), srcs=SRCS, recs=RECS, vel=SPEED, wav=(1.0,), center=0, t=T, **options):
     y = axes[0] if len(axes) == 3 else None
     return Kirchhoff(axes[-1], axes[-2], t, srcs, recs, vel, wav, center, y=y, **{"mode": "analytic", **options})
 
@@ -252,7 +252,7 @@ def test_a_large_image_is_divided(monkeypatch):
         torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
 
 
-def test_unusual_times(on_the_fly):  # noqa: ARG001
+def test_unusual_times(on_the_fly):
     """Times that are NaN, infinite, too early or too late add nothing."""
     trav = np.full((3000, 10), 0.06)
     trav[0], trav[1], trav[2], trav[3] = np.nan, np.inf, -0.2, 0.1 + 39.5 * 0.012 - 0.05
@@ -381,7 +381,7 @@ def test_given_times_of_each_shot():
     K = _kirchhoff(recs=SPREADS, dynamic=True)
     trav = K.trav_srcs, np.full((56, 9), np.nan)
     amp = K.amp_srcs, np.full((56, 9), np.nan)
-    stations, number = np.unique(SPREADS[:, INDEX >= 0], axis=1, return_inverse=True)
+    _, number = np.unique(SPREADS[:, INDEX >= 0], axis=1, return_inverse=True)
     trav[1][:, (INDEX >= 0).ravel()] = K.trav_recs[:, number.ravel()]
     amp[1][:, (INDEX >= 0).ravel()] = K.amp_recs[:, number.ravel()]
     m = RNG.standard_normal((8, 7))

@@ -39,7 +39,7 @@ PEERS = {
         "2.8.0",
         ("pytests", "testdata", "tutorials", "examples"),
         missing=(
-            "avo", "blending", "ct", "directwave", "kirchhoff", "lsm", "marchenko", "mri", "oneway", "poststack",
+            "avo", "blending", "ct", "directwave", "marchenko", "mri", "oneway", "poststack",
             "prestack", "seismicinterpolation", "twoway", "wavedecomposition", "waveeqprocessing",
         ),
     ),

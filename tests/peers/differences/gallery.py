@@ -16,6 +16,7 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_l1l1::xl1l1",
             "examples/plot_nonstatfilter::hsinv",
             "tutorials/deblurring::imdeblurtv",
+            *(f"tutorials/lsm::{name}" for name in ("minv", "minv_sparse", "dinv", "dinv_sparse")),
             "tutorials/timeshift::iava_est",
             "tutorials/timeshift::shift_estgn",
             "tutorials/timeshift::shift_estgn_hist",
@@ -115,5 +116,11 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_chirpradon::dadj_chirp",
             "examples/plot_chirpradon::dinv_chirp",
         ),
+    ),
+    Difference(
+        "defect",
+        "The `aperture` of Kirchhoff is the ratio of lengths, with a taper. PyLops's is that of numbers of samples, "
+        "counts the first depth as 1, and does not taper, since its index to the taper is always zero.",
+        tuple(f"tutorials/ilsm::{name}" for name in ("mmig", "mmigpsf", "psfs", "minv", "resnorm")),
     ),
 )
