@@ -501,6 +501,15 @@ def test_eikonal_moves_with_its_source():
         Kirchhoff(x, x, T, np.array([[-1.0], [0.0]]), places, velocity, np.ones(1), 0, mode="eikonal")
 
 
+@pytest.mark.parametrize("order", [lambda v: v.T.copy().T, lambda v: np.broadcast_to(v[0], v.shape)])
+def test_the_order_of_the_velocity_in_memory_is_of_no_account(order):
+    """scikit-fmm reads the memory of an array as if it were contiguous."""
+    pytest.importorskip("skfmm")
+    velocity = np.tile(np.linspace(900, 1500, 7), (8, 1))
+    want, got = (_kirchhoff(mode="eikonal", vel=vel).trav_srcs for vel in (velocity, order(velocity)))
+    np.testing.assert_array_equal(got, want)
+
+
 def test_eikonal_in_3d_and_on_grids_smaller_than_the_sphere():
     pytest.importorskip("skfmm")
     tables = [

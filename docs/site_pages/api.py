@@ -18,6 +18,7 @@ MODULES = {
     "torchlops": "Operators: the base class, foreign operators, and what is made of operators",
     "torchlops.basicoperators": "Basic operators",
     "torchlops.signalprocessing": "Signal processing",
+    "torchlops.waveeqprocessing": "Seismic waves",
     "torchlops.optimization": "Solvers",
     "torchlops.optimization.leastsquares": "Least-squares inversion",
     "torchlops.optimization.sparsity": "Sparse solvers",

@@ -25,6 +25,7 @@ PLACES: tuple[Any, ...] = (
     torchlops,
     torchlops.basicoperators,
     torchlops.signalprocessing,
+    torchlops.waveeqprocessing,
     torchlops.linearoperator,
     interp,
 )
@@ -100,6 +101,12 @@ FAMILIES = (
         "Seismic operators",
         "Operators along the slopes of events, and integrals over surfaces.",
         "Seislet PWSprayer2D PWSmoother2D Fredholm1",
+    ),
+    Family(
+        "waves",
+        "Seismic waves",
+        "Seismic data as functions of the subsurface. Pictures have depth and time downward.",
+        "Kirchhoff",
     ),
     Family(
         "algebra",

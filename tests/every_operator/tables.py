@@ -18,9 +18,13 @@ COMMAND = "python -m tests.every_operator.tables"
 PACKAGES = {
     "basicoperators": "Basic operators",
     "signalprocessing": "Signal processing",
+    "waveeqprocessing": "Seismic waves",
     "linearoperator": "Operators made of operators",
 }
-ARGUMENT_OF = {"taps": "tapertype", "matrix": "A", "values": "A"}
+ARGUMENT_OF = {
+    "taps": "tapertype", "matrix": "A", "values": "A", "trav_srcs": "trav", "trav_recs": "trav", "amp_srcs": "amp",
+    "amp_recs": "amp",
+}  # fmt: skip
 """Arguments that are kept under another name."""
 
 NAMES_OF = {"MatrixMult": {"A": "`A` (as `matrix`, or as `values` if it is sparse)"}}

@@ -112,7 +112,7 @@ def taper(value: Tensor, limits: tuple[float, float]) -> Tensor:
     The steps are those of PyLops, a Hanning ramp. So the taper has no derivative.
     """
     low, high = limits
-    step = ((value.detach() - low) * (STEPS / ((high - low) or 1.0))).floor()
+    step = (STEPS * (value.detach() - low)).floor_divide((high - low) or 1.0)  # rounded as in PyLops
     ramp = 0.5 - 0.5 * torch.cos((STEPS - step).clamp(0, STEPS - 1) * (math.pi / (STEPS - 1)))
     return torch.where(value.detach() < high, ramp, 0)
 

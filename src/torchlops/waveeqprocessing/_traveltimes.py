@@ -36,10 +36,13 @@ def gradient(table: Tensor, dims: Sequence[int], sampling: Sequence[float]) -> l
     parts = []
     for axis, step in enumerate(sampling, start=1):
         size = volume.shape[axis]
-        rise = volume.narrow(axis, 1, size - 1) - volume.narrow(axis, 0, size - 1)
-        inner = (rise.narrow(axis, 0, size - 2) + rise.narrow(axis, 1, size - 2)) / 2
-        ends = rise.narrow(axis, 0, 1), rise.narrow(axis, size - 2, 1)
-        parts.append((torch.cat((ends[0], inner, ends[1]), axis) / step).reshape(table.shape))
+
+        def rise(start: int, stop: int, axis: int = axis) -> Tensor:
+            return volume.narrow(axis, stop, 1) - volume.narrow(axis, start, 1)
+
+        inner = (volume.narrow(axis, 2, size - 2) - volume.narrow(axis, 0, size - 2)) / (2 * step)
+        first, last = rise(0, 1) / step, rise(size - 2, size - 1) / step
+        parts.append(torch.cat((first, inner, last), axis).reshape(table.shape))
     return parts
 
 
@@ -69,7 +72,7 @@ def eikonal(
         ValueError: If a position is outside of the grid.
     """
     fmm = import_extra("skfmm", 'Kirchhoff with mode="eikonal"')
-    steps = np.asarray(sampling)
+    steps, velocity = np.asarray(sampling), np.ascontiguousarray(velocity)  # scikit-fmm ignores strides
     axes = [start + step * np.arange(n) for start, step, n in zip(origin, sampling, velocity.shape, strict=True)]
     grid = np.meshgrid(*axes, indexing="ij")
     places = (positions.T - np.asarray(origin)) / steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -169,31 +169,30 @@ class TravelTimeSums(AccumulatingOperator):
         positions = self.given(name).to(torch.float64)
         return torch.where(positions.isnan(), 0, positions).reshape(len(self.dims), -1)
 
-    def directions(self, times: Tensor) -> Tensor:
-        """Return the directions of rays, ``(axes, *times.shape)``."""
+    def slopes(self, times: Tensor) -> list[Tensor]:
+        """Return the derivative of times along each axis of the grid."""
         assert self._sampling is not None
-        return unit(gradient(times, self.dims, self._sampling))
+        return gradient(times, self.dims, self._sampling)
 
     def arrivals(self) -> Arrivals:
         """Return the positions and weights of all arrivals."""
         tables = self.tables()
         times, rows = [tables[name] for name in TIMES if name in tables], self._rows.unbind()
         weights: tuple[Tensor, ...] = ()
-        directions: tuple[Tensor, ...] = ()
-        if self._sampling is not None:
-            directions = tuple(self.directions(table) for table in times)
+        slopes = [] if self._sampling is None else [self.slopes(table) for table in times]
         if self._dynamic:
             velocity = self.given("vel").to(torch.float64)
             over_velocity = tables["amp_recs"] / velocity.reshape(-1 if velocity.numel() > 1 else ())
             weights = (tables["amp_srcs"], over_velocity)
         if self._angles is not None:
-            tapers = tuple(taper(to_vertical(table), self._angles) for table in directions)
+            tapers = tuple(taper(to_vertical(parts), self._angles) for parts in slopes)
             weights = tuple(w * t for w, t in zip(weights, tapers, strict=True)) if weights else tapers
+        directions = tuple(unit(parts) for parts in slopes) if self._dynamic else ()
         samples = ((times[0] - self._start) / self._dt, *(table / self._dt for table in times[1:]))
         ratios = None
         if self._limits is not None:
             ratios = self._offsets_of_pairs(), self.given("grid")[-1], self._limits
-        return Arrivals(self.dimsd[-1], rows, samples, weights, directions if self._dynamic else (), ratios)
+        return Arrivals(self.dimsd[-1], rows, samples, weights, directions, ratios)
 
     def _offsets_of_pairs(self) -> Tensor:
         if not self.is_positional:
@@ -256,11 +255,11 @@ def damping_of(ways: list[Tensor]) -> Tensor:
     return DAMPING * (ways[0].amax() + ways[1].amax())
 
 
-def to_vertical(directions: Tensor) -> Tensor:
-    """Return the angles, from 0 to pi, between directions ``(axes, *shape)`` and the vertical."""
-    directions = directions.detach()
-    across = directions[:-1].abs()[0] if len(directions) == 2 else (directions[:-1] ** 2).sum(0).sqrt()
-    return torch.atan2(across, directions[-1])
+def to_vertical(slopes: Sequence[Tensor]) -> Tensor:
+    """Return the angles, from 0 to pi, between the vertical and rays, whose times have these slopes."""
+    *across, down = [part.detach() for part in slopes]
+    length = across[0].abs() if len(across) == 1 else torch.stack([part**2 for part in across]).sum(0).sqrt()
+    return torch.atan2(length, down)
 
 
 def offsets_of(srcs: Tensor, recs: Tensor, of_source: Tensor, of_receiver: Tensor) -> Tensor:

@@ -145,6 +145,8 @@ class Kirchhoff(AccumulatingOperator):
         trav: Travel times of the pairs, ``(ni, ns * nr)``, where those were given.
         cop: The convolution with the wavelet.
         wav: The wavelet that was given.
+        aperture: Where the taper of the aperture begins and ends, or None.
+        angleaperture: Where that of angles does, in radians, or None.
 
     Raises:
         ValueError: If a mode is unknown, or shapes, axes or limits do not match.
@@ -219,8 +221,7 @@ class Kirchhoff(AccumulatingOperator):
         self.aperture = _as_limits(aperture, "aperture")
         if not dynamic and np.array_equal(angleaperture, 90.0):  # type: ignore[arg-type]
             angleaperture = None
-        self.angleaperture = _as_limits(angleaperture, "angleaperture")
-        angles = None if self.angleaperture is None else tuple(map(math.radians, self.angleaperture))
+        self.angleaperture = angles = _as_limits(angleaperture, "angleaperture", math.pi / 180)
         sampling = None
         if dynamic or angles is not None or mode == "eikonal":
             sampling = tuple(step_of(axis, what) for axis, what in zip(axes, "yxz"[-len(axes) :], strict=True))
@@ -372,9 +373,9 @@ class Kirchhoff(AccumulatingOperator):
         """Return the angles between rays and the vertical, with the sign of their direction in x, as PyLops has them."""
         if self.sums._sampling is None:
             raise AttributeError(f"{self.name_and_type} has no angles, since it is not dynamic")
-        directions = self.sums.directions(self.sums.tables()[name].detach())
-        sign = torch.where(directions[-2] < 0, -1.0, 1.0)
-        return to_numpy((sign * to_vertical(directions)).mT)
+        slopes = self.sums.slopes(self.sums.tables()[name].detach())
+        sign = torch.where(slopes[-2] < 0, -1.0, 1.0)
+        return to_numpy((sign * to_vertical(slopes)).mT)
 
     def extra_repr(self) -> str:
         options = [f"mode={self.mode!r}", *(f"{key}=True" for key in ("dynamic", "wavfilter") if getattr(self, key))]
@@ -513,11 +514,11 @@ def _as_table(table: Any, what: str, points: int, count: int) -> Any:
     return table
 
 
-def _as_limits(limits: Limits, what: str) -> tuple[float, float] | None:
-    """Return where a taper begins and ends."""
+def _as_limits(limits: Limits, what: str, unit: float = 1.0) -> tuple[float, float] | None:
+    """Return where a taper begins and ends, with the rounding of PyLops."""
     if limits is None:
         return None
-    values = [float(value) for value in np.atleast_1d(np.asarray(limits, dtype=np.float64))]
+    values = [float(value) * unit for value in np.atleast_1d(np.asarray(limits, dtype=np.float64))]
     low, high = (0.8 * values[0], values[0]) if len(values) == 1 else values if len(values) == 2 else (1.0, 0.0)
     if not 0 <= low <= high:
         raise ValueError(f"Kirchhoff: {what} must be a limit, or a pair where a taper begins and ends, got {limits}")
