@@ -425,7 +425,7 @@ def test_derivatives_against_differences(what):
     tables = {name: torch.tensor(np.array(getattr(plain, name))) for name in ("trav_srcs", "trav_recs", "amp_srcs")}
 
     def loss(tensor):
-        places = {"srcs": positions, "recs": positions, "vel": SPEED, **{what: tensor}}
+        places = {"srcs": positions, "recs": positions, "vel": SPEED} | {what: tensor}
         if what in ("trav", "amp"):
             options = {"mode": "byot", "trav": (tables["trav_srcs"], tables["trav_recs"])}
             options |= {"dynamic": True, "amp": (tensor, plain.amp_recs)} if what == "amp" else {}

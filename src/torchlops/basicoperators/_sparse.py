@@ -28,7 +28,8 @@ class SparseProducts:
     """The sparse matrices of an operator and of its adjoint, for its fast kernels.
 
     Each is at most as large as :func:`~torchlops.config.get_sparse_limit` says. It is cached for as long as the dtype
-    and the tensors from which it is derived, with their values, are unchanged. Copies and pickles start with an empty cache. Threads that share an operator may build a matrix twice.
+    and the tensors from which it is derived, with their values, are unchanged. Copies and pickles start with an empty
+    cache. Threads that share an operator may build a matrix twice.
     """
 
     def __init__(self) -> None:

@@ -80,8 +80,8 @@ def eikonal(
     if not inside.all():
         wrong = positions[:, ~inside].T[0]
         raise ValueError(
-            f"Kirchhoff: {what} at {tuple(map(float, wrong))} is outside of the grid of the velocity, where the eikonal "
-            "equation has no velocity: extend the axes, or give times by mode='byot'"
+            f"Kirchhoff: {what} at {tuple(map(float, wrong))} is outside of the grid, where the eikonal equation has "
+            "no velocity: extend the axes, or give times by mode='byot'"
         )
     radius = CELLS * steps.max()
     tables = np.empty((positions.shape[1], velocity.size))
@@ -104,6 +104,11 @@ def _interpolated(values: NDArray[np.float64], place: NDArray[np.float64]) -> fl
         share = float(np.clip(p - low, 0, 1))
         values = values[low] * (1 - share) + values[min(low + 1, len(values) - 1)] * share
     return float(values)
+
+
+def grid_of(axes: Sequence[NDArray[np.float64]]) -> Tensor:
+    """Return the coordinates of the points of a grid, ``(axes, points)``."""
+    return torch.from_numpy(np.stack([coordinate.ravel() for coordinate in np.meshgrid(*axes, indexing="ij")]))
 
 
 def as_axis(axis: Any, what: str) -> NDArray[np.float64]:

@@ -136,7 +136,7 @@ class TravelTimeSums(AccumulatingOperator):
         self._work = pairs  # each image point is added to all traces
 
     def keep(self, name: str, values: Tensor) -> None:
-        """Keep constants. A cast of the operator leaves their bits alone: times in float32 lose fractions of samples."""
+        """Keep constants, which a cast of the operator does not change: float32 is too short for times."""
         bits = values.contiguous().reshape(-1).view(torch.int64).reshape(values.shape)
         self.register_buffer(f"_{name}", bits, persistent=False)
 
@@ -222,7 +222,7 @@ class TravelTimeSums(AccumulatingOperator):
         return self._multiply(in_result_dtype(self, y), True)
 
     def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
-        """Return products with the sparse matrix or, if it would be too large or may change in each call, without it."""
+        """Return products with the sparse matrix, or without it if it is too large or may change in each call."""
         (pairs, nt), points = self.dimsd, math.prod(self.dims)
         batch = x.shape[: x.ndim - (2 if adjoint else 1)]
         sources = self._held_tensors()

@@ -20,7 +20,7 @@ from torchlops.shapes import as_engine
 from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing.convolve1d import Convolve1D
 from torchlops.utils.tapers import taper
-from torchlops.waveeqprocessing._traveltimes import as_axis, distances, eikonal, gradient, step_of
+from torchlops.waveeqprocessing._traveltimes import as_axis, distances, eikonal, gradient, grid_of, step_of
 from torchlops.waveeqprocessing._traveltimesums import (
     TravelTimeSums,
     amplitudes,
@@ -212,40 +212,53 @@ class Kirchhoff(AccumulatingOperator):
         self.ndims, self.mode, self.dynamic, self.wavfilter = len(axes), mode, bool(dynamic), bool(wavfilter)
         self.ny, (self.nx, self.nz) = dims[0] if len(axes) == 3 else 1, dims[-2:]
         self.dt, self.nt, self.ni = step_of(time, "t"), len(time), math.prod(dims)
-        srcs, recs = _as_positions(srcs, "srcs", len(axes)), _as_positions(recs, "recs", len(axes))
-        index = _receivers_of(srcs, recs, receivers)
-        self.ns, self.nr = srcs.shape[1], recs.shape[1] if index is None else index.shape[1]
+        positions = _as_positions(srcs, "srcs", len(axes)), _as_positions(recs, "recs", len(axes))
+        index = _receivers_of(*positions, receivers)
+        self.ns, self.nr = positions[0].shape[1], positions[1].shape[1] if index is None else index.shape[1]
         self.nsnr = self.ns * self.nr
         super().__init__(dims, (self.ns, self.nr, self.nt), dtype=dtype, name=name)
 
         self.aperture = _as_limits(aperture, "aperture")
         if not dynamic and np.array_equal(angleaperture, 90.0):  # type: ignore[arg-type]
             angleaperture = None
-        self.angleaperture = angles = _as_limits(angleaperture, "angleaperture", math.pi / 180)
+        self.angleaperture = _as_limits(angleaperture, "angleaperture", math.pi / 180)
+        has_angles = self.dynamic or self.angleaperture is not None
         sampling = None
-        if dynamic or angles is not None or mode == "eikonal":
+        if has_angles or mode == "eikonal":
             sampling = tuple(step_of(axis, what) for axis, what in zip(axes, "yxz"[-len(axes) :], strict=True))
-        grid = torch.from_numpy(np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")]))
+        grid = grid_of(axes)
 
         if mode == "byot":
-            given = self._given_tables(trav, amp, vel, dims, math.prod(recs.shape[1:]), angles is not None)
+            given = self._given_tables(trav, amp, vel, dims, math.prod(positions[1].shape[1:]), has_angles)
         else:
             if trav is not None or amp is not None:
                 warnings.warn(f"Kirchhoff: trav and amp are not used in mode={mode!r}, only in 'byot'", stacklevel=2)
-            if recs.ndim == 3 and not isinstance(recs, Tensor):
-                recs, index = _stations(recs, index)
-            given = self._given_by_positions(srcs, recs, vel, dims, grid, axes, sampling)
+            if positions[1].ndim == 3 and not isinstance(positions[1], Tensor):
+                stations, index = _stations(positions[1], index)
+                positions = positions[0], stations
+            given = self._given_by_positions(*positions, vel, dims, grid, axes, sampling)
         self.travsrcrec = "trav" not in given
         of_source, of_receiver, trace = pairs_of(self.ns, self.nr, index)
         offsets = None
         if aperture is not None and "srcs" not in given:
-            places = [_flat_constants(positions) for positions in (srcs, recs)]
-            offsets = offsets_of(*places, of_source, of_receiver)
+            places = [_flat_constants(place) for place in positions]
+            offsets = offsets_of(places[0], places[1], of_source, of_receiver)
         self.sums = TravelTimeSums(
-            dims, self.nt, float(time[0]), self.dt, (of_source, of_receiver) if self.travsrcrec else (trace,), given, grid,
-            sampling if dynamic or angles is not None else None, self.dynamic, angles, self.aperture, offsets, dtype,
+            dims,
+            self.nt,
+            float(time[0]),
+            self.dt,
+            (of_source, of_receiver) if self.travsrcrec else (trace,),
+            given,
+            grid,
+            sampling if has_angles else None,
+            self.dynamic,
+            self.angleaperture,
+            self.aperture,
+            offsets,
+            dtype,
             name,
-        )  # fmt: skip
+        )
         self._is_irregular = len(trace) < self.nsnr
         if self._is_irregular:
             place = torch.full((self.nsnr,), len(trace), device="cpu")
@@ -309,8 +322,8 @@ class Kirchhoff(AccumulatingOperator):
             velocity = vel if isinstance(vel, Tensor) else _numbers(vel, "vel")
             if velocity.ndim != 0:
                 raise ValueError(
-                    f"vel must be scalar for mode='analytic', got shape {tuple(velocity.shape)}: use mode='eikonal', or "
-                    "'byot' with travel times"
+                    f"vel must be scalar for mode='analytic', got shape {tuple(velocity.shape)}: use mode='eikonal', "
+                    "or 'byot' with travel times"
                 )
             _check_positive(velocity)
             if learning:
@@ -351,8 +364,9 @@ class Kirchhoff(AccumulatingOperator):
 
     def _filtered(self, wav: Tensor) -> Tensor:
         f = torch.fft.rfftfreq(self.wav.shape[-1], self.dt, dtype=wav.dtype, device=wav.device)
-        omega = 1j * 2 * math.pi * f
-        return torch.fft.irfft(torch.fft.rfft(wav) * (omega.sqrt() if self.ndims == 2 else -omega), n=wav.shape[-1])
+        factor = (2j * math.pi * f).sqrt() if self.ndims == 2 else -2j * math.pi * f
+        filtered: Tensor = torch.fft.irfft(torch.fft.rfft(wav) * factor, n=wav.shape[-1])
+        return filtered
 
     def _forward(self, x: Tensor) -> Tensor:
         y = self._convolution().apply_nd(self.sums.apply_nd(x))
@@ -367,10 +381,11 @@ class Kirchhoff(AccumulatingOperator):
         y = y.reshape((*batch, self.nsnr, self.nt))
         if self._is_irregular:
             y = y.gather(-2, self._traces.unsqueeze(-1).expand((*batch, len(self._traces), self.nt)))
-        return self.sums.apply_nd(self._convolution().apply_nd(y, True), True)
+        x: Tensor = self.sums.apply_nd(self._convolution().apply_nd(y, True), True)
+        return x
 
     def _angles(self, name: str) -> Any:
-        """Return the angles between rays and the vertical, with the sign of their direction in x, as PyLops has them."""
+        """Return the angles between rays and the vertical, with the sign of their direction in x, as in PyLops."""
         if self.sums._sampling is None:
             raise AttributeError(f"{self.name_and_type} has no angles, since it is not dynamic")
         slopes = self.sums.slopes(self.sums.tables()[name].detach())
@@ -404,7 +419,7 @@ class Kirchhoff(AccumulatingOperator):
         t = np.arange(2.0)
         K = Kirchhoff(z, x, t, np.asarray(srcs), np.asarray(recs), vel, np.ones(1), 0, y, mode, dynamic=True)  # type: ignore[arg-type]
         axes = [as_axis(axis, "") for axis in (y, x, z) if axis is not None]
-        grid = torch.from_numpy(np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")]))
+        grid = grid_of(axes)
         times = [np.array(K.trav_srcs), np.array(K.trav_recs)]
         ways = [to_numpy(distances(_flat_constants(p), grid).mT) for p in (np.asarray(srcs), np.asarray(recs))]
         assert K.sums._sampling is not None
@@ -446,8 +461,8 @@ def _receivers_of(srcs: Any, recs: Any, receivers: Any) -> NDArray[np.int64] | N
             raise ValueError(f"Kirchhoff: recs has the receivers of {recs.shape[1]} shots, but srcs {ns} sources")
         if isinstance(recs, Tensor) and not is_readable(recs):
             raise ValueError(
-                "Kirchhoff: recs of each shot are read, for those that are NaN, which is impossible here: pass stations "
-                "(axes, n), and receivers"
+                "Kirchhoff: recs of each shot are read, for those that are NaN, which is impossible here: pass recs of "
+                "stations (axes, n), and receivers"
             )
         absent = np.isnan(_as_array(recs)).any(0)
         index = np.where(absent, -1, np.arange(absent.size).reshape(absent.shape))
