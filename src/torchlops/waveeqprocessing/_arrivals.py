@@ -298,15 +298,15 @@ class _Entries:
         index = torch.where(inside, position, 0).to(torch.int32)
         fraction = position.sub_(index)
         index += torch.arange(0, pairs * nt, nt, dtype=torch.int32, device="cpu")
-        shares = _shares(fraction, weight)
+        shares = list(_shares(fraction, weight))
         ends = inside.sum(-1).cumsum(0) * 2
-        columns = torch.stack((index, index + 1), -1)
-        values = torch.stack(shares, -1)
         count = int(ends[-1])
-        if count < columns.numel():
-            columns, values = columns[inside], values[inside]
-        self._columns[self.filled : self.filled + count] = columns.view(-1)
-        self._values[self.filled : self.filled + count] = values.view(-1)
+        if count < 2 * inside.numel():
+            index, *shares = (part.masked_select(inside) for part in (index, *shares))
+        for target, parts in ((self._columns, (index, index + 1)), (self._values, shares)):
+            both = target[self.filled : self.filled + count].view(-1, 2)
+            for column, part in zip(both.unbind(1), parts, strict=True):
+                column.copy_(part.view(-1))
         starts = torch.cat((ends.new_zeros(1), ends[:-1])) + self.filled
         self.filled += count
         return starts
@@ -332,14 +332,15 @@ class _Entries:
         if bool(is_kept.all()):
             order, rank, sample = order.view(-1), rank.view(-1), sample.view(-1)
         else:
-            order, rank, sample = order[is_kept], rank[is_kept], sample[is_kept]
+            order, rank, sample = (part.masked_select(is_kept) for part in (order, rank, sample))
         before = torch.zeros(count * nt + 2, dtype=torch.int64, device="cpu")  # of sample - 1
         torch.cumsum(torch.bincount(sample, minlength=count * nt), 0, out=before[2:])
         number = torch.arange(self.filled, self.filled + len(sample), device="cpu")
+        points = order.to(torch.int32)
         for share, place in zip(shares, (before, before[3:]), strict=True):
             target = number + place.index_select(0, sample)
-            self._columns[target] = order.to(torch.int32)
-            self._values[target] = torch.take(share, rank).to(self._values.dtype)
+            self._columns.scatter_(0, target, points)
+            self._values.scatter_(0, target, torch.take(share, rank).to(self._values.dtype))
         starts = before[1:-1] + before[:-2] + self.filled
         self.filled += 2 * len(sample)
         return starts
