@@ -325,8 +325,12 @@ def test_tables_that_are_replaced_are_seen():
     torch.testing.assert_close(K.sums(x), K.sums._forward(x))
     with pytest.raises(ValueError, match="shape"):
         K.trav_srcs = later[:5]
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="none was given"):
         K.amp_srcs = later
+    with pytest.raises(AttributeError, match="constant"):
+        K.trav_srcs = torch.tensor(later, requires_grad=True)
+    with pytest.raises(AttributeError, match="build a new operator"):
+        _large(dynamic=True).vel = 1600.0
 
 
 @pytest.mark.parametrize("factor", [1e-12, 1e12])
@@ -662,6 +666,10 @@ def test_lsm_by_the_wave_equation(monkeypatch):
     assert calls["options"] == {"space_order": 4}
     fine = ricker(np.arange(81) * 0.001, 20)[0]
     np.testing.assert_allclose(calls["wav"], fine, atol=2e-3)
+    learned = torch.tensor(wav, requires_grad=True)
+    LSM(Z, X, t, SRCS, RECS, SPEED, learned, center, kind="twowayac")
+    torch.testing.assert_close(calls["wav"].detach(), torch.tensor(fine), rtol=0, atol=2e-3)
+    assert calls["wav"].requires_grad
     with pytest.raises(ValueError, match="two axes"):
         LSM(Z, X, T, SRCS3, RECS3, SPEED, WAV, CENTER, y=Y, kind="twowayac")
     with pytest.raises(ValueError, match="kind must be"):

@@ -43,6 +43,10 @@ def _of_sums(name: str) -> Any:
         return getattr(operator.sums, name)
 
     def put(operator: Kirchhoff, value: Any) -> None:
+        if name == "vel" and operator.mode != "byot" and not operator.sums.is_positional:
+            raise AttributeError(
+                f"{operator.name_and_type}: travel times were computed from vel: build a new operator for another one"
+            )
         setattr(operator.sums, name, value)
 
     return property(get, put)

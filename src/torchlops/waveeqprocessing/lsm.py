@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from torchlops.arrays import Array
 from torchlops.linearoperator import LinearOperator
@@ -147,7 +149,7 @@ def _acoustic(
     if getattr(vel, "ndim", 0) == 0:
         vel = np.full(shape, float(vel))
     A = twoway.AcousticWave2D(shape, origin, spacing, vel, *srcs, *recs, start, end, **options)
-    A.updatesrc(_resampled(np.asarray(wav), step, float(A.geometry.dt)))
+    A.updatesrc(_resampled(wav, step, float(A.geometry.dt)))
     operator: LinearOperator = A
     return operator
 
@@ -155,4 +157,5 @@ def _acoustic(
 def _resampled(wav: Any, step: float, new_step: float) -> Any:
     """Return a band-limited signal at other times: its interpolation by sinc functions, from its first sample on."""
     times = np.arange(0, (len(wav) - 1) * step * (1 + 1e-9), new_step)
-    return np.sinc(times[:, None] / step - np.arange(len(wav))) @ wav
+    weights = np.sinc(times[:, None] / step - np.arange(len(wav)))
+    return torch.from_numpy(weights).to(wav) @ wav if isinstance(wav, Tensor) else weights @ np.asarray(wav)
