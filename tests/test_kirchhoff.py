@@ -534,6 +534,7 @@ def test_eikonal_in_3d_and_on_grids_smaller_than_the_sphere():
 REFUSED = {
     "mode": ({"mode": "foo"}, ValueError, "mode must be either 'analytic', 'eikonal' or 'byot'"),
     "velocity of a shape": ({"vel": np.ones((8, 7))}, ValueError, "vel must be scalar"),
+    "transposed velocity": ({"vel": np.ones((7, 8)), "mode": "eikonal"}, ValueError, r"of shape \(8, 7\)"),
     "negative velocity": ({"vel": -1.0}, ValueError, "positive"),
     "positions": ({"srcs": SRCS3}, ValueError, r"srcs must be positions \(2, n\)"),
     "nan positions": ({"recs": RECS * np.nan}, ValueError, "NaN"),
@@ -573,8 +574,23 @@ def test_eikonal_refuses_what_it_cannot_differentiate():
     K = _kirchhoff(mode="eikonal", vel=velocity)
     assert K.trav_srcs.shape == (56, 3)
     for key, value in {"vel": velocity, "srcs": torch.tensor(SRCS), "recs": torch.tensor(RECS)}.items():
-        with pytest.raises(TypeError, match=f"{key} requires a gradient"):
+        with pytest.raises(TypeError, match=f"{key} carries a derivative"):
             _kirchhoff(mode="eikonal", **{"vel": velocity.detach(), key: value.clone().requires_grad_()})
+
+
+def test_tangents_are_not_lost():
+    """Forward-mode derivatives of what is read as numbers raise, too."""
+    pytest.importorskip("skfmm")
+    forward = torch.autograd.forward_ad
+    velocity = torch.full((8, 7), SPEED, dtype=torch.float64)
+    depths = torch.tensor(Z)
+    with forward.dual_level():
+        with pytest.raises(TypeError, match="vel carries a derivative"):
+            _kirchhoff(mode="eikonal", vel=forward.make_dual(velocity, velocity))
+        with pytest.raises(TypeError, match="z is a grid"):
+            _kirchhoff((X, forward.make_dual(depths, depths)))
+    with pytest.raises(TypeError, match="vel carries a derivative"):
+        torch.func.jvp(lambda vel: _kirchhoff(mode="eikonal", vel=vel)(velocity), (velocity,), (velocity,))
 
 
 def test_what_is_not_used_is_said():

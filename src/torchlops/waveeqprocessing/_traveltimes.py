@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from torchlops.basicoperators._positions import is_readable
 from torchlops.extras import import_extra
 from torchlops.waveeqprocessing._arrivals import safe_sqrt
 
@@ -111,6 +112,11 @@ def grid_of(axes: Sequence[NDArray[np.float64]]) -> Tensor:
     return torch.from_numpy(np.stack([coordinate.ravel() for coordinate in np.meshgrid(*axes, indexing="ij")]))
 
 
+def carries_derivative(tensor: Tensor) -> bool:
+    """Whether a tensor requires a gradient, or may be part of a transform."""
+    return tensor.requires_grad or not is_readable(tensor)
+
+
 def as_axis(axis: Any, what: str) -> NDArray[np.float64]:
     """Return an axis with at least two samples.
 
@@ -119,7 +125,7 @@ def as_axis(axis: Any, what: str) -> NDArray[np.float64]:
         TypeError: If it carries a gradient.
     """
     if isinstance(axis, Tensor):
-        if axis.requires_grad:
+        if carries_derivative(axis):
             raise TypeError(f"Kirchhoff: {what} is a grid, which carries no gradient: pass {what}.detach()")
         axis = axis.cpu().numpy()
     samples = np.array(axis, dtype=np.float64)

@@ -20,7 +20,15 @@ from torchlops.shapes import as_engine
 from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing.convolve1d import Convolve1D
 from torchlops.utils.tapers import taper
-from torchlops.waveeqprocessing._traveltimes import as_axis, distances, eikonal, gradient, grid_of, step_of
+from torchlops.waveeqprocessing._traveltimes import (
+    as_axis,
+    carries_derivative,
+    distances,
+    eikonal,
+    gradient,
+    grid_of,
+    step_of,
+)
 from torchlops.waveeqprocessing._traveltimesums import (
     TravelTimeSums,
     amplitudes,
@@ -172,6 +180,8 @@ class Kirchhoff(AccumulatingOperator):
 
     wav: Tensor
     sums: TravelTimeSums
+    _traces: Tensor
+    _places: Tensor
 
     trav, trav_srcs, trav_recs = _of_sums("trav"), _of_sums("trav_srcs"), _of_sums("trav_recs")
     amp_srcs, amp_recs, vel = _of_sums("amp_srcs"), _of_sums("amp_recs"), _of_sums("vel")
@@ -278,9 +288,6 @@ class Kirchhoff(AccumulatingOperator):
         self.wavcenter = wavcenter
         self._convolution()  # checks wavcenter
 
-    _traces: Tensor
-    _places: Tensor
-
     # -- what is given -----------------------------------------------------------------------------------------------
 
     def _given_tables(
@@ -336,14 +343,14 @@ class Kirchhoff(AccumulatingOperator):
             times = [to_numpy((way / float(velocity)).mT) for way in ways]
         else:
             for key in learning:
-                if {"srcs": srcs, "recs": recs, "vel": vel}[key].requires_grad:
+                if carries_derivative({"srcs": srcs, "recs": recs, "vel": vel}[key]):
                     raise TypeError(
-                        f"Kirchhoff: {key} requires a gradient, which the eikonal solver does not give: detach it, use "
-                        "mode='analytic', or give travel times with a gradient by mode='byot'"
+                        f"Kirchhoff: {key} carries a derivative, which the eikonal solver does not give: detach it, "
+                        "use mode='analytic', or give travel times with a gradient by mode='byot'"
                     )
             velocity = _as_array(_as_velocity(vel, dims))
             assert sampling is not None
-            volume = np.broadcast_to(velocity, dims).astype(np.float64)
+            volume = np.broadcast_to(velocity.reshape(dims if velocity.ndim else ()), dims).astype(np.float64)
             origin = [axis[0] for axis in axes]
             places = [_flat_constants(positions) for positions in (srcs, recs)]
             times = [
@@ -513,7 +520,7 @@ def _as_array(values: Any) -> Numbers:
 def _as_velocity(vel: Any, dims: tuple[int, ...]) -> Any:
     """Return a velocity, one number or one per image point, as a tensor of the user or as an array."""
     velocity = vel if isinstance(vel, Tensor) else _numbers(vel, "vel")
-    if velocity.ndim != 0 and math.prod(velocity.shape) != math.prod(dims):
+    if tuple(velocity.shape) not in ((), dims, (math.prod(dims),)):
         raise ValueError(f"Kirchhoff: vel must be a number or of shape {dims}, got shape {tuple(velocity.shape)}")
     _check_positive(velocity)
     return velocity
