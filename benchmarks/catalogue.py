@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -130,6 +131,22 @@ def _planewave(name: str) -> Callable[[ModuleType, str, str], Any]:
 
 def _curvelets(lops: ModuleType, dtype: str, _: str) -> Any:
     return lops.signalprocessing.UDCT((256, 256), dtype={"float32": "complex64", "float64": "complex128"}[dtype])
+
+
+def _kirchhoff(**options: Any) -> Callable[[ModuleType, str, str], Any]:
+    """Return a builder of 20 x 20 pairs over 100 x 100 points."""
+    axis, t = np.arange(100) * 10.0, np.arange(500) * 0.004
+    srcs, recs = (np.stack((np.linspace(0, 990, 20), np.full(20, depth))) for depth in (5.0, 10.0))
+
+    def build(lops: ModuleType, dtype: str, engine: str) -> Any:
+        wav = pylops.utils.wavelets.ricker(t[:41], 20)[0].astype(dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of PyLops
+            return lops.waveeqprocessing.Kirchhoff(
+                axis, axis, t, srcs, recs, 1100.0, wav, 40, mode="analytic", engine=engine, dtype=dtype, **options
+            )
+
+    return build
 
 
 BOTH = ("numpy", "numba")
@@ -260,6 +277,8 @@ ENTRIES = (
         True,
         why_slower="as PWSprayer2D, twice",
     ),
+    Entry("Kirchhoff", _kirchhoff(), ("numba",), rival=True),
+    Entry("Kirchhoff dynamic", _kirchhoff(dynamic=True), ("numba",), rival=True),
     Entry("UDCT", _curvelets),
 )
 QUICK_ENTRIES = ("Regression", "Shift", "DTCWT")

@@ -572,6 +572,10 @@ DIFFERENT = {
     "UDCT.transform": "an object of another package",
     "ToDevice.mode": "PyLops's twin is an Identity",
     **dict.fromkeys(("BlendingContinuous.PadOp", "BlendingContinuous.ShiftOps"), "all shots are shifted at once"),
+    **dict.fromkeys(("Kirchhoff.aperture", "Kirchhoff.angleaperture"), "None where there is no limit"),
+    **dict.fromkeys(("Kirchhoff.six", "Kirchhoff.rix"), "apertures measure lengths, not samples"),
+    "Kirchhoff.wav": LEARNS,
+    "Kirchhoff.vel": "the velocity that was given, not repeated for all points",
 }  # fmt: skip
 """Attributes that differ from PyLops's, each with the reason, which docs/coming_from_pylops.md explains."""
 

@@ -34,6 +34,7 @@ OPERATORS = {
     "wavefields": {"MDC": "mdd", "MDD": "mdd", "Marchenko": "marchenko"},
     "one-way waves": {"BlendingContinuous": "deblending", "Deghosting": "deghosting",
                       "WavefieldDecomposition": "updown"},
+    "migration": {"LSM": "migration", "Kirchhoff": "segy"},
     "stacks and products": {"VStack": "coils", "HStack": "integration", "Kronecker": "outliers"},
     "diagonals and matrices": {"Diagonal": "coils", "MatrixMult": "sliding", "Identity": "preconditioner"},
     "shapes": {"Pad": "vsp", "Roll": "restoration"},

@@ -25,7 +25,16 @@ LATER = ("waveeqprocessing", "medical")
 """Sub-packages that come later; until then, ``tests/peers/graft.py`` runs PyLops's own on torchlops."""
 HERE = tuple(
     f"waveeqprocessing.{name}"
-    for name in ("blending", "marchenko", "mdd", "oneway", "seismicinterpolation", "wavedecomposition")
+    for name in (
+        "blending",
+        "kirchhoff",
+        "lsm",
+        "marchenko",
+        "mdd",
+        "oneway",
+        "seismicinterpolation",
+        "wavedecomposition",
+    )
 )
 """Modules of them that are here."""
 

@@ -75,6 +75,10 @@ camera = shrunk(skimage.data.camera()[20:276, 100:356], 96, 96)
 coins = shrunk(skimage.data.coins()[60:220, 20:180], 96, 96)
 volume = volume_of(4, 48, 48)
 
+places, depths, times = np.arange(80) * 8.0, np.arange(64) * 8.0, np.arange(160) * 0.006
+sources = np.stack((np.array([80.0, 316.0, 552.0]), np.zeros(3)))
+receivers = np.stack((np.linspace(0, 632, 40), np.zeros(40)))
+
 n = np.arange(128)
 signal = np.where(n < 20, 0, np.where(n < 45, 1, 0.2)) + np.exp(-((n - 68) ** 2) / 30) + (n > 88) * (n - 88) / 60
 chirp = np.sin(2 * np.pi * (0.02 * n + 0.0011 * n**2)) * np.hanning(128)
@@ -133,6 +137,11 @@ SYMBOLS = {
     "responses": "the spectra of recordings of sources at all receivers",
     "freq": "frequencies of the FFT over time",
     "kx": "wavenumbers of the FFT over offsets",
+    "depths": "64 depths, 8 m apart",
+    "places": "80 places along the surface, 8 m apart",
+    "times": "160 times, 6 ms apart",
+    "sources": "three positions at the surface",
+    "receivers": "40 positions at the surface",
     "angles": "48 angles from 0 to 45 degrees",
     "contrasts": "spikes of two velocities and density",
     "matrix": "rows that are Gaussians",
@@ -466,6 +475,15 @@ EXAMPLES = {
         "shots",
         "two shots of each of two vessels, which are recorded together",
         **GATHER,
+    ),
+    # seismic waves
+    "Kirchhoff": Example(
+        'Kirchhoff(depths, places, times, sources, receivers, 1500.0, wavelet, 16, mode="analytic")',
+        'spikes(80, 64, **{"18 20": 1, "40 34": -1, "62 48": 1})',
+        "three points, seen by three shots of 40 receivers at the surface; the data are those of the middle shot",
+        section=True,
+        view=lambda _, y: y[1],
+        axes=(("place", "depth"), ("receiver", "time")),
     ),
     # stacks and algebra
     "VStack": Example(

@@ -5,7 +5,7 @@ from __future__ import annotations
 ORDER = (
     # operators and solvers
     "integration", "outliers", "restoration", "deconvolution", "sparse", "nonstationary", "missing_traces", "planewave",
-    "impedance", "coils", "helmholtz", "mdd", "marchenko", "deblending",
+    "impedance", "coils", "helmholtz", "mdd", "marchenko", "deblending", "migration", "segy",
     # gradients with respect to the tensors of an operator
     "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "updown", "deghosting",
     # second derivatives, and derivatives of solutions

@@ -1,4 +1,4 @@
-"""How ``A @ x`` reads arrays of several axes: the switch of PyLops's module of this name."""
+"""Settings: how ``A @ x`` reads arrays of several axes, as in PyLops, and the memory of tables."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from torchlops.shapes import as_integer
+
 __all__ = [
     "disabled_ndarray_multiplication",
     "enabled_ndarray_multiplication",
     "get_ndarray_multiplication",
+    "get_sparse_limit",
     "set_ndarray_multiplication",
+    "set_sparse_limit",
 ]
 
 
@@ -70,3 +74,36 @@ def _multiplication(enabled: bool) -> Iterator[bool]:
         yield before
     finally:
         _here.reset(token)
+
+
+_sparse_limit = 1 << 28
+
+
+def get_sparse_limit() -> int:
+    """Return the largest size in bytes of a sparse matrix that an operator keeps: 256 MiB, unless it was set."""
+    return _sparse_limit
+
+
+def set_sparse_limit(limit: int) -> None:
+    """Set the largest size in bytes of a sparse matrix that an operator keeps.
+
+    Operators that gather and scatter samples, such as :class:`~torchlops.waveeqprocessing.Kirchhoff`, Spread and
+    Radon2D, keep a sparse matrix for their products on the CPU, and another one for those of their adjoint, where each
+    is at most so large. Otherwise they compute what it would hold in each product, which is slower and takes little
+    memory. With 0, none is made; those that are kept are not freed.
+
+    Args:
+        limit: The size in bytes, for the whole process.
+
+    Raises:
+        TypeError: If ``limit`` is not an integer.
+        ValueError: If it is negative.
+
+    Example:
+        >>> set_sparse_limit(2 * get_sparse_limit())
+        >>> get_sparse_limit() // 2**20
+        512
+        >>> set_sparse_limit(2**28)
+    """
+    global _sparse_limit
+    _sparse_limit = as_integer(limit, "limit", least=0)

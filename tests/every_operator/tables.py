@@ -22,7 +22,10 @@ PACKAGES = {
     "avo": "Amplitudes and angles",
     "linearoperator": "Operators made of operators",
 }
-ARGUMENT_OF = {"taps": "tapertype", "matrix": "A", "values": "A"}
+ARGUMENT_OF = {
+    "taps": "tapertype", "matrix": "A", "values": "A", "trav_srcs": "trav", "trav_recs": "trav", "amp_srcs": "amp",
+    "amp_recs": "amp",
+}  # fmt: skip
 """Arguments that are kept under another name."""
 
 NAMES_OF = {"MatrixMult": {"A": "`A` (as `matrix`, or as `values` if it is sparse)"}}

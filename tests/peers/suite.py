@@ -39,7 +39,7 @@ PEERS = {
         "2.8.0",
         ("pytests", "testdata", "tutorials", "examples"),
         missing=(
-            "ct", "kirchhoff", "lsm", "mri", "twoway",
+            "ct", "mri", "twoway",
         ),
     ),
     "pyproximal": Peer("PyProximal", "0.13.0", ("pytests", "testdata", "pyproximal")),

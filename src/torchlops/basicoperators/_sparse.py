@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import real_dtype
-
-SPARSE_BYTES = 1 << 28
-"""Maximum size of a sparse matrix made for a fast kernel, in bytes."""
+from torchlops.config import get_sparse_limit
 
 FAST_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 """Data types that MKL supports."""
@@ -29,8 +27,9 @@ HAS_MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-cal
 class SparseProducts:
     """The sparse matrices of an operator and of its adjoint, for its fast kernels.
 
-    A matrix is cached for as long as the dtype and the tensors from which it is derived, with their values, are
-    unchanged. Copies and pickles start with an empty cache. Threads that share an operator may build a matrix twice.
+    Each is at most as large as :func:`~torchlops.config.get_sparse_limit` says. It is cached for as long as the dtype
+    and the tensors from which it is derived, with their values, are unchanged. Copies and pickles start with an empty
+    cache. Threads that share an operator may build a matrix twice.
     """
 
     def __init__(self) -> None:
@@ -48,7 +47,8 @@ class SparseProducts:
         return (
             HAS_MKL
             and x.dtype in FAST_DTYPES
-            and entries * (4 + x.element_size()) <= SPARSE_BYTES
+            and entries * (4 + x.element_size() // (1 + x.is_complex())) <= get_sparse_limit()
+            and entries < 2**31
             and not torch.is_autocast_enabled("cpu")
             and not any(source.is_inference() for source in sources)
         )
@@ -78,11 +78,14 @@ def sparse_matrix(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[in
     """Return the sparse matrix with the given real entries and 32-bit indices; ``rows`` must be sorted."""
     ends = torch.bincount(rows, minlength=shape[0]).cumsum(0)
     starts = torch.cat((ends.new_zeros(1), ends)).to(torch.int32)
+    return compressed_matrix(starts, columns.to(torch.int32), values, shape)
+
+
+def compressed_matrix(starts: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return the sparse matrix with the given entries, row by row, and 32-bit indices of the first of each row."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that sparse CSR tensors are in beta
-        return torch.sparse_csr_tensor(
-            starts, columns.to(torch.int32), values, shape, device=values.device, check_invariants=False
-        )
+        return torch.sparse_csr_tensor(starts, columns, values, shape, device=values.device, check_invariants=False)
 
 
 def multiply(matrix: Tensor, x: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """Operators and applications of seismic wave-equation processing."""
 
 from torchlops.waveeqprocessing.blending import BlendingContinuous, BlendingGroup, BlendingHalf
+from torchlops.waveeqprocessing.kirchhoff import Kirchhoff
+from torchlops.waveeqprocessing.lsm import LSM
 from torchlops.waveeqprocessing.marchenko import Marchenko
 from torchlops.waveeqprocessing.mdd import MDC, MDD
 from torchlops.waveeqprocessing.oneway import Deghosting, PhaseShift
@@ -13,12 +15,14 @@ from torchlops.waveeqprocessing.wavedecomposition import (
 )
 
 __all__ = [
+    "LSM",
     "MDC",
     "MDD",
     "BlendingContinuous",
     "BlendingGroup",
     "BlendingHalf",
     "Deghosting",
+    "Kirchhoff",
     "Marchenko",
     "PhaseShift",
     "PressureToVelocity",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
 from torchlops.signalprocessing._slices import multiply_adjoint, multiply_items, multiply_slices
 from torchlops.utils.dottest import dottest as check_adjoint
+from torchlops.warning import warn
 from torchlops.waveeqprocessing._inversion import as_real_tensors, least_squares, smoothed
 from torchlops.waveeqprocessing._quickfft import quick_irfft, quick_rfft
 
@@ -122,10 +122,9 @@ class MDC(LinearOperator):
         frequencies, ns, nr = G.shape
         self.nfmax = min(frequencies, nt // 2 + 1)
         if frequencies > self.nfmax:
-            warnings.warn(
+            warn(
                 f"MDC: G has {frequencies} frequencies, but signals of nt={nt} samples have {self.nfmax}: the others "
-                "are not used",
-                stacklevel=2,
+                "are not used"
             )
         super().__init__((nt, nr, nv), (nt, ns, nv), dtype=real_dtype(G.dtype), name=name)
         self.nt, self.nv = nt, nv

@@ -330,4 +330,37 @@ DECISIONS: tuple[Difference, ...] = (
         "takes it everywhere, and `'PS'` as well as `'ps'`. A wavelet longer than the model gives data of its own "
         "length, or raises, in PyLops; ours gives data of `nt0` samples.",
     ),
+    Difference(
+        "defect",
+        "The eikonal equation of `Kirchhoff` is solved from the position of a source or receiver; PyLops moves it "
+        "to the nearest cell of the grid, and its times are biased by a third of a cell. A position outside of the "
+        "grid raises here; in PyLops it is taken at the other end of the grid, if its index is negative.",
+    ),
+    Difference(
+        "defect",
+        "`Kirchhoff` with `dynamic=True`: `angleaperture=None` is no taper (PyLops tapers up to 1000 degrees); "
+        "given travel times have angles in the units of the axes (in samples in PyLops); half of the angle between "
+        "rays is at most 90 degrees, where PyLops's weight may be negative above sources; in 3-D it is that of "
+        "their directions, so that both horizontal axes are alike. In 3-D, `aperture` has an effect.",
+    ),
+    Difference(
+        "defect",
+        "`aperture` and `angleaperture` of `Kirchhoff` have an effect without `dynamic=True`, too; PyLops ignores "
+        "them. (The default `angleaperture=90` is no limit then: PyLops's default operator is the same.)",
+    ),
+    Difference(
+        "decision",
+        "A 3-D `Kirchhoff` has the model `(ny, nx, nz)`; PyLops's `dims` are `(ny * nx, nz)`. Complex models work "
+        "here, and the time axis may begin at any time, which PyLops takes to be zero.",
+    ),
+    Difference(
+        "defect",
+        "`LSM` with `kind='twowayac'` propagates the wavelet that it is given, to the end of `t`. PyLops ignores "
+        "the wavelet, and takes the number of samples of `t` as milliseconds.",
+    ),
+    Difference(
+        "decision",
+        "`LSM.solve` uses our `lsqr` where PyLops uses SciPy's, with its defaults and `iter_lim`; `show` prints "
+        "our table.",
+    ),
 )

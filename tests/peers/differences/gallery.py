@@ -18,6 +18,7 @@ GALLERY: tuple[Difference, ...] = (
             "examples/plot_nonstatfilter::hsinv",
             "tutorials/deblurring::imdeblurtv",
             "tutorials/mdd::minvprec",
+            *(f"tutorials/lsm::{name}" for name in ("minv", "minv_sparse", "dinv", "dinv_sparse")),
             "tutorials/timeshift::iava_est",
             "tutorials/timeshift::shift_estgn",
             "tutorials/timeshift::shift_estgn_hist",
@@ -154,5 +155,11 @@ GALLERY: tuple[Difference, ...] = (
             "tutorials/prestack::dminv",
         ),
         always=False,
+    ),
+    Difference(
+        "defect",
+        "The `aperture` of Kirchhoff is the ratio of lengths, with a taper. PyLops's is that of numbers of samples, "
+        "counts the first depth as 1, and does not taper, since its index to the taper is always zero.",
+        tuple(f"tutorials/ilsm::{name}" for name in ("mmig", "mmigpsf", "psfs", "minv", "resnorm")),
     ),
 )
