@@ -642,10 +642,10 @@ def pairs() -> list[tuple[str, torchlops.LinearOperator, object]]:
 def test_attributes_are_those_of_pylops():
     """What PyLops documents, and the arguments that it keeps, are here in the same kind and of the same value."""
     pylops = pytest.importorskip("pylops")
-    places = (pylops, pylops.basicoperators, pylops.signalprocessing)
+    places = (pylops, pylops.basicoperators, pylops.signalprocessing, pylops.avo, pylops.waveeqprocessing)
     compared, differ = set(), {}
     for name, ours, theirs in pairs():
-        if inspect.isfunction(getattr(pylops.waveeqprocessing, name, None)):
+        if any(inspect.isfunction(getattr(place, name, None)) for place in (pylops.avo, pylops.waveeqprocessing)):
             continue  # it composes operators, whose attributes are those of the parts
         public = next((getattr(place, name) for place in places if hasattr(place, name)), type(theirs))
         names = set().union(*map(documented, (public, *type(theirs).__mro__)), inspect.signature(public).parameters)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from torchlops.signalprocessing._engineoptions import accept_engine_options
 from torchlops.signalprocessing._fourierradon import signals, zeros_of
 from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
+from torchlops.warning import warn
 
 __all__ = ["BlendingContinuous", "BlendingGroup", "BlendingHalf"]
 
@@ -274,11 +274,10 @@ class _BlendingInGroups(_Blending):
         shifts = self._samples().abs()
         is_recorded = shifts < self.nt
         if not bool(is_recorded.all()):
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: {int((~is_recorded).sum())} of the {self.ns} shots are not recorded, because "
                 f"their times are the {self.nt} samples of a record or more apart from its beginning. This is rarely "
-                "intended.",
-                stacklevel=4,
+                "intended."
             )
         return math.ceil(float(shifts.masked_fill(~is_recorded, 0).max()))
 
