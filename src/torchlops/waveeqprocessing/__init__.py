@@ -1,3 +1,6 @@
 """Operators and applications of seismic wave-equation processing."""
 
-__all__: list[str] = []
+from torchlops.waveeqprocessing.acousticmodelling import AcousticBorn, AcousticModelling
+from torchlops.waveeqprocessing.twoway import AcousticWave2D
+
+__all__ = ["AcousticBorn", "AcousticModelling", "AcousticWave2D"]

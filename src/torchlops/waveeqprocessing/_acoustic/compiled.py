@@ -96,6 +96,7 @@ def can_compile() -> bool:
 class CompiledStep(FastStep):
     """The step in place, compiled: the first call of each kernel takes seconds."""
 
+    turns = False
     kernels: dict[Any, Callable[..., None]] = {}
 
     def _compiled(self, kernel: Callable[..., None], like: Tensor) -> Callable[..., None]:

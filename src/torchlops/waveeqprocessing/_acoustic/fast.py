@@ -18,6 +18,9 @@ from torch.nn.functional import pad
 from torchlops.waveeqprocessing._acoustic.grid import Grid
 from torchlops.waveeqprocessing._acoustic.sampling import Points
 
+_BLOCK = 1 << 17
+"""Number of elements of a block of a stencil in three arrays that fit in the cache of a core."""
+
 Push: TypeAlias = "tuple[Tensor, Tensor] | None"
 
 
@@ -77,44 +80,59 @@ class FastState(NamedTuple):
 
 
 class Strips:
-    """The two absorbing layers of one axis, as views of flat wavefields."""
+    """The two absorbing layers of one axis.
 
-    def __init__(self, grid: Grid, axis: int, like: Tensor) -> None:
-        reach = grid.reach
-        sizes = [n + 2 * reach for n in grid.padded]
+    Args:
+        grid: The grid.
+        axis: The axis.
+        like: A tensor of the dtype and on the device of the wavefields.
+        turned: Whether the strips of the last axis are copied such that the elements along other axes are contiguous.
+    """
+
+    def __init__(self, grid: Grid, axis: int, like: Tensor, turned: bool) -> None:
+        sizes = [n + 2 * grid.reach for n in grid.padded]
+        self.reach, self.width = grid.reach, grid.pml_width + grid.reach
         self.outer, self.inner = math.prod(sizes[:axis]), math.prod(sizes[axis + 1 :])
         self.row = sizes[axis] * self.inner
-        self.width = grid.pml_width + reach
-        self.halo = reach * self.inner
-        self.length = self.width * self.inner
         self.apart = (grid.padded[axis] - self.width) * self.inner
-        self.stencil = Stencil(grid.first(axis), grid.second(axis), self.inner, self.halo)
+        self.turned = turned and self.inner == 1
+        step = self.outer if self.turned else self.inner
+        self.stencil = Stencil(grid.first(axis), grid.second(axis), step, self.reach * step)
         a, b = grid.damping(axis, like)
-        self.a, self.b = (
-            torch.stack((c[: self.width], c[-self.width :])).repeat_interleave(self.inner, -1) for c in (a, b)
-        )
+        self.a, self.b = (torch.stack((c[: self.width], c[-self.width :])).repeat_interleave(step, -1) for c in (a, b))
 
     def around(self, field: Tensor) -> Tensor:
-        """Return a view of the strips with their halos: ``(models, shots, outer, 2, elements)``."""
-        return self._view(field, self.length + 2 * self.halo, 0)
+        """Return the strips with their halos, ``(models, shots, outer, 2, elements)``: a view if they are not turned."""
+        view = self._view(field, self.width + 2 * self.reach, 0)
+        return view.movedim(2, -1).flatten(-2).unsqueeze(2) if self.turned else view
 
     def inside(self, field: Tensor) -> Tensor:
-        """Return a view of the strips."""
-        return self._view(field, self.length, self.halo)
+        """Return the strips alone."""
+        view = self._view(field, self.width, self.reach)
+        return view.movedim(2, -1).flatten(-2).unsqueeze(2) if self.turned else view
 
-    def _view(self, field: Tensor, length: int, offset: int) -> Tensor:
+    def add(self, field: Tensor, values: Tensor, sign: int = 1) -> None:
+        """Add what stands in the strips to a field."""
+        view = self._view(field, self.width, self.reach)
+        if self.turned:
+            values = values.squeeze(2).unflatten(-1, (self.width, self.outer)).movedim(-1, 2)
+        view.add_(values, alpha=sign)
+
+    def _view(self, field: Tensor, nodes: int, offset: int) -> Tensor:
         models, shots = field.shape[:2]
+        shape = models, shots, self.outer, 2, nodes * self.inner
         strides = (*field.stride()[:2], self.row, self.apart, 1)
-        return field.as_strided((models, shots, self.outer, 2, length), strides, field.storage_offset() + offset)
+        return field.as_strided(shape, strides, field.storage_offset() + offset * self.inner)
 
     def memory(self, batch: tuple[int, int], like: Tensor, with_halo: bool) -> Tensor:
         """Return zeros for the memory of the strips."""
-        length = self.length + 2 * self.halo * with_halo
-        return like.new_zeros((*batch, self.outer, 2, length))
+        nodes = self.width + 2 * self.reach * with_halo
+        outer = 1 if self.turned else self.outer
+        return like.new_zeros((*batch, outer, 2, nodes * self.stencil.step))
 
     def content(self, memory: Tensor) -> Tensor:
         """Return a memory without its halo."""
-        return memory[..., self.halo : self.halo + self.length]
+        return self.stencil.at(memory)
 
 
 class FastStep:
@@ -127,12 +145,14 @@ class FastStep:
         receivers: Where the transposed step does.
     """
 
+    turns = True
+
     def __init__(self, grid: Grid, w: Tensor, sources: Points, receivers: Points) -> None:
         self.grid = grid
         self.sizes = [n + 2 * grid.reach for n in grid.padded]
         self.w = self.flat(w)
         self.sources, self.receivers = self._moved(sources), self._moved(receivers)
-        self.strips = [Strips(grid, axis, w) for axis in range(grid.ndim)] if grid.pml_width else []
+        self.strips = [Strips(grid, axis, w, self.turns) for axis in range(grid.ndim)] if grid.pml_width else []
         steps = [math.prod(self.sizes[axis + 1 :]) for axis in range(grid.ndim)]
         self.edge = grid.reach * steps[0]
         self.stencils = [
@@ -223,13 +243,12 @@ class FastStep:
         """Advance the state; ``q`` is left in ``keep``."""
         q = self._laplacian(state.now, keep)
         for axis, (strip, p, z) in enumerate(zip(self.strips, state.p, state.z, strict=True)):
-            stencil, around, target = strip.stencil, strip.around(state.now), strip.inside(q)
-            t = self.scratch(f"t{axis}", z)
+            stencil, around, t = strip.stencil, strip.around(state.now), self.scratch(f"t{axis}", z)
             content = strip.content(p)
             content.mul_(strip.a).addcmul_(strip.b, stencil.slope(around, t))
-            target.add_(stencil.slope(p, t))
-            curved = stencil.curvature(around, self.scratch(f"c{axis}", z)).add_(t)
-            target.add_(z.mul_(strip.a).addcmul_(strip.b, curved))
+            slope = stencil.slope(p, t)
+            curved = stencil.curvature(around, self.scratch(f"c{axis}", z)).add_(slope)
+            strip.add(q, slope.add_(z.mul_(strip.a).addcmul_(strip.b, curved)))
         return self._advanced(state, q, self.sources, f, push)
 
     def transposed(
@@ -238,24 +257,27 @@ class FastStep:
         """Go back one step with the adjoint state; its ``q`` is left in ``keep``."""
         q = self._laplacian(state.now, keep)
         for axis, (strip, p, z) in enumerate(zip(self.strips, state.p, state.z, strict=True)):
-            stencil, around, target = strip.stencil, strip.around(state.now), strip.inside(q)
+            stencil, around = strip.stencil, strip.around(state.now)
             t, held, g = self.scratch(f"t{axis}", z), self.scratch(f"h{axis}", p), self.scratch(f"g{axis}", p)
             content, in_held = strip.content(p), strip.content(held)
-            torch.mul(z.add_(strip.inside(state.now)), strip.b, out=in_held)
+            torch.mul(z.add_(stencil.at(around)), strip.b, out=in_held)
             z.mul_(strip.a)
-            target.add_(stencil.curvature(held, t))
+            strip.add(q, stencil.curvature(held, t))
             content.sub_(stencil.slope(torch.add(around, held, out=g), t))
             torch.mul(content, strip.b, out=in_held)
             content.mul_(strip.a)
-            target.sub_(stencil.slope(held, t))
+            strip.add(q, stencil.slope(held, t), -1)
         return self._advanced(state, q, self.receivers, r, push)
 
     def _laplacian(self, now: Tensor, keep: Tensor | None) -> Tensor:
         q = self.scratch("q", now) if keep is None else keep
-        inside = q.narrow(-1, self.edge, q.shape[-1] - 2 * self.edge)
-        torch.mul(self.stencils[0].at(now), self.centre, out=inside)
-        for stencil in self.stencils:
-            stencil.add_curvature(now, inside)
+        u, total, edge = now.view(-1), q.view(-1), self.edge
+        for start in range(edge, total.numel() - edge, _BLOCK):  # a block and what it reads stay in the cache of a core
+            length = min(_BLOCK, total.numel() - edge - start)
+            block, around = total.narrow(0, start, length), u.narrow(0, start - edge, length + 2 * edge)
+            torch.mul(self.stencils[0].at(around), self.centre, out=block)
+            for stencil in self.stencils:
+                stencil.add_curvature(around, block)
         return q
 
     def _advanced(

@@ -43,26 +43,34 @@ class Points(NamedTuple):
 
     def take(self, field: Tensor) -> Tensor:
         """Return the values ``(*batch, shots, points)`` of a field ``(*batch, shots, *nodes)``."""
-        flat = field.flatten(-self.ndim) if self.ndim > 1 else field
-        nodes = self.nodes.flatten(1)
+        flat, nodes = self._flat(field), self.nodes.flatten(1)
         return self.weigh(flat.gather(-1, nodes.expand(*flat.shape[:-1], nodes.shape[-1])))
+
+    def _flat(self, field: Tensor) -> Tensor:
+        # not flatten: the vmap of is_grads_batched has no rule for it
+        lead = field.ndim - self.ndim
+        return field.reshape(*field.shape[:lead], math.prod(field.shape[lead:]))
 
     def weigh(self, values: Tensor) -> Tensor:
         """Return the values at points, given those at their nodes ``(*batch, shots, points * K)``."""
         if self.weights is None:
             return values
-        return (values.unflatten(-1, self.weights.shape[1:]) * self.weights.to(values.dtype)).sum(-1)
+        return (values.reshape(*values.shape[:-1], *self.weights.shape[1:]) * self.weights.to(values.dtype)).sum(-1)
 
     def spread(self, values: Tensor) -> Tensor:
         """Return what the nodes of points receive, given the values at the points ``(*batch, shots, points)``."""
         if self.weights is None:
             return values
-        return (values.unsqueeze(-1) * self.weights.to(values.dtype)).flatten(-2)
+        amounts = values.unsqueeze(-1) * self.weights.to(values.dtype)
+        return amounts.reshape(*amounts.shape[:-2], amounts.shape[-2] * amounts.shape[-1])
+
+    def spread_in_time(self, values: Tensor) -> Tensor:
+        """Return what nodes receive at each time, ``(nt, *batch, shots, points * K)``, of ``(*batch, shots, points, nt)``."""
+        return self.spread(values.movedim(-1, 0))
 
     def add(self, field: Tensor, values: Tensor) -> Tensor:
         """Return ``field`` with ``values`` added at the points."""
-        flat = field.flatten(-self.ndim) if self.ndim > 1 else field
-        nodes, amounts = self.nodes.flatten(1), self.spread(values)
+        flat, nodes, amounts = self._flat(field), self.nodes.flatten(1), self.spread(values)
         shape = (*flat.shape[:-1], nodes.shape[-1])
         return flat.scatter_add(-1, nodes.expand(shape), amounts.expand(shape)).reshape(field.shape)
 
