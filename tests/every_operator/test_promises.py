@@ -137,7 +137,11 @@ def _exported(package: ModuleType) -> list[type[LinearOperator]]:
     return [item for item in exported if inspect.isclass(item) and issubclass(item, LinearOperator)]
 
 
-OPERATORS = [*_exported(torchlops.basicoperators), *_exported(torchlops.signalprocessing)]
+OPERATORS = [
+    operator
+    for package in (torchlops.basicoperators, torchlops.signalprocessing, torchlops.waveeqprocessing)
+    for operator in _exported(package)
+]
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.__name__)

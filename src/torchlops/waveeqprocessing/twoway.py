@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from torchlops.arrays import Array, DType, as_tensor, torch_dtype
+from torchlops.arrays import Array, DType, as_tensor, numpy_dtype, torch_dtype
 from torchlops.basicoperators._positions import is_readable
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_integer
 from torchlops.waveeqprocessing._acoustic import functions
@@ -237,11 +237,11 @@ class AcousticWave2D(AcousticBorn):
         )
         if readable:
             check_dispersion("AcousticWave2D", modelling.grid, float(velocity.detach().min()) * 1e-3, stacklevel=3)
-        wavelet = torch.from_numpy(_wavelet(src_type, f0 * 1e-3, axis.time_values)).to(torch_dtype(dtype))
-        super().__init__(modelling, velocity, wavelet, "slowness2", dtype=dtype, name=name)
+        wavelet = _wavelet(src_type, f0 * 1e-3, axis.time_values).astype(numpy_dtype(torch_dtype(dtype)))
+        super().__init__(modelling, velocity, torch.from_numpy(wavelet), "slowness2", dtype=dtype, name=name)
         self.space_order = space_order
         self.model = Model(tuple(first), steps, dims, space_order, modelling.grid.pml_width, critical)
-        source = Source(np.repeat(wavelet.numpy()[:, None], len(sources), 1), sources)
+        source = Source(np.repeat(wavelet[:, None], len(sources), 1), sources)
         self.geometry = Geometry(sources, receivers, axis, src_type, f0 * 1e-3, source)
 
     def _background(self) -> Tensor:
@@ -320,7 +320,11 @@ def _pairs(x: ArrayLike, z: ArrayLike, what: str) -> NDArray[np.float64]:
 
 
 def _in_nodes(
-    positions: NDArray[np.float64], first: NDArray[np.float64], steps: tuple[float, float], dims: tuple[int, ...], what: str
+    positions: NDArray[np.float64],
+    first: NDArray[np.float64],
+    steps: tuple[float, float],
+    dims: tuple[int, ...],
+    what: str,
 ) -> NDArray[np.float64]:
     nodes = (positions - first) / steps
     whole = np.round(nodes)

@@ -73,7 +73,9 @@ def _transposed_first(
         z_.copy_(a_ * after)
 
 
-def _transposed_second(stencils: Stencils, u: Tensors, bz: Tensors, p: Tensors, a: Tensors, b: Tensors, bp: Tensors) -> None:
+def _transposed_second(
+    stencils: Stencils, u: Tensors, bz: Tensors, p: Tensors, a: Tensors, b: Tensors, bp: Tensors
+) -> None:
     for stencil, u_, bz_, p_, a_, b_, bp_ in zip(stencils, u, bz, p, a, b, bp, strict=True):
         after = p_ - (_slope(stencil, u_) + _slope(stencil, bz_))
         bp_.copy_(b_ * after)
@@ -133,15 +135,18 @@ class CompiledStep(FastStep):
             [strip.content(m) for strip, m in zip(self.strips, memories, strict=True)] for memories in (bz, bp, p)
         )
         self._compiled(_transposed_first, now)(
-            *self._whole(now, before, keep), [strip.inside(now) for strip in self.strips], list(z), self._a, self._b, in_bz
+            *self._whole(now, before, keep),
+            [strip.inside(now) for strip in self.strips],
+            list(z),
+            self._a,
+            self._b,
+            in_bz,
         )
         self._compiled(_transposed_second, now)(
             self._of_strips, [strip.around(now) for strip in self.strips], bz, in_p, self._a, self._b, in_bp
         )
         for strip, bz_axis, bp_axis in zip(self.strips, bz, bp, strict=True):
-            self._compiled(_transposed_third, now)(
-                strip.stencil, bz_axis, bp_axis, *self._targets(strip, before, keep)
-            )
+            self._compiled(_transposed_third, now)(strip.stencil, bz_axis, bp_axis, *self._targets(strip, before, keep))
         return self._complete(state, self.receivers, r, push, keep)
 
     @property

@@ -291,7 +291,13 @@ class _Born(torch.autograd.Function):
             by_w, by_f, of_w, of_f = both.w, both.f, _like(both.dw, w), _like_in_time(both.df, f)
         else:
             by_w, by_f = gradient(ctx.problem, w, f, s)
-        return of_w, of_f, None if dw is None else _like(by_w, dw), None if df is None else _like_in_time(by_f, df), None
+        return (
+            of_w,
+            of_f,
+            None if dw is None else _like(by_w, dw),
+            None if df is None else _like_in_time(by_f, df),
+            None,
+        )
 
 
 class _Gradient(torch.autograd.Function):
@@ -316,9 +322,7 @@ class _Gradient(torch.autograd.Function):
 
 class _Second(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, w: Tensor, f: Tensor, r: Tensor, dw: Maybe, df: Maybe, dr: Maybe, problem: Problem
-    ) -> Any:
+    def forward(ctx: Any, w: Tensor, f: Tensor, r: Tensor, dw: Maybe, df: Maybe, dr: Maybe, problem: Problem) -> Any:
         ctx.save_for_backward(w, f, r, dw, df, dr)
         ctx.problem = problem
         ctx.set_materialize_grads(False)
@@ -326,9 +330,10 @@ class _Second(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Maybe) -> Any:
-        given = ctx.saved_tensors
         creates_graph = torch.is_grad_enabled()
         with torch.enable_grad():
+            # Views, since one of them may depend on another, by which only the results are to be differentiated.
+            given = [None if x is None else x.view_as(x) for x in ctx.saved_tensors]
             results = _second(ctx.problem, *given)
         wanted = [i for i, x in enumerate(given) if x is not None and ctx.needs_input_grad[i]]
         pairs = [(x, c) for x, c in zip(results, cotangents, strict=True) if c is not None]

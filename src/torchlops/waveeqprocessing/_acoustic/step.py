@@ -118,9 +118,7 @@ class FunctionalStep:
             z.append(a * Z)
         return self._advanced(state, q, push, p, z)
 
-    def _advanced(
-        self, state: State, q: Tensor, push: Push, p: list[Tensor], z: list[Tensor]
-    ) -> tuple[State, Tensor]:
+    def _advanced(self, state: State, q: Tensor, push: Push, p: list[Tensor], z: list[Tensor]) -> tuple[State, Tensor]:
         after = 2 * state.now - state.before + self.w * q
         if push is not None:
             after = after + push[0] * push[1]
