@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from torchlops.interop import DeepwaveBorn
 from torchlops.utils import dottest
 from torchlops.waveeqprocessing import AcousticBorn, AcousticModelling, AcousticWave2D
 from torchlops.waveeqprocessing._acoustic import functions, grid
@@ -201,6 +202,7 @@ def test_grids_narrower_than_the_stencils_run_the_functional_step() -> None:
 # -- derivatives --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_mode_gives_the_derivatives_of_the_data() -> None:
     places = torch.tensor([[1.2, 2.6], [0.7, 2.1]], dtype=F64)
 
@@ -527,3 +529,70 @@ def test_twoway_refuses_what_does_not_fit() -> None:
         _twoway(dt=10.0)
     with pytest.raises(ValueError, match="tn=-1"):
         AcousticWave2D((4, 4), (0, 0), (1, 1), np.full((4, 4), 1500.0), [1.0], 1.0, [1.0], 1.0, 0.0, -1.0)
+
+
+# -- Deepwave -----------------------------------------------------------------------------------------------------
+
+
+def _where(name: str) -> dict[str, Tensor]:
+    places = torch.tensor([[[15, 15]], [[16, 9]]]), torch.tensor([[[5, 15], [5, 20]]]).expand(2, -1, -1)
+    return {f"source_locations{name}": places[0], f"sc_receiver_locations{name}": places[1]}
+
+
+def test_born_modelling_of_scalar_waves_by_deepwave_is_ours() -> None:
+    pytest.importorskip("deepwave")
+    n, v, w = 30, _velocity(30, 30), _normal(2, 1, 40)
+    theirs = DeepwaveBorn(
+        "scalar",
+        [v],
+        10.0,
+        0.001,
+        source_amplitudes=w,
+        accuracy=4,
+        pml_freq=20.0,
+        max_vel=2500.0,
+        pml_width=10,
+        **_where(""),
+    )
+    places = _where("")
+    modelling = AcousticModelling(
+        (n, n),
+        10.0,
+        0.001,
+        40,
+        places["source_locations"],
+        places["sc_receiver_locations"],
+        max_velocity=2500.0,
+        frequency=20.0,
+    )
+    dv = torch.zeros(n, n, dtype=F64)
+    dv[10:20, 10:20] = _normal(10, 10)
+    assert _is_near(-theirs(dv), AcousticBorn(modelling, v, w)(dv), 1e-9)
+
+
+def test_born_modelling_of_elastic_waves_is_an_operator() -> None:
+    pytest.importorskip("deepwave")
+    models = [torch.full((30, 30), value, dtype=F64) for value in (4e9, 2e9, 1 / 2000.0)]
+    options: dict[str, Any] = {
+        "source_amplitudes_y": _normal(2, 1, 40),
+        "pml_freq": 20.0,
+        "max_vel": 3000.0,
+        "pml_width": 10,
+    }
+    build = {"output": "sc_receiver_amplitudes_y", **options, **_where("_y")}
+    J = DeepwaveBorn("elastic", models, 10.0, 0.001, **build)
+    assert J.dims == (3, 30, 30)
+    x, y = _normal(2, 3, 30, 30) * torch.stack(models), _normal(2, *J.dimsd)
+    data, model = J(x), J.H(y)
+    assert abs(float((data * y).sum() - (x * model).sum())) <= 1e-13 * float(data.norm() * y.norm())
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(J(x), x, y)
+    assert _is_near(gradient, model, 1e-14)
+    with pytest.raises(NotImplementedError, match=r"DeepwaveBorn 'J'.*torch.func"):
+        torch.func.vmap(J)(x.detach())
+    with pytest.raises(ValueError, match=r"steps of 0.0005 within it"):
+        DeepwaveBorn("elastic", models, 5.0, 0.001, **build)
+    with pytest.raises(ValueError, match="elastic takes 3 models, for dlamb, dmu, dbuoyancy"):
+        DeepwaveBorn("elastic", models[:1], 10.0, 0.001, **build)
+    with pytest.raises(ValueError, match="one of scalar, acoustic, elastic"):
+        DeepwaveBorn("seismic", models, 10.0, 0.001)

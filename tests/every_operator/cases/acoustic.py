@@ -39,7 +39,7 @@ def _velocity(*shape):
 
 
 def _case(name, nodes, sources, receivers, wavelet, *more, **options):
-    velocity = _velocity(*nodes)
+    velocity = _velocity(*nodes) * options.get("max_velocity", 2600.0) / 2600.0
     return Case(name, _born(nodes, sources, receivers, **options), (velocity, wavelet, *more), NO_DEVITO)
 
 
@@ -52,6 +52,8 @@ CASES = [
         [[[0, 4], [2, 1]], [[1, 1], [-1, -1]]],
         random(2, 5),
         parameter="slowness2",
+        spacing=0.01,  # in km
+        max_velocity=2.6,
     ),
     _case("AcousticBorn between nodes", (5, 4), [[1.3, 2]], [[0.5, 2.25]], random(5), space_order=4, pml_width=1),
     _case(
