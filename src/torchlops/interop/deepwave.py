@@ -33,10 +33,10 @@ class DeepwaveBorn(LinearOperator):
     For elastic waves and for varying density, on a CPU or with CUDA.
     :class:`~torchlops.waveeqprocessing.AcousticBorn` is the native operator of scalar waves.
 
-    Derivatives by what it is applied to are exact in reverse and in forward mode, also nested; none reaches ``models``. The
-    transforms of ``torch.func``, and ``torch.compile``, raise. Items of a batch are propagated one by one, the shots of an
-    item together. Deepwave has limits of its own, for example that no two receivers of a shot may stand on one node: its
-    errors are passed on.
+    Derivatives by what it is applied to are exact in reverse and in forward mode, also nested; none reaches
+    ``models``. The transforms of ``torch.func``, and ``torch.compile``, raise. Items of a batch are propagated one by
+    one, the shots of an item together. Deepwave has limits of its own, for example that no two receivers of a shot may
+    stand on one node: its errors are passed on.
 
     Args:
         propagator: ``"scalar"`` (of the velocity), ``"acoustic"`` (velocity and density) or ``"elastic"`` (Lamé's
@@ -53,12 +53,13 @@ class DeepwaveBorn(LinearOperator):
 
     Raises:
         ImportError: If Deepwave is not installed.
-        ValueError: If the propagator or the output is unknown, the number, shapes or dtypes of the models do not fit, or the
-            time step is so long that Deepwave would divide it (its adjoint is then wrong by some 1e-4).
+        ValueError: If the propagator or the output is unknown, the number, shapes or dtypes of the models do not fit,
+            or the time step is so long that Deepwave would divide it (its adjoint is then wrong by some 1e-4).
 
     Example:
-        >>> J = DeepwaveBorn("scalar", [torch.full((20, 20), 1500.0)], 10.0, 0.002, source_amplitudes=torch.ones(1, 1, 30),
-        ...                  source_locations=torch.tensor([[[5, 5]]]), sc_receiver_locations=torch.tensor([[[5, 9]]]),
+        >>> J = DeepwaveBorn("scalar", [torch.full((20, 20), 1500.0)], 10.0, 0.002,
+        ...                  source_amplitudes=torch.ones(1, 1, 30), source_locations=torch.tensor([[[5, 5]]]),
+        ...                  sc_receiver_locations=torch.tensor([[[5, 9]]]),
         ...                  pml_freq=15.0, max_vel=2000.0)  # doctest: +SKIP
         >>> J(torch.ones(20, 20)).shape  # doctest: +SKIP
         torch.Size([1, 1, 30])
@@ -82,8 +83,8 @@ class DeepwaveBorn(LinearOperator):
         if len(held) != len(names) or any((m.shape, m.dtype) != (held[0].shape, held[0].dtype) for m in held):
             given = [(tuple(model.shape), model.dtype) for model in held]
             raise ValueError(
-                f"DeepwaveBorn: {propagator} takes {len(names)} models, for {', '.join(names)}, of one shape and dtype; "
-                f"got {given}"
+                f"DeepwaveBorn: {propagator} takes {len(names)} models, for {', '.join(names)}, of one shape and "
+                f"dtype; got {given}"
             )
         self._held_models, self._output = held, output
         self._propagate = partial(getattr(deepwave, f"{propagator}_born"), *held, grid_spacing, dt, **options)
@@ -93,9 +94,9 @@ class DeepwaveBorn(LinearOperator):
             results = self._results([torch.zeros_like(model) for model in held])
         if results.info.step_ratio > 1:
             raise ValueError(
-                f"DeepwaveBorn: dt={dt:g} is too long: Deepwave would take steps of {results.info.internal_dt:.4g} within it, "
-                "for which its backpropagation is not the adjoint of its propagation. Take such a dt, and interpolate the "
-                "source to it"
+                f"DeepwaveBorn: dt={dt:g} is too long: Deepwave would take steps of {results.info.internal_dt:.4g} "
+                "within it, for which its backpropagation is not the adjoint of its propagation. Take such a dt, and "
+                "interpolate the source to it"
             )
         dimsd = tuple(self._data_of(results).shape)
         shape = tuple(held[0].shape)
@@ -126,8 +127,8 @@ class DeepwaveBorn(LinearOperator):
             return torch.complex(self._applied(x.real, adjoint), self._applied(x.imag, adjoint))
         if torch.compiler.is_compiling() or is_wrapped(x) or is_batched_by_legacy_vmap(x):
             raise NotImplementedError(
-                f"{self.name_and_type}: Deepwave does not support torch.compile, nor the transforms of torch.func: call it "
-                "eagerly and use torch.autograd"
+                f"{self.name_and_type}: Deepwave does not support torch.compile, nor the transforms of torch.func: "
+                "call it eagerly and use torch.autograd"
             )
         result: Tensor = _Linear.apply(x, self, adjoint)  # type: ignore[no-untyped-call]
         return result

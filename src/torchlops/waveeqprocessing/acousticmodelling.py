@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import Array, DType, as_tensor, promote, to_numpy
+from torchlops.arrays import Array, DType, as_tensor, promote
 from torchlops.basicoperators._positions import constants, is_readable
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, as_integer, per_axis
@@ -35,15 +35,16 @@ class AcousticModelling(nn.Module):
 
     .. math:: \frac{1}{v^2} \frac{\partial^2 u}{\partial t^2} = \nabla^2 u + f, \qquad d = R u
 
-    by differences of second order in time and of order ``space_order`` in space, in two or three dimensions (or one), with
-    absorbing layers outside of every side, to which the velocities at the border extend. The sample :math:`n` of the
-    wavelet is the source, not divided by the volume of a cell, at the time :math:`n \Delta t`, and the sample :math:`n` of
-    the data the wavefield at that time. (The data of ``deepwave.scalar`` are minus these.)
+    by differences of second order in time and of order ``space_order`` in space, in two or three dimensions (or one),
+    with absorbing layers outside of every side, to which the velocities at the border extend. The sample :math:`n` of
+    the wavelet is the source, not divided by the volume of a cell, at the time :math:`n \Delta t`, and the sample
+    :math:`n` of the data the wavefield at that time. (The data of ``deepwave.scalar`` are minus these.)
 
-    All shots and models of a batch are computed together. In plain eager execution, derivatives in reverse mode are those
-    of the adjoint state, from checkpoints whose memory grows as the square root of ``nt``; so are second derivatives
-    (``create_graph=True``). In forward mode, under the transforms of ``torch.func`` and under ``torch.compile``, every step
-    is differentiated by torch, which suits small grids. All are exact derivatives of the discrete data.
+    All shots and models of a batch are computed together. In plain eager execution, derivatives in reverse mode are
+    those of the adjoint state, from checkpoints whose memory grows as the square root of ``nt``; so are second
+    derivatives (``create_graph=True``). In forward mode, under the transforms of ``torch.func`` and under
+    ``torch.compile``, every step is differentiated by torch, which suits small grids. All are exact derivatives of the
+    discrete data.
 
     Positions are in nodes of the grid, counted from 0 along each axis. Between nodes, points are represented by
     Kaiser-windowed sinc functions on 8 nodes per axis (Hicks 2002), which are differentiable in the position.
@@ -57,27 +58,28 @@ class AcousticModelling(nn.Module):
             require a gradient.
         receivers: Positions ``(receivers, ndim)`` of all shots, or ``(shots, receivers, ndim)``. Where a shot has fewer
             receivers than others, -1 along every axis stands for none, whose data are zero.
-        max_velocity: The highest velocity to be expected, for which the time step must be stable. The absorbing layers are
-            designed for it: it is a constant, which derivatives do not follow.
+        max_velocity: The highest velocity to be expected, for which the time step must be stable. The absorbing layers
+            are designed for it: it is a constant, which derivatives do not follow.
         frequency: Peak frequency of the wavelet, for which the layers are designed.
         min_velocity: The lowest velocity to be expected, for a warning of numerical dispersion.
         space_order: Order of accuracy in space: 2, 4, 6 or 8.
-        pml_width: Number of nodes of the absorbing layers. Ten reflect about 0.005% at order 8, 0.05% at order 4, and 1% at
-            order 2, for which 20 are better.
-        compile: Whether the steps in place are compiled by ``torch.compile``, which is several times faster but takes half
-            a minute at first. None: for large problems (from 2e9 updates of nodes in a call), if there is a C++ compiler.
+        pml_width: Number of nodes of the absorbing layers. Ten reflect about 0.005% at order 8, 0.05% at order 4, and
+            1% at order 2, for which 20 are better.
+        compile: Whether the steps in place are compiled by ``torch.compile``, which is several times faster but takes
+            half a minute at first. None: for large problems (from 2e9 updates of nodes in a call), if there is a C++
+            compiler.
         name: A name for error messages.
 
     Raises:
         ValueError: If the time step is not stable, a position is outside the grid, or a number is out of range.
 
     Sources: Pasalic and McGarry, Convolutional perfectly matched layer for isotropic and anisotropic acoustic wave
-    equations, SEG 2010; Hicks, Geophysics 67 (2002); Plessix, A review of the adjoint-state method, Geophys. J. Int. 167
-    (2006).
+    equations, SEG 2010; Hicks, Geophysics 67 (2002); Plessix, A review of the adjoint-state method, Geophys. J. Int.
+    167 (2006).
 
     Example:
-        >>> modelling = AcousticModelling((20, 30), 10.0, 0.002, 100, [[2, 5]], [[2, 20], [2, 24.5]], max_velocity=2000.0,
-        ...                               frequency=12.0)
+        >>> modelling = AcousticModelling((20, 30), 10.0, 0.002, 100, [[2, 5]], [[2, 20], [2, 24.5]],
+        ...                               max_velocity=2000.0, frequency=12.0)
         >>> velocity = torch.full((20, 30), 1500.0, requires_grad=True)
         >>> data = modelling(velocity, modelling.ricker())
         >>> data.shape
@@ -181,17 +183,18 @@ class AcousticModelling(nn.Module):
                 ``(*batch, shots, sources, nt)``.
 
         Raises:
-            ValueError: If a shape does not fit, or a velocity is not positive, not finite, or too high for the time step.
+            ValueError: If a shape does not fit, or a velocity is not positive, not finite, or too high for the time
+                step.
         """
         survey = self.survey(velocity, wavelet)
         d = functions.data(survey.problem, survey.w, survey.f)
         return survey.weigh(d).movedim(0, -1).to(survey.dtype)
 
     def hessian_product(self, misfit: Misfit, velocity: Tensor, wavelet: Tensor, direction: Tensor) -> Curvature:
-        r"""Return a misfit of the data, its gradient, and its Hessian times a direction, in about two gradients of time.
+        r"""Return a misfit of the data, its gradient, and its Hessian times a direction, in the time of two gradients.
 
-        The Hessian is the full one, :math:`J^H \phi'' J + (\nabla J)^H \phi'`, by forward over reverse mode: the wavefields
-        and their perturbations are propagated together. No graph is kept, and the results carry none.
+        The Hessian is the full one, :math:`J^H \phi'' J + (\nabla J)^H \phi'`, by forward over reverse mode: the
+        wavefields and their perturbations are propagated together. No graph is kept, and the results carry none.
 
         Args:
             misfit: A twice differentiable function :math:`\phi` of the data, which gives one number.
@@ -394,7 +397,8 @@ class AcousticBorn(LinearOperator):
             high for the time step.
 
     Example:
-        >>> modelling = AcousticModelling((12, 14), 10.0, 0.002, 30, [[2, 5]], [[2, 9]], max_velocity=2000.0, frequency=25.0)
+        >>> modelling = AcousticModelling((12, 14), 10.0, 0.002, 30, [[2, 5]], [[2, 9]],
+        ...                               max_velocity=2000.0, frequency=25.0)
         >>> B = AcousticBorn(modelling, torch.full((12, 14), 1500.0), modelling.ricker())
         >>> B(torch.ones(12, 14)).shape
         torch.Size([1, 1, 30])
@@ -459,11 +463,11 @@ class AcousticBorn(LinearOperator):
         return 2 * dt**2 * v if self.parameter == "velocity" else -(dt**2) * v**4
 
     def illumination(self) -> Tensor:
-        r"""Return how strongly the sources illuminate each node: :math:`\sum_{s, t} (\partial w / \partial m \cdot q)^2`.
+        r"""Return how strongly sources illuminate each node: :math:`\sum_{s, t} (\partial w / \partial m \cdot q)^2`.
 
-        This is the squared amplitude of what a unit perturbation of a node emits, summed over shots and samples. It is the
-        diagonal of the Hessian of Gauss and Newton but for the ways to the receivers, which it takes to be alike for all
-        nodes: the usual preconditioner of migration. (For the exact diagonal of a small problem, take
+        This is the squared amplitude of what a unit perturbation of a node emits, summed over shots and samples. It is
+        the diagonal of the Hessian of Gauss and Newton but for the ways to the receivers, which it takes to be alike
+        for all nodes: the usual preconditioner of migration. (For the exact diagonal of a small problem, take
         ``(A.todense() ** 2).sum(0)``.)
         """
         survey = self.modelling.survey(self._background(), self.wavelet)

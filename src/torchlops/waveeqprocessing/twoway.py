@@ -16,7 +16,7 @@ from torchlops.arrays import Array, DType, as_tensor, numpy_dtype, torch_dtype
 from torchlops.basicoperators._positions import is_readable
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_integer
 from torchlops.waveeqprocessing._acoustic import functions
-from torchlops.waveeqprocessing._acoustic.grid import SECOND, check_dispersion, stable_step
+from torchlops.waveeqprocessing._acoustic.grid import SECOND, check_dispersion
 from torchlops.waveeqprocessing.acousticmodelling import AcousticBorn, AcousticModelling
 
 __all__ = ["AcousticWave2D"]
@@ -103,9 +103,9 @@ class AcousticWave2D(AcousticBorn):
     r"""Born modelling with the two-way acoustic wave equation in two dimensions; its adjoint is reverse-time migration.
 
     Forward:
-        .. math:: d_{s, r}(t) = \delta u_s(x_r, t), \qquad m \frac{\partial^2 \delta u_s}{\partial t^2} = \nabla^2 \delta u_s
-                  - \delta m \frac{\partial^2 u_s}{\partial t^2}, \qquad m \frac{\partial^2 u_s}{\partial t^2} = \nabla^2 u_s
-                  + w(t) \, \delta(x - x_s)
+        .. math:: d_{s, r}(t) = \delta u_s(x_r, t), \qquad m \frac{\partial^2 \delta u_s}{\partial t^2} = \nabla^2
+                  \delta u_s - \delta m \frac{\partial^2 u_s}{\partial t^2}, \qquad m \frac{\partial^2 u_s}{\partial
+                  t^2} = \nabla^2 u_s + w(t) \, \delta(x - x_s)
 
         with :math:`m = 1 / v^2` and models :math:`\delta m`.
 
@@ -143,16 +143,17 @@ class AcousticWave2D(AcousticBorn):
     Models are perturbations of the squared slowness in s²/km² (that is, ms²/m²) of shape ``(nx, nz)``, data have shape
     ``(nsrc, nrec, nt)``. The perturbation is zero in the layers.
 
-    The time axis, the time step, the wavelets and the scale of the data are those of PyLops, which runs Devito. (Perturbations
-    in s²/m², as in PyLops's example, give data that are smaller by 1e-6, there as here.) Differences: the layers are
-    perfectly matched (10 nodes reflect less than 0.05%; Devito's damp, and 40 reflect 2%); points between nodes are
-    windowed sinc functions, where Devito interpolates linearly; the adjoint is exact to rounding; all shots are
-    computed at once.
+    The time axis, the time step, the wavelets and the scale of the data are those of PyLops, which runs Devito.
+    (Perturbations in s²/m², as in PyLops's example, give data that are smaller by 1e-6, there as here.) Differences:
+    the layers are perfectly matched (10 nodes reflect less than 0.05%; Devito's damp, and 40 reflect 2%); points
+    between nodes are windowed sinc functions, where Devito interpolates linearly; the adjoint is exact to rounding;
+    all shots are computed at once.
 
     Attributes:
         geometry: Sources, receivers and times, with Devito's names: ``nt``, ``dt``, ``time_axis``, ``src``, ...
         model: The grid, likewise.
-        src_illumination: The source wavefield squared, summed over shots and times; see :meth:`srcillumination_allshots`.
+        src_illumination: The source wavefield squared, summed over shots and times; see
+            :meth:`srcillumination_allshots`.
         src_wavefield: The wavefields of the sources, if they were to be kept.
 
     Raises:
@@ -160,8 +161,8 @@ class AcousticWave2D(AcousticBorn):
 
     Example:
         >>> import numpy as np
-        >>> A = AcousticWave2D((12, 16), (0, 0), (10, 10), np.full((12, 16), 1500.0), [20.0, 80.0], 10.0, [40.0, 60.0, 95.0],
-        ...                    10.0, 0.0, 120.0, nbl=8)
+        >>> A = AcousticWave2D((12, 16), (0, 0), (10, 10), np.full((12, 16), 1500.0), [20.0, 80.0], 10.0,
+        ...                    [40.0, 60.0, 95.0], 10.0, 0.0, 120.0, nbl=8)
         >>> A.dimsd == (2, 3, A.geometry.nt)
         True
         >>> (A @ np.ones((12, 16), dtype=np.float32)).dtype
@@ -198,7 +199,8 @@ class AcousticWave2D(AcousticBorn):
         dims = as_dims(shape, "AcousticWave2D: shape")
         if len(dims) != 2 or len(spacing) != 2 or len(origin) != 2:
             raise ValueError(
-                f"AcousticWave2D: shape, origin and spacing must have two numbers each, got {shape}, {origin}, {spacing}"
+                f"AcousticWave2D: shape, origin and spacing must have two numbers each, got {shape}, {origin}, "
+                f"{spacing}"
             )
         velocity = as_tensor(vp, "AcousticWave2D: vp", dtype)
         if not isinstance(vp, Tensor):

@@ -16,8 +16,8 @@ def _born(nodes, sources, receivers, **options):
         positions = {"sources": sources, "receivers": receivers}
         positions.update(zip(positions, tensors[2:], strict=False))
         modelling = lops.waveeqprocessing.AcousticModelling(
-            nodes, **{"spacing": 10.0, "dt": 0.002, "nt": 5, "max_velocity": 2600.0, "frequency": 40.0, "space_order": 2,
-                      "pml_width": 2, **positions, **options},
+            nodes, **{"spacing": 10.0, "dt": 0.002, "nt": 5, "max_velocity": 2600.0, "frequency": 40.0,
+                      "space_order": 2, "pml_width": 2, **positions, **options},
         )  # fmt: skip
         return lops.waveeqprocessing.AcousticBorn(modelling, *tensors[:2], parameter=parameter)
 
@@ -28,7 +28,8 @@ def _twoway(**options):
     def build(lops, vp):
         return lops.waveeqprocessing.AcousticWave2D(
             (4, 5), (10.0, 0.0), (10.0, 12.0), vp, [20.0, 33.0], [12.0, 24.0], [20.0, 37.0], 10.0, 0.0, 8.0,
-            **{"space_order": 2, "nbl": 2, "f0": 40.0, "dt": 2.0, "max_velocity": 3000.0, "dtype": "float64", **options},
+            **{"space_order": 2, "nbl": 2, "f0": 40.0, "dt": 2.0, "max_velocity": 3000.0, "dtype": "float64",
+               **options},
         )  # fmt: skip
 
     return build

@@ -13,7 +13,8 @@ class Checkpoints:
     r"""The states before every :math:`n`-th step, from which the steps between are computed again, last first.
 
     A state is two wavefields and the strips, and between two checkpoints one ``q`` of each step is kept. The memory is
-    least for :math:`\\sqrt{n_t / 3}` checkpoints or so, and grows as :math:`\\sqrt{n_t}`; the time is that of one more run.
+    least for :math:`\\sqrt{n_t / 3}` checkpoints or so, and grows as :math:`\\sqrt{n_t}`; the time is that of one more
+    run.
 
     Args:
         step: The step.

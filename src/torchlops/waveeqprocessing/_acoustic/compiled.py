@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,8 +17,9 @@ from torchlops.waveeqprocessing._acoustic.sampling import Points
 Stencils = tuple[Stencil, ...]
 Tensors = list[Tensor]
 
-# The kernels are functional inside and copy their results in place at the end: inductor of torch 2.13 is silently wrong on
-# kernels that write a view and read it again, for one item of a batch. Views that overlap are passed in separate calls.
+# The kernels are functional inside and copy their results in place at the end: inductor of torch 2.13 is silently
+# wrong on kernels that write a view and read it again, for one item of a batch. Views that overlap are passed in
+# separate calls.
 
 
 def _slope(stencil: Stencil, u: Tensor) -> Tensor:
@@ -99,13 +100,15 @@ class CompiledStep(FastStep):
     """The step in place, compiled: the first call of each kernel takes seconds."""
 
     turns = False
-    kernels: dict[Any, Callable[..., None]] = {}
+    kernels: ClassVar[dict[Any, Callable[..., None]]] = {}
 
     def _compiled(self, kernel: Callable[..., None], like: Tensor) -> Callable[..., None]:
         """Return a kernel that is compiled for this grid and batch only, so that others do not evict it."""
         key = kernel, self.grid.shape, self.grid.pml_width, self.grid.space_order, like.shape, like.dtype, like.device
         if key not in self.kernels:
-            self.kernels[key] = torch.compile(kernel, dynamic=False, fullgraph=True, isolate_recompiles=True)
+            self.kernels[key] = torch.compile(  # type: ignore[call-overload]
+                kernel, dynamic=False, fullgraph=True, isolate_recompiles=True
+            )
         return self.kernels[key]
 
     def forward(
@@ -174,7 +177,6 @@ class CompiledStep(FastStep):
         after = state.before
         if values is not None:
             amounts = points.spread(values)
-            nodes = points.nodes.flatten(1)
             if keep is not None:
                 self._inject(keep, points, amounts)
             self._inject(after, points, amounts * self._w_at(points))

@@ -1,9 +1,9 @@
 """The step in time in place, with the memory of the absorbing layers in strips.
 
-Wavefields are flat, with a halo of zeros around each: the neighbour of a node is then a constant number of elements away,
-and a stencil is a sum of shifted slices. ``w`` is zero in the halo, so that whatever the slices compute there has no
-effect. The two strips of an axis are one view. Their nodes are those of the layers and as many more as a stencil reaches,
-where the memory acts, although none is kept (there :math:`b = 0`).
+Wavefields are flat, with a halo of zeros around each: the neighbour of a node is then a constant number of elements
+away, and a stencil is a sum of shifted slices. ``w`` is zero in the halo, so that whatever the slices compute there
+has no effect. The two strips of an axis are one view. Their nodes are those of the layers and as many more as a
+stencil reaches, where the memory acts, although none is kept (there :math:`b = 0`).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Strips:
         self.a, self.b = (torch.stack((c[: self.width], c[-self.width :])).repeat_interleave(step, -1) for c in (a, b))
 
     def around(self, field: Tensor) -> Tensor:
-        """Return the strips with their halos, ``(models, shots, outer, 2, elements)``: a view if they are not turned."""
+        """Return the strips with their halos, ``(models, shots, outer, 2, elements)``: a view, unless turned."""
         view = self._view(field, self.width + 2 * self.reach, 0)
         return view.movedim(2, -1).flatten(-2).unsqueeze(2) if self.turned else view
 
@@ -115,7 +115,8 @@ class Strips:
         """Add what stands in the strips to a field."""
         view = self._view(field, self.width, self.reach)
         if self.turned:
-            values = values.squeeze(2).unflatten(-1, (self.width, self.outer)).movedim(-1, 2)
+            values = values.squeeze(2)
+            values = values.view(*values.shape[:-1], self.width, self.outer).movedim(-1, 2)
         view.add_(values, alpha=sign)
 
     def _view(self, field: Tensor, nodes: int, offset: int) -> Tensor:
@@ -172,7 +173,7 @@ class FastStep:
 
     def nodes(self, field: Tensor) -> Tensor:
         """Return a field on the nodes, without its halo."""
-        nodes = field.unflatten(-1, self.sizes)
+        nodes = field.view(*field.shape[:-1], *self.sizes)
         for axis, n in enumerate(self.grid.padded):
             nodes = nodes.narrow(axis - self.grid.ndim, self.grid.reach, n)
         return nodes
@@ -197,7 +198,7 @@ class FastStep:
 
     def start(self, *batches: torch.Size) -> FastState:
         """Return a state of rest."""
-        (models,) = torch.broadcast_shapes(self.w.shape[:1], *batches)
+        (models,) = torch.broadcast_shapes(self.w.shape[:1], *batches)  # type: ignore[no-untyped-call]
         batch = models, self.sources.shots
         now, before = (self.w.new_zeros((*batch, self.w.shape[-1])) for _ in range(2))
         p = tuple(strip.memory(batch, self.w, True) for strip in self.strips)

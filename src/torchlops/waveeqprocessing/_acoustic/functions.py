@@ -1,9 +1,9 @@
 """Data of the wave equation, and their derivatives, in the form that suits: in place, or differentiable in every mode.
 
-In plain eager execution the wavefields are computed in place, and derivatives by the adjoint state with checkpoints: first
-and second derivatives in reverse mode are those of four functions (the data, their perturbation, the gradient, and its
-perturbation), each of which is the derivative of another. Everywhere else (a transform of ``torch.func``, forward mode, a
-compiler), and for third derivatives, the functional step runs, which torch differentiates.
+In plain eager execution the wavefields are computed in place, and derivatives by the adjoint state with checkpoints:
+first and second derivatives in reverse mode are those of four functions (the data, their perturbation, the gradient,
+and its perturbation), each of which is the derivative of another. Everywhere else (a transform of ``torch.func``,
+forward mode, a compiler), and for third derivatives, the functional step runs, which torch differentiates.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class _Fast:
         self.of_nodes = 1 + problem.grid.ndim
         batches = [t.shape[: -self.of_nodes] for t in (w, dw) if t is not None]
         batches += [t.shape[1:-2] for t in (f, df, *r) if t is not None]
-        self.batch = torch.broadcast_shapes(*batches)
+        self.batch = torch.broadcast_shapes(*batches)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             self.step = problem.fast_step(self._items(w, self.of_nodes), math.prod(self.batch), f.shape[0])
             perturbation = None if dw is None else self.step.flat(self._items(dw, self.of_nodes))
@@ -348,7 +348,7 @@ class _Second(torch.autograd.Function):
 
 
 def snapshots(problem: Problem, w: Tensor, f: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield the wavefield ``(*batch, shots, *nodes)`` at each time, and the ``q`` of the step after it; None at the end.
+    """Yield the wavefield ``(*batch, shots, *nodes)`` at each time, and ``q`` of the step after it; None at the end.
 
     What is yielded is overwritten by the next step.
     """

@@ -1,4 +1,4 @@
-"""Grids of the scalar wave equation: difference stencils, absorbing layers, and the limits of stability and dispersion."""
+"""Grids of the scalar wave equation: stencils, absorbing layers, and the limits of stability and dispersion."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Grid:
         return tuple(c / self.spacing[axis] ** 2 for c in SECOND[self.space_order])
 
     def damping(self, axis: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Return the coefficients :math:`a` and :math:`b` of the memory of the layers, for each node along ``axis``."""
+        r"""Return the coefficients :math:`a` and :math:`b` of the memory of the layers, for each node."""
         n, width = self.padded[axis], self.pml_width
         nodes = torch.arange(n, dtype=torch.float64, device=like.device)
         if width == 0:
@@ -110,13 +110,13 @@ def stable_step(spacing: tuple[float, ...], max_velocity: float, space_order: in
     return 2 / (max_velocity * math.sqrt(highest))
 
 
-def check_stability(owner: str, grid: Grid, highest: float, unit: str = "") -> None:
+def check_stability(owner: str, grid: Grid, highest: float) -> None:
     """Raise if the time step is too long for the velocity ``highest``."""
     limit = stable_step(grid.spacing, highest, grid.space_order)
     if grid.dt > limit:
         raise ValueError(
-            f"{owner}: dt={grid.dt:g}{unit} is unstable: with space_order={grid.space_order}, spacing={grid.spacing} "
-            f"and velocities up to {highest:g} it must be at most {limit:.4g}{unit}. Take a shorter dt, and interpolate "
+            f"{owner}: dt={grid.dt:g} is unstable: with space_order={grid.space_order}, spacing={grid.spacing} "
+            f"and velocities up to {highest:g} it must be at most {limit:.4g}. Take a shorter dt, and interpolate "
             "the wavelet and the data to it, or a coarser grid"
         )
 
@@ -128,9 +128,9 @@ def check_dispersion(owner: str, grid: Grid, lowest: float, stacklevel: int) -> 
     needed = POINTS_PER_WAVELENGTH[grid.space_order]
     if points < needed:
         warnings.warn(
-            f"{owner}: numerical dispersion: {points:.2g} nodes per wavelength at {highest:g} ({HIGHEST_OF_RICKER} times "
-            f"the peak frequency) where the velocity is {lowest:g}; space_order={grid.space_order} needs about "
-            f"{needed:g}. Take a spacing of at most {lowest / (highest * needed):.3g}, a higher space_order, or a lower "
-            "frequency",
+            f"{owner}: numerical dispersion: {points:.2g} nodes per wavelength at {highest:g} ({HIGHEST_OF_RICKER} "
+            f"times the peak frequency) where the velocity is {lowest:g}; space_order={grid.space_order} needs about "
+            f"{needed:g}. Take a spacing of at most {lowest / (highest * needed):.3g}, a higher space_order, or a "
+            "lower frequency",
             stacklevel=stacklevel,
         )

@@ -6,10 +6,10 @@ For data :math:`d_n = R u_n` from :math:`u_{n+1} = 2 u_n - u_{n-1} + w q_n`, a p
 .. math:: \frac{\partial}{\partial w} \sum_n r_n^T d_n = \frac1w \sum_n \mu_{n+1} q_n, \quad
           \frac{\partial}{\partial f_n} = S^T \mu_{n+1}
 
-The adjoint obeys the transposed recursion :math:`\mu_n = 2 \mu_{n+1} - \mu_{n+2} + w \kappa_n`, so a perturbation of it is
-driven with :math:`\delta w \, \kappa_n` in the same way. These functions are linear in what they take, and need nothing
-of a step but its interface: they run on the functional step, which every mode of differentiation can follow, and on the
-fast one, which writes in place.
+The adjoint obeys the transposed recursion :math:`\mu_n = 2 \mu_{n+1} - \mu_{n+2} + w \kappa_n`, so a perturbation of
+it is driven with :math:`\delta w \, \kappa_n` in the same way. These functions are linear in what they take, and need
+nothing of a step but its interface: they run on the functional step, which every mode of differentiation can follow,
+and on the fast one, which writes in place.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ class Back(NamedTuple):
 def back(step: Step, drive: Drive, tape: Tape, r: Tensor, dr: Tensor | None = None) -> Back:
     """Return the derivatives of ``sum(r * data)`` by ``w`` and ``f``, and their perturbations by ``drive`` and ``dr``.
 
-    The derivative by ``w`` has the batch axes of all that is given. There are no perturbations without one in ``drive``.
+    The derivative by ``w`` has the batch axes of all that is given. There are no perturbations without one in
+    ``drive``.
     """
     nt = drive.f.shape[0]
     perturbs = drive.dw is not None or drive.df is not None or dr is not None

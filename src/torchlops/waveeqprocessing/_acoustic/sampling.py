@@ -65,7 +65,7 @@ class Points(NamedTuple):
         return amounts.reshape(*amounts.shape[:-2], amounts.shape[-2] * amounts.shape[-1])
 
     def spread_in_time(self, values: Tensor) -> Tensor:
-        """Return what nodes receive at each time, ``(nt, *batch, shots, points * K)``, of ``(*batch, shots, points, nt)``."""
+        """Return what nodes receive in time, ``(nt, *batch, shots, points * K)``; values end with time."""
         return self.spread(values.movedim(-1, 0))
 
     def add(self, field: Tensor, values: Tensor) -> Tensor:

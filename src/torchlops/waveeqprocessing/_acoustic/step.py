@@ -65,7 +65,7 @@ class FunctionalStep:
 
     def start(self, *batches: torch.Size) -> State:
         """Return a state of rest, of a batch to which that of ``w`` and ``batches`` broadcast."""
-        batch = torch.broadcast_shapes(self.batch_of(self.w), *batches)
+        batch = torch.broadcast_shapes(self.batch_of(self.w), *batches)  # type: ignore[no-untyped-call]
         zero = self.w.new_zeros((*batch, self.sources.shots, *self.grid.padded))
         memories = (zero,) * self.grid.ndim
         return State(zero, zero, memories, memories)
@@ -94,7 +94,7 @@ class FunctionalStep:
         """Return a field on the nodes: as it is."""
         return field
 
-    def forward(self, state: State, f: Tensor | None, push: Push = None, keep: None = None) -> tuple[State, Tensor]:
+    def forward(self, state: State, f: Tensor | None, push: Push = None, keep: None = None) -> tuple[State, Tensor]:  # noqa: ARG002
         """Return the next state and ``q``, with ``f`` added at the sources."""
         u, p, z = state.now, [], []
         q = self._injected(u, self.sources, f)
@@ -105,7 +105,7 @@ class FunctionalStep:
             q = q + t + z[-1]
         return self._advanced(state, q, push, p, z)
 
-    def transposed(self, state: State, r: Tensor | None, push: Push = None, keep: None = None) -> tuple[State, Tensor]:
+    def transposed(self, state: State, r: Tensor | None, push: Push = None, keep: None = None) -> tuple[State, Tensor]:  # noqa: ARG002
         """Return the previous adjoint state and its ``q``, with ``r`` added at the receivers."""
         mu, p, z = state.now, [], []
         q = self._injected(mu, self.receivers, r)
