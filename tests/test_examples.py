@@ -30,6 +30,7 @@ OPERATORS = {
     "interpolation": {"Bilinear": "interpolation", "Restriction": "gaussian_process"},
     "windows and patches": {"Sliding2D": "missing_traces", "Patch2D": "sliding"},
     "slopes": {"Seislet": "slopes", "PWSmoother2D": "planewave"},
+    "waves": {"AcousticBorn": "fwi"},
     "stacks and products": {"VStack": "coils", "HStack": "integration", "Kronecker": "outliers"},
     "diagonals and matrices": {"Diagonal": "coils", "MatrixMult": "sliding", "Identity": "preconditioner"},
     "shapes": {"Pad": "vsp", "Roll": "restoration"},

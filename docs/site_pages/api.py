@@ -18,6 +18,7 @@ MODULES = {
     "torchlops": "Operators: the base class, foreign operators, and what is made of operators",
     "torchlops.basicoperators": "Basic operators",
     "torchlops.signalprocessing": "Signal processing",
+    "torchlops.waveeqprocessing": "Wave-equation processing",
     "torchlops.optimization": "Solvers",
     "torchlops.optimization.leastsquares": "Least-squares inversion",
     "torchlops.optimization.sparsity": "Sparse solvers",

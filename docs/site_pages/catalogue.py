@@ -25,6 +25,7 @@ PLACES: tuple[Any, ...] = (
     torchlops,
     torchlops.basicoperators,
     torchlops.signalprocessing,
+    torchlops.waveeqprocessing,
     torchlops.linearoperator,
     interp,
 )
@@ -100,6 +101,13 @@ FAMILIES = (
         "Seismic operators",
         "Operators along the slopes of events, and integrals over surfaces.",
         "Seislet PWSprayer2D PWSmoother2D Fredholm1",
+    ),
+    Family(
+        "waves",
+        "Waves",
+        "Linearised modelling of waves, whose adjoint is reverse-time migration. (For elastic waves and varying density, "
+        "see :class:`torchlops.interop.DeepwaveBorn`.)",
+        "AcousticBorn AcousticWave2D",
     ),
     Family(
         "algebra",
@@ -252,7 +260,10 @@ def names_elsewhere(name: str) -> list[str]:
     names = list(ELSEWHERE.get(name, ()))
     if name in NOT_IN_PYLOPS or name in EXPRESSIONS:
         return names
-    package = "pylops.signalprocessing" if hasattr(torchlops.signalprocessing, name) else "pylops"
+    inside = [
+        package for package in ("signalprocessing", "waveeqprocessing") if hasattr(getattr(torchlops, package), name)
+    ]
+    package = ".".join(["pylops", *inside])
     return [f"pylops.signalprocessing.{KINDS[name]}" if name in KINDS else f"{package}.{name}", *names]
 
 

@@ -9,7 +9,8 @@ ORDER = (
     # gradients with respect to the tensors of an operator
     "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding",
     # second derivatives, and derivatives of solutions
-    "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "preconditioner", "unrolling",
+    "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "fwi", "preconditioner",
+    "unrolling",
     # other packages
     "foreign", "export",
 )  # fmt: skip

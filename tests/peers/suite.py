@@ -40,7 +40,7 @@ PEERS = {
         ("pytests", "testdata", "tutorials", "examples"),
         missing=(
             "avo", "blending", "ct", "directwave", "kirchhoff", "lsm", "marchenko", "mri", "oneway", "poststack",
-            "prestack", "seismicinterpolation", "twoway", "wavedecomposition", "waveeqprocessing",
+            "prestack", "seismicinterpolation", "wavedecomposition", "waveeqprocessing",
         ),
     ),
     "pyproximal": Peer("PyProximal", "0.13.0", ("pytests", "testdata", "pyproximal")),

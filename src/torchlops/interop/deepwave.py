@@ -169,4 +169,5 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
-        return ctx.operator._applied(tangent, ctx.adjoint)
+        result: Tensor = ctx.operator._applied(tangent, ctx.adjoint)
+        return result

@@ -333,7 +333,7 @@ class _Second(torch.autograd.Function):
         creates_graph = torch.is_grad_enabled()
         with torch.enable_grad():
             # Views, since one of them may depend on another, by which only the results are to be differentiated.
-            given = [None if x is None else x.view_as(x) for x in ctx.saved_tensors]
+            given: list[Any] = [None if x is None else x.view_as(x) for x in ctx.saved_tensors]
             results = _second(ctx.problem, *given)
         wanted = [i for i, x in enumerate(given) if x is not None and ctx.needs_input_grad[i]]
         pairs = [(x, c) for x, c in zip(results, cotangents, strict=True) if c is not None]
