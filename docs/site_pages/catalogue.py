@@ -105,8 +105,8 @@ FAMILIES = (
     Family(
         "waves",
         "Waves",
-        "Linearised modelling of waves, whose adjoint is reverse-time migration. (For elastic waves and varying density, "
-        "see :class:`torchlops.interop.DeepwaveBorn`.)",
+        "Linearised modelling of waves, whose adjoint is reverse-time migration. (For elastic waves and varying "
+        "density, see :class:`torchlops.interop.DeepwaveBorn`.)",
         "AcousticBorn AcousticWave2D",
     ),
     Family(

@@ -404,7 +404,7 @@ EXAMPLES = {
     "IdentityOperator": Example("Smoothing2D(5, (96, 96)) ** 0", **PHOTO),
     # waves
     "AcousticBorn": Example(
-        "AcousticBorn(survey, medium, survey.ricker("float64"))",
+        "AcousticBorn(survey, medium, survey.ricker())",
         "reflectors",
         "two reflectors, as changes of the velocity; one shot in the middle, and receivers along the surface",
         view=lambda _, y: y[0],

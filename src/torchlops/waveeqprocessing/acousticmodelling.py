@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import Array, DType, as_tensor, promote
+from torchlops.arrays import Array, DType, promote, torch_dtype
 from torchlops.basicoperators._positions import constants, is_readable
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, as_integer, per_axis
@@ -166,7 +166,7 @@ class AcousticModelling(nn.Module):
         r"""Return a Ricker wavelet of the peak frequency, delayed by its inverse: :math:`(1 - 2 r^2) e^{-r^2}`."""
         t = torch.arange(self.nt, dtype=torch.float64) * self.grid.dt
         r = (math.pi * (self.grid.frequency * t - 1)) ** 2
-        return ((1 - 2 * r) * torch.exp(-r)).to(promote([as_tensor(0.0, "", dtype).dtype]))
+        return ((1 - 2 * r) * torch.exp(-r)).to(torch_dtype(dtype))
 
     def extra_repr(self) -> str:
         shots, receivers, nt = self.dimsd
