@@ -162,7 +162,7 @@ class AcousticWave2D(AcousticBorn):
     Example:
         >>> import numpy as np
         >>> A = AcousticWave2D((12, 16), (0, 0), (10, 10), np.full((12, 16), 1500.0), [20.0, 80.0], 10.0,
-        ...                    [40.0, 60.0, 95.0], 10.0, 0.0, 120.0, nbl=8)
+        ...                    [40.0, 60.0, 95.0], 10.0, 0.0, 120.0, nbl=8, f0=10.0)
         >>> A.dimsd == (2, 3, A.geometry.nt)
         True
         >>> (A @ np.ones((12, 16), dtype=np.float32)).dtype
