@@ -2,17 +2,17 @@
 Full-waveform inversion
 =======================
 
-How much of a velocity model do seismic waves tell, and which method finds it at less cost, Gauss and Newton's or L-BFGS?
-The data are those of six explosions near the surface of a synthetic section, 2.4 km wide, of layers with a salt body,
-recorded along the surface and in two wells. Both methods start from a smooth model and go from low frequencies to high
-ones. They are given the same number of solutions of the wave equation.
+How much of a velocity model do seismic waves tell, and which method finds it at less cost, Gauss and Newton's or
+L-BFGS? The data are those of six explosions near the surface of a synthetic section, 2.4 km wide, of layers with a
+salt body, recorded along the surface and in two wells. Both methods start from a smooth model and go from low
+frequencies to high ones. They are given the same number of solutions of the wave equation.
 """
 
 # %%
 # The model and the survey
 # ------------------------
-# :class:`~torchlops.waveeqprocessing.AcousticModelling` gives the data as a differentiable function of the velocity. All
-# shots are computed together.
+# :class:`~torchlops.waveeqprocessing.AcousticModelling` gives the data as a differentiable function of the velocity.
+# All shots are computed together.
 
 import matplotlib.pyplot as plt
 import torch
@@ -59,9 +59,11 @@ def model_error(velocity):
 # wavefield and its perturbation), three for one with :math:`J^H` (the wavefield twice, because of the checkpoints, and
 # the adjoint).
 
+modelling, wavelet, _ = survey(4.0)
+illumination = AcousticBorn(modelling, start, wavelet).illumination()
+weight = (illumination / illumination[is_free].median() + 0.05).rsqrt()
 smooth = torchlops.Smoothing2D((3, 5), (nz, nx), dtype="float32")
-keep = torchlops.Diagonal(is_free.float(), dims=(nz, nx), dtype="float32")
-S = keep @ smooth
+S = torchlops.Diagonal(is_free.float(), dims=(nz, nx)) @ smooth @ torchlops.Diagonal(weight, dims=(nz, nx))
 FREQUENCIES, ITERATIONS, INNER = (4.0, 7.0), (2, 2), 5
 
 
@@ -74,7 +76,7 @@ def gauss_newton(velocity):
             residual = observed - modelling(velocity, wavelet)
             history.append((cost, float(residual.square().sum() / observed.square().sum()), model_error(velocity)))
             J = AcousticBorn(modelling, velocity, wavelet, dtype="float32") @ S
-            damp = 0.02 * float(residual.norm()) / 100.0  # of an update of about 100 m/s
+            damp = 0.005 * float(residual.norm()) / 100.0  # of an update of about 100 m/s
             p = torchlops.optimization.cgls(J, residual, niter=INNER, damp=damp, tol=0)[0]
             update = S(p)
             trials = [velocity + length * update for length in (1.0, 0.5)]
