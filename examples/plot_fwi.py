@@ -149,7 +149,8 @@ fig.colorbar(image, ax=axes, label="velocity (m/s)")
 # %%
 # Misfit and error of the model
 # -----------------------------
-# The misfit rises where the frequency does, since the data are others then.
+# The misfit rises where the frequency does, since the data are others then. At equal cost the methods are on a par here:
+# what an update of Gauss and Newton's gains over one of L-BFGS is what it costs more.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
 for title, history in (("Gauss-Newton", gauss_history), ("L-BFGS", lbfgs_history)):
@@ -161,4 +162,5 @@ right.set(title="Error of the model", xlabel="solutions of the wave equation", y
 left.legend()
 
 for history in (gauss_history, lbfgs_history):
-    assert history[-1][2] < 0.8 * model_error(start)
+    assert history[-1][2] < 0.75 * model_error(start)
+assert abs(gauss_history[-1][2] - lbfgs_history[-1][2]) < 0.1 * lbfgs_history[-1][2]

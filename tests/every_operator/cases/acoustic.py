@@ -28,7 +28,7 @@ def _twoway(**options):
     def build(lops, vp):
         return lops.waveeqprocessing.AcousticWave2D(
             (4, 5), (10.0, 0.0), (10.0, 12.0), vp, [20.0, 33.0], [12.0, 24.0], [20.0, 37.0], 10.0, 0.0, 8.0,
-            **{"space_order": 2, "nbl": 2, "f0": 40.0, "dt": 2.0, "max_velocity": 3000.0, "dtype": "float64",
+            **{"space_order": 2, "nbl": 2, "f0": 5.0, "dt": 2.0, "max_velocity": 3000.0, "dtype": "float64",
                **options},
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from torchlops.torch_internals import compiler_of_inductor
 from torchlops.waveeqprocessing._acoustic.fast import FastState, FastStep, Push, Stencil, Strips
+from torchlops.waveeqprocessing._acoustic.grid import Grid
 from torchlops.waveeqprocessing._acoustic.sampling import Points
 
 Stencils = tuple[Stencil, ...]
@@ -102,6 +103,15 @@ class CompiledStep(FastStep):
     turns = False
     kernels: ClassVar[dict[Any, Callable[..., None]]] = {}
 
+    def __init__(self, grid: Grid, w: Tensor, sources: Points, receivers: Points) -> None:
+        super().__init__(grid, w, sources, receivers)
+        self._stencils = tuple(self.stencils)
+        self._of_strips = tuple(strip.stencil for strip in self.strips)
+        self._a, self._b = [strip.a for strip in self.strips], [strip.b for strip in self.strips]
+        self._w_inside = self.stencils[0].at(self.w)
+        self._w_of_strips = [strip.inside(self.w) for strip in self.strips]
+        self._recent: list[tuple[Tensor, Tensor, tuple[Tensor, ...], tuple[Any, ...]]] = []
+
     def _compiled(self, kernel: Callable[..., None], like: Tensor) -> Callable[..., None]:
         """Return a kernel that is compiled for this grid and batch only, so that others do not evict it."""
         key = kernel, self.grid.shape, self.grid.pml_width, self.grid.space_order, like.shape, like.dtype, like.device
@@ -116,16 +126,32 @@ class CompiledStep(FastStep):
     ) -> tuple[FastState, Tensor]:
         """Advance the state; ``q`` is left in ``keep``, if there is one."""
         now, before, p, z = state
-        views = [strip.around(now) for strip in self.strips]
-        self._compiled(_forward_first, now)(
-            *self._whole(now, before, keep), self._of_strips, views,
-            [strip.content(p_axis) for strip, p_axis in zip(self.strips, p, strict=True)], self._a, self._b,
+        first, second, views, contents, targets = self._of(now, before, p)
+        at = self.stencils[0].at
+        first(
+            self._stencils, now, targets[-1], self._w_inside, None if keep is None else at(keep), self._of_strips, views,
+            contents, self._a, self._b,
         )  # fmt: skip
-        for strip, view, p_axis, z_axis in zip(self.strips, views, p, z, strict=True):
-            self._compiled(_forward_second, now)(
-                strip.stencil, view, p_axis, z_axis, strip.a, strip.b, *self._targets(strip, before, keep)
-            )
+        columns = zip(self.strips, views, p, z, targets[:-1], self._w_of_strips, strict=True)
+        for strip, view, p_axis, z_axis, target, w in columns:
+            kept = None if keep is None else strip.inside(keep)
+            second(strip.stencil, view, p_axis, z_axis, strip.a, strip.b, target, w, kept)
         return self._complete(state, self.sources, f, push, keep)
+
+    def _of(self, now: Tensor, before: Tensor, p: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        """Return the kernels of the forward step, and the views of a state, which returns every other step."""
+        for known_now, known_before, known_p, found in self._recent:
+            if known_now is now and known_before is before and known_p is p:
+                return found
+        found = (
+            self._compiled(_forward_first, now),
+            self._compiled(_forward_second, now),
+            [strip.around(now) for strip in self.strips],
+            [strip.content(p_axis) for strip, p_axis in zip(self.strips, p, strict=True)],
+            [*(strip.inside(before) for strip in self.strips), self.stencils[0].at(before)],
+        )
+        self._recent = [*self._recent[-3:], (now, before, p, found)]
+        return found
 
     def transposed(
         self, state: FastState, r: Tensor | None, push: Push = None, keep: Tensor | None = None
@@ -152,21 +178,9 @@ class CompiledStep(FastStep):
             self._compiled(_transposed_third, now)(strip.stencil, bz_axis, bp_axis, *self._targets(strip, before, keep))
         return self._complete(state, self.receivers, r, push, keep)
 
-    @property
-    def _of_strips(self) -> Stencils:
-        return tuple(strip.stencil for strip in self.strips)
-
-    @property
-    def _a(self) -> Tensors:
-        return [strip.a for strip in self.strips]
-
-    @property
-    def _b(self) -> Tensors:
-        return [strip.b for strip in self.strips]
-
     def _whole(self, now: Tensor, before: Tensor, keep: Tensor | None) -> tuple[Any, ...]:
         at = self.stencils[0].at
-        return tuple(self.stencils), now, at(before), at(self.w), None if keep is None else at(keep)
+        return self._stencils, now, at(before), self._w_inside, None if keep is None else at(keep)
 
     def _targets(self, strip: Strips, before: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         return strip.inside(before), strip.inside(self.w), None if keep is None else strip.inside(keep)
