@@ -138,8 +138,8 @@ pictures = {"true": true, "start": start, "Gauss-Newton": by_gauss, "L-BFGS": by
 for ax, (title, velocity) in zip(axes.flat, pictures.items(), strict=True):
     image = ax.imshow(velocity, extent=extent, vmin=1700, vmax=3300, cmap="viridis", aspect="auto")
     ax.set_title(title if title == "true" else f"{title}, error {model_error(velocity):.0f} m/s")
-axes[0, 0].plot(sources[:, 1] * h / 1000, sources[:, 0] * h / 1000, "r*", receivers[:, 1] * h / 1000,
-                receivers[:, 0] * h / 1000, "w.", markersize=3)  # fmt: skip
+axes[0, 0].plot(receivers[:, 1] * h / 1000, receivers[:, 0] * h / 1000, "w.", markersize=3)
+axes[0, 0].plot(sources[:, 1] * h / 1000, sources[:, 0] * h / 1000, "r*", markersize=9)
 for ax in axes[1]:
     ax.set_xlabel("x (km)")
 for ax in axes[:, 0]:
@@ -149,8 +149,8 @@ fig.colorbar(image, ax=axes, label="velocity (m/s)")
 # %%
 # Misfit and error of the model
 # -----------------------------
-# The misfit rises where the frequency does, since the data are others then. At equal cost the methods are on a par here:
-# what an update of Gauss and Newton's gains over one of L-BFGS is what it costs more.
+# The misfit rises where the frequency does, since the data are others then. At equal cost the methods are on a par
+# here: what an update of Gauss and Newton's gains over one of L-BFGS is what it costs more.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
 for title, history in (("Gauss-Newton", gauss_history), ("L-BFGS", lbfgs_history)):

@@ -129,8 +129,8 @@ class CompiledStep(FastStep):
         first, second, views, contents, targets = self._of(now, before, p)
         at = self.stencils[0].at
         first(
-            self._stencils, now, targets[-1], self._w_inside, None if keep is None else at(keep), self._of_strips, views,
-            contents, self._a, self._b,
+            self._stencils, now, targets[-1], self._w_inside, None if keep is None else at(keep),
+            self._of_strips, views, contents, self._a, self._b,
         )  # fmt: skip
         columns = zip(self.strips, views, p, z, targets[:-1], self._w_of_strips, strict=True)
         for strip, view, p_axis, z_axis, target, w in columns:
