@@ -319,6 +319,17 @@ def test_the_memory_of_a_gradient_grows_as_the_square_root_of_the_time() -> None
     assert fields(400) < 80
 
 
+def test_one_sample_is_zero_and_has_zero_derivatives() -> None:
+    modelling, v, wavelet = _modelling(nt=1), _velocity(6, 7).requires_grad_(), _normal(1).requires_grad_()
+    data = modelling(v, wavelet)
+    gradients = torch.autograd.grad(data.sum(), (v, wavelet))
+    assert not any(x.count_nonzero() for x in (data, *gradients))
+    assert not AcousticBorn(modelling, v, wavelet).H(torch.ones(2, 3, 1, dtype=F64)).count_nonzero()
+    assert not AcousticBorn(modelling, v, wavelet).illumination().count_nonzero()
+    result = modelling.hessian_product(lambda d: d.square().sum(), v, wavelet, _normal(6, 7))
+    assert not result.product.count_nonzero()
+
+
 # -- batches, receivers, numbers ----------------------------------------------------------------------------------
 
 

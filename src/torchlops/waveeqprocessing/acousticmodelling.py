@@ -345,8 +345,10 @@ def _positive(value: Any, what: str) -> float:
 
 
 def _positions(value: Any, what: str, ndim: int) -> Tensor:
-    """Return positions as a tensor: one of the user's as it is, others as constants."""
+    """Return positions as a tensor: one of the user's as it is, others as constants, integers if all are whole."""
     tensor = value if isinstance(value, Tensor) else constants(value, f"AcousticModelling: {what}")
+    if not isinstance(value, Tensor) and is_on_nodes(tensor):
+        tensor = tensor.long()
     if tensor.ndim not in (2, 3) or tensor.shape[-1] != ndim or tensor.numel() == 0:
         many = (
             "(shots, ndim) or (shots, sources, ndim)"

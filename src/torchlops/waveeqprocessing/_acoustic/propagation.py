@@ -167,6 +167,9 @@ def back(step: Step, drive: Drive, tape: Tape, r: Tensor, dr: Tensor | None = No
             of_df.append(step.at_sources(nu))
         image = step.accumulate(image, mu, q)
         of_f.append(step.at_sources(mu))
+    if image is None:  # without a step
+        image = step.accumulate(None, mu, mu.now)
+        changed = None if nu is None else step.accumulate(None, nu, nu.now)
     w = step.nodes(step.w)
     by_w = step.image(image) / w
     by_dw = None
