@@ -35,6 +35,7 @@ OPERATORS = {
     "one-way waves": {"BlendingContinuous": "deblending", "Deghosting": "deghosting",
                       "WavefieldDecomposition": "updown"},
     "migration": {"LSM": "migration", "Kirchhoff": "segy"},
+    "waves": {"AcousticBorn": "fwi"},
     "stacks and products": {"VStack": "coils", "HStack": "integration", "Kronecker": "outliers"},
     "diagonals and matrices": {"Diagonal": "coils", "MatrixMult": "sliding", "Identity": "preconditioner"},
     "shapes": {"Pad": "vsp", "Roll": "restoration"},

@@ -21,29 +21,14 @@ import torchlops
 pylops = pytest.importorskip("pylops")
 
 ROOT = Path(pylops.__file__).parent
-LATER = ("waveeqprocessing", "medical")
-"""Sub-packages that come later; until then, ``tests/peers/graft.py`` runs PyLops's own on torchlops."""
-HERE = tuple(
-    f"waveeqprocessing.{name}"
-    for name in (
-        "blending",
-        "kirchhoff",
-        "lsm",
-        "marchenko",
-        "mdd",
-        "oneway",
-        "seismicinterpolation",
-        "wavedecomposition",
-    )
-)
-"""Modules of them that are here."""
+LATER = ("medical",)
+"""Sub-packages that come later."""
 
 NAMES_NOT_HERE = {
     **dict.fromkeys(("pylops", "deps", "pytensor_message"), "what a module of PyLops without __all__ imports"),
     "utils.utils.ScoobyReport": "a class of another package, which Report needs there",
     "config.Config": "the class of the object that holds the switch there; here the switch belongs to a thread",
     "medical": LATER,
-    "waveeqprocessing": LATER,
 }  # fmt: skip
 """What PyLops has and torchlops has not, each with its reason."""
 
@@ -96,7 +81,7 @@ def _absent() -> set[str]:
     return absent | {gateways[module] for module in absent}
 
 
-@pytest.mark.parametrize("module", [*_modules(), *HERE])
+@pytest.mark.parametrize("module", _modules())
 def test_every_name_is_in_the_same_place(module: str) -> None:
     """What a module of PyLops defines or exports is an attribute of the module of torchlops of the same name."""
     if module in _absent():

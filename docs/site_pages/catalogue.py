@@ -106,12 +106,13 @@ FAMILIES = (
     Family(
         "waves",
         "Wavefields",
-        "Migration, convolution with wavefields, waves that go down or up at a level, and shots that overlap in a "
-        "record. (For inversions, see :class:`~torchlops.waveeqprocessing.LSM`, "
+        "Migration, by travel times and by the wave equation, convolution with wavefields, waves that go down or up "
+        "at a level, and shots that overlap in a record. (For elastic waves and varying density, see "
+        ":class:`~torchlops.interop.DeepwaveBorn`; for inversions, see :class:`~torchlops.waveeqprocessing.LSM`, "
         ":func:`~torchlops.waveeqprocessing.MDD`, :class:`~torchlops.waveeqprocessing.Marchenko`, "
         ":func:`~torchlops.waveeqprocessing.WavefieldDecomposition` and "
         ":func:`~torchlops.waveeqprocessing.Deghosting`.) Pictures have depth and time downward.",
-        "Kirchhoff MDC PhaseShift PressureToVelocity UpDownComposition2D UpDownComposition3D BlendingContinuous "
+        "Kirchhoff AcousticBorn AcousticWave2D MDC PhaseShift PressureToVelocity UpDownComposition2D UpDownComposition3D BlendingContinuous "
         "BlendingGroup BlendingHalf",
     ),
     Family(

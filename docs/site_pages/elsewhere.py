@@ -1,8 +1,9 @@
 """What other libraries call the operators. PyLops has them under the same names, unless listed here."""
 
-NOT_IN_PYLOPS = {"ToDevice"}
+NOT_IN_PYLOPS = {"AcousticBorn", "ToDevice"}
 
 ELSEWHERE = {
+    "AcousticBorn": ("deepwave.scalar_born",),
     "FirstDerivative": ("numpy.gradient", "numpy.diff", "odl.PartialDerivative"),
     "SecondDerivative": ("numpy.diff(..., n=2)",),
     "Gradient": ("numpy.gradient", "sigpy.linop.FiniteDifference", "odl.Gradient"),

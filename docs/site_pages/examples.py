@@ -148,6 +148,12 @@ SYMBOLS = {
 }
 """What the names in the code of the examples stand for."""
 
+survey = torchlops.waveeqprocessing.AcousticModelling(
+    (64, 48), 10.0, 0.002, 256, [[32, 2]], [[x, 2] for x in range(4, 60)], max_velocity=2000.0, frequency=18.0
+)
+medium = np.full((64, 48), 2000.0)
+reflectors = spikes(64, 48, **{f"{x} {z}": 100.0 for x in range(64) for z in (16, 32 - x // 8)})
+
 
 # -- operators ---------------------------------------------------------------------------------------------------
 
@@ -210,6 +216,7 @@ VOLUME = {"x": "volume", "says": "four slices of a head"}
 SECTION = {"section": True, "axes": (("trace", "time"), ("trace", "time"))}
 GATHER = {"section": True, "axes": (("receiver", "time"), ("receiver", "time"))}
 RADON = {"section": True, "axes": (("slope", "time"), ("offset", "time"))}
+WAVES = {"section": True, "axes": (("x", "depth"), ("receiver", "time"))}
 STACKING = {"section": True, "axes": (("offset", "time"), ("slope", "time"))}
 
 
@@ -528,6 +535,22 @@ EXAMPLES = {
     "ProductOperator": Example("Laplacian((96, 96)) @ Smoothing2D(5, (96, 96))", **PHOTO),
     "PowerOperator": Example("Smoothing2D(5, (96, 96)) ** 4", **PHOTO),
     "IdentityOperator": Example("Smoothing2D(5, (96, 96)) ** 0", **PHOTO),
+    # waves
+    "AcousticBorn": Example(
+        "AcousticBorn(survey, medium, survey.ricker())",
+        "reflectors",
+        "two reflectors, as changes of the velocity; one shot in the middle, and receivers along the surface",
+        view=lambda _, y: y[0],
+        **WAVES,
+    ),
+    "AcousticWave2D": Example(
+        "AcousticWave2D((64, 48), (0, 0), (10, 10), medium, [320.0], 20.0, np.arange(40.0, 600.0, 10.0), 20.0, 0.0, "
+        "500.0, f0=18.0)",
+        "-2e6 * reflectors / medium**3",
+        "two reflectors, as changes of the squared slowness; one shot in the middle",
+        view=lambda _, y: y[0],
+        **WAVES,
+    ),
     # regression
     "Regression": Example(
         "Regression(np.linspace(-1, 1, 60), order=3)", "np.array([0.2, -1, 0.1, 1.6])", "four coefficients"

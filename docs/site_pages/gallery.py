@@ -5,12 +5,14 @@ from __future__ import annotations
 ORDER = (
     # operators and solvers
     "integration", "outliers", "restoration", "deconvolution", "sparse", "nonstationary", "missing_traces", "planewave",
-    "impedance", "coils", "helmholtz", "mdd", "marchenko", "deblending", "migration", "segy",
+    "coils", "helmholtz",
+    # seismic waves
+    "impedance", "avo", "migration", "segy", "fwi", "updown", "deghosting", "deblending", "mdd", "marchenko",
     # gradients with respect to the tensors of an operator
-    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "updown", "deghosting",
+    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding",
     # second derivatives, and derivatives of solutions
-    "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "avo",
-    "preconditioner", "unrolling",
+    "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "preconditioner",
+    "unrolling",
     # other packages
     "foreign", "export",
 )  # fmt: skip

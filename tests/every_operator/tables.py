@@ -24,11 +24,15 @@ PACKAGES = {
 }
 ARGUMENT_OF = {
     "taps": "tapertype", "matrix": "A", "values": "A", "trav_srcs": "trav", "trav_recs": "trav", "amp_srcs": "amp",
-    "amp_recs": "amp",
+    "amp_recs": "amp", "velocity": "vp",
 }  # fmt: skip
 """Arguments that are kept under another name."""
 
-NAMES_OF = {"MatrixMult": {"A": "`A` (as `matrix`, or as `values` if it is sparse)"}}
+NAMES_OF = {
+    "AcousticBorn": {"the tensors of its parts": "positions of `modelling`"},
+    "AcousticWave2D": {"vp": "`vp` (as `velocity`)"},
+    "MatrixMult": {"A": "`A` (as `matrix`, or as `values` if it is sparse)"},
+}
 """How arguments are shown that learn under other names."""
 
 
@@ -94,8 +98,8 @@ def _is_array(argument: inspect.Parameter) -> bool:
 def _readable(key: str, arguments: set[str]) -> str:
     """Return the name of a parameter as the user knows it: an argument, an attribute, or one of a part."""
     name = key.rsplit(".", 1)[-1]
-    name = ARGUMENT_OF.get(name, name)
-    return f"`{name}`" if name in arguments else "the tensors of its parts"
+    known = [f"`{argument}`" for argument in (name, ARGUMENT_OF.get(name)) if argument in arguments]
+    return known[0] if known else "the tensors of its parts"
 
 
 # -- the files ---------------------------------------------------------------------------------------------------

@@ -138,10 +138,14 @@ def _exported(package: ModuleType) -> list[type[LinearOperator]]:
 
 
 OPERATORS = [
-    *_exported(torchlops.basicoperators),
-    *_exported(torchlops.signalprocessing),
-    *_exported(torchlops.avo),
-    *_exported(torchlops.waveeqprocessing),
+    operator
+    for package in (
+        torchlops.basicoperators,
+        torchlops.signalprocessing,
+        torchlops.waveeqprocessing,
+        torchlops.avo,
+    )
+    for operator in _exported(package)
 ]
 
 

@@ -1,4 +1,4 @@
-"""PyLops's sub-packages for waves, AVO and medical imaging, its own sources, grafted on torchlops.
+"""PyLops's sub-packages for waves, AVO and medical imaging, its own sources, grafted on torchlops in place of ours.
 
 They are two dozen classes and functions in PyLops's style that nobody here wrote: what a user of PyLops has, too.
 
@@ -22,7 +22,7 @@ PACKAGES = ("waveeqprocessing", "avo", "medical")
 
 
 class Graft:
-    """Finds the sub-packages of PyLops that torchlops lacks in the PyLops that is installed."""
+    """Finds these sub-packages in the PyLops that is installed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,11 +42,14 @@ class Graft:
 
 
 def install() -> None:
-    """Make ``import pylops`` give torchlops, with the sub-packages of PyLops that it lacks."""
+    """Make ``import pylops`` give torchlops, with these sub-packages of PyLops."""
     spec = importlib.util.find_spec("pylops")
     import torchlops.compat.pylops
 
     torchlops.compat.pylops.install()
+    for name in [*sys.modules]:
+        if name.startswith(tuple(f"pylops.{package}" for package in PACKAGES)):
+            del sys.modules[name]
     sys.meta_path.insert(0, Graft(Path(spec.origin).parent))
     for package in PACKAGES:
         importlib.import_module(f"pylops.{package}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from torchlops.optimization.basic import lsqr
 from torchlops.utils.dottest import dottest as check_adjoint
 from torchlops.waveeqprocessing._inversion import named_as_in_scipy
 from torchlops.waveeqprocessing.kirchhoff import Kirchhoff
+from torchlops.waveeqprocessing.twoway import AcousticWave2D
 
 __all__ = ["LSM"]
 
@@ -141,13 +141,12 @@ def _acoustic(
     z: Any, x: Any, t: Any, srcs: Any, recs: Any, vel: Any, wav: Any, wavcenter: int, options: dict[str, Any]
 ) -> LinearOperator:
     """Return the demigration by the wave equation, in PyLops's units: m, m/s and ms."""
-    twoway = importlib.import_module("torchlops.waveeqprocessing.twoway")
     shape, origin, spacing = (len(x), len(z)), (x[0], z[0]), (x[1] - x[0], z[1] - z[0])
     step = 1000.0 * float(t[1] - t[0])
     start, end = 1000.0 * float(t[0]) - wavcenter * step, 1000.0 * float(t[-1])
     if getattr(vel, "ndim", 0) == 0:
-        vel = np.full(shape, float(vel))
-    A = twoway.AcousticWave2D(shape, origin, spacing, vel, *srcs, *recs, start, end, **options)
+        vel = vel.expand(shape) if isinstance(vel, Tensor) else np.full(shape, float(vel))
+    A = AcousticWave2D(shape, origin, spacing, vel, *srcs, *recs, start, end, **options)
     A.updatesrc(_resampled(wav, step, float(A.geometry.dt)))
     operator: LinearOperator = A
     return operator

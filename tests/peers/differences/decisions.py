@@ -90,6 +90,13 @@ DECISIONS: tuple[Difference, ...] = (
     ),
     Difference(
         "decision",
+        "`AcousticWave2D` needs no Devito. Its time axis, its sources and the scale of its data are Devito's; its "
+        "layers are perfectly matched, where Devito's damp (their width is `nbl` in both); points between nodes are "
+        "windowed sinc functions, where Devito interpolates linearly; its adjoint is exact to rounding. `geometry` and "
+        "`model` have the names of Devito's that PyLops uses.",
+    ),
+    Difference(
+        "decision",
         "Manual `FISTA.step(x, z)` goes on from the `z` that the last step returned, and raises for another one.",
         topic="solvers",
     ),
