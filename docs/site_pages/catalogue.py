@@ -112,8 +112,8 @@ FAMILIES = (
         ":func:`~torchlops.waveeqprocessing.MDD`, :class:`~torchlops.waveeqprocessing.Marchenko`, "
         ":func:`~torchlops.waveeqprocessing.WavefieldDecomposition` and "
         ":func:`~torchlops.waveeqprocessing.Deghosting`.) Pictures have depth and time downward.",
-        "Kirchhoff AcousticBorn AcousticWave2D MDC PhaseShift PressureToVelocity UpDownComposition2D UpDownComposition3D BlendingContinuous "
-        "BlendingGroup BlendingHalf",
+        "Kirchhoff AcousticBorn AcousticWave2D MDC PhaseShift PressureToVelocity UpDownComposition2D "
+        "UpDownComposition3D BlendingContinuous BlendingGroup BlendingHalf",
     ),
     Family(
         "avo",

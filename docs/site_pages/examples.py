@@ -142,6 +142,8 @@ SYMBOLS = {
     "times": "160 times, 6 ms apart",
     "sources": "three positions at the surface",
     "receivers": "40 positions at the surface",
+    "survey": "one shot and 56 receivers near the surface",
+    "medium": "a velocity of 2000 m/s",
     "angles": "48 angles from 0 to 45 degrees",
     "contrasts": "spikes of two velocities and density",
     "matrix": "rows that are Gaussians",

@@ -146,7 +146,7 @@ def _acoustic(
     start, end = 1000.0 * float(t[0]) - wavcenter * step, 1000.0 * float(t[-1])
     if getattr(vel, "ndim", 0) == 0:
         vel = vel.expand(shape) if isinstance(vel, Tensor) else np.full(shape, float(vel))
-    A = AcousticWave2D(shape, origin, spacing, vel, *srcs, *recs, start, end, **options)
+    A = AcousticWave2D(shape, origin, spacing, vel, srcs[0], srcs[1], recs[0], recs[1], start, end, **options)
     A.updatesrc(_resampled(wav, step, float(A.geometry.dt)))
     operator: LinearOperator = A
     return operator
