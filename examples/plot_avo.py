@@ -126,7 +126,7 @@ figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), layout="co
 left.plot(theta, curve.abs(), "k", label="exact, modulus")
 left.plot(theta, curve.real, "k--", label="exact, real part")
 left.plot(theta, line, "C3", label="linearised")
-left.axvline(critical, color="0.7", lw=1)
+left.axvline(critical, color="0.7", lw=1, label="critical angle")
 left.set(title="PP coefficient of one interface", xlabel="angle (degrees)", ylabel="coefficient", ylim=(-0.3, 1.1))
 left.legend()
 for i, name in enumerate(NAMES):

@@ -83,6 +83,6 @@ figure.suptitle(f"Receiver at {receivers[1]:.0f} m")
 
 figure, axis = plt.subplots(figsize=(11, 2.4), layout="constrained")
 axis.plot(np.arange(B.nttot) * DT, record[1, 0], lw=0.8)
-axis.vlines(times - times[0], -2, -1.7, "C3", label="shots")
+axis.vlines(times - times[0], -2, -1.7, "C3", label="firing times")
 axis.set(title="The beginning of the record", xlabel="time (s)", ylabel="pressure", xlim=(0, 8))
 axis.legend(loc="upper right")

@@ -138,8 +138,9 @@ pictures = {"true": true, "start": start, "Gauss-Newton": by_gauss, "L-BFGS": by
 for ax, (title, velocity) in zip(axes.flat, pictures.items(), strict=True):
     image = ax.imshow(velocity, extent=extent, vmin=1700, vmax=3300, cmap="viridis", aspect="auto")
     ax.set_title(title if title == "true" else f"{title}, error {model_error(velocity):.0f} m/s")
-axes[0, 0].plot(receivers[:, 1] * h / 1000, receivers[:, 0] * h / 1000, "w.", markersize=3)
-axes[0, 0].plot(sources[:, 1] * h / 1000, sources[:, 0] * h / 1000, "r*", markersize=9)
+axes[0, 0].plot(receivers[:, 1] * h / 1000, receivers[:, 0] * h / 1000, "w.", markersize=3, label="receivers")
+axes[0, 0].plot(sources[:, 1] * h / 1000, sources[:, 0] * h / 1000, "r*", markersize=9, label="sources")
+axes[0, 0].legend(loc="lower left", facecolor="0.5")
 for ax in axes[1]:
     ax.set_xlabel("x (km)")
 for ax in axes[:, 0]:

@@ -139,7 +139,8 @@ for name, m in models.items():
 assert (of_parameters["total variation"] < 0.85 * of_parameters["damping"]).all()
 
 # %%
-# The impedance, the data, and the inversions with their errors.
+# The impedance, the data, and the inversions with their errors: the norms in the titles are relative to that of the
+# error of the background.
 axis = (0.0, float(NX), 1000 * NT * DT, 0.0)
 low, high = float(impedance.min()), float(impedance.max())
 figure, panels = plt.subplots(2, 4, figsize=(12, 6.2), layout="constrained", sharex=True, sharey=True)
@@ -154,8 +155,8 @@ for column, name in enumerate(("damping", "smoothness", "total variation"), star
     difference = impedances[name] - impedance
     error = panels[1, column].imshow(difference, aspect="auto", extent=axis, vmin=-0.3, vmax=0.3, cmap="RdBu")
     panels[1, column].set(title=f"error: {errors[name]:.2f}", xlabel="trace")
-figure.colorbar(image, ax=panels[0, 3])
-figure.colorbar(error, ax=panels[1, 3])
+figure.colorbar(image, ax=panels[0, 3], label="ln(impedance)")
+figure.colorbar(error, ax=panels[1, 3], label="estimate - true")
 
 # %%
 # The three parameters of one trace.
@@ -163,7 +164,7 @@ figure, axes = plt.subplots(1, 4, figsize=(12, 5), layout="constrained", sharey=
 trace, times = NX // 4, 1000 * DT * torch.arange(NT)
 axes[0].imshow(gathers[..., trace], aspect="auto", extent=(0, 40, axis[2], 0), cmap="gray")
 axes[0].set(title="angle gather", xlabel="angle (degrees)", ylabel="time (ms)")
-for i, (panel, title) in enumerate(zip(axes[1:], ("V_P (m/s)", "V_S (m/s)", "density (kg/m³)"), strict=True)):
+for i, (panel, title) in enumerate(zip(axes[1:], ("$V_P$ (m/s)", "$V_S$ (m/s)", "density (kg/m³)"), strict=True)):
     panel.plot(true[:, i, trace].exp(), times, "k", lw=2, label="true")
     for name, colour in (("background", "0.7"), ("damping", "C0"), ("total variation", "C3")):
         panel.plot(models[name][:, i, trace].exp(), times, colour, lw=1, label=name)

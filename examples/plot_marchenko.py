@@ -162,7 +162,8 @@ for axis, (title, picture) in zip(axes, pictures.items(), strict=True):
         picture.T, aspect="auto", cmap="gray", vmin=-limit, vmax=limit, extent=(depths[0], depths[-1], t[-1], 0)
     )
     for depth in top[1:]:
-        axis.axvline(depth, color="tab:orange", lw=0.8, ls=":")
+        line = axis.axvline(depth, color="tab:orange", lw=0.8, ls=":")
     axis.set(title=title, xlabel="depth (m)", ylim=(1.2, 0))
 axes[0].set_ylabel("time (s)")
+axes[0].legend([line], ["interfaces"], loc="lower left")
 plt.show()

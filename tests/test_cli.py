@@ -36,6 +36,7 @@ class Doubled(torchlops.LinearOperator):
 
 
 flip = torchlops.Flip(4)
+single = torchlops.Smoothing1D(3, 4, dtype="float32")
 large = torchlops.Flip(2000)
 matrix = np.eye(3)
 
@@ -79,7 +80,7 @@ def check(where: object, *options: str) -> int:
     return main(["check", str(where), "--no-compile", *options])
 
 
-@pytest.mark.parametrize("name", ["flip", "build", "Shelf.flip"])
+@pytest.mark.parametrize("name", ["flip", "build", "Shelf.flip", "single"])
 def test_what_holds_is_said(name, operators, capsys):
     assert check(f"{operators}:{name}") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -84,6 +84,7 @@ TYPES = {
     "Events": "A number for all events, or a number for each.",
     "Kind": "The name of a kind of curve or of derivative, or a function.",
     "Linearization": "The name of a linearisation of reflection coefficients, or a function.",
+    "Limits": "A number, a pair of numbers between which a taper falls, or None.",
     "Number": "A number, or a tensor with one.",
     "Sizes": "A size for each axis, or None for that of the data; or None for all.",
     "Solver": "A function that takes an operator and data, and returns the solution first; or None.",

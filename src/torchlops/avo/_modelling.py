@@ -31,7 +31,7 @@ class Modelling(ProductOperator):
 
     @property
     def A(self) -> Any:
-        """The matrix of a trace, if the operator is explicit: an array, a sparse one of SciPy, or a tensor."""
+        """The matrix of a trace of an explicit operator, as an array, a sparse matrix of SciPy, or a tensor."""
         (part,) = self.operators if len(self.operators) == 1 else (None,)
         if part is None:
             raise AttributeError(f"{self.name_and_type} has no matrix A: pass explicit=True, or call todense()")

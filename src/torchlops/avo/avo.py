@@ -449,7 +449,7 @@ class AVOLinearModelling(AccumulatingOperator):
 
     @property
     def G(self) -> Any:
-        """The coefficients: an array, or a tensor if the operator was built from tensors."""
+        """The coefficients, as an array, or as a tensor if the operator was built from tensors."""
         table = self._table()
         table = table.expand(self.nt0, *table.shape[1:])
         return table.contiguous() if self._learns else to_numpy(table).astype(self.dtype)

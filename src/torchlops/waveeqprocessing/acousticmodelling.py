@@ -159,7 +159,7 @@ class AcousticModelling(nn.Module):
 
     @property
     def dimsd(self) -> tuple[int, int, int]:
-        """Shape of the data: shots, receivers, samples."""
+        """Shape of the data, ``(shots, receivers, nt)``."""
         return self.sources.shape[0], self.receivers.shape[-2], self.nt
 
     def ricker(self, dtype: DType = torch.float32) -> Tensor:

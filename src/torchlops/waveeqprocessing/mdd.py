@@ -223,7 +223,8 @@ def MDD(
 
     All virtual sources of one data set are one least-squares problem, as in PyLops. Further leading axes of the data
     are a batch of problems, of which each stops by itself. The solution carries derivatives with respect to ``d``,
-    ``G``, ``dt``, ``dr`` and ``wav``, those of the solve by implicit differentiation.
+    ``G``, ``dt``, ``dr`` and ``wav``, those of the solve by implicit differentiation. It assumes convergence: where few
+    iterations regularise, pass ``damp``, or ``grad="unroll"``.
 
     Other than in PyLops, axes of one virtual source or one receiver stay, and may be given.
 
