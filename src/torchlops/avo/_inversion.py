@@ -291,7 +291,8 @@ def smallest_solution(matrix: Tensor, columns: Tensor, cond: float | None = None
     Args:
         matrix: The matrix ``(rows, columns)``.
         columns: The right-hand sides.
-        cond: Singular values below this times the largest count as zero; by default the rounding of the dtype.
+        cond: Singular values below this times the largest count as zero; by default the rounding of the dtype times
+            the larger size of the matrix, to which a decomposition is right.
 
     >>> x = smallest_solution(torch.tensor([[1.0, 1.0], [2.0, 2.0]]), torch.tensor([[2.0], [4.0]]))
     >>> torch.allclose(x, torch.ones(2, 1))
@@ -301,7 +302,8 @@ def smallest_solution(matrix: Tensor, columns: Tensor, cond: float | None = None
     A, b = matrix.to(dtype), columns.to(dtype)
     constant = A.detach()
     U, S, Vh = torch.linalg.svd(constant, full_matrices=constant.shape[0] < constant.shape[1])
-    rank = int((S[0] * (torch.finfo(dtype).eps if cond is None else cond) < S).sum())
+    cond = torch.finfo(dtype).eps * max(A.shape) if cond is None else cond
+    rank = int((S[0] * cond < S).sum())
     kept, sizes = Vh[:rank].mH, S[:rank, None]
     if is_plain_eager() and not A.requires_grad:
         solution: Tensor = kept @ ((U[:, :rank].mH @ b) / sizes)

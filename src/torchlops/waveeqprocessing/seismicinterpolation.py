@@ -123,7 +123,10 @@ def SeismicInterpolation(
         True
     """
     (traces,), give = as_real_tensors(
-        "SeismicInterpolation", {"data": data}, iava, iava1, spataxis, spat1axis, taxis, paxis, p1axis
+        "SeismicInterpolation",
+        {"data": data},
+        *(iava, iava1, spataxis, spat1axis, taxis, paxis, p1axis),
+        *kwargs_solver.values(),
     )
     if kind not in KINDS:
         raise ValueError(f"SeismicInterpolation: kind must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -246,8 +249,9 @@ def _windows(
     windows, traces, overlaps = sizes
     local = []
     for axis, n in zip(space, traces, strict=True):
-        step = float(_step(axis))
-        local.append(np.linspace(-step * n // 2, step * n // 2, n))  # rounded down, as in PyLops
+        half = _step(axis) * n / 2
+        unit = np.linspace(-1, 1, n)
+        local.append(half * (torch.from_numpy(unit).to(half) if isinstance(half, Tensor) else unit))
     Op: LinearOperator
     if kind == "sliding":
         radon: Any = (Radon2D, Radon3D)[count - 1]
