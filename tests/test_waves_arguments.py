@@ -180,3 +180,28 @@ def test_singular_values_of_rounding_are_left_out_by_default(dtype):
         assert torch.allclose(
             smallest_solution(A, b).double(), reference, rtol=0, atol=1e-4 * float(reference.abs().max())
         )
+
+
+def test_inversions_are_built_in_transforms():
+    wav, data = torch.from_numpy(WAV), torch.from_numpy(FIELD)
+    weights = torch.tensor([0.1, 0.2], dtype=torch.float64)
+
+    def directly(wav):
+        return PoststackInversion(data, wav, explicit=True, epsI=0.1)[0]
+
+    assert torch.allclose(torch.vmap(directly)(torch.stack((wav, 2 * wav)))[1], directly(2 * wav))
+
+    def damped(damp):
+        return PoststackInversion(data, wav, damp=damp, iter_lim=99, atol=1e-12, btol=1e-12)[0]
+
+    assert torch.allclose(torch.vmap(damped)(weights)[1], damped(0.2))
+    with pytest.raises(ValueError, match="epsI=-9.0 is too small"):
+        torch.vmap(lambda wav: PoststackInversion(data, wav, explicit=True, epsI=-9.0)[0])(wav.expand(2, 3))
+
+    def interpolated(data):
+        how = {"kind": "spatial", "epsRs": [0.3], "iter_lim": 99, "damp": 0.1, "atol": 1e-12, "btol": 1e-12}
+        return SeismicInterpolation(data, 5, np.array([0.5, 2.25, 3.0]), **how)[0].square().sum()
+
+    given = data[:3].clone().requires_grad_()
+    (expected,) = torch.autograd.grad(interpolated(given), given)
+    assert torch.allclose(torch.func.grad(interpolated)(data[:3]), expected)

@@ -181,12 +181,13 @@ class Inversion:
         normal = matrix.mH @ matrix + torch.diag(diagonal).to(matrix.dtype)
         if cond is not None:
             return smallest_solution(normal, matrix.mH @ columns, cond).to(dtype)
-        factor, info = torch.linalg.cholesky_ex(normal)
-        if bool(info.any()):
+        try:
+            factor = torch.linalg.cholesky(normal)
+        except torch.linalg.LinAlgError:
             raise ValueError(
                 f"{self.owner}: epsI={damping} is too small: it is lost in the rounding of the normal equations. Pass "
                 "a larger one, or cond for the smallest solution, or epsI=None"
-            )
+            ) from None
         if columns.shape[1] > matrix.shape[0]:  # of many traces, solving for the matrix takes less than for the data
             return (torch.cholesky_solve(matrix.mH, factor) @ columns).to(dtype)
         return torch.cholesky_solve(matrix.mH @ columns, factor).to(dtype)
@@ -266,7 +267,8 @@ class Inversion:
         """
         if not self.is_of_tensors:
             return {"grad": None, **options}
-        is_damped = damping is not None or bool(options.get("damp", 0.0))
+        damp = options.get("damp", 0.0)
+        is_damped = damping is not None or isinstance(damp, Tensor) or bool(damp)
         return {"grad": Implicit(full_rank=is_damped), **options}
 
 

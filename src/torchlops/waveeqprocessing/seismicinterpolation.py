@@ -19,12 +19,13 @@ from torchlops.signalprocessing import (
     FFTND,
     ChirpRadon2D,
     ChirpRadon3D,
-    Interp,
     Radon2D,
     Radon3D,
     Sliding2D,
     Sliding3D,
 )
+from torchlops.signalprocessing._interpolation import refuse_repeated
+from torchlops.signalprocessing.interp import LinearInterpolation
 from torchlops.utils.dottest import dottest as check_adjoint
 from torchlops.waveeqprocessing._inversion import as_real_tensors
 
@@ -189,7 +190,8 @@ def _sampled(dims: tuple[int, ...], positions: Array, axis: int, dtype: torch.dt
     is_whole = not given.is_floating_point() if isinstance(given, Tensor) else given.dtype.kind != "f"
     if is_whole:
         return Restriction(dims, given, axis=axis, dtype=dtype)
-    return Interp(dims, given, axis=axis, kind="linear", dtype=dtype)[0]
+    refuse_repeated(given, "SeismicInterpolation")
+    return LinearInterpolation(dims, given, axis, dtype)  # without Interp's array of positions, for use in transforms
 
 
 def _axis(name: str, axis: Any, kind: str) -> Any:
