@@ -8,6 +8,7 @@ import torch
 
 from torchlops.avo import PoststackInversion, PrestackInversion
 from torchlops.avo._inversion import smallest_solution
+from torchlops.avo.avo import approx_zoeppritz_pp, zoeppritz_pp
 from torchlops.waveeqprocessing import (
     MDC,
     MDD,
@@ -120,6 +121,10 @@ def test_steps_are_one_positive_number(build, name):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: zoeppritz_pp(1500.0, 0.0, 1.0, 2000.0, 0.0, 1.1, THETA), "both media are fluids"),
+        (lambda: approx_zoeppritz_pp(1500.0, 0.0, 1.0, 2000.0, 900.0, 1.1, THETA), "vs1 and vs0 must not be 0"),
+        (lambda: PoststackInversion(FIELD, WAV, epsI=-1.0), "epsI must not be negative, got -1"),
+        (lambda: PrestackInversion(FIELD[:, :2], THETA, WAV, epsI=[0.1, -0.1, 0.1]), "epsI must not be negative"),
         (lambda: MDC(np.ones((0, 2, 2)), 5, 2), "G must have three axes"),
         (lambda: MDD(KERNEL, KERNEL, wav=np.ones(0)), "wav must be a wavelet"),
         (lambda: MDD(KERNEL, KERNEL, causality_precond=True, smooth_precond=-1), "smooth_precond must be at least 0"),
@@ -195,8 +200,8 @@ def test_inversions_are_built_in_transforms():
         return PoststackInversion(data, wav, damp=damp, iter_lim=99, atol=1e-12, btol=1e-12)[0]
 
     assert torch.allclose(torch.vmap(damped)(weights)[1], damped(0.2))
-    with pytest.raises(ValueError, match="epsI=-9.0 is too small"):
-        torch.vmap(lambda wav: PoststackInversion(data, wav, explicit=True, epsI=-9.0)[0])(wav.expand(2, 3))
+    with pytest.raises(ValueError, match=r"epsI=0\.0 is too small"):
+        torch.vmap(lambda wav: PoststackInversion(data, wav, explicit=True, epsI=0.0)[0])(0 * wav.expand(2, 3))
 
     def interpolated(data):
         how = {"kind": "spatial", "epsRs": [0.3], "iter_lim": 99, "damp": 0.1, "atol": 1e-12, "btol": 1e-12}

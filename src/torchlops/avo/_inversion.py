@@ -12,6 +12,7 @@ from torch import Tensor
 from torchlops.arrays import as_it_is, as_tensor, as_tensors, real_dtype
 from torchlops.avo._modelling import matrix_of
 from torchlops.basicoperators import Diagonal, Identity
+from torchlops.basicoperators._positions import is_readable
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.solve import NO_GRAPH
 from torchlops.optimization.leastsquares import regularized_inversion
@@ -121,11 +122,15 @@ class Inversion:
         """Return the weight of the damping: a number, a tensor of one, or one weight per parameter.
 
         Raises:
-            ValueError: If there is another number of weights.
+            ValueError: If there is another number of weights, or one is negative.
         """
-        if epsI is None or isinstance(epsI, int | float):
-            return epsI
+        if epsI is None:
+            return None
         weights = as_tensor(epsI, f"{self.owner}: epsI")
+        if is_readable(weights) and bool((weights < 0).any()):
+            raise ValueError(f"{self.owner}: epsI must not be negative, got {epsI!r}")
+        if isinstance(epsI, int | float):
+            return epsI
         if weights.ndim == 0:
             return weights
         if len(A.dims) < 2 or tuple(weights.shape) != (A.dims[1],) or self.owner == "PoststackInversion":
@@ -183,7 +188,9 @@ class Inversion:
             return smallest_solution(normal, matrix.mH @ columns, cond).to(dtype)
         try:
             factor = torch.linalg.cholesky(normal)
-        except torch.linalg.LinAlgError:
+        except RuntimeError as error:
+            if "positive-definite" not in str(error):
+                raise
             raise ValueError(
                 f"{self.owner}: epsI={damping} is too small: it is lost in the rounding of the normal equations. Pass "
                 "a larger one, or cond for the smallest solution, or epsI=None"
