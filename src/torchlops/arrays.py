@@ -295,8 +295,8 @@ def as_tensors(
 ) -> tuple[list[Any], Callable[[Tensor], Any]]:
     """Return a user's numbers as tensors of one precision on one device, and the function that gives results back.
 
-    Results are tensors if any of ``values``, or of ``others``, is one. Otherwise they are arrays of the kind of the
-    first array. None stays None, and plain numbers do not affect the precision.
+    Results are tensors if any of ``values`` is one, or any of ``others`` is one or a list of some. Otherwise they are
+    arrays of the kind of the first array. None stays None, and plain numbers do not affect the precision.
 
     Raises:
         TypeError: If a value is not made of numbers.
@@ -314,13 +314,22 @@ def as_tensors(
     for name, tensor in found.items():
         found[name] = tensor.to(device=device, dtype=(complex_dtype if tensor.is_complex() else real_dtype)(dtype))
     back: Callable[[Tensor], Any] = to_numpy
-    if tensors or any(isinstance(value, Tensor) for value in others):
+    if tensors or any(map(holds_tensor, others)):
         back = as_it_is
     else:
         foreign = [value for value in given.values() if hasattr(value, "__dlpack__")]
         if foreign:
             back = from_array(foreign[0], owner)[1]
     return [found.get(name) for name in values], back
+
+
+def holds_tensor(value: Any) -> bool:
+    """Whether ``value`` is a tensor, or a list or tuple with one.
+
+    >>> holds_tensor([0.1, torch.ones(())]), holds_tensor("abc")
+    (True, False)
+    """
+    return isinstance(value, Tensor) or (isinstance(value, list | tuple) and any(map(holds_tensor, value)))
 
 
 def as_it_is(x: Tensor) -> Tensor:

@@ -92,7 +92,8 @@ def per_axis(value: Any, count: int, what: str) -> tuple[Any, ...]:
     >>> per_axis(2.0, 3, "sampling"), per_axis((1, 2), 2, "sampling")
     ((2.0, 2.0, 2.0), (1, 2))
     """
-    values = tuple(value) if hasattr(value, "__len__") and not isinstance(value, str) else (value,) * count
+    is_one = not hasattr(value, "__len__") or isinstance(value, str) or getattr(value, "ndim", 1) == 0
+    values = (value,) * count if is_one else tuple(value)
     if len(values) != count:
         raise ValueError(f"{what} must be one value or {count} values, one per axis, got {value!r}")
     return values

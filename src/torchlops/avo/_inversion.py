@@ -12,6 +12,7 @@ from torch import Tensor
 from torchlops.arrays import as_it_is, as_tensor, as_tensors, real_dtype
 from torchlops.avo._modelling import matrix_of
 from torchlops.basicoperators import Diagonal, Identity
+from torchlops.basicoperators._positions import is_readable
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.implicit.solve import NO_GRAPH
 from torchlops.optimization.leastsquares import regularized_inversion
@@ -121,11 +122,15 @@ class Inversion:
         """Return the weight of the damping: a number, a tensor of one, or one weight per parameter.
 
         Raises:
-            ValueError: If there is another number of weights.
+            ValueError: If there is another number of weights, or one is negative.
         """
-        if epsI is None or isinstance(epsI, int | float):
-            return epsI
+        if epsI is None:
+            return None
         weights = as_tensor(epsI, f"{self.owner}: epsI")
+        if is_readable(weights) and bool((weights < 0).any()):
+            raise ValueError(f"{self.owner}: epsI must not be negative, got {epsI!r}")
+        if isinstance(epsI, int | float):
+            return epsI
         if weights.ndim == 0:
             return weights
         if len(A.dims) < 2 or tuple(weights.shape) != (A.dims[1],) or self.owner == "PoststackInversion":
@@ -181,12 +186,15 @@ class Inversion:
         normal = matrix.mH @ matrix + torch.diag(diagonal).to(matrix.dtype)
         if cond is not None:
             return smallest_solution(normal, matrix.mH @ columns, cond).to(dtype)
-        factor, info = torch.linalg.cholesky_ex(normal)
-        if bool(info.any()):
+        try:
+            factor = torch.linalg.cholesky(normal)
+        except RuntimeError as error:
+            if "positive-definite" not in str(error):
+                raise
             raise ValueError(
                 f"{self.owner}: epsI={damping} is too small: it is lost in the rounding of the normal equations. Pass "
                 "a larger one, or cond for the smallest solution, or epsI=None"
-            )
+            ) from None
         if columns.shape[1] > matrix.shape[0]:  # of many traces, solving for the matrix takes less than for the data
             return (torch.cholesky_solve(matrix.mH, factor) @ columns).to(dtype)
         return torch.cholesky_solve(matrix.mH @ columns, factor).to(dtype)
@@ -266,7 +274,8 @@ class Inversion:
         """
         if not self.is_of_tensors:
             return {"grad": None, **options}
-        is_damped = damping is not None or bool(options.get("damp", 0.0))
+        damp = options.get("damp", 0.0)
+        is_damped = damping is not None or isinstance(damp, Tensor) or bool(damp)
         return {"grad": Implicit(full_rank=is_damped), **options}
 
 
@@ -291,7 +300,8 @@ def smallest_solution(matrix: Tensor, columns: Tensor, cond: float | None = None
     Args:
         matrix: The matrix ``(rows, columns)``.
         columns: The right-hand sides.
-        cond: Singular values below this times the largest count as zero; by default the rounding of the dtype.
+        cond: Singular values below this times the largest count as zero; by default the rounding of the dtype times
+            the larger size of the matrix, to which a decomposition is right.
 
     >>> x = smallest_solution(torch.tensor([[1.0, 1.0], [2.0, 2.0]]), torch.tensor([[2.0], [4.0]]))
     >>> torch.allclose(x, torch.ones(2, 1))
@@ -301,7 +311,8 @@ def smallest_solution(matrix: Tensor, columns: Tensor, cond: float | None = None
     A, b = matrix.to(dtype), columns.to(dtype)
     constant = A.detach()
     U, S, Vh = torch.linalg.svd(constant, full_matrices=constant.shape[0] < constant.shape[1])
-    rank = int((S[0] * (torch.finfo(dtype).eps if cond is None else cond) < S).sum())
+    cond = torch.finfo(dtype).eps * max(A.shape) if cond is None else cond
+    rank = int((S[0] * cond < S).sum())
     kept, sizes = Vh[:rank].mH, S[:rank, None]
     if is_plain_eager() and not A.requires_grad:
         solution: Tensor = kept @ ((U[:, :rank].mH @ b) / sizes)

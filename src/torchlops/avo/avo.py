@@ -20,7 +20,14 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import Array, DType, as_tensor, as_tensors, conjugate, to_numpy
-from torchlops.basicoperators._positions import constants, in_result_dtype, precise, register_positions, weight_dtype
+from torchlops.basicoperators._positions import (
+    constants,
+    in_result_dtype,
+    is_readable,
+    precise,
+    register_positions,
+    weight_dtype,
+)
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer
 
@@ -173,6 +180,8 @@ def approx_zoeppritz_pp(vp1: Any, vs1: Any, rho1: Any, vp0: Any, vs0: Any, rho0:
         "approx_zoeppritz_pp",
         {"vp1": vp1, "vs1": vs1, "rho1": rho1, "vp0": vp0, "vs0": vs0, "rho0": rho0, "theta1": theta1},
     )
+    if any(is_readable(vs) and bool((vs == 0).any()) for vs in (values[1], values[4])):
+        raise ValueError("approx_zoeppritz_pp: vs1 and vs0 must not be 0: for a fluid, use zoeppritz_pp")
     media = torch.broadcast_shapes(*(value.shape for value in values[:6]))  # type: ignore[no-untyped-call]
     if math.prod(media) > 1:
         values[6] = values[6].reshape(*values[6].shape, *(1,) * len(media))
@@ -201,6 +210,8 @@ def _scattering(
     vp1: Tensor, vs1: Tensor, rho1: Tensor, vp0: Tensor, vs0: Tensor, rho0: Tensor, theta1: Tensor
 ) -> Tensor:
     """Return the scattering matrix ``(4, 4, *shape)``."""
+    if is_readable(vs1) and is_readable(vs0) and bool(((vs1 == 0) & (vs0 == 0)).any()):
+        raise ValueError("zoeppritz_scattering: both media are fluids (vs1 = vs0 = 0), which only one of them may be")
     theta1 = torch.deg2rad(theta1)
     p = torch.sin(theta1) / vp1
     # Sines and cosines of the P- and S-waves in the upper (p1, s1) and the lower medium (p0, s0).

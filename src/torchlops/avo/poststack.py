@@ -117,7 +117,9 @@ def PoststackInversion(
 
     Without ``epsR`` and ``epsRL1``, ``explicit=True`` solves for all traces by one decomposition of the matrix of a
     trace: by the singular value decomposition, with singular values below ``cond`` of the largest left out, or with
-    ``epsI`` by Cholesky's. In all other cases the solution is iterative, and ``explicit`` has no effect on it.
+    ``epsI`` by Cholesky's. (By default ``cond`` is the rounding times the size of the matrix: what is constant in time
+    has no data, and its singular value is zero but for rounding. PyLops's default keeps some of these values.) In all
+    other cases the solution is iterative, and ``explicit`` has no effect on it.
 
     Args:
         data: The data ``(nt0, [nx, [ny]])``. They are never changed (PyLops without ``m0`` overwrites them with the
@@ -141,8 +143,9 @@ def PoststackInversion(
 
     Returns:
         The model and the residual :math:`d - A m`, of the shape of the data: arrays, or tensors if one of the arguments
-        is one. They have exact derivatives in data, wavelet, background and weights. (The operator has no inverse, and
-        direct solutions without ``epsI`` have derivatives of first and second order.)
+        is one. They have exact derivatives in data, wavelet, background and weights, but with ``epsRL1`` none in the
+        background, where the iteration starts. (The operator has no inverse, and direct solutions without ``epsI`` have
+        derivatives of first and second order.)
 
     Raises:
         ValueError: If a shape does not fit, or ``epsI`` is too small for Cholesky's decomposition.
@@ -157,7 +160,9 @@ def PoststackInversion(
         >>> bool(abs(minv - m).max() < abs(m0 - m).max()), bool(abs(residual).max() < 1e-5)
         (True, True)
     """
-    problem = Inversion("PoststackInversion", batch_ndim, (wav, epsI, epsR, epsRL1), data=data, m0=m0)
+    problem = Inversion(
+        "PoststackInversion", batch_ndim, (wav, epsI, epsR, epsRL1, *kwargs_solver.values()), data=data, m0=m0
+    )
     d, background = problem.tensors
     assert d is not None
     spat = tuple(d.shape[problem.batch_ndim + 1 :])

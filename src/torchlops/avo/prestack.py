@@ -260,7 +260,7 @@ def PrestackInversion(
     Returns:
         The model ``(nt0, n_m, [nx, [ny]])`` and, with ``returnres``, the residual :math:`d - A m`, of the shape of the
         data: arrays, or tensors if one of the arguments is one. They have derivatives in data, wavelet, angles,
-        velocity ratio, background and weights.
+        velocity ratio, background (without ``epsRL1``) and weights.
 
     Raises:
         ValueError: If a shape does not fit, or ``epsI`` is too small for Cholesky's decomposition.
@@ -284,7 +284,8 @@ def PrestackInversion(
             f"PrestackInversion: a list of wavelets must have one for each linearization, got {len(wavelets)} for "
             f"{len(kinds)}"
         )
-    problem = Inversion("PrestackInversion", batch_ndim, (theta, vsvp, epsI, epsR, epsRL1, *wavelets), data=data, m0=m0)
+    others = (theta, vsvp, epsI, epsR, epsRL1, *wavelets, *kwargs_solver.values())
+    problem = Inversion("PrestackInversion", batch_ndim, others, data=data, m0=m0)
     d, background = problem.tensors
     assert d is not None
     shape = tuple(d.shape[problem.batch_ndim :])

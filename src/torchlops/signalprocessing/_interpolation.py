@@ -50,7 +50,7 @@ def as_positions(iava: Any, size: int, operator: str, clips: bool = True, least:
             )
     if is_tensor:
         return iava
-    array = positions.numpy()
+    array = np.array(iava, dtype=np.float64)  # not from the tensor, which has no memory in a transform
     return np.where(array >= last, np.nextafter(last, -np.inf), array) if clips else array
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from torchlops.basicoperators._positions import is_readable, register_positions
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import PER_SAMPLE
 from torchlops.signalprocessing._fourierradon import signals
+from torchlops.waveeqprocessing._traveltimes import carries_derivative
 
 
 def register_number(operator: LinearOperator, name: str, value: Any, is_positive: bool = False) -> bool:
@@ -32,6 +34,51 @@ def register_number(operator: LinearOperator, name: str, value: Any, is_positive
     if is_positive and is_readable(held) and not bool(held > 0):
         raise ValueError(f"{operator.name_and_type}: {name} must be positive, got {value!r}")
     return learns
+
+
+def as_constant(value: Any, what: str) -> float:
+    """Return a user's number that is a constant.
+
+    Raises:
+        TypeError: If it is not one real number, or carries a derivative, which would be lost.
+    """
+    if isinstance(value, Tensor) and carries_derivative(value):
+        raise TypeError(f"{what} is a constant, which carries no derivative: pass a number, or call detach()")
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{what} must be one real number, got {value!r}") from None
+
+
+def as_step(value: Any, what: str) -> float:
+    """Return the step of an axis, a constant.
+
+    Raises:
+        TypeError: As :func:`as_constant`.
+        ValueError: If it is not positive and finite.
+    """
+    step = as_constant(value, what)
+    if not 0 < step < math.inf:
+        raise ValueError(f"{what} must be positive and finite, got {value!r}")
+    return step
+
+
+def as_learning_step(value: Any, what: str) -> Any:
+    """Return the step of an axis: a number, or a tensor as it is, which may carry derivatives.
+
+    Raises:
+        TypeError: If it is not real.
+        ValueError: If it is not one number, or not positive and finite.
+    """
+    if not isinstance(value, Tensor):
+        return as_step(value, what)
+    if value.is_complex():
+        raise TypeError(f"{what} must be a real number, got one of dtype {value.dtype}")
+    if value.numel() != 1:
+        raise ValueError(f"{what} must be one number, got shape {tuple(value.shape)}. {PER_SAMPLE}")
+    if is_readable(value):
+        as_step(value.detach(), what)
+    return value
 
 
 def spectrum_of(x: Tensor, time: int, nt: int, axes: Sequence[int], sizes: Sequence[int]) -> Tensor:

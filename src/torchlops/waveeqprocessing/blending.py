@@ -29,6 +29,7 @@ from torchlops.signalprocessing._fourierradon import signals, zeros_of
 from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.signalprocessing._realfft import with_fft_errors
 from torchlops.warning import warn
+from torchlops.waveeqprocessing._wavefields import as_step
 
 __all__ = ["BlendingContinuous", "BlendingGroup", "BlendingHalf"]
 
@@ -53,9 +54,7 @@ class _Blending(LinearOperator):
         kind = type(self).__name__
         accept_engine_options(kind, options)
         super().__init__((ns, nr, nt), dimsd, dtype=dtype, name=name)
-        self.nt, self.nr, self.ns, self.dt = nt, nr, ns, float(dt)
-        if not self.dt > 0:
-            raise ValueError(f"{kind}: dt must be positive, got {dt!r}")
+        self.nt, self.nr, self.ns, self.dt = nt, nr, ns, as_step(dt, f"{kind}: dt")
         self._learns = register_positions(self, "times", times, is_tabulated=True)
         if tuple(self._firing_times().shape) != shape:
             raise ValueError(
@@ -177,7 +176,7 @@ class BlendingContinuous(_Blending):
         accept_pylops_options(shiftall=shiftall)
         self.shiftall = bool(shiftall)
         (nt,), (nr,), (ns,) = as_dims(nt, "nt"), as_dims(nr, "nr"), as_dims(ns, "ns")
-        last = self._last_of(times, float(dt))
+        last = self._last_of(times, as_step(dt, "BlendingContinuous: dt"))
         if nttot is None:
             if last is None:
                 raise ValueError("BlendingContinuous needs nttot where the values of times are not known")
@@ -272,6 +271,8 @@ class _BlendingInGroups(_Blending):
     def _reach(self) -> int:
         """Return the largest number of samples by which a shot that is recorded is shifted."""
         shifts = self._samples().abs()
+        if bool(shifts.isnan().any()):
+            raise ValueError(f"{type(self).__name__}: times must be numbers, got NaN")
         is_recorded = shifts < self.nt
         if not bool(is_recorded.all()):
             warn(

@@ -24,6 +24,7 @@ from torchlops.utils.dottest import dottest as check_adjoint
 from torchlops.waveeqprocessing._hankel import hankel2_zero
 from torchlops.waveeqprocessing._inversion import as_real_tensors, least_squares, smoothed
 from torchlops.waveeqprocessing._quickfft import quick_irfft, quick_rfft
+from torchlops.waveeqprocessing._wavefields import as_learning_step
 
 __all__ = ["Marchenko"]
 
@@ -77,14 +78,25 @@ def directwave(
         (torch.Size([16, 2]), tensor([5, 7]))
     """
     (wavelet, times, distances), give = as_real_tensors("directwave", {"wav": wav, "trav": trav, "dist": dist}, dt)
+    dt = as_learning_step(dt, "directwave: dt")
+    dt = dt.reshape(()) if isinstance(dt, Tensor) else dt
+    if wavelet.ndim != 1 or wavelet.numel() == 0:
+        raise ValueError(f"directwave: wav must be a wavelet (nw,), got shape {tuple(wavelet.shape)}. {PER_SAMPLE}")
     if kind not in ("2d", "3d"):
         raise ValueError(f"directwave: kind must be '2d' or '3d', got {kind!r}")
     if kind == "3d" and distances is None:
         raise ValueError("directwave: kind='3d' needs dist, the distances from the source to the receivers")
+    if distances is not None and distances.shape not in ((), times.shape):
+        raise ValueError(
+            f"directwave: dist must be one distance for each travel time, {tuple(times.shape)}, got shape "
+            f"{tuple(distances.shape)}"
+        )
+    if kind == "3d" and is_readable(distances) and not bool((distances > 0).all()):
+        raise ValueError(f"directwave: distances must be positive, got {float(distances.min())}")
     if is_readable(times) and bool((times < 0).any()):
         raise ValueError(f"directwave: travel times must not be negative, got {float(times.min())}")
     (nt,) = as_dims(nt, "directwave: nt")
-    nfft = nt if nfft is None else max(as_integer(nfft, "directwave: nfft"), nt)
+    nfft = nt if nfft is None else max(as_integer(nfft, "directwave: nfft", least=1), nt)
     dtype = promote([tensor.dtype for tensor in (wavelet, times, distances) if tensor is not None])
     if times.numel() == 0:  # which the FFT does not take
         return give(times.new_zeros((*times.shape[:-1], nt, times.shape[-1]), dtype=dtype))
@@ -288,12 +300,15 @@ class Marchenko:
         self.is_in_time = not self.R.is_complex()
         if nt is None and not self.is_in_time:
             raise ValueError("Marchenko: nt must be given where R is in frequency")
+        if nt is not None and self.is_in_time and nt != samples:
+            raise ValueError(f"Marchenko: nt={nt} must be the number of samples in time of R, which has {samples}")
         self.nt = samples if self.is_in_time or nt is None else as_integer(nt, "Marchenko: nt", least=1)
         self.nt2 = 2 * self.nt - 1
         self.nfmax = self.nt if nfmax is None else min(as_integer(nfmax, "Marchenko: nfmax", least=1), self.nt)
         self.nfmax = self.nfmax if self.is_in_time else min(samples, self.nt)
-        self.t: NDArray[Any] = np.arange(self.nt) * float(dt)
-        self.dt, self.dr, self.wav, self.toff, self.dtype = dt, dr, wav, toff, dtype
+        self.dt, self.dr = as_learning_step(dt, "Marchenko: dt"), as_learning_step(dr, "Marchenko: dr")
+        self.t: NDArray[Any] = np.arange(self.nt) * float(self.dt)
+        self.wav, self.toff, self.dtype = wav, toff, dtype
         self.nsmooth = as_integer(nsmooth, "Marchenko: nsmooth", least=0)
         self.prescaled = bool(prescaled)
         self._is_torch = any(isinstance(value, Tensor) for value in (R, dt, dr, wav))
@@ -391,7 +406,7 @@ class Marchenko:
         options: Mapping[str, Any],
     ) -> tuple[Any, ...]:  # fmt: skip
         (times,), _ = as_real_tensors("Marchenko", {"trav": trav})  # times do not affect the precision
-        (direct,), give = as_real_tensors("Marchenko", {"G0": G0}, trav)
+        (direct,), give = as_real_tensors("Marchenko", {"G0": G0}, trav, *options.values())
         give = as_it_is if self._is_torch else give
         times = times.to(self.R.device)
         shape, wanted = tuple(times.shape), "(*batch, nr, nvs)" if joint else "(*batch, nr)"

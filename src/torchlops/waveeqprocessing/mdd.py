@@ -24,6 +24,7 @@ from torchlops.utils.dottest import dottest as check_adjoint
 from torchlops.warning import warn
 from torchlops.waveeqprocessing._inversion import as_real_tensors, least_squares, smoothed
 from torchlops.waveeqprocessing._quickfft import quick_irfft, quick_rfft
+from torchlops.waveeqprocessing._wavefields import as_learning_step
 
 __all__ = ["MDC", "MDD"]
 
@@ -71,7 +72,8 @@ class MDC(LinearOperator):
         nfmax: Number of frequencies.
 
     Raises:
-        ValueError: If ``G`` does not have three axes, or ``nt`` is even and ``twosided`` is set.
+        ValueError: If ``G`` does not have three axes, ``nt`` is even and ``twosided`` is set, or a step is not one
+            positive number.
         TypeError: If an option is unknown.
 
     Source: K. Wapenaar et al., Seismic interferometry by crosscorrelation and by multi-dimensional deconvolution: a
@@ -108,7 +110,7 @@ class MDC(LinearOperator):
         as_engine(kwargs_fft.pop("engine", fftengine))
         accept_engine_options("MDC", kwargs_fft)
         G = as_tensor(G, "MDC: G")
-        if G.ndim != 3:
+        if G.ndim != 3 or G.numel() == 0:
             raise ValueError(
                 f"MDC: G must have three axes (frequencies, sources, receivers), got shape {tuple(G.shape)}. "
                 f"{PER_SAMPLE}"
@@ -131,16 +133,20 @@ class MDC(LinearOperator):
         self.twosided, self.conjugates, self.prescaled = bool(twosided), bool(conj), bool(prescaled)
         self._register("G", G)
         for what, step in (("dt", dt), ("dr", dr)):
+            step = as_learning_step(step, f"MDC: {what}")
             if isinstance(step, Tensor):
                 self._register(what, step)
             else:
-                setattr(self, what, float(step))
+                setattr(self, what, step)
 
     def _nominal_dtype(self) -> torch.dtype:
         return real_dtype(super()._nominal_dtype())
 
     def _scale(self) -> float | Tensor:
-        return 1.0 if self.prescaled else self.dr * self.dt * math.sqrt(self.nt)
+        if self.prescaled:
+            return 1.0
+        dt, dr = (step.reshape(()) if isinstance(step, Tensor) else step for step in (self.dt, self.dr))
+        return dr * dt * math.sqrt(self.nt)
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._convolved(x, False, False)
@@ -277,7 +283,9 @@ def MDD(
                 [ 0.0000, -0.5000,  0.0000,  0.0000]], dtype=torch.float64)
     """
     accept_pylops_options(saveGt=saveGt)
-    (kernel, data, wavelet), give = as_real_tensors("MDD", {"G": G, "d": d, "wav": wav}, dt, dr)
+    (kernel, data, wavelet), give = as_real_tensors(
+        "MDD", {"G": G, "d": d, "wav": wav}, dt, dr, *kwargs_solver.values()
+    )
     shapes = tuple(kernel.shape), tuple(data.shape)
     has_sources = data.ndim > 2
     data = data if has_sources else data.unsqueeze(-2)
@@ -305,7 +313,8 @@ def MDD(
     A, data = operator(data.shape[-2]), data.movedim(-1, -3)
     if twosided and causality_precond:
         is_causal = (torch.arange(nt, device=data.device) >= nt // 2).to(data.dtype)
-        P = Diagonal(smoothed(is_causal, smooth_precond), dims=A.dims, axis=0)
+        size = as_integer(smooth_precond, "MDD: smooth_precond", least=0)
+        P = Diagonal(smoothed(is_causal, size), dims=A.dims, axis=0)
         m = preconditioned_inversion(A, data, P, **kwargs_solver).x
     else:
         m = least_squares(A, data, kwargs_solver)
@@ -322,7 +331,7 @@ def MDD(
 
 def _convolved(m: Tensor, wav: Tensor) -> Tensor:
     """Return ``m``, convolved along its last axis with a wavelet whose zero time is in its middle."""
-    if wav.ndim != 1:
+    if wav.ndim != 1 or wav.numel() == 0:
         raise ValueError(f"MDD: wav must be a wavelet (nw,), got shape {tuple(wav.shape)}")
     if m.numel() == 0:  # which the FFT does not take
         return m

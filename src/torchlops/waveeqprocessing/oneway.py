@@ -32,7 +32,7 @@ from torchlops.waveeqprocessing._inversion import (
     on_device_of,
     solved,
 )
-from torchlops.waveeqprocessing._wavefields import register_number, root_where, spectrum_of, wavefield_of
+from torchlops.waveeqprocessing._wavefields import as_step, register_number, root_where, spectrum_of, wavefield_of
 
 __all__ = ["Deghosting", "PhaseShift"]
 
@@ -263,7 +263,7 @@ def Deghosting(
         raise ValueError(f"{name}: zrec must be one number, got shape {tuple(np.shape(zrec))}")
     depth = zrec.reshape(()) if isinstance(zrec, Tensor) else float(zrec)
     given = {key: value for key, value in {"p": p, "pd": pd, "win": win}.items() if value is not None}
-    tensors, back = as_tensors(name, given, (vel, zrec))
+    tensors, back = as_tensors(name, given, (vel, zrec, *kwargs_solver.values()))
     data = tensors[0]
     ghosted = _with_ghost(field, dt, dr, vel, depth, kind, npad, ntaper, data.dtype, label_for(data, dtype))
     Op = ghosted = on_device_of(data, ghosted)
@@ -303,9 +303,9 @@ def _with_ghost(
     (nt, *receivers), name = field, "Deghosting"
     count = len(receivers)
     pads = per_axis(npad if isinstance(npad, int) or count == 2 else npad[0], count, f"{name}: npad")
-    steps = per_axis(dr, count, f"{name}: dr")
+    steps = [as_step(step, f"{name}: dr") for step in per_axis(dr, count, f"{name}: dr")]
     padded = [n + 2 * pad for n, pad in zip(receivers, pads, strict=True)]
-    kx, *ky = (np.fft.fftshift(np.fft.fftfreq(n, float(step))) for n, step in zip(padded, steps, strict=True))
+    kx, *ky = (np.fft.fftshift(np.fft.fftfreq(n, step)) for n, step in zip(padded, steps, strict=True))
     if count == 1:
         ramps: Any = ntaper if isinstance(ntaper, int) else tuple(ntaper)
         taper = taper2d(nt, receivers[0], ramps).T
@@ -313,7 +313,9 @@ def _with_ghost(
         first, second = per_axis(ntaper, 2, f"{name}: ntaper")
         taper = taper3d(nt, (receivers[0], receivers[1]), (first, second)).transpose(2, 0, 1)
     weights = torch.from_numpy(np.ascontiguousarray(taper)).to(real_dtype(kept))
-    shift = PhaseShift(vel, 2 * zrec, nt, np.fft.rfftfreq(nt, float(dt)), kx, ky[0] if ky else None, dtype)
+    shift = PhaseShift(
+        vel, 2 * zrec, nt, np.fft.rfftfreq(nt, as_step(dt, f"{name}: dt")), kx, ky[0] if ky else None, dtype
+    )
     pad = Pad(field, ((0, 0), *((n, n) for n in pads)), dtype=dtype)
     ghost: LinearOperator = pad.H @ shift @ pad @ Diagonal(weights, dtype=dtype)
     whole: LinearOperator = Identity(field, dtype=dtype) + (-ghost if kind == "p" else ghost)

@@ -19,12 +19,13 @@ from torchlops.signalprocessing import (
     FFTND,
     ChirpRadon2D,
     ChirpRadon3D,
-    Interp,
     Radon2D,
     Radon3D,
     Sliding2D,
     Sliding3D,
 )
+from torchlops.signalprocessing._interpolation import refuse_repeated
+from torchlops.signalprocessing.interp import LinearInterpolation
 from torchlops.utils.dottest import dottest as check_adjoint
 from torchlops.waveeqprocessing._inversion import as_real_tensors
 
@@ -123,7 +124,10 @@ def SeismicInterpolation(
         True
     """
     (traces,), give = as_real_tensors(
-        "SeismicInterpolation", {"data": data}, iava, iava1, spataxis, spat1axis, taxis, paxis, p1axis
+        "SeismicInterpolation",
+        {"data": data},
+        *(iava, iava1, spataxis, spat1axis, taxis, paxis, p1axis),
+        *kwargs_solver.values(),
     )
     if kind not in KINDS:
         raise ValueError(f"SeismicInterpolation: kind must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -186,7 +190,8 @@ def _sampled(dims: tuple[int, ...], positions: Array, axis: int, dtype: torch.dt
     is_whole = not given.is_floating_point() if isinstance(given, Tensor) else given.dtype.kind != "f"
     if is_whole:
         return Restriction(dims, given, axis=axis, dtype=dtype)
-    return Interp(dims, given, axis=axis, kind="linear", dtype=dtype)[0]
+    refuse_repeated(given, "SeismicInterpolation")
+    return LinearInterpolation(dims, given, axis, dtype)  # without Interp's array of positions, for use in transforms
 
 
 def _axis(name: str, axis: Any, kind: str) -> Any:
@@ -246,8 +251,9 @@ def _windows(
     windows, traces, overlaps = sizes
     local = []
     for axis, n in zip(space, traces, strict=True):
-        step = float(_step(axis))
-        local.append(np.linspace(-step * n // 2, step * n // 2, n))  # rounded down, as in PyLops
+        half = _step(axis) * n / 2
+        unit = np.linspace(-1, 1, n)
+        local.append(half * (torch.from_numpy(unit).to(half) if isinstance(half, Tensor) else unit))
     Op: LinearOperator
     if kind == "sliding":
         radon: Any = (Radon2D, Radon3D)[count - 1]

@@ -27,7 +27,14 @@ from torchlops.waveeqprocessing._inversion import (
     on_device_of,
     solved,
 )
-from torchlops.waveeqprocessing._wavefields import register_number, root_where, spectrum_of, wavefield_of
+from torchlops.waveeqprocessing._wavefields import (
+    as_constant,
+    as_step,
+    register_number,
+    root_where,
+    spectrum_of,
+    wavefield_of,
+)
 
 __all__ = ["PressureToVelocity", "UpDownComposition2D", "UpDownComposition3D", "WavefieldDecomposition"]
 
@@ -70,10 +77,16 @@ class _Obliquity(LinearOperator):
         field = (*nr, *as_dims(nt, "nt"))
         super().__init__((*lead, *field), dtype=dtype, name=name)
         self.nffts = self._sizes(nffts, field)
-        self.critical, self.ntaper, self.topressure = float(critical), as_integer(ntaper, "ntaper", 0), bool(topressure)
+        self.critical = as_constant(critical, f"{self.name_and_type}: critical")
+        if not self.critical >= 0:
+            raise ValueError(f"{self.name_and_type}: critical must not be negative, got {critical!r}")
+        self.ntaper, self.topressure = as_integer(ntaper, "ntaper", 0), bool(topressure)
         self._axes = tuple(range(-len(field), -1))
-        steps = (*per_axis(dr, len(nr), f"{self.name_and_type}: dr"), dt)
-        *wavenumbers, f = (_frequencies(n, float(step)) for n, step in zip(self.nffts, steps, strict=True))
+        steps = [
+            as_step(step, f"{self.name_and_type}: dr") for step in per_axis(dr, len(nr), f"{self.name_and_type}: dr")
+        ]
+        steps += [as_step(dt, f"{self.name_and_type}: dt")]
+        *wavenumbers, f = (_frequencies(n, step) for n, step in zip(self.nffts, steps, strict=True))
         squares = torch.meshgrid(*(k**2 for k in wavenumbers), indexing="ij")
         self.register_buffer("horizontal", add_up(squares).sqrt().unsqueeze(-1), persistent=False)
         self.register_buffer("frequencies", f, persistent=False)
@@ -199,7 +212,8 @@ class PressureToVelocity(_Obliquity):
     Models and data have shape ``(nr, nt)`` or ``(*nr, nt)``.
 
     Raises:
-        ValueError: If a size, ``rho`` or ``vel`` is not positive, or ``nffts`` are too small.
+        ValueError: If a size, a step, ``rho`` or ``vel`` is not positive, ``critical`` is negative, or ``nffts`` are
+            too small.
 
     References:
         K. Wapenaar, Reciprocity properties of one-way propagators, Geophysics 63 (1998), 1795-1798.
@@ -298,7 +312,8 @@ class UpDownComposition2D(_UpDownComposition):
     Models are :math:`(p^+, p^-)`, and data :math:`(p, s v_z)`, of shape ``(2, nr, nt)``.
 
     Raises:
-        ValueError: If a size, ``rho`` or ``vel`` is not positive, or ``nffts`` are too small.
+        ValueError: If a size, a step, ``rho`` or ``vel`` is not positive, ``critical`` is negative, or ``nffts`` are
+            too small.
 
     References:
         K. Wapenaar, Reciprocity properties of one-way propagators, Geophysics 63 (1998), 1795-1798.
@@ -365,7 +380,8 @@ class UpDownComposition3D(_UpDownComposition):
     Models are :math:`(p^+, p^-)`, and data :math:`(p, s v_z)`, of shape ``(2, *nr, nt)``.
 
     Raises:
-        ValueError: If a size, ``rho`` or ``vel`` is not positive, or ``nffts`` are too small.
+        ValueError: If a size, a step, ``rho`` or ``vel`` is not positive, ``critical`` is negative, or ``nffts`` are
+            too small.
 
     References:
         K. Wapenaar, Reciprocity properties of one-way propagators, Geophysics 63 (1998), 1795-1798.
@@ -484,7 +500,7 @@ def WavefieldDecomposition(
         raise ValueError(f"{name}: kind must be 'inverse' or 'analytical', got {kind!r}")
     receivers = as_dims(nr, "nr")
     field = (*receivers, *as_dims(nt, "nt"))
-    (pressure, velocity), back = as_tensors(name, {"p": p, "vz": vz}, (rho, vel, scaling))
+    (pressure, velocity), back = as_tensors(name, {"p": p, "vz": vz}, (rho, vel, scaling, *kwargs_solver.values()))
     if pressure.shape != velocity.shape:
         raise ValueError(f"{name}: p and vz must have the same shape, got {p.shape} and {vz.shape}")
     medium = (nt, nr, dt, dr, rho, vel, nffts, critical, ntaper)

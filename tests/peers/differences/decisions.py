@@ -21,7 +21,13 @@ DECISIONS: tuple[Difference, ...] = (
         "defect",
         "`SeismicInterpolation` at positions that are not whole (`iava` of floats) works, by linear interpolation, and "
         "so do lists; PyLops raises. An unknown `kind` is a `ValueError`, and `sampling`, which has no effect on the "
-        "result, is not required for `kind='fk'`.",
+        "result, is not required for `kind='fk'`. The windows of `kind='sliding'` do not depend on the unit of space; "
+        "PyLops rounds the ends of their axis down to whole numbers.",
+    ),
+    Difference(
+        "decision",
+        "Steps of axes that are not positive numbers are errors in the operators of `waveeqprocessing`, and so is `nt` "
+        "of `Marchenko` that is not the number of samples of its `R` in time. PyLops ignores that `nt`.",
     ),
     Difference(
         "decision",

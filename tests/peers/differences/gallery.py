@@ -145,9 +145,9 @@ GALLERY: tuple[Difference, ...] = (
     ),
     Difference(
         "decision",
-        "`PoststackInversion` and `PrestackInversion` with `explicit=True`, without `epsI` and `cond`, keep all "
-        "singular values down to rounding. What is constant in time has none, so that rounding decides what the "
-        "smallest ones add, in PyLops as well. Write `cond=1e-6`, or give `epsI`.",
+        "`PoststackInversion` and `PrestackInversion` with `explicit=True`, without `epsI` and `cond`, leave out "
+        "singular values below the rounding times the size of the matrix. PyLops's limit is the rounding itself, so "
+        "that what is constant in time, which has no data, may get values of 1e14. Write `cond=1e-6`, or give `epsI`.",
         (
             "tutorials/poststack::minv_dense",
             "tutorials/prestack::minv_dense",
