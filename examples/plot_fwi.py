@@ -54,7 +54,7 @@ def model_error(velocity):
 # Gauss-Newton
 # ------------
 # The Jacobian of the data is the Born operator. Updates are :math:`\delta v = S p`, where :math:`S` smooths and keeps
-# the velocity around the sources, and five iterations of CGLS minimise :math:`\|J S p - r\|^2 + \epsilon^2 \|p\|^2`.
+# the velocity around the sources, and four iterations of CGLS minimise :math:`\|J S p - r\|^2 + \epsilon^2 \|p\|^2`.
 # The cost is counted in solutions of the wave equation: one for the data, two for a product with :math:`J` (the
 # wavefield and its perturbation), three for one with :math:`J^H` (the wavefield twice, because of the checkpoints, and
 # the adjoint).
@@ -64,7 +64,7 @@ illumination = AcousticBorn(modelling, start, wavelet).illumination()
 weight = (illumination / illumination[is_free].median() + 0.05).rsqrt()
 smooth = torchlops.Smoothing2D((3, 5), (nz, nx), dtype="float32")
 S = torchlops.Diagonal(is_free.float(), dims=(nz, nx)) @ smooth @ torchlops.Diagonal(weight, dims=(nz, nx))
-FREQUENCIES, ITERATIONS, INNER = (4.0, 7.0), (2, 2), 5
+FREQUENCIES, ITERATIONS, INNER = (4.0, 7.0), (2, 2), 4
 
 
 def gauss_newton(velocity):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchlops.demo import chain, deblurring, impedance, photographs
+from torchlops.demo import chain, deblurring, impedance, photographs, waveform
 from torchlops.demo.run import run
 
 pytestmark = pytest.mark.slow
@@ -98,16 +98,31 @@ def test_regularisation_and_preconditioning_help():
     assert iterations["preconditioned"] < 0.7 * iterations["plain"]
 
 
+def test_the_waves_find_the_salt():
+    waves = waveform.invert(15, lambda _: None)
+    assert waves.misfits[-1] < 0.15 * waves.misfits[0]
+    assert waves.error(waves.found) < 0.8 * waves.error(waves.start)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_run_prints_tables_and_draws_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(deblurring, "TRAINING", ("rocket", "text"))
     monkeypatch.setattr(deblurring, "TIKHONOV_WEIGHTS", (3e-2,))
     monkeypatch.setattr(deblurring, "TOTAL_VARIATION_WEIGHTS", (3e-3,))
-    result = run(tmp_path / "out", steps=2, show_progress=False)
+    result = run(tmp_path / "out", steps=2, show_progress=False, wave_iterations=2)
     printed = capsys.readouterr().out
-    for word in ("Hessian", "PSNR", "SSIM", "total variation", "unrolled network", "preconditioned", "chain.png"):
+    for word in (
+        "Hessian",
+        "PSNR",
+        "SSIM",
+        "total variation",
+        "unrolled network",
+        "preconditioned",
+        "salt",
+        "chain.png",
+    ):
         assert word in printed
-    assert len(result["figures"]) == 4
+    assert len(result["figures"]) == 5
     for path in result["figures"]:
         picture = matplotlib.image.imread(path)
         assert picture.std() > 0.05

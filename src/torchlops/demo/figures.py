@@ -12,9 +12,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from PIL import Image
 
+from torchlops.demo import waveform
 from torchlops.demo.chain import Chain
 from torchlops.demo.deblurring import Comparison
 from torchlops.demo.impedance import DT, NT, NX, Problem
+from torchlops.demo.waveform import Waveform
 
 ZOOMS = {"camera": (20, 130, 112), "coffee": (120, 100, 96), "coins": (60, 60, 96), "page": (40, 100, 96)}
 """The detail shown of each test photograph: first row, first column, size."""
@@ -108,6 +110,21 @@ def draw_inversion(problem: Problem, path: Path) -> Path:
     axes[0, 3].axhline(1, color="0.5", linestyle=":", label="noise")
     axes[0, 3].set(title="convergence", xlabel="iteration of L-BFGS", ylabel="misfit / noise")
     axes[0, 3].legend(fontsize=8)
+    return _save(figure, path)
+
+
+def draw_waveform(waves: Waveform, path: Path) -> Path:
+    """Draw the velocities, and the convergence."""
+    figure, axes = plt.subplots(2, 2, figsize=(11, 6), layout="constrained")
+    extent = (0, waveform.NX * waveform.SPACING / 1000, waveform.NZ * waveform.SPACING / 1000, 0)
+    models = {"truth": waves.truth, "start": waves.start, "found": waves.found}
+    for axis, (name, model) in zip(axes.flat, models.items(), strict=False):
+        shown = axis.imshow(model, cmap="viridis", vmin=1800, vmax=3200, extent=extent, aspect="auto")
+        error = "" if name == "truth" else f": {waves.error(model):.0f} m/s off"
+        axis.set(title=f"velocity, {name}{error}", xlabel="x / km", ylabel="depth / km")
+    figure.colorbar(shown, ax=axes[:, 0], label="m/s", location="left")
+    axes[1, 1].semilogy(waves.misfits)
+    axes[1, 1].set(title="convergence", xlabel="gradients", ylabel="misfit / energy of the data")
     return _save(figure, path)
 
 

@@ -1,4 +1,4 @@
-"""Runs the three parts of the demo, which print tables and write figures."""
+"""Runs the four parts of the demo, which print tables and write figures."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from torchlops.demo import chain, deblurring, figures, impedance
+from torchlops.demo import chain, deblurring, figures, impedance, waveform
 from torchlops.demo.photographs import TEST, TRAINING
 from torchlops.utils import reuse_memory
 
 
-def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = True) -> dict[str, Any]:
+def run(
+    output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = True, wave_iterations: int = 20
+) -> dict[str, Any]:
     """Run the demo, print its tables, write its figures to ``output`` and return the results.
 
     Args:
@@ -23,6 +25,7 @@ def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = Tr
         seed: Seed for the noise and the training.
         steps: Number of training steps of the network.
         show_progress: Show a progress bar if the output is a terminal.
+        wave_iterations: Number of iterations of the inversion of waveforms.
     """
     start = time.perf_counter()
     reuse_memory()
@@ -30,7 +33,7 @@ def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = Tr
     output.mkdir(parents=True, exist_ok=True)
     form = "{desc}{percentage:3.0f} % |{bar}| {elapsed}"  # the steps differ too much for an estimate
     disable = None if show_progress else True  # None: tqdm is quiet if the output is not a terminal
-    with tqdm(total=deblurring.ticks(steps) + 4, disable=disable, leave=False, bar_format=form) as bar:
+    with tqdm(total=deblurring.ticks(steps) + 5, disable=disable, leave=False, bar_format=form) as bar:
 
         def tick(what: str) -> None:
             bar.set_description(what)
@@ -38,21 +41,24 @@ def run(output: Path, seed: int = 0, steps: int = 1500, show_progress: bool = Tr
 
         derivatives = chain.differentiate()
         inversion = impedance.solve(tick)
+        waves = waveform.invert(wave_iterations, tick)
         comparison = deblurring.compare(steps, tick)
 
     _print_chain(derivatives)
     _print_deblurring(comparison)
     _print_inversion(inversion)
+    _print_waveform(waves)
     paths = [
         figures.draw_chain(derivatives, output / "chain.png"),
         figures.draw_deblurring(comparison, output / "deblurring.png"),
         figures.draw_training(comparison, output / "training.png"),
         figures.draw_inversion(inversion, output / "inversion.png"),
+        figures.draw_waveform(waves, output / "waveform.png"),
     ]
     print(f"\nFigures, after {time.perf_counter() - start:.0f} s:")
     for path in paths:
         print(f"  {path}")
-    return {"chain": derivatives, "deblurring": comparison, "inversion": inversion, "figures": paths}
+    return {"chain": derivatives, "deblurring": comparison, "inversion": inversion, "waveform": waves, "figures": paths}
 
 
 def _print_chain(derivatives: chain.Chain) -> None:
@@ -91,6 +97,15 @@ def _print_inversion(problem: impedance.Problem) -> None:
             )
         )
     _print_table(("", "iterations to 1.1 x noise", "to an error of 7 %", "final misfit / noise", "final error"), rows)
+
+
+def _print_waveform(waves: waveform.Waveform) -> None:
+    print("\n4. Velocity from the waves of a seismic line, with a salt body, by L-BFGS")
+    rows = [
+        ("start", f"{waves.misfits[0]:.2g}", f"{waves.error(waves.start):.0f}"),
+        (f"after {len(waves.misfits)} gradients", f"{waves.misfits[-1]:.2g}", f"{waves.error(waves.found):.0f}"),
+    ]
+    _print_table(("", "misfit / energy of the data", "error in m/s"), rows)
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
