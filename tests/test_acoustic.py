@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchlops.interop import DeepwaveBorn
 from torchlops.utils import dottest
@@ -458,6 +459,60 @@ def test_velocities_and_wavelets_that_do_not_fit_are_refused() -> None:
         AcousticBorn(_modelling(), _velocity(6, 7), _normal(9), parameter="density")  # type: ignore[arg-type]
 
 
+def test_complex_wavelets_are_refused() -> None:
+    """The adjoint state is that of real fields: derivatives by the velocity would be wrong."""
+    wavelet = _normal(9) * (1 + 1j)
+    with pytest.raises(TypeError, match="wavelet must be real"):
+        _modelling()(_velocity(6, 7), wavelet)
+    with pytest.raises(TypeError, match="wavelet must be real"):
+        AcousticBorn(_modelling(), _velocity(6, 7), wavelet)
+
+
+@pytest.mark.parametrize("positions", [torch.tensor([[0.5, 4.2]], dtype=F64), torch.tensor([[1, 4]])])
+@pytest.mark.parametrize("what", ["sources", "receivers"])
+def test_positions_that_leave_the_grid_are_refused(what: str, positions: Tensor) -> None:
+    """Those that learn move, and a whole number too large would be a node of the next row."""
+    moving = positions.clone()
+    modelling, v, w = _modelling(**{"sources": [[1, 2]], what: moving}), _velocity(6, 7), _normal(9)
+    moving += 1
+    assert _is_near(modelling(v, w), _modelling(**{"sources": [[1, 2]], what: positions + 1})(v, w))
+    moving += 3
+    with pytest.raises(ValueError, match=f"{what} must be in nodes of the grid"):
+        modelling(v, w)
+    moving -= 7
+    with pytest.raises(ValueError, match=f"{what} must be in nodes of the grid"):
+        modelling(v, w)
+
+
+def test_casts_leave_positions_that_were_given_as_arrays() -> None:
+    modelling = _modelling((400, 7), receivers=[[333.3, 4.4]], sources=[[330, 2]])
+    v, w = _velocity(400, 7), _normal(9)
+    data = modelling(v, w)
+    assert _is_near(modelling.bfloat16()(v, w), data, 0)
+    B = AcousticBorn(_modelling((400, 7), receivers=[[333.3, 4.4]], sources=[[330, 2]]), v, w)
+    B.half()
+    assert B.modelling.receivers.dtype == F64
+    assert B.velocity.dtype == torch.float16
+    learned = nn.Parameter(torch.tensor([[333.3, 4.4]], dtype=F64))
+    assert _modelling((400, 7), receivers=learned).float().receivers.dtype == torch.float32
+
+
+def test_what_does_not_fit_is_named() -> None:
+    v, w = _velocity(6, 7), _normal(9)
+    with pytest.raises(TypeError, match="velocity must be a tensor, got ndarray"):
+        _modelling()(v.numpy(), w)
+    with pytest.raises(TypeError, match="wavelet must be a tensor, got ndarray"):
+        _modelling()(v, w.numpy())
+    with pytest.raises(ValueError, match=r"batch axes \(3,\) of velocities and \(2,\) of wavelets"):
+        _modelling()(v.expand(3, 6, 7), w.expand(2, 1, 1, 9))
+    with pytest.raises(ValueError, match="direction must have the shape"):
+        _modelling().hessian_product(torch.sum, v, w, v[0])
+    learned = torch.tensor(0.001, requires_grad=True)
+    for name, value in (("dt", learned), ("spacing", (learned, learned)), ("frequency", learned)):
+        with pytest.raises(TypeError, match=f"{name} is a constant"):
+            _modelling(**{name: value})
+
+
 # -- AcousticWave2D -----------------------------------------------------------------------------------------------
 
 
@@ -521,6 +576,24 @@ def test_a_wavelet_of_the_user_replaces_the_source() -> None:
         A.updatesrc(np.ones(10_000))
 
 
+def test_a_wavelet_that_learns_is_followed() -> None:
+    """What is appended to it belongs to each product, not to the operator."""
+    A, x = _twoway(dtype="float64"), _normal(12, 20)
+    learned = nn.Parameter(_normal(20))
+    A.updatesrc(learned)
+    assert [name for name, _ in A.named_parameters()] == ["wavelet"]
+    before = A(x).detach()
+    (gradient,) = torch.autograd.grad(A(x).square().sum(), learned)
+    with torch.no_grad():
+        learned *= 2
+    assert _is_near(A(x), 2 * before)
+    (doubled,) = torch.autograd.grad(A(x).square().sum(), learned)
+    assert _is_near(doubled, 2 * gradient)
+    assert _is_near(copy.deepcopy(A)(x), 2 * before)
+    A.updatesrc(np.ones(3))
+    assert not list(A.parameters())
+
+
 def test_the_illumination_is_the_wavefield_squared() -> None:
     A = _twoway(dtype="float64", nbl=3)
     A.srcillumination_allshots(savewav=True)
@@ -541,6 +614,37 @@ def test_twoway_refuses_what_does_not_fit() -> None:
         _twoway(dt=10.0)
     with pytest.raises(ValueError, match="tn=-1"):
         AcousticWave2D((4, 4), (0, 0), (1, 1), np.full((4, 4), 1500.0), [1.0], 1.0, [1.0], 1.0, 0.0, -1.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1500.0])
+def test_twoway_refuses_velocities_that_are_none(value: float) -> None:
+    def build(vp: Any, **options: Any) -> AcousticWave2D:
+        return AcousticWave2D((4, 5), (0, 0), (1, 1), vp, [1.0], 1.0, [1.0], 1.0, 0.0, 5.0, **options)
+
+    everywhere = np.full((4, 5), value)
+    for vp in (everywhere, np.where(np.eye(4, 5) > 0, value, 1500.0)):
+        with pytest.raises(ValueError, match="vp must be positive and finite"):
+            build(vp)
+    with pytest.raises(ValueError, match="max_velocity must be positive"):
+        build(np.full((4, 5), 1500.0), max_velocity=value)
+
+
+def test_twoway_drops_nothing_silently() -> None:
+    with pytest.raises(TypeError, match="vp must be real"):
+        AcousticWave2D((4, 4), (0, 0), (1, 1), np.full((4, 4), 1500 + 1j), [1.0], 1.0, [1.0], 1.0, 0.0, 5.0)
+    for dtype in ("int32", "complex64"):
+        with pytest.raises(ValueError, match="real floating-point"):
+            _twoway(dtype=dtype)
+    for wav in (1j * np.ones(4), torch.ones(4, dtype=torch.complex64)):
+        with pytest.raises(TypeError, match="wav must be real"):
+            _twoway().updatesrc(wav)
+    with pytest.raises(ValueError, match="at most"):
+        _twoway().updatesrc(np.ones(0))
+    with pytest.raises(ValueError, match="spacing must be positive"):
+        AcousticWave2D((4, 4), (0, 0), (1, -1), np.full((4, 4), 1500.0), [1.0], 1.0, [1.0], 1.0, 0.0, 5.0)
+    learned = torch.tensor([1.0], requires_grad=True)
+    with pytest.raises(TypeError, match="rec_x carries no gradient"):
+        AcousticWave2D((4, 4), (0, 0), (1, 1), np.full((4, 4), 1500.0), [1.0], 1.0, learned, 1.0, 0.0, 5.0)
 
 
 # -- Deepwave -----------------------------------------------------------------------------------------------------
