@@ -567,6 +567,59 @@ def test_refused(options, error, message):
         _kirchhoff(**options)
 
 
+@pytest.mark.parametrize("learns", [False, True])
+def test_positions_that_are_none_are_refused_as_tensors(learns):
+    """They would be at the origin."""
+    for what, positions in (("srcs", SRCS), ("recs", RECS)):
+        given = torch.tensor(np.where(positions == positions[0, 1], np.nan, positions), requires_grad=learns)
+        with pytest.raises(ValueError, match=f"{what} has NaN"):
+            Kirchhoff(Z, X, T, **{"srcs": SRCS, "recs": RECS, what: given}, vel=SPEED, wav=WAV, wavcenter=CENTER,
+                      mode="analytic")  # fmt: skip
+    srcs = torch.tensor(SRCS)
+    K = Kirchhoff(Z, X, T, srcs, RECS, SPEED, WAV, CENTER, mode="analytic")
+    x = torch.ones(8, 7, dtype=torch.float64)
+    before = K(x)
+    srcs[:, 1] = float("nan")  # in place, this source has no arrivals
+    torch.testing.assert_close(K(x)[::2], before[::2], rtol=0, atol=0)
+    assert not K(x)[1].any()
+
+
+def test_complex_geometry_is_refused_as_tensors():
+    times = torch.full((56, 3), 0.1), torch.full((56, 4), 0.1)
+    for given in (
+        {"srcs": torch.tensor(SRCS + 0j)},
+        {"recs": torch.tensor(RECS + 0j)},
+        {"vel": torch.tensor(SPEED + 0j)},
+        {"mode": "byot", "trav": (times[0], times[1] + 0j)},
+        {"mode": "byot", "dynamic": True, "trav": times, "amp": (times[0] + 0j, times[1])},
+        {"mode": "byot", "dynamic": True, "trav": times, "amp": times, "vel": torch.full((8, 7), 1 + 0j)},
+    ):
+        options = {"srcs": SRCS, "recs": RECS, "vel": SPEED, "mode": "analytic", **given}
+        with pytest.raises(TypeError, match="must be real"):
+            Kirchhoff(Z, X, T, wav=WAV, wavcenter=CENTER, **options)
+
+
+def test_tables_in_another_order_are_refused():
+    """Tables may have the axes of the model and of the pairs, but not transposed."""
+    K = _kirchhoff_of_tables((56, 3), (56, 4))
+    x = RNG.normal(size=(8, 7))
+    np.testing.assert_array_equal(_kirchhoff_of_tables((8, 7, 3), (8, 7, 4)) @ x, K @ x)
+    for shapes in (((7, 8, 3), (56, 4)), ((56, 3), (7, 8, 4)), ((3, 56), (56, 4)), ((28, 2, 3), (56, 4))):
+        with pytest.raises(ValueError, match="in the order of models"):
+            _kirchhoff_of_tables(*shapes)
+    for shape in ((56, 12), (8, 7, 12), (56, 3, 4), (8, 7, 3, 4)):
+        assert _kirchhoff_of_tables(shape).dimsd == (3, 4, 60)
+    for shape in ((56, 4, 3), (7, 8, 12), (8, 7, 4, 3)):
+        with pytest.raises(ValueError, match="in the order of models"):
+            _kirchhoff_of_tables(shape)
+
+
+def _kirchhoff_of_tables(*shapes):
+    tables = [np.linspace(0.01, 0.1, np.prod(shape)).reshape(shape) for shape in shapes]
+    trav = tuple(tables) if len(tables) == 2 else tables[0]
+    return Kirchhoff(Z, X, T, SRCS, RECS, SPEED, WAV, CENTER, mode="byot", trav=trav)
+
+
 def test_eikonal_refuses_what_it_cannot_differentiate():
     pytest.importorskip("skfmm")
     velocity = torch.full((8, 7), SPEED, dtype=torch.float64)

@@ -165,8 +165,10 @@ class TravelTimeSums(AccumulatingOperator):
         return tables
 
     def _positions_of(self, name: str) -> Tensor:
-        """Return positions ``(axes, count)``, zero where there is none."""
+        """Return positions ``(axes, count)``, zero where a shot has no receiver."""
         positions = self.given(name).to(torch.float64)
+        if positions.ndim == 2:
+            return positions
         return torch.where(positions.isnan(), 0, positions).reshape(len(self.dims), -1)
 
     def slopes(self, times: Tensor) -> list[Tensor]:
