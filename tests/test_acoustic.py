@@ -686,6 +686,31 @@ def test_born_modelling_of_scalar_waves_by_deepwave_is_ours() -> None:
     assert _is_near(-theirs(dv), AcousticBorn(modelling, v, w)(dv), 1e-9)
 
 
+def test_deepwave_loses_no_gradient_silently() -> None:
+    pytest.importorskip("deepwave")
+    v, wavelet = _velocity(20, 21), _normal(1, 1, 12)
+
+    def build(model: Any = v, **options: Any) -> DeepwaveBorn:
+        return DeepwaveBorn("scalar", [model], 10.0, 0.001, **{
+            "source_amplitudes": wavelet, "source_locations": torch.tensor([[[5, 5]]]), "max_vel": 2600.0,
+            "sc_receiver_locations": torch.tensor([[[5, 9]]]), "pml_freq": 25.0, **options,
+        })  # fmt: skip
+
+    with pytest.raises(TypeError, match=r"models\[0\] carries a derivative"):
+        build(v.clone().requires_grad_())
+    with pytest.raises(TypeError, match="source_amplitudes carries a derivative"):
+        build(source_amplitudes=wavelet.clone().requires_grad_())
+    with pytest.raises(TypeError, match="dv is what the operator is applied to"):
+        build(dv=v)
+    x = _normal(20, 21)
+    x[[0, -1]] = x[:, [0, -1]] = 0
+    J = build()
+    assert _is_near(build(v.numpy())(x), J(x), 0)
+    y = J.H(J(x))
+    with torch.inference_mode():
+        assert _is_near(J.H(J(x)), y, 0)
+
+
 def test_born_modelling_of_elastic_waves_is_an_operator() -> None:
     pytest.importorskip("deepwave")
     models = [torch.full((30, 30), value, dtype=F64) for value in (4e9, 2e9, 1 / 2000.0)]
