@@ -484,19 +484,6 @@ def test_positions_that_leave_the_grid_are_refused(what: str, positions: Tensor)
         modelling(v, w)
 
 
-def test_casts_leave_positions_that_were_given_as_arrays() -> None:
-    modelling = _modelling((400, 7), receivers=[[333.3, 4.4]], sources=[[330, 2]])
-    v, w = _velocity(400, 7), _normal(9)
-    data = modelling(v, w)
-    assert _is_near(modelling.bfloat16()(v, w), data, 0)
-    B = AcousticBorn(_modelling((400, 7), receivers=[[333.3, 4.4]], sources=[[330, 2]]), v, w)
-    B.half()
-    assert B.modelling.receivers.dtype == F64
-    assert B.velocity.dtype == torch.float16
-    learned = nn.Parameter(torch.tensor([[333.3, 4.4]], dtype=F64))
-    assert _modelling((400, 7), receivers=learned).float().receivers.dtype == torch.float32
-
-
 def test_what_does_not_fit_is_named() -> None:
     v, w = _velocity(6, 7), _normal(9)
     with pytest.raises(TypeError, match="velocity must be a tensor, got ndarray"):

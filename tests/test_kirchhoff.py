@@ -380,6 +380,33 @@ def test_receivers_of_each_shot(options):
     assert K.trav_recs.shape == (56, 4)  # stations that shots share are one
 
 
+@pytest.mark.parametrize("mode", ["analytic", "eikonal"])
+def test_absent_receivers_have_no_part_in_amplitudes(mode):
+    """One percent of the longest way is added to all, so receivers that are not there must not be at the origin."""
+    if mode == "eikonal":
+        pytest.importorskip("skfmm")
+    far = np.array([1e3, 20.0])[:, None]
+    recs = np.stack([RECS, RECS[:, ::-1], RECS], 1)
+    recs[:, 0, 2] = recs[:, 1, 0] = np.nan
+    x = torch.tensor(RNG.normal(size=(8, 7)))
+
+    def build(recs, **options):
+        shift = torch.tensor(far) if isinstance(recs, torch.Tensor) else far
+        return Kirchhoff(Z + 20, X + 1e3, T, SRCS + far, recs + shift[..., None], SPEED, WAV, CENTER, mode=mode,
+                         dynamic=True, **options)  # fmt: skip
+
+    want = build(recs)(x)
+    for given in (torch.tensor(recs), torch.tensor(recs, dtype=torch.float64).requires_grad_(mode == "analytic")):
+        torch.testing.assert_close(build(given)(x).detach(), want, rtol=1e-12, atol=1e-12 * float(want.abs().max()))
+    if mode == "eikonal":
+        return
+    learned = torch.tensor(recs, requires_grad=True)
+    (slope,) = torch.autograd.grad(build(learned)(x).square().sum(), learned)
+    step = np.where(np.isnan(recs), 0, RNG.normal(size=recs.shape)) * 1e-5
+    change = sum(sign * float(build(recs + sign * step)(x).square().sum()) for sign in (1, -1)) / 2
+    assert float((slope * torch.tensor(step)).sum()) == pytest.approx(change, rel=1e-5)
+
+
 def test_given_times_of_each_shot():
     K = _kirchhoff(recs=SPREADS, dynamic=True)
     trav = K.trav_srcs, np.full((56, 9), np.nan)

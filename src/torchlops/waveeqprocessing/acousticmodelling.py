@@ -146,8 +146,6 @@ class AcousticModelling(nn.Module):
             raise ValueError(
                 f"{self._owner}: there are sources of {shots} shots, and receivers of {places['receivers'].shape[0]}"
             )
-        given = {"sources": sources, "receivers": receivers}
-        self._constants = tuple(name for name, value in given.items() if not isinstance(value, Tensor))
         for name, value in places.items():
             if isinstance(value, nn.Parameter):
                 self.register_parameter(name, value)
@@ -158,17 +156,6 @@ class AcousticModelling(nn.Module):
     @property
     def _owner(self) -> str:
         return f"{type(self).__name__} '{self.name}'"
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AcousticModelling:
-        """Move or cast the tensors. Positions that were given as arrays keep their precision."""
-        kept = {name: self._buffers[name] for name in self._constants}
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, value in kept.items():
-            moved = self._buffers[name]
-            assert value is not None
-            assert moved is not None
-            self._buffers[name] = value.to(moved.device)
-        return self
 
     @property
     def dimsd(self) -> tuple[int, int, int]:

@@ -247,8 +247,10 @@ class Kirchhoff(AccumulatingOperator):
         else:
             if trav is not None or amp is not None:
                 warn(f"Kirchhoff: trav and amp are not used in mode={mode!r}, only in 'byot'")
-            if positions[1].ndim == 3 and not isinstance(positions[1], Tensor):
-                stations, index = _stations(positions[1], index)
+            of_shots = positions[1]
+            is_constant = not isinstance(of_shots, Tensor) or (mode == "eikonal" and not carries_derivative(of_shots))
+            if of_shots.ndim == 3 and is_constant:
+                stations, index = _stations(np.asarray(_as_array(of_shots), dtype=np.float64), index)
                 positions = positions[0], stations
             given = self._given_by_positions(*positions, vel, dims, grid, axes, sampling)
         self.travsrcrec = "trav" not in given
