@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchlops.interop import DeepwaveBorn
 from torchlops.utils import dottest
@@ -458,6 +459,47 @@ def test_velocities_and_wavelets_that_do_not_fit_are_refused() -> None:
         AcousticBorn(_modelling(), _velocity(6, 7), _normal(9), parameter="density")  # type: ignore[arg-type]
 
 
+def test_complex_wavelets_are_refused() -> None:
+    """The adjoint state is that of real fields: derivatives by the velocity would be wrong."""
+    wavelet = _normal(9) * (1 + 1j)
+    with pytest.raises(TypeError, match="wavelet must be real"):
+        _modelling()(_velocity(6, 7), wavelet)
+    with pytest.raises(TypeError, match="wavelet must be real"):
+        AcousticBorn(_modelling(), _velocity(6, 7), wavelet)
+
+
+@pytest.mark.parametrize("positions", [torch.tensor([[0.5, 4.2]], dtype=F64), torch.tensor([[1, 4]])])
+@pytest.mark.parametrize("what", ["sources", "receivers"])
+def test_positions_that_leave_the_grid_are_refused(what: str, positions: Tensor) -> None:
+    """Those that learn move, and a whole number too large would be a node of the next row."""
+    moving = positions.clone()
+    modelling, v, w = _modelling(**{"sources": [[1, 2]], what: moving}), _velocity(6, 7), _normal(9)
+    moving += 1
+    assert _is_near(modelling(v, w), _modelling(**{"sources": [[1, 2]], what: positions + 1})(v, w))
+    moving += 3
+    with pytest.raises(ValueError, match=f"{what} must be in nodes of the grid"):
+        modelling(v, w)
+    moving -= 7
+    with pytest.raises(ValueError, match=f"{what} must be in nodes of the grid"):
+        modelling(v, w)
+
+
+def test_what_does_not_fit_is_named() -> None:
+    v, w = _velocity(6, 7), _normal(9)
+    with pytest.raises(TypeError, match="velocity must be a tensor, got ndarray"):
+        _modelling()(v.numpy(), w)
+    with pytest.raises(TypeError, match="wavelet must be a tensor, got ndarray"):
+        _modelling()(v, w.numpy())
+    with pytest.raises(ValueError, match=r"batch axes \(3,\) of velocities and \(2,\) of wavelets"):
+        _modelling()(v.expand(3, 6, 7), w.expand(2, 1, 1, 9))
+    with pytest.raises(ValueError, match="direction must have the shape"):
+        _modelling().hessian_product(torch.sum, v, w, v[0])
+    learned = torch.tensor(0.001, requires_grad=True)
+    for name, value in (("dt", learned), ("spacing", (learned, learned)), ("frequency", learned)):
+        with pytest.raises(TypeError, match=f"{name} is a constant"):
+            _modelling(**{name: value})
+
+
 # -- AcousticWave2D -----------------------------------------------------------------------------------------------
 
 
@@ -521,6 +563,24 @@ def test_a_wavelet_of_the_user_replaces_the_source() -> None:
         A.updatesrc(np.ones(10_000))
 
 
+def test_a_wavelet_that_learns_is_followed() -> None:
+    """What is appended to it belongs to each product, not to the operator."""
+    A, x = _twoway(dtype="float64"), _normal(12, 20)
+    learned = nn.Parameter(_normal(20))
+    A.updatesrc(learned)
+    assert [name for name, _ in A.named_parameters()] == ["wavelet"]
+    before = A(x).detach()
+    (gradient,) = torch.autograd.grad(A(x).square().sum(), learned)
+    with torch.no_grad():
+        learned *= 2
+    assert _is_near(A(x), 2 * before)
+    (doubled,) = torch.autograd.grad(A(x).square().sum(), learned)
+    assert _is_near(doubled, 2 * gradient)
+    assert _is_near(copy.deepcopy(A)(x), 2 * before)
+    A.updatesrc(np.ones(3))
+    assert not list(A.parameters())
+
+
 def test_the_illumination_is_the_wavefield_squared() -> None:
     A = _twoway(dtype="float64", nbl=3)
     A.srcillumination_allshots(savewav=True)
@@ -541,6 +601,37 @@ def test_twoway_refuses_what_does_not_fit() -> None:
         _twoway(dt=10.0)
     with pytest.raises(ValueError, match="tn=-1"):
         AcousticWave2D((4, 4), (0, 0), (1, 1), np.full((4, 4), 1500.0), [1.0], 1.0, [1.0], 1.0, 0.0, -1.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1500.0])
+def test_twoway_refuses_velocities_that_are_none(value: float) -> None:
+    def build(vp: Any, **options: Any) -> AcousticWave2D:
+        return AcousticWave2D((4, 5), (0, 0), (1, 1), vp, [1.0], 1.0, [1.0], 1.0, 0.0, 5.0, **options)
+
+    everywhere = np.full((4, 5), value)
+    for vp in (everywhere, np.where(np.eye(4, 5) > 0, value, 1500.0)):
+        with pytest.raises(ValueError, match="vp must be positive and finite"):
+            build(vp)
+    with pytest.raises(ValueError, match="max_velocity must be positive"):
+        build(np.full((4, 5), 1500.0), max_velocity=value)
+
+
+def test_twoway_drops_nothing_silently() -> None:
+    with pytest.raises(TypeError, match="vp must be real"):
+        AcousticWave2D((4, 4), (0, 0), (1, 1), np.full((4, 4), 1500 + 1j), [1.0], 1.0, [1.0], 1.0, 0.0, 5.0)
+    for dtype in ("int32", "complex64"):
+        with pytest.raises(ValueError, match="real floating-point"):
+            _twoway(dtype=dtype)
+    for wav in (1j * np.ones(4), torch.ones(4, dtype=torch.complex64)):
+        with pytest.raises(TypeError, match="wav must be real"):
+            _twoway().updatesrc(wav)
+    with pytest.raises(ValueError, match="at most"):
+        _twoway().updatesrc(np.ones(0))
+    with pytest.raises(ValueError, match="spacing must be positive"):
+        AcousticWave2D((4, 4), (0, 0), (1, -1), np.full((4, 4), 1500.0), [1.0], 1.0, [1.0], 1.0, 0.0, 5.0)
+    learned = torch.tensor([1.0], requires_grad=True)
+    with pytest.raises(TypeError, match="rec_x carries no gradient"):
+        AcousticWave2D((4, 4), (0, 0), (1, 1), np.full((4, 4), 1500.0), [1.0], 1.0, learned, 1.0, 0.0, 5.0)
 
 
 # -- Deepwave -----------------------------------------------------------------------------------------------------
@@ -580,6 +671,31 @@ def test_born_modelling_of_scalar_waves_by_deepwave_is_ours() -> None:
     dv = torch.zeros(n, n, dtype=F64)
     dv[10:20, 10:20] = _normal(10, 10)
     assert _is_near(-theirs(dv), AcousticBorn(modelling, v, w)(dv), 1e-9)
+
+
+def test_deepwave_loses_no_gradient_silently() -> None:
+    pytest.importorskip("deepwave")
+    v, wavelet = _velocity(20, 21), _normal(1, 1, 12)
+
+    def build(model: Any = v, **options: Any) -> DeepwaveBorn:
+        return DeepwaveBorn("scalar", [model], 10.0, 0.001, **{
+            "source_amplitudes": wavelet, "source_locations": torch.tensor([[[5, 5]]]), "max_vel": 2600.0,
+            "sc_receiver_locations": torch.tensor([[[5, 9]]]), "pml_freq": 25.0, **options,
+        })  # fmt: skip
+
+    with pytest.raises(TypeError, match=r"models\[0\] carries a derivative"):
+        build(v.clone().requires_grad_())
+    with pytest.raises(TypeError, match="source_amplitudes carries a derivative"):
+        build(source_amplitudes=wavelet.clone().requires_grad_())
+    with pytest.raises(TypeError, match="dv is what the operator is applied to"):
+        build(dv=v)
+    x = _normal(20, 21)
+    x[[0, -1]] = x[:, [0, -1]] = 0
+    J = build()
+    assert _is_near(build(v.numpy())(x), J(x), 0)
+    y = J.H(J(x))
+    with torch.inference_mode():
+        assert _is_near(J.H(J(x)), y, 0)
 
 
 def test_born_modelling_of_elastic_waves_is_an_operator() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-import types
 import warnings
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 import torchlops
 from torchlops.config import get_sparse_limit, set_sparse_limit
 from torchlops.utils.wavelets import ricker
-from torchlops.waveeqprocessing import LSM, Kirchhoff
+from torchlops.waveeqprocessing import LSM, AcousticWave2D, Kirchhoff
 
 RNG = np.random.default_rng(0)
 X, Z, Y, T = np.arange(8) * 10.0, np.arange(7) * 6.0, np.arange(5) * 9.0, np.arange(60) * 0.004
@@ -381,6 +380,33 @@ def test_receivers_of_each_shot(options):
     assert K.trav_recs.shape == (56, 4)  # stations that shots share are one
 
 
+@pytest.mark.parametrize("mode", ["analytic", "eikonal"])
+def test_absent_receivers_have_no_part_in_amplitudes(mode):
+    """One percent of the longest way is added to all, so receivers that are not there must not be at the origin."""
+    if mode == "eikonal":
+        pytest.importorskip("skfmm")
+    far = np.array([1e3, 20.0])[:, None]
+    recs = np.stack([RECS, RECS[:, ::-1], RECS], 1)
+    recs[:, 0, 2] = recs[:, 1, 0] = np.nan
+    x = torch.tensor(RNG.normal(size=(8, 7)))
+
+    def build(recs, **options):
+        shift = torch.tensor(far) if isinstance(recs, torch.Tensor) else far
+        return Kirchhoff(Z + 20, X + 1e3, T, SRCS + far, recs + shift[..., None], SPEED, WAV, CENTER, mode=mode,
+                         dynamic=True, **options)  # fmt: skip
+
+    want = build(recs)(x)
+    for given in (torch.tensor(recs), torch.tensor(recs, dtype=torch.float64).requires_grad_(mode == "analytic")):
+        torch.testing.assert_close(build(given)(x).detach(), want, rtol=1e-12, atol=1e-12 * float(want.abs().max()))
+    if mode == "eikonal":
+        return
+    learned = torch.tensor(recs, requires_grad=True)
+    (slope,) = torch.autograd.grad(build(learned)(x).square().sum(), learned)
+    step = np.where(np.isnan(recs), 0, RNG.normal(size=recs.shape)) * 1e-5
+    change = sum(sign * float(build(recs + sign * step)(x).square().sum()) for sign in (1, -1)) / 2
+    assert float((slope * torch.tensor(step)).sum()) == pytest.approx(change, rel=1e-5)
+
+
 def test_given_times_of_each_shot():
     K = _kirchhoff(recs=SPREADS, dynamic=True)
     trav = K.trav_srcs, np.full((56, 9), np.nan)
@@ -568,6 +594,59 @@ def test_refused(options, error, message):
         _kirchhoff(**options)
 
 
+@pytest.mark.parametrize("learns", [False, True])
+def test_positions_that_are_none_are_refused_as_tensors(learns):
+    """They would be at the origin."""
+    for what, positions in (("srcs", SRCS), ("recs", RECS)):
+        given = torch.tensor(np.where(positions == positions[0, 1], np.nan, positions), requires_grad=learns)
+        with pytest.raises(ValueError, match=f"{what} has NaN"):
+            Kirchhoff(Z, X, T, **{"srcs": SRCS, "recs": RECS, what: given}, vel=SPEED, wav=WAV, wavcenter=CENTER,
+                      mode="analytic")  # fmt: skip
+    srcs = torch.tensor(SRCS)
+    K = Kirchhoff(Z, X, T, srcs, RECS, SPEED, WAV, CENTER, mode="analytic")
+    x = torch.ones(8, 7, dtype=torch.float64)
+    before = K(x)
+    srcs[:, 1] = float("nan")  # in place, this source has no arrivals
+    torch.testing.assert_close(K(x)[::2], before[::2], rtol=0, atol=0)
+    assert not K(x)[1].any()
+
+
+def test_complex_geometry_is_refused_as_tensors():
+    times = torch.full((56, 3), 0.1), torch.full((56, 4), 0.1)
+    for given in (
+        {"srcs": torch.tensor(SRCS + 0j)},
+        {"recs": torch.tensor(RECS + 0j)},
+        {"vel": torch.tensor(SPEED + 0j)},
+        {"mode": "byot", "trav": (times[0], times[1] + 0j)},
+        {"mode": "byot", "dynamic": True, "trav": times, "amp": (times[0] + 0j, times[1])},
+        {"mode": "byot", "dynamic": True, "trav": times, "amp": times, "vel": torch.full((8, 7), 1 + 0j)},
+    ):
+        options = {"srcs": SRCS, "recs": RECS, "vel": SPEED, "mode": "analytic", **given}
+        with pytest.raises(TypeError, match="must be real"):
+            Kirchhoff(Z, X, T, wav=WAV, wavcenter=CENTER, **options)
+
+
+def test_tables_in_another_order_are_refused():
+    """Tables may have the axes of the model and of the pairs, but not transposed."""
+    K = _kirchhoff_of_tables((56, 3), (56, 4))
+    x = RNG.normal(size=(8, 7))
+    np.testing.assert_array_equal(_kirchhoff_of_tables((8, 7, 3), (8, 7, 4)) @ x, K @ x)
+    for shapes in (((7, 8, 3), (56, 4)), ((56, 3), (7, 8, 4)), ((3, 56), (56, 4)), ((28, 2, 3), (56, 4))):
+        with pytest.raises(ValueError, match="in the order of models"):
+            _kirchhoff_of_tables(*shapes)
+    for shape in ((56, 12), (8, 7, 12), (56, 3, 4), (8, 7, 3, 4)):
+        assert _kirchhoff_of_tables(shape).dimsd == (3, 4, 60)
+    for shape in ((56, 4, 3), (7, 8, 12), (8, 7, 4, 3)):
+        with pytest.raises(ValueError, match="in the order of models"):
+            _kirchhoff_of_tables(shape)
+
+
+def _kirchhoff_of_tables(*shapes):
+    tables = [np.linspace(0.01, 0.1, np.prod(shape)).reshape(shape) for shape in shapes]
+    trav = tuple(tables) if len(tables) == 2 else tables[0]
+    return Kirchhoff(Z, X, T, SRCS, RECS, SPEED, WAV, CENTER, mode="byot", trav=trav)
+
+
 def test_eikonal_refuses_what_it_cannot_differentiate():
     pytest.importorskip("skfmm")
     velocity = torch.full((8, 7), SPEED, dtype=torch.float64)
@@ -655,39 +734,78 @@ def test_lsm_is_differentiable():
         assert slope == pytest.approx(difference, rel=1e-5)
 
 
-def test_lsm_by_the_wave_equation(monkeypatch):
+def _lsm_by_waves(**given):
+    x, z = np.arange(12) * 10.0, np.arange(10) * 10.0
+    wav, _, center = ricker(np.arange(11) * 0.004, 15)
+    arguments = {
+        "z": z, "x": x, "t": np.arange(30) * 0.004 + 0.02, "srcs": np.array([[20.0, 80.0], [10.0, 10.0]]),
+        "recs": np.array([[30.0, 55.0, 90.0], [10.0, 10.0, 20.0]]), "vel": 1500.0, "wav": wav, "wavcenter": center,
+        "nbl": 8, "f0": 10.0, "dtype": "float64", **given,
+    }  # fmt: skip
+    return LSM(**arguments, kind="twowayac")
+
+
+def test_lsm_by_the_wave_equation():
     """Times are in ms, of the axis and not of its number of samples, and the wavelet is the source."""
-    calls = {}
+    A = _lsm_by_waves().Demop
+    step = A.geometry.dt
+    assert A.geometry.t0 == pytest.approx(20.0 - 40.0)
+    assert 136.0 <= A.geometry.tn < 136.0 + step
+    m = RNG.normal(size=(12, 10))
+    by_waves = AcousticWave2D(
+        (12, 10), (0, 0), (10, 10), np.full((12, 10), 1500.0), [20.0, 80.0], 10.0, [30.0, 55.0, 90.0],
+        [10.0, 10.0, 20.0], A.geometry.t0, 136.0, nbl=8, f0=10.0, dtype="float64",
+    )  # fmt: skip
+    times = np.arange(0, 80.0, step)  # of the wavelet, from its first sample
+    wav = ricker(np.arange(11) * 0.004, 15)[0]
+    by_waves.updatesrc(np.sinc(times[:, None] / 4 - np.arange(len(wav))) @ wav)
+    np.testing.assert_allclose(A @ m, by_waves @ m, rtol=0, atol=1e-12 * np.abs(A @ m).max())
+    solved = _lsm_by_waves().solve(A @ m, iter_lim=300, atol=1e-12, btol=1e-12)
+    assert np.linalg.norm(A @ solved - A @ m) < 1e-2 * np.linalg.norm(A @ m)
 
-    class AcousticWave2D(torchlops.Identity):
-        def __init__(self, *arguments, **options):
-            super().__init__(4)
-            calls.update(arguments=arguments, options=options)
-            self.geometry = types.SimpleNamespace(dt=1.0)
 
-        def updatesrc(self, wav):
-            calls["wav"] = wav
+def test_lsm_by_the_wave_equation_follows_a_wavelet_that_learns():
+    wav = ricker(np.arange(11) * 0.004, 15)[0]
+    learned = torch.nn.Parameter(torch.tensor(wav))
+    A, m = _lsm_by_waves(wav=learned).Demop, torch.tensor(RNG.normal(size=(12, 10)))
+    before = A(m).detach()
+    (slope,) = torch.autograd.grad(A(m).square().sum(), learned)
+    with torch.no_grad():
+        learned *= 2
+    torch.testing.assert_close(A(m).detach(), 2 * before)
+    torch.testing.assert_close(torch.autograd.grad(A(m).square().sum(), learned)[0], 2 * slope)
 
-    module = types.SimpleNamespace(AcousticWave2D=AcousticWave2D)
-    monkeypatch.setitem(sys.modules, "torchlops.waveeqprocessing.twoway", module)
-    t = np.arange(50) * 0.004 + 0.1
-    wav, _, center = ricker(np.arange(21) * 0.004, 20)
-    LSM(Z, X, t, SRCS, RECS, SPEED, wav, center, kind="twowayac", space_order=4)
-    shape, origin, spacing, vel, *positions, start, end = calls["arguments"]
-    assert (shape, origin, spacing) == ((8, 7), (0.0, 0.0), (10.0, 6.0))
-    assert vel.shape == (8, 7)
-    np.testing.assert_array_equal(positions[0], SRCS[0])
-    np.testing.assert_array_equal(positions[3], RECS[1])
-    assert (start, end) == pytest.approx((100.0 - 80.0, 296.0))
-    assert calls["options"] == {"space_order": 4}
-    fine = ricker(np.arange(81) * 0.001, 20)[0]
-    np.testing.assert_allclose(calls["wav"], fine, atol=2e-3)
-    learned = torch.tensor(wav, requires_grad=True)
-    LSM(Z, X, t, SRCS, RECS, SPEED, learned, center, kind="twowayac")
-    torch.testing.assert_close(calls["wav"].detach(), torch.tensor(fine), rtol=0, atol=2e-3)
-    assert calls["wav"].requires_grad
-    with pytest.raises(ValueError, match="two axes"):
-        LSM(Z, X, T, SRCS3, RECS3, SPEED, WAV, CENTER, y=Y, kind="twowayac")
+
+def test_lsm_by_the_wave_equation_with_a_wavelet_of_one_sample():
+    A = _lsm_by_waves(wav=np.ones(1), wavcenter=0).Demop
+    B = _lsm_by_waves(wav=np.array([1.0, 0.0]), wavcenter=0).Demop
+    m = RNG.normal(size=(12, 10))
+    assert np.abs(A @ m).max() > 0.1 * np.abs(B @ m).max()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"x": np.r_[0.0, 10.0, np.arange(10) * 10.0 + 25.0]}, ValueError, "LSM: x must increase in equal steps"),
+        ({"z": np.arange(10)[::-1] * 10.0}, ValueError, "LSM: z must increase in equal steps"),
+        ({"t": np.r_[0.0, 0.004, np.arange(20) * 0.004 + 0.01]}, ValueError, "LSM: t must increase in equal steps"),
+        ({"x": torch.arange(12) * torch.tensor(10.0, requires_grad=True)}, TypeError, "carries no gradient"),
+        ({"wavcenter": -1}, ValueError, "wavcenter must be at least 0"),
+        ({"wavcenter": 2.5}, TypeError, "wavcenter must be an integer"),
+        ({"wavcenter": 50}, ValueError, "wavcenter=50 is not an index"),
+        ({"wav": np.ones(200)}, ValueError, "at most"),
+        ({"wav": 1j * np.ones(11)}, TypeError, "wav must be real"),
+        ({"srcs": np.zeros((3, 2))}, ValueError, r"takes srcs of shape \(2, n\)"),
+        ({"recs": np.zeros((2, 2, 3))}, ValueError, r"takes recs of shape \(2, n\)"),
+        ({"y": np.arange(3) * 10.0}, ValueError, "two axes"),
+    ],
+)
+def test_lsm_by_the_wave_equation_refuses(given, error, message):
+    with pytest.raises(error, match=message):
+        _lsm_by_waves(**given)
+
+
+def test_lsm_refuses_another_kind():
     with pytest.raises(ValueError, match="kind must be"):
         LSM(Z, X, T, SRCS, RECS, SPEED, WAV, CENTER, kind="born")
 

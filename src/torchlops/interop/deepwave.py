@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchlops.arrays import as_tensor
+from torchlops.basicoperators._positions import is_readable
 from torchlops.extras import import_extra
 from torchlops.linearoperator import LinearOperator
 from torchlops.torch_internals import is_batched_by_legacy_vmap, is_wrapped
@@ -55,6 +57,7 @@ class DeepwaveBorn(LinearOperator):
         ImportError: If Deepwave is not installed.
         ValueError: If the propagator or the output is unknown, the number, shapes or dtypes of the models do not fit,
             or the time step is so long that Deepwave would divide it (its adjoint is then wrong by some 1e-4).
+        TypeError: If a model or an option carries a derivative, or an option is a perturbation.
 
     Example:
         >>> J = DeepwaveBorn("scalar", [torch.full((20, 20), 1500.0)], 10.0, 0.002,
@@ -78,13 +81,22 @@ class DeepwaveBorn(LinearOperator):
         deepwave = import_extra("deepwave", "DeepwaveBorn")
         if propagator not in PERTURBATIONS:
             raise ValueError(f"DeepwaveBorn: propagator must be one of {', '.join(PERTURBATIONS)}, got {propagator!r}")
-        held = [model.detach() for model in models]
         names = PERTURBATIONS[propagator]
+        if taken := sorted(options.keys() & set(names)):
+            raise TypeError(f"DeepwaveBorn: {', '.join(taken)} is what the operator is applied to, and no option")
+        given = {f"models[{i}]": as_tensor(model, "DeepwaveBorn: models") for i, model in enumerate(models)}
+        for what, value in {**given, **options}.items():
+            if isinstance(value, Tensor) and (value.requires_grad or not is_readable(value)):
+                raise TypeError(
+                    f"DeepwaveBorn: {what} carries a derivative, which Deepwave's Born propagation does not give here: "
+                    "detach it"
+                )
+        held = list(given.values())
         if len(held) != len(names) or any((m.shape, m.dtype) != (held[0].shape, held[0].dtype) for m in held):
-            given = [(tuple(model.shape), model.dtype) for model in held]
+            found = [(tuple(model.shape), model.dtype) for model in held]
             raise ValueError(
                 f"DeepwaveBorn: {propagator} takes {len(names)} models, for {', '.join(names)}, of one shape and "
-                f"dtype; got {given}"
+                f"dtype; got {found}"
             )
         self._held_models, self._output = held, output
         self._propagate = partial(getattr(deepwave, f"{propagator}_born"), *held, grid_spacing, dt, **options)
@@ -145,10 +157,9 @@ class DeepwaveBorn(LinearOperator):
         several = len(self._held_models) > 1
         if not adjoint:
             return self._data([part.contiguous() for part in (x if several else x[None])])
-        leaves = [torch.zeros_like(model, requires_grad=True) for model in self._held_models]
-        with torch.enable_grad():
-            result = self._data(leaves)
-        parts = torch.autograd.grad(result, leaves, x)
+        with torch.inference_mode(False), torch.enable_grad():
+            leaves = [torch.zeros_like(model, requires_grad=True) for model in self._held_models]
+            parts = torch.autograd.grad(self._data(leaves), leaves, x.clone())
         return torch.stack(parts) if several else parts[0]
 
     def extra_repr(self) -> str:

@@ -117,7 +117,7 @@ def carries_derivative(tensor: Tensor) -> bool:
     return tensor.requires_grad or not is_readable(tensor)
 
 
-def as_axis(axis: Any, what: str) -> NDArray[np.float64]:
+def as_axis(axis: Any, what: str, owner: str = "Kirchhoff") -> NDArray[np.float64]:
     """Return an axis with at least two samples.
 
     Raises:
@@ -126,15 +126,15 @@ def as_axis(axis: Any, what: str) -> NDArray[np.float64]:
     """
     if isinstance(axis, Tensor):
         if carries_derivative(axis):
-            raise TypeError(f"Kirchhoff: {what} is a grid, which carries no gradient: pass {what}.detach()")
+            raise TypeError(f"{owner}: {what} is a grid, which carries no gradient: pass {what}.detach()")
         axis = axis.cpu().numpy()
     samples = np.array(axis, dtype=np.float64)
     if samples.ndim != 1 or len(samples) < 2:
-        raise ValueError(f"Kirchhoff: {what} must be an axis of at least two samples, got shape {samples.shape}")
+        raise ValueError(f"{owner}: {what} must be an axis of at least two samples, got shape {samples.shape}")
     return samples
 
 
-def step_of(axis: NDArray[np.float64], what: str) -> float:
+def step_of(axis: NDArray[np.float64], what: str, owner: str = "Kirchhoff") -> float:
     """Return the step of a regular axis that increases.
 
     Raises:
@@ -143,7 +143,7 @@ def step_of(axis: NDArray[np.float64], what: str) -> float:
     step = (axis[-1] - axis[0]) / (len(axis) - 1)
     if not (step > 0 and np.abs(np.diff(axis) - step).max() <= 0.01 * step):
         raise ValueError(
-            f"Kirchhoff: {what} must increase in equal steps, got steps from {np.diff(axis).min()} to "
+            f"{owner}: {what} must increase in equal steps, got steps from {np.diff(axis).min()} to "
             f"{np.diff(axis).max()}"
         )
     return float(step)

@@ -165,9 +165,14 @@ class TravelTimeSums(AccumulatingOperator):
         return tables
 
     def _positions_of(self, name: str) -> Tensor:
-        """Return positions ``(axes, count)``, zero where there is none."""
+        """Return positions ``(axes, count)``; where a shot has no receiver, the first one, so that no way is longer."""
         positions = self.given(name).to(torch.float64)
-        return torch.where(positions.isnan(), 0, positions).reshape(len(self.dims), -1)
+        if positions.ndim == 2:
+            return positions
+        flat = positions.reshape(len(self.dims), -1)
+        present = ~flat.isnan().any(0)
+        first = flat.gather(1, present.long().argmax(-1, keepdim=True).expand(len(self.dims), 1))
+        return torch.where(present, flat, first)
 
     def slopes(self, times: Tensor) -> list[Tensor]:
         """Return the derivative of times along each axis of the grid."""

@@ -127,13 +127,13 @@ class AcousticModelling(nn.Module):
             _positive(dt, f"{self._owner}: dt"),
             space_order,
             as_integer(pml_width, f"{self._owner}: pml_width", 0),
-            _positive(max_velocity, f"{self._owner}: max_velocity"),
+            _positive(_detached(max_velocity), f"{self._owner}: max_velocity"),
             _positive(frequency, f"{self._owner}: frequency"),
         )
         self.compile_kernels = compile
         check_stability(self._owner, self.grid, self.grid.max_velocity)
         if min_velocity is not None:
-            lowest = _positive(min_velocity, f"{self._owner}: min_velocity")
+            lowest = _positive(_detached(min_velocity), f"{self._owner}: min_velocity")
             check_dispersion(self._owner, self.grid, lowest)
         places = {
             "sources": _positions(sources, "sources", ndim),
@@ -147,11 +147,11 @@ class AcousticModelling(nn.Module):
                 f"{self._owner}: there are sources of {shots} shots, and receivers of {places['receivers'].shape[0]}"
             )
         for name, value in places.items():
-            check_positions(value, self.dims, f"{self._owner}: {name}", may_be_absent=name == "receivers")
             if isinstance(value, nn.Parameter):
                 self.register_parameter(name, value)
             else:
                 self.register_buffer(name, value)
+        self._check_positions()
 
     @property
     def _owner(self) -> str:
@@ -180,11 +180,12 @@ class AcousticModelling(nn.Module):
         Args:
             velocity: Velocities ``(*batch, *dims)``.
             wavelet: The wavelet ``(nt,)``, one for each shot ``(shots, nt)``, or one for each source
-                ``(*batch, shots, sources, nt)``.
+                ``(*batch, shots, sources, nt)``. It is real.
 
         Raises:
-            ValueError: If a shape does not fit, or a velocity is not positive, not finite, or too high for the time
-                step.
+            ValueError: If a shape does not fit, a velocity is not positive, not finite, or too high for the time step,
+                or a position has left the grid.
+            TypeError: If an argument is not a tensor, or the wavelet is complex.
         """
         survey = self.survey(velocity, wavelet)
         d = functions.data(survey.problem, survey.w, survey.f)
@@ -202,6 +203,11 @@ class AcousticModelling(nn.Module):
             wavelet: The wavelet.
             direction: The direction, of the shape of ``velocity``.
         """
+        if direction.shape != velocity.shape:
+            raise ValueError(
+                f"{self._owner}: the direction must have the shape of the velocity, {tuple(velocity.shape)}, got "
+                f"{tuple(direction.shape)}"
+            )
         with torch.no_grad():
             survey = self.survey(velocity, wavelet)
             v = velocity.to(survey.compute)
@@ -233,7 +239,11 @@ class AcousticModelling(nn.Module):
 
     def survey(self, velocity: Tensor, wavelet: Tensor) -> Survey:
         """Return the problem that modelling solves, in the terms of the private modules."""
+        for what, value in (("velocity", velocity), ("wavelet", wavelet)):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{self._owner}: {what} must be a tensor, got {type(value).__name__}: convert it first")
         self._check_velocity(velocity)
+        self._check_positions()  # those that learn may have left the grid
         dtype = promote([velocity.dtype, wavelet.dtype])
         compute = torch.promote_types(dtype, torch.float32)
         sources = points(self.sources, self.dims, self.grid.pml_width, is_on_nodes(self.sources))
@@ -242,7 +252,14 @@ class AcousticModelling(nn.Module):
         is_tracked = weights is not None and weights.requires_grad
         at = receivers.unweighted() if is_tracked else receivers
         problem = Problem(self.grid, sources.unweighted(), at, self.compile_kernels)
-        f = sources.spread_in_time(self._wavelet_of_sources(wavelet.to(compute)))
+        shaped = self._wavelet_of_sources(wavelet)
+        models, wavelets = velocity.shape[: -len(self.dims)], shaped.shape[:-3]
+        if any(1 != m != n != 1 for m, n in zip(models[::-1], wavelets[::-1], strict=False)):
+            raise ValueError(
+                f"{self._owner}: the batch axes {tuple(models)} of velocities and {tuple(wavelets)} of wavelets do not "
+                "broadcast"
+            )
+        f = sources.spread_in_time(shaped.to(compute))
         w = self.padded((velocity.to(compute) * self.grid.dt) ** 2)
         weigh, spread = (receivers.weigh, receivers.spread) if is_tracked else (_same, _same)
         return Survey(problem, w, f, weigh, spread, dtype, compute)
@@ -252,6 +269,10 @@ class AcousticModelling(nn.Module):
         return receivers if receivers.ndim == 3 else receivers.expand(self.sources.shape[0], *receivers.shape)
 
     def _wavelet_of_sources(self, wavelet: Tensor) -> Tensor:
+        if wavelet.is_complex():
+            raise TypeError(
+                f"{self._owner}: the wavelet must be real, got {wavelet.dtype}: model both parts as a batch"
+            )
         shots, count = self.sources.shape[:2]
         shaped = wavelet.unsqueeze(-2) if wavelet.ndim == 2 else wavelet
         ones = (1,) * max(3 - shaped.ndim, 0)
@@ -262,6 +283,11 @@ class AcousticModelling(nn.Module):
                 f"{count}, {self.nt}), got {tuple(wavelet.shape)}"
             )
         return shaped.expand(*shaped.shape[:-3], shots, count, self.nt)
+
+    def _check_positions(self) -> None:
+        for name in ("sources", "receivers"):
+            places = getattr(self, name)
+            check_positions(places, self.dims, f"{self._owner}: {name}", may_be_absent=name == "receivers")
 
     def _check_velocity(self, velocity: Tensor) -> None:
         ndim = len(self.dims)
@@ -338,10 +364,16 @@ def _same(x: Tensor) -> Tensor:
 
 
 def _positive(value: Any, what: str) -> float:
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise TypeError(f"{what} is a constant, which carries no gradient: detach it")
     number = float(value)
     if not 0 < number < math.inf:
         raise ValueError(f"{what} must be positive and finite, got {value!r}")
     return number
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _positions(value: Any, what: str, ndim: int) -> Tensor:
@@ -440,7 +472,7 @@ class AcousticBorn(LinearOperator):
         return with_parts_as_batch(self._adjoint_of_real, y)
 
     def _of_real(self, x: Tensor) -> Tensor:
-        survey = self.modelling.survey(self._background(), self.wavelet)
+        survey = self.modelling.survey(self._background(), self._source())
         dtype = torch.promote_types(x.dtype, survey.dtype)
         compute = torch.promote_types(dtype, torch.float32)
         dw = self.modelling.padded(self._slope(compute) * x.to(compute), self._replicates)
@@ -448,7 +480,7 @@ class AcousticBorn(LinearOperator):
         return survey.weigh(d).movedim(0, -1).to(dtype).contiguous()
 
     def _adjoint_of_real(self, y: Tensor) -> Tensor:
-        survey = self.modelling.survey(self._background(), self.wavelet)
+        survey = self.modelling.survey(self._background(), self._source())
         dtype = torch.promote_types(y.dtype, survey.dtype)
         compute = torch.promote_types(dtype, torch.float32)
         r = survey.spread(y.to(compute).movedim(-1, 0))
@@ -458,6 +490,10 @@ class AcousticBorn(LinearOperator):
     def _background(self) -> Tensor:
         """Return the velocity in the units of the grid."""
         return self.velocity
+
+    def _source(self) -> Tensor:
+        """Return the wavelet with the time step of the grid."""
+        return self.wavelet
 
     def _slope(self, dtype: torch.dtype) -> Tensor:
         r"""Return the derivative of :math:`w = (v \Delta t)^2` by the parameter."""
@@ -472,7 +508,7 @@ class AcousticBorn(LinearOperator):
         for all nodes: the usual preconditioner of migration. (For the exact diagonal of a small problem, take
         ``(A.todense() ** 2).sum(0)``.)
         """
-        survey = self.modelling.survey(self._background(), self.wavelet)
+        survey = self.modelling.survey(self._background(), self._source())
         total: Tensor | None = None
         for _, q in functions.snapshots(survey.problem, survey.w, survey.f):
             if q is not None:

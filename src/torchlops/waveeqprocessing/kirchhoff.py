@@ -243,12 +243,14 @@ class Kirchhoff(AccumulatingOperator):
         grid = grid_of(axes)
 
         if mode == "byot":
-            given = self._given_tables(trav, amp, vel, dims, math.prod(positions[1].shape[1:]), has_angles)
+            given = self._given_tables(trav, amp, vel, dims, tuple(positions[1].shape[1:]), has_angles)
         else:
             if trav is not None or amp is not None:
                 warn(f"Kirchhoff: trav and amp are not used in mode={mode!r}, only in 'byot'")
-            if positions[1].ndim == 3 and not isinstance(positions[1], Tensor):
-                stations, index = _stations(positions[1], index)
+            of_shots = positions[1]
+            is_constant = not isinstance(of_shots, Tensor) or (mode == "eikonal" and not carries_derivative(of_shots))
+            if of_shots.ndim == 3 and is_constant:
+                stations, index = _stations(np.asarray(_as_array(of_shots), dtype=np.float64), index)
                 positions = positions[0], stations
             given = self._given_by_positions(*positions, vel, dims, grid, axes, sampling)
         self.travsrcrec = "trav" not in given
@@ -291,7 +293,7 @@ class Kirchhoff(AccumulatingOperator):
     # -- what is given -----------------------------------------------------------------------------------------------
 
     def _given_tables(
-        self, trav: Any, amp: Any, vel: Any, dims: tuple[int, ...], stations: int, has_angles: bool
+        self, trav: Any, amp: Any, vel: Any, dims: tuple[int, ...], stations: tuple[int, ...], has_angles: bool
     ) -> dict[str, Any]:
         """Return the tables of a user, by name."""
         is_pair = isinstance(trav, tuple | list) and len(trav) == 2
@@ -311,9 +313,9 @@ class Kirchhoff(AccumulatingOperator):
         given: dict[str, Any] = dict(zip(("trav_srcs", "trav_recs"), trav, strict=True)) if is_pair else {"trav": trav}
         if self.dynamic:
             given |= {"amp_srcs": amp[0], "amp_recs": amp[1], "vel": _as_velocity(vel, dims)}
-        counts = {"trav": self.nsnr, "trav_srcs": self.ns, "amp_srcs": self.ns}
+        counts = {"trav": (self.ns, self.nr), "trav_srcs": (self.ns,), "amp_srcs": (self.ns,)}
         return {
-            key: value if key == "vel" else _as_table(value, key, self.ni, counts.get(key, stations))
+            key: value if key == "vel" else _as_table(value, key, dims, counts.get(key, stations))
             for key, value in given.items()
         }
 
@@ -330,7 +332,7 @@ class Kirchhoff(AccumulatingOperator):
         """Return what travel times come from: positions and the velocity if one of them learns, else tables."""
         learning = [key for key, value in (("srcs", srcs), ("recs", recs), ("vel", vel)) if isinstance(value, Tensor)]
         if self.mode == "analytic":
-            velocity = vel if isinstance(vel, Tensor) else _numbers(vel, "vel")
+            velocity = _real(vel, "vel")
             if velocity.ndim != 0:
                 raise ValueError(
                     f"vel must be scalar for mode='analytic', got shape {tuple(velocity.shape)}: use mode='eikonal', "
@@ -452,10 +454,18 @@ def _numbers(values: Any, what: str) -> Numbers:
     return array.astype(np.float64)
 
 
+def _real(values: Any, what: str) -> Any:
+    """Return a tensor of the user, if it is real, or an array."""
+    if not isinstance(values, Tensor):
+        return _numbers(values, what)
+    if values.is_complex():
+        raise TypeError(f"Kirchhoff: {what} must be real, got {values.dtype}")
+    return values
+
+
 def _as_positions(positions: Any, what: str, axes: int) -> Any:
     """Return positions as a tensor of the user, or as an array."""
-    if not isinstance(positions, Tensor):
-        positions = _numbers(positions, what)
+    positions = _real(positions, what)
     shapes = f"({axes}, n)" + (f" or, for receivers of each shot, ({axes}, ns, nr)" if what == "recs" else "")
     if positions.ndim not in ((2, 3) if what == "recs" else (2,)) or positions.shape[0] != axes or 0 in positions.shape:
         raise ValueError(f"Kirchhoff: {what} must be positions {shapes}, got shape {tuple(positions.shape)}")
@@ -479,7 +489,7 @@ def _receivers_of(srcs: Any, recs: Any, receivers: Any) -> NDArray[np.int64] | N
         index = np.where(absent, -1, np.arange(absent.size).reshape(absent.shape))
     elif receivers is None:
         for what, positions in (("srcs", srcs), ("recs", recs)):
-            if not isinstance(positions, Tensor) and np.isnan(positions).any():
+            if _has_nan(positions):
                 raise ValueError(f"Kirchhoff: {what} has NaN: for absent receivers, pass recs of each shot")
         return None
     else:
@@ -495,6 +505,13 @@ def _receivers_of(srcs: Any, recs: Any, receivers: Any) -> NDArray[np.int64] | N
     if not (index >= 0).any():
         raise ValueError("Kirchhoff: no shot has a receiver")
     return index
+
+
+def _has_nan(values: Any) -> bool:
+    """Whether a value is NaN, as far as values can be read."""
+    if isinstance(values, Tensor):
+        return is_readable(values) and bool(values.isnan().any())
+    return bool(np.isnan(values).any())
 
 
 def _stations(recs: Numbers, index: NDArray[np.int64] | None) -> tuple[Numbers, NDArray[np.int64]]:
@@ -519,7 +536,7 @@ def _as_array(values: Any) -> Numbers:
 
 def _as_velocity(vel: Any, dims: tuple[int, ...]) -> Any:
     """Return a velocity, one number or one per image point, as a tensor of the user or as an array."""
-    velocity = vel if isinstance(vel, Tensor) else _numbers(vel, "vel")
+    velocity = _real(vel, "vel")
     if tuple(velocity.shape) not in ((), dims, (math.prod(dims),)):
         raise ValueError(f"Kirchhoff: vel must be a number or of shape {dims}, got shape {tuple(velocity.shape)}")
     _check_positive(velocity)
@@ -531,12 +548,18 @@ def _check_positive(velocity: Any) -> None:
         raise ValueError(f"Kirchhoff: vel must be positive, got {velocity}")
 
 
-def _as_table(table: Any, what: str, points: int, count: int) -> Any:
-    """Return a table of ``count`` columns as a tensor of the user or as an array; its points may have several axes."""
-    table = table if isinstance(table, Tensor) else _numbers(table, what)
-    shape = tuple(table.shape)
-    if math.prod(shape) != points * count or not (shape[0] == points or shape[-1] == count):
-        raise ValueError(f"Kirchhoff: {what} must be of shape {(points, count)}, got {shape}")
+def _as_table(table: Any, what: str, dims: tuple[int, ...], counts: tuple[int, ...]) -> Any:
+    """Return a table, of image points by positions, as a tensor of the user or as an array.
+
+    Its points, and its pairs of a source and a receiver, may have several axes.
+    """
+    table = _real(table, what)
+    rows, columns = {(math.prod(dims),), dims}, {(math.prod(counts),), counts}
+    if tuple(table.shape) not in {(*row, *column) for row in rows for column in columns}:
+        raise ValueError(
+            f"Kirchhoff: {what} must be of shape {(math.prod(dims), math.prod(counts))}, its rows in the order of "
+            f"models {dims}, got {tuple(table.shape)}"
+        )
     return table
 
 

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from torchlops.arrays import Array
 from torchlops.linearoperator import LinearOperator
 from torchlops.optimization.basic import lsqr
+from torchlops.shapes import as_integer
 from torchlops.utils.dottest import dottest as check_adjoint
 from torchlops.waveeqprocessing._inversion import named_as_in_scipy
+from torchlops.waveeqprocessing._traveltimes import as_axis, step_of
 from torchlops.waveeqprocessing.kirchhoff import Kirchhoff
 from torchlops.waveeqprocessing.twoway import AcousticWave2D
 
@@ -34,7 +35,7 @@ class LSM:
         x: Horizontal axis of the image, in m.
         t: Time axis of the data, in s.
         srcs: Positions of the sources, ``(2, ns)`` or ``(3, ns)``.
-        recs: Positions of the receivers, as :class:`Kirchhoff` takes them.
+        recs: Positions of the receivers, as :class:`Kirchhoff` takes them; ``(2, nr)`` with ``"twowayac"``.
         vel: Velocity, a number or one per image point.
         wav: Wavelet.
         wavcenter: Index of its center.
@@ -141,19 +142,26 @@ def _acoustic(
     z: Any, x: Any, t: Any, srcs: Any, recs: Any, vel: Any, wav: Any, wavcenter: int, options: dict[str, Any]
 ) -> LinearOperator:
     """Return the demigration by the wave equation, in PyLops's units: m, m/s and ms."""
-    shape, origin, spacing = (len(x), len(z)), (x[0], z[0]), (x[1] - x[0], z[1] - z[0])
-    step = 1000.0 * float(t[1] - t[0])
-    start, end = 1000.0 * float(t[0]) - wavcenter * step, 1000.0 * float(t[-1])
-    if getattr(vel, "ndim", 0) == 0:
-        vel = vel.expand(shape) if isinstance(vel, Tensor) else np.full(shape, float(vel))
+    axes = as_axis(x, "x", "LSM"), as_axis(z, "z", "LSM")
+    time = as_axis(t, "t", "LSM")
+    spacing = step_of(axes[0], "x", "LSM"), step_of(axes[1], "z", "LSM")
+    shape, origin = (len(axes[0]), len(axes[1])), (axes[0][0], axes[1][0])
+    step = 1000.0 * step_of(time, "t", "LSM")
+    center = as_integer(wavcenter, "LSM: wavcenter", 0)
+    if center >= len(wav):
+        raise ValueError(f"LSM: wavcenter={center} is not an index of the wavelet, which has {len(wav)} samples")
+    for what, positions in (("srcs", srcs), ("recs", recs)):
+        if np.ndim(positions if not isinstance(positions, Tensor) else positions.detach()) != 2 or len(positions) != 2:
+            raise ValueError(
+                f"LSM: kind='twowayac' takes {what} of shape (2, n), x and z, got {tuple(np.shape(positions))}: for "
+                "receivers of each shot, use kind='kirchhoff', or AcousticBorn"
+            )
+    if not isinstance(vel, Tensor):
+        vel = np.asarray(vel)
+    if vel.ndim == 0:
+        vel = vel.expand(shape) if isinstance(vel, Tensor) else np.full(shape, vel)
+    start, end = 1000.0 * time[0] - center * step, 1000.0 * time[-1]
     A = AcousticWave2D(shape, origin, spacing, vel, srcs[0], srcs[1], recs[0], recs[1], start, end, **options)
-    A.updatesrc(_resampled(wav, step, float(A.geometry.dt)))
+    A._take_wavelet(wav, step)
     operator: LinearOperator = A
     return operator
-
-
-def _resampled(wav: Any, step: float, new_step: float) -> Any:
-    """Return a band-limited signal at other times: its interpolation by sinc functions, from its first sample on."""
-    times = np.arange(0, (len(wav) - 1) * step * (1 + 1e-9), new_step)
-    weights = np.sinc(times[:, None] / step - np.arange(len(wav)))
-    return torch.from_numpy(weights).to(wav) @ wav if isinstance(wav, Tensor) else weights @ np.asarray(wav)

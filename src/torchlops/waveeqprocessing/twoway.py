@@ -17,6 +17,7 @@ from torchlops.basicoperators._positions import is_readable
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_integer
 from torchlops.waveeqprocessing._acoustic import functions
 from torchlops.waveeqprocessing._acoustic.grid import SECOND, check_dispersion
+from torchlops.waveeqprocessing._traveltimes import carries_derivative
 from torchlops.waveeqprocessing.acousticmodelling import AcousticBorn, AcousticModelling
 
 __all__ = ["AcousticWave2D"]
@@ -202,7 +203,11 @@ class AcousticWave2D(AcousticBorn):
                 f"AcousticWave2D: shape, origin and spacing must have two numbers each, got {shape}, {origin}, "
                 f"{spacing}"
             )
+        if not torch_dtype(dtype).is_floating_point:
+            raise ValueError(f"AcousticWave2D: dtype must be a real floating-point one, got {dtype!r}")
         velocity = as_tensor(vp, "AcousticWave2D: vp", dtype)
+        if velocity.is_complex():
+            raise TypeError(f"AcousticWave2D: vp must be real, got {velocity.dtype}")
         if not isinstance(vp, Tensor):
             velocity = velocity.to(torch_dtype(dtype))
         if tuple(velocity.shape) != dims:
@@ -210,13 +215,23 @@ class AcousticWave2D(AcousticBorn):
         if space_order not in SECOND:
             raise ValueError(f"AcousticWave2D: space_order must be 2, 4, 6 or 8, got {space_order!r}")
         steps = float(spacing[0]), float(spacing[1])
+        if not 0 < min(steps) <= max(steps) < math.inf:
+            raise ValueError(f"AcousticWave2D: spacing must be positive and finite, got {spacing}")
         readable = is_readable(velocity)
+        if readable:
+            lowest, fastest = (float(v) for v in velocity.detach().aminmax())
+            if not 0 < lowest <= fastest < math.inf:  # also if one is NaN
+                raise ValueError(
+                    f"AcousticWave2D: vp must be positive and finite, got from {lowest:g} to {fastest:g} m/s"
+                )
         if max_velocity is None:
             if not readable:
                 raise ValueError(
                     "AcousticWave2D: the values of vp cannot be read here: give max_velocity= in m/s, and dt= in ms"
                 )
-            max_velocity = float(velocity.detach().max())
+            max_velocity = fastest
+        if not 0 < float(max_velocity) < math.inf:
+            raise ValueError(f"AcousticWave2D: max_velocity must be positive and finite, got {max_velocity}")
         highest = max_velocity * 1e-3
         critical = _critical_step(steps, highest, space_order)
         step = critical if dt is None else float(dt)
@@ -238,9 +253,10 @@ class AcousticWave2D(AcousticBorn):
             name=name,
         )
         if readable:
-            check_dispersion("AcousticWave2D", modelling.grid, float(velocity.detach().min()) * 1e-3)
+            check_dispersion("AcousticWave2D", modelling.grid, lowest * 1e-3)
         wavelet = _wavelet(src_type, f0 * 1e-3, axis.time_values).astype(numpy_dtype(torch_dtype(dtype)))
         super().__init__(modelling, velocity, torch.from_numpy(wavelet), "slowness2", dtype=dtype, name=name)
+        self._step_of_wavelet: float | None = None
         self.space_order = space_order
         self.model = Model(tuple(first), steps, dims, space_order, modelling.grid.pml_width, critical)
         source = Source(np.repeat(wavelet[:, None], len(sources), 1), sources)
@@ -249,24 +265,51 @@ class AcousticWave2D(AcousticBorn):
     def _background(self) -> Tensor:
         return self.velocity * 1e-3  # in m/ms
 
+    def _source(self) -> Tensor:
+        wav, nt, step = self.wavelet, self.geometry.nt, self._step_of_wavelet
+        if step is not None:
+            times = torch.arange(self._resampled(len(wav)), dtype=torch.float64, device=wav.device) * self.geometry.dt
+            samples = torch.arange(len(wav), dtype=torch.float64, device=wav.device)
+            wav = torch.sinc(times.unsqueeze(-1) / step - samples).to(wav.dtype) @ wav
+        return torch.cat((wav, wav.new_zeros(nt - len(wav))))
+
+    def _resampled(self, samples: int) -> int:
+        """Return the number of samples of the wavelet with the time step of the grid."""
+        step = self._step_of_wavelet
+        return samples if step is None else math.floor((samples - 1) * step / self.geometry.dt * (1 + 1e-9)) + 1
+
     def updatesrc(self, wav: Array) -> None:
         """Replace the wavelet of all sources.
 
         Args:
-            wav: The wavelet, of at most ``nt`` samples, to which zeros are appended. A tensor may require a gradient.
+            wav: The wavelet, of at most ``nt`` samples, to which zeros are appended. A tensor may require a gradient,
+                and changes of its values are seen by the next product.
 
         Raises:
-            ValueError: If it has more samples, or more than one axis.
+            ValueError: If it has no or more samples, or more than one axis.
+            TypeError: If it is complex.
         """
+        self._take_wavelet(wav, None)
+
+    def _take_wavelet(self, wav: Array, step: float | None) -> None:
+        """Replace the wavelet by one that is band-limited, with another step in ms; None for that of the grid."""
         given = as_tensor(wav, f"{self.name_and_type}: wav", self.wavelet.dtype)
-        nt = self.geometry.nt
-        if given.ndim != 1 or len(given) > nt:
+        nt, before = self.geometry.nt, self._step_of_wavelet
+        if given.is_complex():
+            raise TypeError(f"{self.name_and_type}: wav must be real, got {given.dtype}")
+        self._step_of_wavelet = step
+        if given.ndim != 1 or len(given) == 0 or self._resampled(len(given)) > nt:
+            self._step_of_wavelet = before
             raise ValueError(
-                f"{self.name_and_type}: wav must have one axis of at most {nt} samples, got shape {tuple(given.shape)}"
+                f"{self.name_and_type}: wav must have one axis of at most {nt} samples of {self.geometry.dt:g} ms, got "
+                f"shape {tuple(given.shape)}" + ("" if step is None else f" of {step:g} ms")
             )
         if not isinstance(wav, Tensor):
             given = given.to(self.wavelet.dtype)
-        self.wavelet = torch.cat((given, given.new_zeros(nt - len(given))))
+        self._parameters.pop("wavelet", None)
+        self._buffers.pop("wavelet", None)
+        self._tensor_names = tuple(name for name in self._tensor_names if name != "wavelet")
+        self._register("wavelet", given)
 
     def srcillumination_allshots(self, savewav: bool = False) -> None:
         """Compute the wavefields of all sources squared, summed over shots and times: ``src_illumination``.
@@ -276,7 +319,7 @@ class AcousticWave2D(AcousticBorn):
                 ``src_wavefield``. (In PyLops, they are then used by the adjoint. Here it keeps checkpoints of its own.)
         """
         with torch.no_grad():
-            survey = self.modelling.survey(self._background(), self.wavelet)
+            survey = self.modelling.survey(self._background(), self._source())
             total = torch.zeros(self.dims, dtype=survey.compute, device=self.velocity.device)
             nbl = self.model.nbl
             kept = []
@@ -311,6 +354,12 @@ def _time_axis(start: float, stop: float, step: float) -> TimeAxis:
 
 
 def _pairs(x: ArrayLike, z: ArrayLike, what: str) -> NDArray[np.float64]:
+    for axis, values in (("x", x), ("z", z)):
+        if isinstance(values, Tensor) and carries_derivative(values):
+            raise TypeError(
+                f"AcousticWave2D: {what}_{axis} carries no gradient: detach it, or use AcousticBorn, where positions "
+                "may learn"
+            )
     along_x = np.atleast_1d(np.asarray(x, dtype=np.float64))
     along_z = np.asarray(z, dtype=np.float64)
     if along_x.ndim != 1 or along_z.shape not in ((), (1,), along_x.shape):
@@ -333,9 +382,10 @@ def _in_nodes(
     nodes = np.where(np.abs(nodes - whole) < 1e-9 * (1 + np.abs(whole)), whole, nodes)
     outside = ((nodes < 0) | (nodes > np.array(dims) - 1)).any(-1)
     if outside.any():
+        last = first + (np.array(dims) - 1) * steps
         raise ValueError(
-            f"AcousticWave2D: {what}_x, {what}_z must lie in the model, from {tuple(first)} to "
-            f"{tuple(first + (np.array(dims) - 1) * steps)} m; one is at {tuple(positions[outside][0])}"
+            f"AcousticWave2D: {what}_x, {what}_z must lie in the model, from {first.tolist()} to {last.tolist()} m; "
+            f"one is at {positions[outside][0].tolist()}"
         )
     return nodes
 
