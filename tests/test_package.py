@@ -23,7 +23,7 @@ else:
     tomllib = pytest.importorskip("tomli")
 
 PROJECT = tomllib.loads((clean.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DISTRIBUTIONS = {"skimage": "scikit-image", "pywt": "PyWavelets"}
+DISTRIBUTIONS = {"skimage": "scikit-image", "pywt": "PyWavelets", "skfmm": "scikit-fmm"}
 """The names under which pip installs packages, where they are not the names of the import."""
 
 WITHOUT_EXTRA = {"cupy": "its name depends on the version of CUDA", "typing_extensions": "for type checkers only"}
