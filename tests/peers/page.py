@@ -45,8 +45,9 @@ MISSED = """\
 Of the 116 tests in the list, 56 come from the rule of the next section and 45 from float32 operators that do not cast
 float64 data down; the list is 5.0 % of the tests. `tutorials/deblending` is the one script that stops: it asks for
 eigenvalues of an operator that is linear over the real numbers only (see below). `plot_twoway` is not compared, since
-PyLops needs Devito for it. Three scripts take more than 1.3 times PyLops's time: `plot_l1l1` (2.0 times) and `classsolvers` (1.9), whose small solves consist of calls of torch of 1 to
-3 µs each, and `plot_nmo` (1.4), most of which is the compilation of its own functions by numba.
+PyLops needs Devito for it. Three scripts take more than 1.3 times PyLops's time: `plot_l1l1` (2.0 times) and
+`classsolvers` (1.9), whose small solves consist of calls of torch of 1 to 3 µs each, and `plot_nmo` (1.4), most of
+which is the compilation of its own functions by numba.
 """
 
 SHAPES = """\
