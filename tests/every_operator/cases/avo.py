@@ -51,6 +51,8 @@ def warning_case(name: str, build: Callable[..., Any], *tensors: Tensor, oracle:
     return Case(name, build, tensors, oracle=oracle, twin=quiet(build))
 
 
+PULSE = random(3).numpy()
+
 CASES = [
     Case("AVOLinearModelling", lambda lops, theta: lops.avo.AVOLinearModelling(theta, 0.5, nt0=4), [THETA]),
     Case(
@@ -112,11 +114,11 @@ CASES = [
     ),
     warning_case(
         "PoststackLinearModelling explicit array",
-        lambda lops: lops.PoststackLinearModelling(random(3).numpy(), 5, 2, explicit=True),
+        lambda lops: lops.PoststackLinearModelling(PULSE, 5, 2, explicit=True),
     ),
     warning_case(
         "PoststackLinearModelling explicit sparse array",
-        lambda lops: lops.PoststackLinearModelling(random(3).numpy(), 5, explicit=True, sparse=True),
+        lambda lops: lops.PoststackLinearModelling(PULSE, 5, explicit=True, sparse=True),
     ),
     Case(
         "PoststackLinearModelling complex",
@@ -175,7 +177,7 @@ CASES = [
     ),
     warning_case(
         "PrestackLinearModelling explicit array",
-        lambda lops: lops.PrestackLinearModelling(random(3).numpy(), ANGLES, nt0=3, explicit=True, kind="forward"),
+        lambda lops: lops.PrestackLinearModelling(PULSE, ANGLES, nt0=3, explicit=True, kind="forward"),
     ),
     warning_case(
         "PrestackWaveletModelling",
