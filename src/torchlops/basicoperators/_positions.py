@@ -77,6 +77,11 @@ def is_readable(tensor: Tensor) -> bool:
     )
 
 
+def carries_derivative(tensor: Tensor) -> bool:
+    """Whether a tensor requires a gradient, or may be part of a transform."""
+    return tensor.requires_grad or not is_readable(tensor)
+
+
 def weight_dtype(operator: LinearOperator, x: Tensor) -> torch.dtype:
     """Return the real dtype of the weights that ``operator`` derives from its positions and applies to ``x``.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import as_tensor
-from torchlops.basicoperators._positions import is_readable
+from torchlops.basicoperators._positions import carries_derivative
 from torchlops.extras import import_extra
 from torchlops.linearoperator import LinearOperator
 from torchlops.torch_internals import is_batched_by_legacy_vmap, is_wrapped
@@ -86,7 +86,7 @@ class DeepwaveBorn(LinearOperator):
             raise TypeError(f"DeepwaveBorn: {', '.join(taken)} is what the operator is applied to, and no option")
         given = {f"models[{i}]": as_tensor(model, "DeepwaveBorn: models") for i, model in enumerate(models)}
         for what, value in {**given, **options}.items():
-            if isinstance(value, Tensor) and (value.requires_grad or not is_readable(value)):
+            if isinstance(value, Tensor) and carries_derivative(value):
                 raise TypeError(
                     f"DeepwaveBorn: {what} carries a derivative, which Deepwave's Born propagation does not give here: "
                     "detach it"

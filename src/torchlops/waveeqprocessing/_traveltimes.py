@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.basicoperators._positions import is_readable
+from torchlops.basicoperators._positions import carries_derivative
 from torchlops.extras import import_extra
 from torchlops.waveeqprocessing._arrivals import safe_sqrt
 
@@ -110,11 +110,6 @@ def _interpolated(values: NDArray[np.float64], place: NDArray[np.float64]) -> fl
 def grid_of(axes: Sequence[NDArray[np.float64]]) -> Tensor:
     """Return the coordinates of the points of a grid, ``(axes, points)``."""
     return torch.from_numpy(np.stack([coordinate.ravel() for coordinate in np.meshgrid(*axes, indexing="ij")]))
-
-
-def carries_derivative(tensor: Tensor) -> bool:
-    """Whether a tensor requires a gradient, or may be part of a transform."""
-    return tensor.requires_grad or not is_readable(tensor)
 
 
 def as_axis(axis: Any, what: str, owner: str = "Kirchhoff") -> NDArray[np.float64]:

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.basicoperators._positions import is_readable, register_positions
+from torchlops.basicoperators._positions import carries_derivative, is_readable, register_positions
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import PER_SAMPLE
 from torchlops.signalprocessing._fourierradon import signals
-from torchlops.waveeqprocessing._traveltimes import carries_derivative
 
 
 def register_number(operator: LinearOperator, name: str, value: Any, is_positive: bool = False) -> bool:
@@ -51,7 +50,7 @@ def as_constant(value: Any, what: str) -> float:
 
 
 def as_step(value: Any, what: str) -> float:
-    """Return the step of an axis, a constant.
+    """Return the step of an axis, or another positive number, as a constant.
 
     Raises:
         TypeError: As :func:`as_constant`.

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from torchlops.arrays import Array, DType, promote, torch_dtype
+from torchlops.arrays import Array, DType, as_it_is, promote, torch_dtype
 from torchlops.basicoperators._positions import constants, is_readable
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import Dims, as_dims, as_integer, per_axis
@@ -18,6 +18,7 @@ from torchlops.waveeqprocessing._acoustic import functions
 from torchlops.waveeqprocessing._acoustic.functions import Problem
 from torchlops.waveeqprocessing._acoustic.grid import SECOND, Grid, check_dispersion, check_stability
 from torchlops.waveeqprocessing._acoustic.sampling import check_positions, is_on_nodes, points
+from torchlops.waveeqprocessing._wavefields import as_step
 
 Misfit = Callable[[Tensor], Tensor]
 
@@ -117,23 +118,21 @@ class AcousticModelling(nn.Module):
             raise ValueError(f"{self._owner}: dims must have one to three axes, got {self.dims}")
         if space_order not in SECOND:
             raise ValueError(f"{self._owner}: space_order must be 2, 4, 6 or 8, got {space_order!r}")
-        steps = tuple(
-            _positive(h, f"{self._owner}: spacing") for h in per_axis(spacing, ndim, f"{self._owner}: spacing")
-        )
+        steps = tuple(as_step(h, f"{self._owner}: spacing") for h in per_axis(spacing, ndim, f"{self._owner}: spacing"))
         self.nt = as_integer(nt, f"{self._owner}: nt", 1)
         self.grid = Grid(
             self.dims,
             steps,
-            _positive(dt, f"{self._owner}: dt"),
+            as_step(dt, f"{self._owner}: dt"),
             space_order,
             as_integer(pml_width, f"{self._owner}: pml_width", 0),
-            _positive(_detached(max_velocity), f"{self._owner}: max_velocity"),
-            _positive(frequency, f"{self._owner}: frequency"),
+            as_step(_detached(max_velocity), f"{self._owner}: max_velocity"),
+            as_step(frequency, f"{self._owner}: frequency"),
         )
         self.compile_kernels = compile
         check_stability(self._owner, self.grid, self.grid.max_velocity)
         if min_velocity is not None:
-            lowest = _positive(_detached(min_velocity), f"{self._owner}: min_velocity")
+            lowest = as_step(_detached(min_velocity), f"{self._owner}: min_velocity")
             check_dispersion(self._owner, self.grid, lowest)
         places = {
             "sources": _positions(sources, "sources", ndim),
@@ -261,7 +260,7 @@ class AcousticModelling(nn.Module):
             )
         f = sources.spread_in_time(shaped.to(compute))
         w = self.padded((velocity.to(compute) * self.grid.dt) ** 2)
-        weigh, spread = (receivers.weigh, receivers.spread) if is_tracked else (_same, _same)
+        weigh, spread = (receivers.weigh, receivers.spread) if is_tracked else (as_it_is, as_it_is)
         return Survey(problem, w, f, weigh, spread, dtype, compute)
 
     def _receivers_of_shots(self) -> Tensor:
@@ -357,19 +356,6 @@ class Survey(NamedTuple):
     spread: Callable[[Tensor], Tensor]
     dtype: torch.dtype
     compute: torch.dtype
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
-
-
-def _positive(value: Any, what: str) -> float:
-    if isinstance(value, Tensor) and value.requires_grad:
-        raise TypeError(f"{what} is a constant, which carries no gradient: detach it")
-    number = float(value)
-    if not 0 < number < math.inf:
-        raise ValueError(f"{what} must be positive and finite, got {value!r}")
-    return number
 
 
 def _detached(value: Any) -> Any:

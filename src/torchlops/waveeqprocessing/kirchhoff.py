@@ -13,7 +13,7 @@ from torch import Tensor
 
 from torchlops.arrays import Array, DType, as_tensor, to_numpy
 from torchlops.attributes import Computed
-from torchlops.basicoperators._positions import is_readable, precise
+from torchlops.basicoperators._positions import carries_derivative, is_readable, precise
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.shapes import as_engine
 from torchlops.signalprocessing._parts import with_parts_as_batch
@@ -22,7 +22,6 @@ from torchlops.utils.tapers import taper
 from torchlops.warning import warn
 from torchlops.waveeqprocessing._traveltimes import (
     as_axis,
-    carries_derivative,
     distances,
     eikonal,
     gradient,

@@ -13,11 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from torchlops.arrays import Array, DType, as_tensor, numpy_dtype, torch_dtype
-from torchlops.basicoperators._positions import is_readable
+from torchlops.basicoperators._positions import carries_derivative, is_readable
 from torchlops.shapes import Dims, accept_pylops_options, as_dims, as_integer
 from torchlops.waveeqprocessing._acoustic import functions
 from torchlops.waveeqprocessing._acoustic.grid import SECOND, check_dispersion
-from torchlops.waveeqprocessing._traveltimes import carries_derivative
 from torchlops.waveeqprocessing.acousticmodelling import AcousticBorn, AcousticModelling
 
 __all__ = ["AcousticWave2D"]
