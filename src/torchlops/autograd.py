@@ -25,6 +25,8 @@ FAST_FROM = 32_768
 class HasFastKernels(Protocol):
     """The interface of an operator that this module needs."""
 
+    _is_fast_anywhere: bool
+
     @property
     def name_and_type(self) -> str: ...
     def apply_nd(self, x: Tensor, adjoint: bool = False) -> Tensor: ...
@@ -39,11 +41,13 @@ class HasFastKernels(Protocol):
 def run_fast(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor | None:
     """Run a fast kernel of ``operator`` on ``x``, or return None if that might not be safe.
 
-    Fast kernels are written for and measured on the CPU. Other devices use the differentiable kernels.
+    Fast kernels are written for and measured on the CPU. Other devices use the differentiable kernels, unless the
+    operator says otherwise: where autograd would keep much for a backward pass that is the adjoint anyway.
     """
     if (
         not is_plain_eager()
-        or not x.is_cpu
+        or not (x.is_cpu or operator._is_fast_anywhere)
+        or x.is_meta
         or type(x) not in (Tensor, Parameter)
         or is_batched_by_legacy_vmap(x)
         or not operator._is_fast_for(x, adjoint)

@@ -50,6 +50,7 @@ class Contract(Attributes):
     """
 
     _has_fast_kernels = False
+    _is_fast_anywhere = False  # whether the fast kernels run on all devices, since they need less memory
     _has_kernels = False
     _tensor_names: tuple[str, ...] = ()
     _constant_names: tuple[str, ...] = ()  # further tensors that a user knows by name: constants made from arrays

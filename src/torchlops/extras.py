@@ -19,6 +19,7 @@ EXTRAS = {
     "skfmm": "eikonal",
     "segyio": "segy",
     "deepwave": "deepwave",
+    "finufft": "finufft",
 }
 """The extra that installs each package, by import name."""
 

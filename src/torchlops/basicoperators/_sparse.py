@@ -7,6 +7,7 @@ neither with ``vmap`` nor with ``torch.compile`` nor with ``deepcopy``.
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,9 +35,15 @@ class SparseProducts:
 
     def __init__(self) -> None:
         self._kept: dict[bool, tuple[tuple[Tensor, ...], tuple[Any, ...], Tensor]] = {}
+        self._seconds: dict[bool, float] = {}
 
     def __reduce__(self) -> tuple[type[SparseProducts], tuple[()]]:
         return SparseProducts, ()
+
+    @property
+    def build_time(self) -> float | None:
+        """Seconds that it took to build the matrices that are kept; None if there is none."""
+        return sum(self._seconds.values()) if self._seconds else None
 
     @staticmethod
     def suit(x: Tensor, sources: Sequence[Tensor], entries: int) -> bool:
@@ -47,7 +54,7 @@ class SparseProducts:
         return (
             HAS_MKL
             and x.dtype in FAST_DTYPES
-            and entries * (4 + x.element_size() // (1 + x.is_complex())) <= get_sparse_limit()
+            and sparse_bytes(x, entries) <= get_sparse_limit()
             and entries < 2**31
             and not torch.is_autocast_enabled("cpu")
             and not any(source.is_inference() for source in sources)
@@ -67,11 +74,18 @@ class SparseProducts:
         key = (real_dtype(x.dtype), *((source._version, source.data_ptr()) for source in sources))
         kept = self._kept.get(adjoint)
         if kept is None or kept[1] != key or any(a is not b for a, b in zip(sources, kept[0], strict=True)):
+            began = time.perf_counter()
             with torch.inference_mode(False), torch.no_grad():
                 kept = self._kept[adjoint] = sources, key, make(x, adjoint)
+            self._seconds[adjoint] = time.perf_counter() - began
         batch = x.shape[:-1]
         matrix = kept[2]
         return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
+
+
+def sparse_bytes(x: Tensor, entries: int) -> int:
+    """Return the size in bytes of a sparse matrix with ``entries`` entries, in the precision of ``x``."""
+    return entries * (4 + x.element_size() // (1 + x.is_complex()))
 
 
 def sparse_matrix(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -1,0 +1,164 @@
+"""Operators whose data samples are weighted sums of few model samples: rays through an image, points on a grid.
+
+Subclasses say which samples, with which weights, for a range of rows; everything else is here: a gather with its
+scatter_add as the adjoint, which carry derivatives in every mode, also to what the weights come from; and products with
+a sparse matrix on the CPU, where it fits in memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType, real_dtype
+from torchlops.basicoperators._positions import in_result_dtype
+from torchlops.basicoperators._sparse import FAST_DTYPES, SparseProducts, sparse_bytes, sparse_matrix
+from torchlops.basicoperators._wide import AccumulatingOperator
+
+CHUNK = 1 << 20
+"""Number of taps that a kernel computes at a time."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an operator computes its products.
+
+    Attributes:
+        kernel: What it uses on the CPU: ``"sparse matrix"``, or ``"gather"``, which keeps no table.
+        nbytes: Memory in bytes of the tables, in the dtype of the operator, for the forward and the adjoint together.
+        build_time: Seconds that it took to build the tables that are there; None before the first product.
+    """
+
+    kernel: str
+    nbytes: int
+    build_time: float | None
+
+
+class TapOperator(AccumulatingOperator):
+    r"""Sums :math:`y_m = \sum_k w_{mk} x_{i_{mk}}`, and the adjoint :math:`x_n = \sum_{m, k: i_{mk} = n} w_{mk} y_m`.
+
+    Args:
+        dims: Shape of the model.
+        dimsd: Shape of the data.
+        taps: Number of taps of a data sample.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
+    """
+
+    _is_fast_anywhere = True
+
+    def __init__(
+        self, dims: tuple[int, ...], dimsd: tuple[int, ...], taps: int, dtype: DType, name: str | None
+    ) -> None:
+        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        self._width = taps
+        self._products = SparseProducts()
+        self._work = max(1, math.prod(dimsd) * taps // math.prod(dims))
+
+    @property
+    def plan(self) -> Plan:
+        """How products with one model are computed on the CPU, in the dtype of the operator."""
+        like = torch.empty(0, dtype=self._torch_dtype(), device="cpu")
+        if not self._keeps_matrix(like):
+            return Plan("gather", 0, None)
+        return Plan("sparse matrix", 2 * sparse_bytes(like, self.shape[0] * self._width), self._products.build_time)
+
+    def _taps(self, start: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the taps of ``count`` data samples, beginning with ``start``, as tensors ``(count, taps)``.
+
+        They are indices into the flattened model, all inside of it, and weights, zero where there is no sample.
+        """
+        raise NotImplementedError
+
+    def _chunks(self) -> Iterator[tuple[int, int]]:
+        rows, most = math.prod(self.dimsd), max(1, CHUNK // self._width)
+        return ((start, min(most, rows - start)) for start in range(0, rows, most))
+
+    # -- differentiable ----------------------------------------------------------------------------------------------
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._gathered(in_result_dtype(self, x))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        y = in_result_dtype(self, y)
+        batch = y.shape[: y.ndim - len(self.dimsd)]
+        x, flat = y.new_zeros((*batch, self.shape[1])), y.reshape((*batch, self.shape[0]))
+        for start, count in self._chunks():
+            index, shares = self._shares(flat, start, count)
+            x = x.scatter_add(-1, index, shares)
+        return x.reshape((*batch, *self.dims))
+
+    def _gathered(self, x: Tensor) -> Tensor:
+        batch = x.shape[: x.ndim - len(self.dims)]
+        flat, parts = x.reshape((*batch, self.shape[1])), []
+        for start, count in self._chunks():
+            index, weight = self._taps(start, count, x.device)
+            taken = flat.gather(-1, index.reshape(-1).expand((*batch, index.numel())))
+            weighted = taken.reshape((*batch, *index.shape)) * weight.to(real_dtype(x.dtype))
+            parts.append(weighted.sum(-1))
+        y = torch.cat(parts, -1) * 1.0  # torch 2.13 fails to compile jacfwd of a view of what was summed or joined
+        return y.reshape((*batch, *self.dimsd))
+
+    def _shares(self, flat: Tensor, start: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return the model samples that data samples are added to, and what is added to each, ``(*batch, ...)``."""
+        batch = flat.shape[:-1]
+        index, weight = self._taps(start, count, flat.device)
+        shares = flat.narrow(-1, start, count).unsqueeze(-1) * weight.to(real_dtype(flat.dtype))
+        size = index.numel()
+        return index.reshape(-1).expand((*batch, size)), shares.reshape((*batch, size))
+
+    # -- without derivatives -----------------------------------------------------------------------------------------
+
+    def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
+        return x.dtype in FAST_DTYPES and not torch.is_autocast_enabled(x.device.type)
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        return self._multiply(in_result_dtype(self, x), False)
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        return self._multiply(in_result_dtype(self, y), True)
+
+    def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
+        given, wanted = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        batch = x.shape[: x.ndim - len(given)]
+        flat = x.reshape((*batch, math.prod(given)))
+        if self._keeps_matrix(flat):
+            y = self._products.multiply(flat, adjoint, self._held_tensors(), self._make_matrix)
+        else:
+            with torch.no_grad():  # real, since a product of complex and real numbers makes the latter complex
+                parts = torch.view_as_real(flat.resolve_conj()).movedim(-1, 0) if x.is_complex() else flat
+                y = self._scattered(parts) if adjoint else self._gathered(parts.reshape((*parts.shape[:-1], *given)))
+                if x.is_complex():
+                    y = torch.complex(y[0], y[1])
+        return y.reshape((*batch, *wanted))
+
+    def _keeps_matrix(self, x: Tensor) -> bool:
+        sources = self._held_tensors()
+        if not x.is_cpu or any(source.requires_grad for source in sources):
+            return False
+        return SparseProducts.suit(x, sources, self.shape[0] * self._width)
+
+    def _scattered(self, flat: Tensor) -> Tensor:
+        x = flat.new_zeros((*flat.shape[:-1], self.shape[1]))
+        for start, count in self._chunks():
+            x.scatter_add_(-1, *self._shares(flat, start, count))
+        return x
+
+    def _make_matrix(self, x: Tensor, adjoint: bool) -> Tensor:
+        rows, columns, values = [], [], []
+        for start, count in self._chunks():
+            index, weight = self._taps(start, count, x.device)
+            weight = weight.to(real_dtype(x.dtype))
+            at, tap = weight.nonzero(as_tuple=True)
+            rows.append((at + start).to(torch.int32))
+            columns.append(index[at, tap].to(torch.int32))
+            values.append(weight[at, tap])
+        row, column, value = torch.cat(rows), torch.cat(columns), torch.cat(values)
+        if not adjoint:
+            return sparse_matrix(row, column, value, self.shape)
+        order = torch.argsort(column, stable=True)
+        return sparse_matrix(column[order], row[order], value[order], (self.shape[1], self.shape[0]))
