@@ -760,6 +760,11 @@ def test_lsm_by_the_wave_equation():
     wav = ricker(np.arange(11) * 0.004, 15)[0]
     by_waves.updatesrc(np.sinc(times[:, None] / 4 - np.arange(len(wav))) @ wav)
     np.testing.assert_allclose(A @ m, by_waves @ m, rtol=0, atol=1e-12 * np.abs(A @ m).max())
+
+
+@pytest.mark.slow
+def test_lsm_by_the_wave_equation_is_solved():
+    A, m = _lsm_by_waves().Demop, RNG.normal(size=(12, 10))
     solved = _lsm_by_waves().solve(A @ m, iter_lim=300, atol=1e-12, btol=1e-12)
     assert np.linalg.norm(A @ solved - A @ m) < 1e-2 * np.linalg.norm(A @ m)
 
