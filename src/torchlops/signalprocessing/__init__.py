@@ -23,6 +23,8 @@ from torchlops.signalprocessing.interpcubicspline import InterpCubicSpline
 from torchlops.signalprocessing.nonstatconvolve1d import NonStationaryConvolve1D, NonStationaryFilters1D
 from torchlops.signalprocessing.nonstatconvolve2d import NonStationaryConvolve2D, NonStationaryFilters2D
 from torchlops.signalprocessing.nonstatconvolve3d import NonStationaryConvolve3D
+from torchlops.signalprocessing.nufft import NUFFT
+from torchlops.signalprocessing.nufftgram import NUFFTGram
 from torchlops.signalprocessing.patch2d import Patch2D
 from torchlops.signalprocessing.patch2d import patch2d_design as patch2d_design
 from torchlops.signalprocessing.patch3d import Patch3D
@@ -50,6 +52,7 @@ __all__ = [
     "FFT",
     "FFT2D",
     "FFTND",
+    "NUFFT",
     "UDCT",
     "Bilinear",
     "ChirpRadon2D",
@@ -62,6 +65,7 @@ __all__ = [
     "Fredholm1",
     "Interp",
     "InterpCubicSpline",
+    "NUFFTGram",
     "NonStationaryConvolve1D",
     "NonStationaryConvolve2D",
     "NonStationaryConvolve3D",
