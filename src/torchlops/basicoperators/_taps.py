@@ -141,7 +141,7 @@ class TapOperator(AccumulatingOperator):
         else:
             with torch.no_grad():  # real, since a product of complex and real numbers makes the latter complex
                 parts = torch.view_as_real(flat.resolve_conj()).movedim(-1, 0) if x.is_complex() else flat
-                y = self._scattered(parts) if adjoint else self._gathered(parts.reshape((*parts.shape[:-1], *given)))
+                y = self._scattered(parts) if adjoint else self._gathered_fast(parts)
                 if x.is_complex():
                     y = torch.complex(y[0], y[1])
         return y.reshape((*batch, *wanted))
@@ -152,7 +152,12 @@ class TapOperator(AccumulatingOperator):
             return False
         return SparseProducts.suit(x, sources, self._entries(x))
 
+    def _gathered_fast(self, flat: Tensor) -> Tensor:
+        """Return the data of real models ``(*batch, samples)``, without derivatives."""
+        return self._gathered(flat.reshape((*flat.shape[:-1], *self.dims)))
+
     def _scattered(self, flat: Tensor) -> Tensor:
+        """Return the models of real data ``(*batch, samples)``, without derivatives."""
         x = flat.new_zeros((*flat.shape[:-1], self.shape[1]))
         for start, count in self._chunks():
             x.scatter_add_(-1, *self._shares(flat, start, count))

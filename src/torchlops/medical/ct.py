@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import Array, DType, real_dtype
-from torchlops.basicoperators._positions import is_readable
+from torchlops.basicoperators._positions import constants, is_readable
 from torchlops.basicoperators._sparse import sparse_bytes
 from torchlops.basicoperators._taps import TapOperator, matrix_of
 from torchlops.config import get_sparse_limit
@@ -28,8 +28,9 @@ from torchlops.medical._rays import (
     sizes,
     strip,
 )
+from torchlops.medical._sweep import Sweep
 from torchlops.medical._symmetry import Orbits, orbits
-from torchlops.shapes import Dims, as_dims, as_integer
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer
 from torchlops.warning import warn
 
 __all__ = ["CT2D"]
@@ -179,14 +180,17 @@ class CT2D(TapOperator):
             raise ValueError(f"CT2D: dims must be the shape of an image (ny, nx), got {dims}")
         det_count = as_integer(det_count, "CT2D: det_count", 1)
         kernel = _kernel_of(projector_type, engine, proj_geom_type)
-        views = len(thetas) if getattr(thetas, "ndim", 1) else 1
+        angles = thetas if isinstance(thetas, Tensor) else constants(thetas, "CT2D: thetas")
+        if angles.ndim != 1 or not len(angles):
+            raise ValueError(f"CT2D: thetas must be a vector of angles, got shape {tuple(angles.shape)}. {PER_SAMPLE}")
+        views = len(angles)
         super().__init__(dims, (views, det_count), 2 * max(dims), dtype, name)
         self._image = dims[0], dims[1]
         self.det_count, self.engine, self.proj_geom_type = det_count, engine, proj_geom_type
         self._is_fan = proj_geom_type == "fanflat"
         self._kernel = "linear" if kernel == "cuda" else kernel
         self.projector_type = f"{kernel}_fanflat" if self._is_fan and kernel != "cuda" else kernel
-        keep_numbers(self, "thetas", thetas, None)
+        keep_numbers(self, "thetas", thetas, views)
         keep_numbers(self, "det_width", det_width, views, least=0.0)
         keep_numbers(self, "det_offset", det_offset, views)
         self._keep_distances(source_origin_dist, origin_detector_dist, views)
@@ -338,6 +342,27 @@ class CT2D(TapOperator):
             y[some] = self._orbits.multiply(matrix, items[some], adjoint)
         y = y.reshape((len(parts), *batch, *wanted))
         return torch.complex(y[0], y[1]) if x.is_complex() else y[0]
+
+    # -- without tables ----------------------------------------------------------------------------------------------
+
+    def _sweep(self, x: Tensor) -> Sweep | None:
+        """Return the kernel in place for ``x``, if there is one."""
+        if self._kernel == "strip" or not x.is_cpu or not x.numel():
+            return None
+        found = self._lines(self._rays(0, self.shape[0], x.device))
+        return Sweep(found, self._kernel, self._image) if bool(found.start.isfinite().all()) else None
+
+    def _gathered_fast(self, flat: Tensor) -> Tensor:
+        sweep = self._sweep(flat)
+        if sweep is None:
+            return super()._gathered_fast(flat)
+        return sweep.gather(flat.reshape((-1, *self._image))).reshape((*flat.shape[:-1], self.shape[0]))
+
+    def _scattered(self, flat: Tensor) -> Tensor:
+        sweep = self._sweep(flat)
+        if sweep is None:
+            return super()._scattered(flat)
+        return sweep.scatter(flat.reshape((-1, self.shape[0]))).reshape((*flat.shape[:-1], self.shape[1]))
 
     # -- weights -----------------------------------------------------------------------------------------------------
 
