@@ -62,23 +62,15 @@ class SparseProducts:
             and not any(source.is_inference() for source in sources)
         )
 
-    def multiply(
-        self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], Tensor]
-    ) -> Tensor:
-        """Return the products ``(*batch, rows)`` of the matrix with the vectors of ``x``, ``(*batch, columns)``.
+    def kept(self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], T]) -> T:
+        """Return the matrix for products with ``x``, perhaps with more that ``make`` returned; built if it is not there.
 
         Args:
-            x: The vectors.
-            adjoint: Whether to use the matrix of the adjoint.
+            x: What is multiplied, of which the precision matters.
+            adjoint: Whether to return the matrix of the adjoint.
             sources: The tensors from which the matrix is derived.
             make: Function that builds the matrix, given ``x`` and ``adjoint``.
         """
-        matrix = self.kept(x, adjoint, sources, make)
-        batch = x.shape[:-1]
-        return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
-
-    def kept(self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], T]) -> T:
-        """Return what ``make`` made from the same tensors before, or makes now: a matrix, perhaps with more."""
         key = (real_dtype(x.dtype), *((source._version, source.data_ptr()) for source in sources))
         kept = self._kept.get(adjoint)
         if kept is None or kept[1] != key or any(a is not b for a, b in zip(sources, kept[0], strict=True)):
@@ -88,6 +80,16 @@ class SparseProducts:
             self._seconds[adjoint] = time.perf_counter() - began
         made: T = kept[2]
         return made
+
+    def multiply(
+        self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], Tensor]
+    ) -> Tensor:
+        """Return the products ``(*batch, rows)`` of the matrix with the vectors of ``x``, ``(*batch, columns)``.
+
+        The arguments are those of :meth:`kept`.
+        """
+        batch, matrix = x.shape[:-1], self.kept(x, adjoint, sources, make)
+        return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
 
 
 def sparse_bytes(x: Tensor, entries: int) -> int:
