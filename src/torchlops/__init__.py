@@ -80,6 +80,7 @@ __all__ = [
     "linear2d",
     "linear3d",
     "linearoperator",
+    "medical",
     "makeaxis",
     "medical",
     "optimization",

@@ -1,0 +1,343 @@
+"""Tomography of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import Array, DType
+from torchlops.basicoperators._positions import is_readable
+from torchlops.basicoperators._taps import TapOperator
+from torchlops.medical._rays import (
+    KERNELS,
+    TIE,
+    Lines,
+    Number,
+    at_views,
+    between,
+    keep_numbers,
+    lines,
+    numbers_of,
+    sizes,
+    strip,
+)
+from torchlops.shapes import Dims, as_dims, as_integer
+from torchlops.warning import warn
+
+__all__ = ["CT2D"]
+
+MARGIN = 1.25
+"""How much wider than at first a strip may get, where the geometry may learn."""
+UNREAD = 8
+"""Most pixels of a row or column in a strip, where its width cannot be read while the operator is built."""
+
+
+class _Rays(NamedTuple):
+    """Some rays: the angle of the view, the place of the detector, in detectors from the middle, and numbers of a view.
+
+    Each is a tensor of one number a ray, or one number for all.
+    """
+
+    theta: Tensor
+    place: Tensor
+    width: Number
+    offset: Number
+    source: Number = 0.0
+    detector: Number = 0.0
+
+    def as_columns(self) -> _Rays:
+        """Return the rays with an axis for the slices that they cross."""
+        return _Rays(*(value.unsqueeze(-1) if isinstance(value, Tensor) and value.ndim else value for value in self))  # type: ignore[arg-type]
+
+
+class CT2D(TapOperator):
+    r"""Projections of an image along rays, in parallel or from a source (computed tomography).
+
+    Pixels have sides of length 1, and the center of the image is the origin, about which the scan rotates. Seen from
+    there, :math:`X` points along a row to the right, :math:`Y` upwards along a column.
+
+    Forward:
+        .. math:: y_{vd} = \sum_i w_{vdi} \, x_i
+
+        where :math:`w_{vdi}` is the weight of the pixel :math:`i` on the ray to the detector :math:`d` in the view
+        :math:`v`. The detectors are at
+
+        .. math::
+
+            u_d \, (\cos\theta_v, \sin\theta_v), \qquad u_d = \left(d - \frac{n_d - 1}{2}\right) w + o
+
+        with their width :math:`w` and offset :math:`o`. Parallel rays have the direction
+        :math:`(\sin\theta_v, -\cos\theta_v)`. In a fan beam, they come from the source
+        :math:`D_s (\sin\theta_v, -\cos\theta_v)` and the detectors are moved by
+        :math:`D_d (-\sin\theta_v, \cos\theta_v)`. The weight is
+
+        - ``"strip"``: the area of the pixel between the lines to both edges of the detector, over :math:`w`; in a fan
+          beam, this times :math:`((D_s + D_d)^2 + u_d^2) / ((D_s + D_d) \, \ell_{vi})` with the distance
+          :math:`\ell_{vi}` of source and pixel;
+        - ``"line"``: the length of the ray in the pixel;
+        - ``"linear"``: Joseph's method: linear interpolation between the two pixels around the ray in each row (in each
+          column, if the ray is flatter than 45 degrees), times the length of the ray in the row.
+
+    Adjoint:
+        .. math:: x_i = \sum_{v, d} w_{vdi} \, y_{vd}
+
+        which is also called back-projection, without a filter.
+
+    Args:
+        dims: Shape of the image, :math:`n_y \times n_x`.
+        det_width: Width of a detector :math:`w`, in pixels.
+        det_count: Number of detectors :math:`n_d`.
+        thetas: Angles :math:`\theta_v` of the views, in radians.
+        engine: ``"cpu"`` or ``"cuda"``. It only decides on the default of ``projector_type``, as in PyLops: torch is
+            the engine, on the device of the image.
+        proj_geom_type: ``"parallel"`` or ``"fanflat"``, a fan beam on a flat detector.
+        source_origin_dist: Distance :math:`D_s` from the source to the origin, in pixels, for a fan beam.
+        origin_detector_dist: Distance :math:`D_d` from the origin to the detector, in pixels, for a fan beam.
+        projector_type: The kernel: ``"strip"`` (default), ``"line"``, ``"linear"``, or ``"cuda"``, which is
+            ``"linear"`` and the default for ``engine="cuda"``. The suffix ``"_fanflat"`` of ASTRA may be left out.
+        dtype: Nominal dtype of the operator.
+        name: A name for error messages.
+        det_offset: Shift :math:`o` of the detectors, in pixels. In a parallel scan, it moves the center of rotation.
+
+    All lengths may be given for each view, as vectors. Tensors in the place of ``thetas``, ``det_width``,
+    ``det_offset`` and both distances carry gradients. The kernels are piecewise smooth in them; derivatives at their
+    kinks are one-sided. If such tensors change, strips may get 25% wider than they were when the operator was built.
+    If they get wider, this is an error; in transforms and compiled code, where values cannot be read, the data are NaN.
+    If the operator is built there, strips have at most 8 pixels in a row or column.
+
+    On the CPU, products use a sparse matrix that is kept, if it is within :func:`torchlops.config.get_sparse_limit`,
+    and the weights of an eighth of the rays where views are symmetric: a square image, no offset, and angles that
+    reflections at both axes and the diagonals map to each other, as uniform ones over a half turn. ``plan`` says
+    which form is used. Otherwise weights are computed in each product, in bounded memory.
+
+    Unlike in PyLops 2.8, angles are documented in radians, which they are there, too; complex images are projected, not
+    their real parts; float64 is not rounded to float32; copies do not share a projector that dies with the first of
+    them; ``"linear"`` works with fan beams; and the adjoint of ``"cuda"`` is exact. ``"strip"`` of a fan beam is right
+    also where the edges of a strip are on both sides of 45 degrees, where ASTRA's weights are off by several percent.
+    A ray along the border of two pixels is shared by both.
+
+    Attributes:
+        thetas: The angles, an array, or the tensor that was given.
+        det_width: Width of a detector: a number, an array or a tensor, as given.
+        det_count: Number of detectors.
+        det_offset: Shift of the detectors, as given.
+        proj_geom_type: The geometry.
+        source_origin_dist: Distance from the source to the origin, as given; None for parallel rays.
+        origin_detector_dist: Distance from the origin to the detector, as given; None for parallel rays.
+        projector_type: The kernel by its name in ASTRA.
+        engine: What was given.
+
+    Raises:
+        ValueError: If shapes do not match, an option is unknown, lengths are not finite or not positive, a fan beam
+            lacks its distances, its source is inside the image, or strips got wider than they may.
+        TypeError: If numbers are not real.
+
+    Source: P. M. Joseph, An improved algorithm for reprojecting rays through pixel images, IEEE Transactions on Medical
+    Imaging 1 (1982); R. L. Siddon, Fast calculation of the exact radiological path for a three-dimensional CT array,
+    Medical Physics 12 (1985).
+
+    Example:
+        >>> import numpy as np, torch
+        >>> from torchlops.medical import CT2D
+        >>> A = CT2D((2, 2), 1.0, 2, [0.0, np.pi / 2])
+        >>> A(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))  # sums of the columns, and of the rows from below
+        tensor([[4., 6.],
+                [7., 3.]])
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        det_width: float | Array,
+        det_count: int,
+        thetas: Array,
+        engine: str = "cpu",
+        proj_geom_type: str = "parallel",
+        source_origin_dist: float | Array | None = None,
+        origin_detector_dist: float | Array | None = None,
+        projector_type: str | None = None,
+        dtype: DType = "float32",
+        name: str = "C",
+        *,
+        det_offset: float | Array = 0.0,
+    ) -> None:
+        dims = as_dims(dims)
+        if len(dims) != 2:
+            raise ValueError(f"CT2D: dims must be the shape of an image (ny, nx), got {dims}")
+        det_count = as_integer(det_count, "CT2D: det_count", 1)
+        kernel = _kernel_of(projector_type, engine, proj_geom_type)
+        views = len(thetas) if getattr(thetas, "ndim", 1) else 1
+        super().__init__(dims, (views, det_count), 2 * max(dims), dtype, name)
+        self._image = dims[0], dims[1]
+        self.det_count, self.engine, self.proj_geom_type = det_count, engine, proj_geom_type
+        self._is_fan = proj_geom_type == "fanflat"
+        self._kernel = "linear" if kernel == "cuda" else kernel
+        self.projector_type = f"{kernel}_fanflat" if self._is_fan and kernel != "cuda" else kernel
+        keep_numbers(self, "thetas", thetas, None)
+        keep_numbers(self, "det_width", det_width, views, least=0.0)
+        keep_numbers(self, "det_offset", det_offset, views)
+        self._keep_distances(source_origin_dist, origin_detector_dist, views)
+        if self._kernel == "strip":
+            self._width = max(dims) * (math.ceil(self._widest_strip() - TIE) + 1)
+            self._work = max(1, math.prod(self.dimsd) * self._width // math.prod(dims))
+
+    def _keep_distances(self, source: Any, detector: Any, views: int) -> None:
+        """Store the distances of a fan beam, which must have its source outside of the image."""
+        distances = {"source_origin_dist": source, "origin_detector_dist": detector}
+        if not self._is_fan:
+            given = [what for what, value in distances.items() if value is not None]
+            if given:
+                warn(f"CT2D: {' and '.join(given)} have no effect for parallel rays")
+            self.source_origin_dist = self.origin_detector_dist = None
+            return
+        missing = [what for what, value in distances.items() if value is None]
+        if missing:
+            raise ValueError(f"CT2D: proj_geom_type='fanflat' needs {' and '.join(missing)}")
+        keep_numbers(self, "source_origin_dist", source, views, least=0.0)
+        keep_numbers(self, "origin_detector_dist", detector, views)
+        thetas, source, detector = (
+            torch.as_tensor(numbers_of(self, what), dtype=torch.float64) for what in ("thetas", *distances)
+        )
+        if is_readable(source) and is_readable(detector) and not bool((source + detector > 0).all()):
+            raise ValueError("CT2D: source_origin_dist + origin_detector_dist must be positive")
+        if is_readable(source) and is_readable(thetas):
+            x, y = source.cpu() * thetas.cpu().sin(), source.cpu() * thetas.cpu().cos()
+            if bool(((x.abs() < self._image[1] / 2) & (y.abs() < self._image[0] / 2)).any()):
+                raise ValueError("CT2D: the source is inside the image: increase source_origin_dist")
+
+    # -- rays --------------------------------------------------------------------------------------------------------
+
+    def _rays(self, start: int, count: int, device: torch.device) -> _Rays:
+        """Return ``count`` rays, beginning with ``start``."""
+        number = torch.arange(start, start + count, device=device)
+        views = torch.div(number, self.det_count, rounding_mode="floor")
+        place = (number - views * self.det_count).to(torch.float64) - (self.det_count - 1) / 2
+        distances = ("source_origin_dist", "origin_detector_dist") if self._is_fan else ()
+        thetas, *numbers = (
+            at_views(numbers_of(self, name), views) for name in ("thetas", "det_width", "det_offset", *distances)
+        )
+        assert isinstance(thetas, Tensor)
+        return _Rays(thetas, place, *numbers)
+
+    def _lines(self, rays: _Rays, shift: float = 0.0, is_steep: Tensor | None = None) -> Lines:
+        """Return the rays to points on the detectors, shifted from their centers by a part of their width."""
+        u = (rays.place + shift) * rays.width + rays.offset
+        sine, cosine = rays.theta.sin(), rays.theta.cos()
+        if not self._is_fan:
+            return lines((u * cosine, -u * sine), (sine, cosine), self._image, is_steep)
+        source, apart = rays.source, rays.source + rays.detector
+        direction = u * cosine - apart * sine, -u * sine - apart * cosine
+        return lines((source * sine, source * cosine), direction, self._image, is_steep)
+
+    def _edges(self, rays: _Rays) -> tuple[Lines, Lines]:
+        """Return the lines to both edges of the detectors, on the same slices as the rays."""
+        is_steep = self._lines(rays).is_steep
+        return self._lines(rays, -0.5, is_steep), self._lines(rays, 0.5, is_steep)
+
+    def _widest_strip(self) -> float:
+        """Return the greatest length of a slice that is between the edges of a strip, or may get between them."""
+        if not self._tensor_names:
+            widest = 0.0
+            for chunk in self._chunks():
+                edges = self._edges(self._rays(*chunk, torch.device("cpu")))
+                for slices in (0, sizes(edges[0].is_steep, self._image)[0] - 1):
+                    p = tuple(edge.start + slices * edge.slope for edge in edges)
+                    begin, end = between(p, edges)  # type: ignore[arg-type]
+                    widest = max(widest, float((end - begin).max()))
+            return widest
+        names = ("det_width", "source_origin_dist", "origin_detector_dist")[: 3 if self._is_fan else 1]
+        numbers = [numbers_of(self, name) for name in names]
+        if not all(is_readable(number) for number in numbers if isinstance(number, Tensor)):
+            return UNREAD - 1
+        margin = MARGIN if set(names) & set(self._tensor_names) else 1.0
+        width = margin * _extreme(numbers[0], max)
+        if not self._is_fan:
+            return math.sqrt(2) * width + 1
+        farthest = _extreme(numbers[1], max) + math.hypot(*self._image) / 2
+        angle = width / (_extreme(numbers[1], min) + _extreme(numbers[2], min))  # between the edges, at most
+        return (2 * farthest * angle + 1) * (1 + angle)
+
+    # -- weights -----------------------------------------------------------------------------------------------------
+
+    def _taps(self, start: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        index, weight = self._weights(self._rays(start, count, device))
+        return index.reshape(count, -1), weight.reshape(count, -1)
+
+    def _weights(self, rays: _Rays) -> tuple[Tensor, Tensor]:
+        """Return the pixels along rays and their weights, ``(rays, slices, taps)``."""
+        columns = rays.as_columns()
+        slices = torch.arange(max(self._image), dtype=torch.float64, device=rays.place.device)
+        if self._kernel == "strip":
+            edges = self._edges(columns)
+            p = tuple(edge.start + slices * edge.slope for edge in edges)
+            samples = sizes(edges[0].is_steep, self._image)[1]
+            first, weight = strip(p, edges, samples, self._width // max(self._image))  # type: ignore[arg-type]
+            weight = weight * self._strip_factor(columns, edges[0], slices, first, weight.shape[-1])
+            is_steep = edges[0].is_steep
+        else:
+            middle = self._lines(columns)
+            first, weight = KERNELS[self._kernel](middle.start + slices * middle.slope, middle)
+            is_steep = middle.is_steep
+        index, weight = self._inside(is_steep, slices, first, weight)
+        if self._kernel == "strip" and self._tensor_names and is_readable(weight) and bool(weight.isnan().any()):
+            raise ValueError(
+                f"{self.name_and_type}: strips got wider than the {self._width // max(self._image)} pixels of a row or "
+                "column for which it was built, or its tensors are not finite: build a new operator"
+            )
+        return index, weight
+
+    def _strip_factor(self, rays: _Rays, edge: Lines, slices: Tensor, first: Tensor, taps: int) -> Tensor:
+        """Return what the area of a strip is multiplied by: its sign, the width of the detector and, in a fan, more."""
+        sign = torch.where(edge.is_steep, 1, -1) * torch.sign(edge.along.detach())
+        if not self._is_fan:
+            return (sign / rays.width).unsqueeze(-1)
+        apart = rays.source + rays.detector
+        u = rays.place * rays.width + rays.offset
+        factor = -sign * (apart * apart + u * u) / (apart * rays.width)
+        x, y = rays.source * rays.theta.sin(), rays.source * rays.theta.cos()
+        there, here = torch.where(edge.is_steep, x, y), torch.where(edge.is_steep, y, x)
+        count, samples = sizes(edge.is_steep, self._image)
+        pixels = first.unsqueeze(-1) + torch.arange(taps, dtype=first.dtype, device=first.device)
+        across = pixels - ((samples - 1) / 2 + there).unsqueeze(-1)
+        along = slices - (count - 1) / 2 - here
+        return factor.unsqueeze(-1) / (across * across + (along * along).unsqueeze(-1)).sqrt()
+
+    def _inside(self, is_steep: Tensor, slices: Tensor, first: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pixels at samples of slices, with no weight where these are outside of the image."""
+        count, samples = (size.unsqueeze(-1) for size in sizes(is_steep, self._image))
+        taps = torch.arange(weight.shape[-1], dtype=first.dtype, device=first.device)
+        sample, at = first.unsqueeze(-1) + taps, slices.unsqueeze(-1)
+        is_outside = (sample < 0) | (sample >= samples) | (at >= count)
+        sample = torch.where(is_outside | sample.isnan(), 0, sample).to(torch.int64)
+        at = torch.minimum(at.to(torch.int64), count - 1)
+        nx, steep = self._image[1], is_steep.unsqueeze(-1)
+        index = torch.where(steep, at * nx + sample, sample * nx + at)
+        return index, torch.where(is_outside, 0, weight)  # NaN stays where positions are not finite
+
+    def extra_repr(self) -> str:
+        return f"{self.dimsd[0]} views, {self.det_count} detectors, {self.projector_type}, {self.proj_geom_type}"
+
+
+def _extreme(number: Number, of: Callable[[list[float]], float]) -> float:
+    return of(number.reshape(-1).tolist()) if isinstance(number, Tensor) else number
+
+
+def _kernel_of(projector_type: str | None, engine: str, geometry: str) -> str:
+    """Return the kernel, without the suffix of the geometry."""
+    if engine not in ("cpu", "cuda"):
+        raise NotImplementedError(f"CT2D: engine must be 'cpu' or 'cuda', got {engine!r}")
+    if geometry not in ("parallel", "fanflat"):
+        raise ValueError(f"CT2D: proj_geom_type must be 'parallel' or 'fanflat', got {geometry!r}")
+    if projector_type is None:
+        return "cuda" if engine == "cuda" else "strip"
+    kernel = str(projector_type).removesuffix("_fanflat") if geometry == "fanflat" else projector_type
+    if kernel not in ("strip", "line", "linear", "cuda"):
+        raise ValueError(
+            f"CT2D: projector_type must be 'strip', 'line', 'linear' or 'cuda', and may end on '_fanflat' for a fan "
+            f"beam, got {projector_type!r} for {geometry!r}"
+        )
+    return kernel
