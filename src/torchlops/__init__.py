@@ -80,7 +80,6 @@ __all__ = [
     "linear2d",
     "linear3d",
     "linearoperator",
-    "medical",
     "makeaxis",
     "medical",
     "optimization",

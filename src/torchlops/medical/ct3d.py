@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import Array, DType
-from torchlops.basicoperators._positions import Positions, constants, is_readable, register_positions
+from torchlops.basicoperators._positions import constants, is_readable
 from torchlops.medical._planes import AXES, Crossings, PlaneOperator, bilinear_taps, scale
 from torchlops.shapes import Dims, as_dims
 
@@ -79,7 +79,7 @@ class CT3D(PlaneOperator):
                  [3., 3.]]])
     """
 
-    vectors = Positions()
+    vectors: Any
 
     def __init__(
         self,
@@ -97,17 +97,28 @@ class CT3D(PlaneOperator):
             )
         if proj_geom_type not in ("cone", "parallel3d"):
             raise ValueError(f"CT3D: proj_geom_type must be 'cone' or 'parallel3d', got {proj_geom_type!r}")
-        vectors = _as_vectors(vectors, proj_geom_type)
-        super().__init__(dims, (vectors.shape[0], *det_count), 4 * max(dims), dtype, name)
+        views = _as_vectors(vectors, proj_geom_type)
+        super().__init__(dims, (views.shape[0], *det_count), 4 * max(dims), dtype, name)
         self.det_count, self.proj_geom_type = det_count, proj_geom_type
-        register_positions(self, "vectors", vectors)
+        if isinstance(views, Tensor):
+            self._register("vectors", views)
+        else:
+            views.flags.writeable = False
+            self.vectors = views
+            bits = torch.from_numpy(views.copy()).view(torch.int64)  # a cast of the operator keeps integers
+            self.register_buffer("_vectors_bits", bits, persistent=False)
+
+    def views(self) -> Tensor:
+        """Return the vectors as a tensor in float64, ``(views, 12)``."""
+        bits = self._buffers.get("_vectors_bits")
+        return self._tensor("vectors").to(torch.float64) if bits is None else bits.view(torch.float64)
 
     def _rays(self, start: int, count: int, device: torch.device) -> tuple[Tensor, ...]:
         """Return a point and the direction of each ray, ``(3, count)``, in voxels along the axes of the model."""
         (rows, columns), (nz, ny, nx) = self.det_count, self.dims
         ray = torch.arange(start, start + count, device=device)
         view = (ray // (rows * columns)).unsqueeze(0).expand(12, count)
-        vectors = self._tensor("vectors").to(torch.float64).mT.gather(1, view)
+        vectors = self.views().mT.gather(1, view)
         first, center, across, along = vectors.reshape(4, 3, count).unbind()
         column = (ray % columns).to(torch.float64) - (columns - 1) / 2
         row = (ray // columns % rows).to(torch.float64) - (rows - 1) / 2
@@ -176,8 +187,8 @@ def _in_order(axis: Tensor, values: Sequence[Any] | Tensor) -> list[Tensor]:
     return [torch.where(axis == 0, of_z, torch.where(axis == 1, of_y, of_x)) for of_z, of_y, of_x in order]
 
 
-def _as_vectors(vectors: Any, kind: str) -> Tensor | Any:
-    """Return the vectors of a user, checked: a tensor, or an array."""
+def _as_vectors(vectors: Any, kind: str) -> Any:
+    """Return the vectors of a user, checked: the tensor, or a new array."""
     is_tensor = isinstance(vectors, Tensor)
     values = vectors if is_tensor else constants(vectors, "CT3D: vectors")
     if values.ndim != 2 or values.shape[0] == 0 or values.shape[1] != 12:
