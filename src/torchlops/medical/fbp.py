@@ -66,6 +66,7 @@ class FBP(FilteredBackprojection):
     Optimal short scan convolution reconstruction for fan beam CT, Medical Physics 9 (1982).
 
     Example:
+        >>> import numpy as np
         >>> from torchlops.medical import CT2D
         >>> thetas = np.arange(90) * np.pi / 90
         >>> C = CT2D((32, 32), 1.0, 46, thetas, dtype="float64")

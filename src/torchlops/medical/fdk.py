@@ -69,6 +69,7 @@ class FDK(FilteredBackprojection):
     of America A 1 (1984).
 
     Example:
+        >>> import numpy as np
         >>> from torchlops.medical import CT3D, cone_vectors
         >>> vectors = cone_vectors(np.arange(60) * 2 * np.pi / 60, 60.0, 30.0, 1.5)
         >>> C = CT3D((16, 16, 16), (24, 24), vectors)
