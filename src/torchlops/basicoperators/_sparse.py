@@ -63,7 +63,7 @@ class SparseProducts:
         )
 
     def kept(self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], T]) -> T:
-        """Return the matrix for products with ``x``, perhaps with more that ``make`` returned; built if it is not there.
+        """Return what ``make`` returns for products with ``x``, the matrix or more, built if it is not there.
 
         Args:
             x: What is multiplied, of which the precision matters.
