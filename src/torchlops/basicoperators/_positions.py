@@ -53,6 +53,19 @@ def register_positions(operator: LinearOperator, name: str, value: Any, is_tabul
     return False
 
 
+def keep_constants(operator: LinearOperator, name: str, values: Tensor) -> None:
+    """Keep float64 constants in ``operator`` that its casts do not change, where float32 is too short for them."""
+    bits = values.contiguous().reshape(-1).view(torch.int64).reshape(values.shape)
+    operator.register_buffer(f"_{name}", bits, persistent=False)
+
+
+def kept_constants(operator: LinearOperator, name: str) -> Tensor:
+    """Return what :func:`keep_constants` keeps."""
+    bits = operator._held(name)
+    assert bits is not None
+    return bits.reshape(-1).view(torch.float64).reshape(bits.shape)
+
+
 def constants(value: Any, what: str) -> Tensor:
     """Return an array, list or range of numbers as a new float64 tensor."""
     if torch.compiler.is_compiling():  # which cannot follow the checks below

@@ -47,14 +47,24 @@ class TapOperator(AccumulatingOperator):
         taps: Number of taps of a data sample.
         dtype: Nominal dtype of the operator.
         name: A name for error messages.
+        grid: Shape of what the taps are of, where a subclass transforms the model before; ``dims`` by default.
+        real_model: Whether the operator takes only real models.
     """
 
     _is_fast_anywhere = True
 
     def __init__(
-        self, dims: tuple[int, ...], dimsd: tuple[int, ...], taps: int, dtype: DType, name: str | None
+        self,
+        dims: tuple[int, ...],
+        dimsd: tuple[int, ...],
+        taps: int,
+        dtype: DType,
+        name: str | None,
+        grid: tuple[int, ...] | None = None,
+        real_model: bool = False,
     ) -> None:
-        super().__init__(dims, dimsd, dtype=dtype, name=name)
+        super().__init__(dims, dimsd, dtype=dtype, clinear=not real_model, real_model=real_model, name=name)
+        self._grid = self.dims if grid is None else grid
         self._width = taps
         self._products = SparseProducts()
         self._work = max(1, math.prod(dimsd) * taps // math.prod(dims))
@@ -84,17 +94,19 @@ class TapOperator(AccumulatingOperator):
         return self._gathered(in_result_dtype(self, x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        y = in_result_dtype(self, y)
+        return self._spread(in_result_dtype(self, y))
+
+    def _spread(self, y: Tensor) -> Tensor:
         batch = y.shape[: y.ndim - len(self.dimsd)]
-        x, flat = y.new_zeros((*batch, self.shape[1])), y.reshape((*batch, self.shape[0]))
+        x, flat = y.new_zeros((*batch, math.prod(self._grid))), y.reshape((*batch, self.shape[0]))
         for start, count in self._chunks():
             index, shares = self._shares(flat, start, count)
             x = x.scatter_add(-1, index, shares)
-        return x.reshape((*batch, *self.dims))
+        return x.reshape((*batch, *self._grid))
 
     def _gathered(self, x: Tensor) -> Tensor:
-        batch = x.shape[: x.ndim - len(self.dims)]
-        flat, parts = x.reshape((*batch, self.shape[1])), []
+        batch = x.shape[: x.ndim - len(self._grid)]
+        flat, parts = x.reshape((*batch, math.prod(self._grid))), []
         for start, count in self._chunks():
             index, weight = self._taps(start, count, x.device)
             taken = flat.gather(-1, index.reshape(-1).expand((*batch, index.numel())))
@@ -143,7 +155,7 @@ class TapOperator(AccumulatingOperator):
         return SparseProducts.suit(x, sources, self.shape[0] * self._width)
 
     def _scattered(self, flat: Tensor) -> Tensor:
-        x = flat.new_zeros((*flat.shape[:-1], self.shape[1]))
+        x = flat.new_zeros((*flat.shape[:-1], math.prod(self._grid)))
         for start, count in self._chunks():
             x.scatter_add_(-1, *self._shares(flat, start, count))
         return x

@@ -23,6 +23,7 @@ from torchlops.signalprocessing.interpcubicspline import InterpCubicSpline
 from torchlops.signalprocessing.nonstatconvolve1d import NonStationaryConvolve1D, NonStationaryFilters1D
 from torchlops.signalprocessing.nonstatconvolve2d import NonStationaryConvolve2D, NonStationaryFilters2D
 from torchlops.signalprocessing.nonstatconvolve3d import NonStationaryConvolve3D
+from torchlops.signalprocessing.nufft import NUFFT
 from torchlops.signalprocessing.patch2d import Patch2D
 from torchlops.signalprocessing.patch2d import patch2d_design as patch2d_design
 from torchlops.signalprocessing.patch3d import Patch3D
@@ -50,6 +51,7 @@ __all__ = [
     "FFT",
     "FFT2D",
     "FFTND",
+    "NUFFT",
     "UDCT",
     "Bilinear",
     "ChirpRadon2D",

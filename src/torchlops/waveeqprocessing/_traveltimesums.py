@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchlops.arrays import DType, real_dtype, to_numpy
-from torchlops.basicoperators._positions import constants, in_result_dtype
+from torchlops.basicoperators._positions import constants, in_result_dtype, keep_constants, kept_constants
 from torchlops.basicoperators._sparse import FAST_DTYPES, SparseProducts
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.waveeqprocessing._arrivals import Arrivals, fast_spread, fast_stack, matrix, spread, stack, taper
@@ -137,8 +137,7 @@ class TravelTimeSums(AccumulatingOperator):
 
     def keep(self, name: str, values: Tensor) -> None:
         """Keep constants, which a cast of the operator does not change: float32 is too short for times."""
-        bits = values.contiguous().reshape(-1).view(torch.int64).reshape(values.shape)
-        self.register_buffer(f"_{name}", bits, persistent=False)
+        keep_constants(self, name, values)
 
     def has(self, name: str) -> bool:
         """Whether something of this name was given."""
@@ -146,9 +145,7 @@ class TravelTimeSums(AccumulatingOperator):
 
     def given(self, name: str) -> Tensor:
         """Return what was given: a tensor of the user, or float64 constants."""
-        held = self._held(name)
-        assert held is not None
-        return held if name in self._tensor_names else held.reshape(-1).view(torch.float64).reshape(held.shape)
+        return self._tensor(name) if name in self._tensor_names else kept_constants(self, name)
 
     # -- tables ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,341 @@
+"""Non-uniform fast Fourier transform."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchlops.arrays import DType, complex_dtype, promote, real_dtype, real_part, to_numpy, torch_dtype
+from torchlops.basicoperators._positions import constants, in_result_dtype, is_readable, keep_constants, kept_constants
+from torchlops.basicoperators._sparse import compressed_matrix, multiply, sparse_matrix
+from torchlops.basicoperators._taps import TapOperator
+from torchlops.memory import empty
+from torchlops.shapes import Dims, as_dims
+from torchlops.signalprocessing._fourierradon import zeros_of
+from torchlops.signalprocessing._gridding import (
+    COARSEST,
+    FINEST,
+    fast_length,
+    inverse_transform,
+    polynomials,
+    powers,
+    shape_parameter,
+    width_of,
+)
+
+NORMS = ("none", "ortho")
+
+PIECE = 1 << 16
+"""Number of taps that are computed at a time without derivatives, so that they stay in the cache."""
+
+FEW, MANY = 1 << 20, 1 << 24
+"""Number of samples of the grids that are computed at a time: with a sparse matrix, and without."""
+
+
+class Points:
+    """The points that a user gave: the tensor itself, or a copy of the array."""
+
+    def __get__(self, operator: NUFFT | None, kind: type | None = None) -> Any:
+        if operator is None:
+            return self
+        if operator._held("points") is None:
+            raise AttributeError(f"{type(operator).__name__} has no points yet")
+        points = operator._given_points()
+        return points if "points" in operator._tensor_names else to_numpy(points.clone())
+
+
+class NUFFT(TapOperator):
+    r"""Fourier transform of samples on a grid at arbitrary frequencies, the non-uniform FFT of type 2.
+
+    Forward:
+        .. math:: y_m = c \sum_n x_n e^{-i \omega_m \cdot n}
+
+        with :math:`n_a = -\lfloor N_a / 2 \rfloor, \ldots` along each of one to three axes of :math:`N_a` samples, and
+        :math:`c = 1`, or :math:`1 / \sqrt{\prod_a N_a}` with ``norm="ortho"``.
+
+    Adjoint:
+        The transform of type 1:
+
+        .. math:: x_n = c \sum_m y_m e^{i \omega_m \cdot n}
+
+    The relative error is at most about ``tol``. The sum is computed by an FFT over a grid of twice the size, which a
+    window of Kaiser and Bessel interpolates. The frequencies have a period of :math:`2 \pi`, so that any number is
+    right, and a uniform grid of them gives ``fftshift(fftn(ifftshift(x)))``.
+
+    On the CPU, two sparse matrices hold the weights of the window, as long as they are smaller than
+    :func:`~torchlops.set_sparse_limit` says; :attr:`plan` shows it.
+
+    Args:
+        dims: Shape of the model: one to three axes, after those of ``samples`` if there are any.
+        points: The frequencies :math:`\omega` in radians per sample, ``(*samples, M, d)`` for ``d`` axes, in their
+            order. With axes ``samples``, each sample has a trajectory of its own: the model has the shape
+            ``(*samples, *dims)`` and the data ``(*samples, M)``. A tensor carries gradients and affects the dtype of
+            the result; an array is constant, in float64.
+        tol: Relative error, from 1e-12 to 0.1. In float32 the rounding of the FFT adds about 2e-6.
+        norm: ``"none"``, or ``"ortho"`` for a factor that makes the transform unitary on a uniform grid.
+        dtype: Nominal dtype of the operator. With a real one, models are real, and the adjoint takes the real part.
+        name: A name for error messages.
+
+    Attributes:
+        width: Number of taps of the window along each axis.
+
+    Raises:
+        ValueError: If a shape does not fit, ``tol`` or ``norm`` is unknown, or a point is not finite.
+        TypeError: If the points are complex.
+
+    Source: A. Dutt and V. Rokhlin, Fast Fourier transforms for nonequispaced data, SIAM J. Sci. Comput. 14 (1993),
+    1368-1393; J. A. Fessler and B. P. Sutton, Nonuniform fast Fourier transforms using min-max interpolation, IEEE
+    Trans. Signal Process. 51 (2003), 560-574.
+
+    Example:
+        >>> import numpy as np
+        >>> A = NUFFT(3, np.array([[0.0], [np.pi / 2]]))
+        >>> A(np.array([1.0, 2.0, 3.0])).round(4)  # at n = -1, 0, 1
+        array([6.+0.j, 2.-2.j])
+    """
+
+    points = Points()
+
+    def __init__(
+        self,
+        dims: Dims,
+        points: Any,
+        tol: float = 1e-6,
+        norm: str = "none",
+        dtype: DType = "complex128",
+        name: str = "N",
+    ) -> None:
+        axes = as_dims(dims)
+        learns = isinstance(points, Tensor)
+        points = points if learns else constants(points, "NUFFT: points")
+        shape = tuple(points.shape)
+        _check(axes, shape, tol, norm)
+        self.tol, self.width, self._norm = float(tol), width_of(tol), norm
+        samples = shape[:-2]
+        grid = tuple(2 * fast_length(n) for n in axes)
+        label = torch_dtype(dtype)
+        super().__init__(
+            (*samples, *axes),
+            (*samples, shape[-2]),
+            self.width ** len(axes),
+            promote([complex_dtype(label), torch.complex64]),
+            name,
+            grid=(*samples, *grid),
+            real_model=not label.is_complex,
+        )
+        self._axes, self._sizes = axes, grid
+        self._scale = 1 / math.sqrt(math.prod(axes)) if norm == "ortho" else 1.0
+        for axis, (n, size) in enumerate(zip(axes, grid, strict=True)):
+            parameter = shape_parameter(self.width, n, size)
+            keep_constants(self, f"window{axis}", polynomials(self.width, parameter))
+            keep_constants(self, f"factors{axis}", inverse_transform(self.width, parameter, n, size))
+        if learns:
+            self._register("points", points)
+        else:
+            keep_constants(self, "points", points)
+            self._constant_names, self._fixed_names = ("points",), ("points",)
+        self._check_points()
+
+    def _check_points(self) -> None:
+        held = self._given_points()
+        if held.is_complex():
+            raise TypeError(f"NUFFT: points must be real, got {held.dtype}")
+        if is_readable(held) and not bool(held.detach().isfinite().all()):
+            raise ValueError("NUFFT: points must be finite, got NaN or infinity: drop those samples")
+
+    def _given_points(self) -> Tensor:
+        return self._tensor("points") if "points" in self._tensor_names else kept_constants(self, "points")
+
+    # -- the window --------------------------------------------------------------------------------------------------
+
+    def _taps(self, start: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        points = self._flat_points().narrow(0, start, count)
+        sample = torch.arange(start, start + count, device=device).div(self.dimsd[-1], rounding_mode="floor")
+        return self._taps_at(points, sample)
+
+    def _flat_points(self) -> Tensor:
+        return self._given_points().to(torch.float64).reshape(self.shape[0], len(self._axes))
+
+    def _taps_at(self, points: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the taps of points ``(count, d)`` of samples ``(count,)``; indices have the dtype of the latter."""
+        index, weight = sample.unsqueeze(-1), points
+        shift = torch.arange(self.width, device=points.device, dtype=sample.dtype)
+        for axis, size in enumerate(self._sizes):
+            place, first = self._places(points, axis)
+            offset = 2 * (place - first) - (self.width - 1)  # within the cell, from -1 to 1
+            taps = powers(offset, self.width + 6) @ kept_constants(self, f"window{axis}")
+            cells = (first.to(sample.dtype).unsqueeze(-1) + shift).remainder(size)
+            index = (index.unsqueeze(-1) * size + cells.unsqueeze(-2)).flatten(-2)
+            weight = (weight.unsqueeze(-1) * taps.unsqueeze(-2)).flatten(-2) if axis else taps
+        return index, weight
+
+    def _places(self, points: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        """Return positions along an axis of the grid, and that of the first tap of each."""
+        turns = points.select(-1, axis) / (2 * math.pi)
+        place = (turns - turns.floor()) * self._sizes[axis]
+        return place, (place - self.width / 2).floor() + 1
+
+    # -- the transform of the grid -----------------------------------------------------------------------------------
+
+    def _weighted(self, x: Tensor) -> Tensor:
+        """Return models divided by the transform of the window, and scaled."""
+        for axis in range(len(self._axes)):
+            factors = kept_constants(self, f"factors{axis}") * (self._scale if axis == 0 else 1.0)
+            x = x * factors.to(real_dtype(x.dtype)).reshape(-1, *(1,) * (len(self._axes) - 1 - axis))
+        return x
+
+    def _spectrum(self, x: Tensor) -> Tensor:
+        """Return the samples on the grid of frequencies of models in the dtype of the result."""
+        x = self._weighted(x)
+        x = x.to(complex_dtype(x.dtype))
+        if x.numel() == 0:  # the CPU FFT rejects an empty batch
+            return zeros_of(x, len(self.dims), self._grid)
+        for axis in range(-1, -len(self._axes) - 1, -1):
+            n, size = self._axes[axis], self._sizes[axis]
+            shape = [size - n if i == x.ndim + axis else extent for i, extent in enumerate(x.shape)]
+            right, left = x.narrow(axis, n // 2, n - n // 2), x.narrow(axis, 0, n // 2)
+            x = torch.fft.fft(torch.cat((right, x.new_zeros(shape), left), axis), dim=axis)
+        return x
+
+    def _image(self, grid: Tensor) -> Tensor:
+        """Return the adjoint of :meth:`_spectrum`."""
+        x = grid.to(complex_dtype(grid.dtype))
+        if x.numel() == 0:
+            return zeros_of(x, len(self._grid), self.dims)
+        for axis in range(-len(self._axes), 0):
+            n, size = self._axes[axis], self._sizes[axis]
+            x = torch.fft.ifft(x, dim=axis, norm="forward")
+            x = torch.cat((x.narrow(axis, size - n // 2, n // 2), x.narrow(axis, 0, n - n // 2)), axis)
+        return self._weighted(x)
+
+    # -- differentiable ----------------------------------------------------------------------------------------------
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._gathered(self._spectrum(in_result_dtype(self, x)))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        x = self._image(self._spread(in_result_dtype(self, y)))
+        return real_part(x) if self.real_model else x
+
+    # -- without derivatives -----------------------------------------------------------------------------------------
+
+    def _fast_forward(self, x: Tensor) -> Tensor:
+        if not x.is_cpu:
+            with torch.no_grad():
+                return self._forward(x)
+        x = in_result_dtype(self, x)
+        batch = x.shape[: x.ndim - len(self.dims)]
+        y = empty((*batch, *self.dimsd), complex_dtype(x.dtype))
+        rows, is_kept = y.view(math.prod(batch), self.shape[0]), self._keeps_matrix(x)
+        for items, models in self._in_items(x, self.dims, is_kept):
+            grids = self._spectrum(models).flatten(1)
+            if is_kept:
+                matrix, order = self._products.kept(grids, False, self._held_tensors(), self._make_forward)
+                rows[items] = multiply(matrix, grids).index_select(1, order)
+            else:
+                self._interpolate(grids, rows[items])
+        return y
+
+    def _fast_adjoint(self, y: Tensor) -> Tensor:
+        if not y.is_cpu:
+            with torch.no_grad():
+                return self._adjoint(y)
+        y = in_result_dtype(self, y)
+        y = y.to(complex_dtype(y.dtype)).resolve_conj()
+        batch = y.shape[: y.ndim - len(self.dimsd)]
+        x = empty((*batch, *self.dims), real_dtype(y.dtype) if self.real_model else y.dtype)
+        models, is_kept = x.view(math.prod(batch), *self.dims), self._keeps_matrix(y)
+        for items, data in self._in_items(y, self.dimsd, is_kept):
+            if is_kept:
+                matrix, order = self._products.kept(y, True, self._held_tensors(), self._make_adjoint)
+                grids = multiply(matrix, data.flatten(1).index_select(1, order))
+            else:
+                grids = self._grid_of(data.flatten(1))
+            image = self._image(grids.view(-1, *self._grid))
+            models[items] = image.real if self.real_model else image
+        return x
+
+    def _in_items(self, x: Tensor, dims: tuple[int, ...], is_kept: bool) -> Iterator[tuple[slice, Tensor]]:
+        """Yield some items of a batch, which share what is read of the matrix, or its computation; and their places."""
+        count, most = math.prod(x.shape[: x.ndim - len(dims)]), FEW if is_kept else MANY
+        flat, step = x.reshape(count, *dims), max(1, most // math.prod(self._grid))
+        return ((slice(i, i + step), flat[i : i + step]) for i in range(0, count, step))
+
+    def _sorted(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the points in the order of their cells, the sample of each, and which ones they are."""
+        points = self._flat_points()
+        sample = torch.arange(self.shape[0], device=points.device).div(self.dimsd[-1], rounding_mode="floor")
+        cell = sample
+        for axis, size in enumerate(self._sizes):
+            cell = cell * size + self._places(points, axis)[1].to(torch.int64).remainder(size)
+        order = torch.argsort(cell)
+        return points.index_select(0, order), sample.index_select(0, order), order
+
+    def _in_order(self, integers: torch.dtype) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield points in the order of their cells, with their taps: which points, and indices and weights."""
+        with torch.no_grad():
+            points, sample, order = self._sorted()
+            sample, step = sample.to(integers), max(1, PIECE // self._width)
+            for start in range(0, self.shape[0], step):
+                some = slice(start, start + step)
+                yield (order[some], *self._taps_at(points[some], sample[some]))
+
+    def _interpolate(self, grids: Tensor, y: Tensor) -> None:
+        """Write grids ``(items, size)`` at the points to ``y``, ``(items, points)``."""
+        parts = torch.view_as_real(grids).transpose(0, 1).reshape(grids.shape[1], -1)
+        starts = torch.arange(PIECE // self._width + 2, dtype=torch.int32, device="cpu") * self._width
+        for order, index, weight in self._in_order(torch.int32):
+            shape, values = (len(index), len(parts)), weight.to(parts.dtype).flatten()
+            matrix = compressed_matrix(starts[: len(index) + 1], index.flatten(), values, shape)
+            found = torch.mm(matrix, parts).view(len(index), -1, 2).transpose(0, 1)
+            y.index_copy_(1, order, torch.view_as_complex(found.contiguous()))
+
+    def _grid_of(self, y: Tensor) -> Tensor:
+        """Return data ``(items, points)`` spread on grids."""
+        grids = y.new_zeros((len(y), math.prod(self._grid)))
+        for order, index, weight in self._in_order(torch.int64):
+            index, weight = index.flatten(), weight.to(real_dtype(y.dtype))
+            for item, grid in zip(y, grids, strict=True):
+                grid.scatter_add_(0, index, (item[order].unsqueeze(1) * weight).flatten())
+        return grids
+
+    def _make_forward(self, x: Tensor, adjoint: bool) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Return the matrix from the grid to points in the order of their cells, and where each point is in it."""
+        orders, columns, values = zip(*self._in_order(torch.int32), strict=True)
+        rows = self.shape[0]
+        starts = torch.arange(rows + 1, dtype=torch.int32, device="cpu") * self._width
+        value = torch.cat(values).to(real_dtype(x.dtype)).flatten()
+        matrix = compressed_matrix(starts, torch.cat(columns).flatten(), value, (rows, math.prod(self._grid)))
+        order = torch.cat(orders)
+        return matrix, torch.empty_like(order).scatter_(0, order, torch.arange(rows, device="cpu"))
+
+    def _make_adjoint(self, x: Tensor, adjoint: bool) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Return the matrix from points in the order of their cells to the grid, and which points they are."""
+        orders, columns, values = zip(*self._in_order(torch.int32), strict=True)
+        column, value = torch.cat(columns).flatten(), torch.cat(values).to(real_dtype(x.dtype)).flatten()
+        by_cell = torch.argsort(column, stable=True)
+        point, shape = by_cell // self._width, (math.prod(self._grid), self.shape[0])
+        return sparse_matrix(column[by_cell], point, value[by_cell], shape), torch.cat(orders)
+
+    def extra_repr(self) -> str:
+        samples = "" if len(self.dims) == len(self._axes) else f", {self.dims[: -len(self._axes)]} trajectories"
+        norm = "" if self._norm == "none" else f", norm={self._norm!r}"
+        return f"{self.dimsd[-1]} points{samples}, tol={self.tol:g}{norm}"
+
+
+def _check(axes: tuple[int, ...], points: tuple[int, ...], tol: float, norm: str) -> None:
+    if len(axes) > 3:
+        raise ValueError(f"NUFFT: dims must have one to three axes, got {axes}")
+    if len(points) < 2 or points[-1] != len(axes) or 0 in points:
+        raise ValueError(
+            f"NUFFT: points must be of shape (*samples, M, {len(axes)}), one coordinate for each axis of dims={axes}, "
+            f"with one point at least, got shape {points}"
+        )
+    if not FINEST <= tol <= COARSEST:
+        raise ValueError(f"NUFFT: tol must be from {FINEST:g} to {COARSEST:g}, got {tol!r}")
+    if norm not in NORMS:
+        raise ValueError(f"NUFFT: norm must be 'none' or 'ortho', got {norm!r}")
