@@ -67,7 +67,7 @@ def test_regular_radial_lines_along_axes_and_diagonals_are_samples_of_the_grid()
     torch.testing.assert_close(y[0], kspace[:, 4], rtol=0, atol=1e-11)
     torch.testing.assert_close(y[1], kspace.diagonal(), rtol=0, atol=1e-11)
     torch.testing.assert_close(y[2], kspace[4], rtol=0, atol=1e-11)
-    torch.testing.assert_close(y[3], kspace.flip(0).diagonal().flip(0), rtol=0, atol=1e-11)
+    torch.testing.assert_close(y[3], kspace.flip(0).diagonal(), rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("dims", [(6, 8), (7, 9), (32, 64), (33, 65)])
@@ -301,7 +301,7 @@ def test_derivatives_for_a_mask_are_those_of_a_dense_solve():
     target, damp = complex_random(*DIMS, seed=3), 0.2
 
     def dense(maps, mask):
-        F = FFT2D(DIMS, fftshift_after=True).todense().to(C128)
+        F = torch.as_tensor(FFT2D(DIMS, fftshift_after=True).todense())
         A = (mask.reshape(-1, 1) * F * maps.reshape(3, 1, -1)).reshape(-1, F.shape[1])
         N = A.mH @ A + damp**2 * torch.eye(A.shape[1])
         return torch.linalg.solve(N, A.mH @ y.reshape(-1)).reshape(DIMS)
@@ -315,7 +315,7 @@ def test_derivatives_for_a_mask_are_those_of_a_dense_solve():
         x = solve(*tensors)
         results.append((x.detach(), *torch.autograd.grad(((x - target).abs() ** 2).sum(), tensors)))
     for want, got in zip(*results, strict=True):
-        assert (got - want).abs().max() <= 1e-9 * want.abs().max()
+        assert (got - want).abs().max() <= 1e-8 * want.abs().max()
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
@@ -432,9 +432,7 @@ def test_espirit_finds_the_sensitivities(dims, size, width, in_the_middle):
     F = FFTND(dims, axes=tuple(range(len(dims))), ifftshift_before=in_the_middle, fftshift_after=True)
     kspace = F(truth * x)
     kspace = kspace + 1e-3 * kspace.abs().square().mean().sqrt() * complex_random(*kspace.shape)
-    maps, eigenvalues = espirit_maps(
-        calibration(kspace, size, len(dims)), dims, width, ifftshift_before=in_the_middle
-    )
+    maps, eigenvalues = espirit_maps(calibration(kspace, size, len(dims)), dims, width, ifftshift_before=in_the_middle)
     inside = x.abs() > 0
     assert similarity(maps, truth)[inside].min() > 0.99
     assert eigenvalues[inside].min() > 0.97
@@ -468,7 +466,7 @@ def by_patches(kspace: Tensor, dims: tuple[int, int], width: int, threshold: flo
     rows = torch.stack([kspace[:, i : i + width, j : j + width].reshape(-1) for i in starts[0] for j in starts[1]])
     _, values, Vh = torch.linalg.svd(rows, full_matrices=False)
     kernels = Vh[values >= threshold * values[0]].reshape(-1, coils, width, width)
-    images = torch.fft.fftn(kernels, s=dims, dim=(-2, -1))  # of the conjugate right singular vectors
+    images = torch.fft.fftn(kernels.conj(), s=dims, dim=(-2, -1))
     return torch.einsum("kaij,kbij->abij", images.conj(), images) / width**2
 
 
@@ -487,13 +485,15 @@ def test_espirit_is_the_average_of_projected_windows():
 def test_sensitivities_do_not_depend_on_units(scale):
     images = complex_random(3, 10, 8)
     torch.testing.assert_close(walsh_maps(scale * images), walsh_maps(images), rtol=0, atol=1e-9)
-    for got, want in zip(espirit_maps(scale * images, (12, 9), 3), espirit_maps(images, (12, 9), 3), strict=True):
+    for got, want in zip(
+        espirit_maps(scale * images, (12, 9), 3, 0.4), espirit_maps(images, (12, 9), 3, 0.4), strict=True
+    ):
         torch.testing.assert_close(got, want, rtol=0, atol=1e-9)
 
 
 def test_sensitivities_of_batches_arrays_and_types():
     images = complex_random(2, 3, 10, 8)
-    for estimate in (lambda y: walsh_maps(y, 3, ndim=2), lambda y: espirit_maps(y, (12, 9), 3)[0]):
+    for estimate in (lambda y: walsh_maps(y, 3, ndim=2), lambda y: espirit_maps(y, (12, 9), 3, 0.4, 0.0)[0]):
         maps = estimate(images)
         for one, image in zip(maps, images, strict=True):
             torch.testing.assert_close(one, estimate(image), rtol=0, atol=1e-9)
@@ -510,9 +510,9 @@ def test_the_phase_is_that_of_the_strongest_combination():
     images = complex_random(3, 10, 8)
     flat = images.reshape(3, -1)
     strongest = torch.linalg.eigh(flat @ flat.mH)[1][:, -1]
-    combined = torch.einsum("c,cij->ij", strongest.conj(), walsh_maps(images)) / torch.exp(1j * 0.0)
-    angle = combined / combined.abs()
-    torch.testing.assert_close(angle, angle[0, 0].expand(10, 8), rtol=0, atol=1e-9)
+    largest = strongest[strongest.abs().argmax()]
+    combined = torch.einsum("c,cij->ij", (strongest * largest.conj() / largest.abs()).conj(), walsh_maps(images))
+    torch.testing.assert_close(combined, combined.abs().to(C128), rtol=0, atol=1e-12)
 
 
 def test_no_data_have_no_sensitivities():

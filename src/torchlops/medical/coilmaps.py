@@ -36,8 +36,8 @@ def walsh_maps(images: Array, width: Dims = 5, *, ndim: int | None = None) -> An
 
     Returns:
         The sensitivities, in the shape of ``images``. The sum of their squares over the coils is 1 at each pixel; there
-        they are known up to a phase only, which is chosen so that the coils, weighted as in the strongest combination
-        of all, add up to a positive number. Zero where all images are.
+        they are known up to a phase only. It is chosen so that the strongest combination of the coils over the whole
+        image, in which the coil with the largest weight has a positive one, is positive. Zero where all images are.
 
     Raises:
         ValueError: If ``width`` is even, or ``images`` has no axis for the coils.
@@ -179,7 +179,7 @@ def _strongest(R: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
     batch, coils, dims = R.shape[: R.ndim - ndim - 2], R.shape[-ndim - 1], R.shape[R.ndim - ndim :]
     matrices = R.flatten(-ndim).movedim(-1, -3).reshape(-1, coils, coils)
     vectors, values = [], []
-    for part in matrices.split(POINTS):
+    for part in torch.split(matrices, POINTS):
         value, vector = torch.linalg.eigh(part)
         values.append(value[:, -1])
         vectors.append(vector[..., -1])
@@ -191,6 +191,8 @@ def _strongest(R: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
 def _in_phase(maps: Tensor, covariance: Tensor, ndim: int) -> Tensor:
     """Return maps whose combination by the strongest eigenvector of the covariance is positive."""
     reference = torch.linalg.eigh(covariance)[1][..., -1]
+    largest = reference.gather(-1, reference.abs().argmax(-1, keepdim=True))
+    reference = reference * (largest.conj() / largest.abs())
     combined = (maps * reference.conj().reshape(*reference.shape, *(1,) * ndim)).sum(-ndim - 1, keepdim=True)
     modulus = combined.abs()
     return maps * torch.where(modulus > 0, combined.conj() / torch.where(modulus > 0, modulus, 1.0), 1.0)
@@ -231,6 +233,8 @@ def _pointwise(P: Tensor, widths: Sequence[int], dims: tuple[int, ...]) -> Tenso
     kernel = kernel.scatter_add(-1, index.flatten().expand(flat.shape), flat).reshape(*batch, coils, coils, *spans)
     axes = tuple(range(-ndim, 0))
     whole = _at_zero(kernel, widths, dims)
+    if whole.numel() == 0:  # which the FFT does not take
+        return whole
     result: Tensor = torch.fft.ifftn(whole, dim=axes, norm="forward") / math.prod(widths)
     return result
 

@@ -219,7 +219,8 @@ class MRI2D(LinearOperator):
         if "lines" in self._modules:
             return self.lines
         if "samples" in self._modules:
-            return self @ self.kspace.H
+            interpolation: LinearOperator = self @ self.kspace.H
+            return interpolation
         return Diagonal(self._weights(torch.empty(0, dtype=self._torch_dtype(), device="cpu")), dims=self.dims)
 
     def extra_repr(self) -> str:
@@ -241,9 +242,11 @@ class _Draw:
     def choice(self, values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         """Return ``count`` different ones of some values, in random order."""
         if isinstance(self.generator, np.random.Generator):
-            return self.generator.choice(values, count, replace=False)
+            chosen: NDArray[np.int64] = self.generator.choice(values, count, replace=False)
+            return chosen
         order = torch.randperm(len(values), generator=self.generator, device=self._device())
-        return values[order.cpu().numpy()[:count]]
+        drawn: NDArray[np.int64] = values[order.cpu().numpy()[:count]]
+        return drawn
 
     def angles(self, count: int) -> NDArray[np.float64]:
         """Return angles between -pi and pi."""
@@ -301,4 +304,5 @@ def _radial(dims: tuple[int, int], angles: NDArray[np.float64]) -> NDArray[np.fl
         longest = np.nanmin(half[:, None] / np.abs(direction), axis=0)
     steps = np.linspace(-1.0, 1.0, 2 * int(half.max()) + 1) if half.max() else np.zeros(1)
     offsets = (longest * direction)[:, :, None] * steps
-    return middle + np.clip(offsets, -half.reshape(2, 1, 1), half.reshape(2, 1, 1))
+    positions: NDArray[np.float64] = middle + np.clip(offsets, -half.reshape(2, 1, 1), half.reshape(2, 1, 1))
+    return positions

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import Array, as_tensor, as_tensors, promote
-from torchlops.basicoperators._positions import is_readable
 from torchlops.attributes import Computed
+from torchlops.basicoperators._positions import is_readable
 from torchlops.linearoperator import CompositeOperator, LinearOperator
 from torchlops.medical.sensitivity import Sensitivity
 from torchlops.optimization.basic import cg
@@ -179,13 +179,20 @@ class CoilEncoding(CompositeOperator):
         """Undo :meth:`coils_first`."""
         return x.movedim(-ndim - 1 - self._own, -ndim - 1) if self._own else x
 
+    def images_of(self, x: Tensor) -> Tensor:
+        """Return the images that the coils see, with the coils before the samples of the encoding."""
+        return self.coils_first(self.S.apply_nd(x), self.image_ndim)
+
+    def image_of(self, images: Tensor) -> Tensor:
+        """Return what the adjoint of :meth:`images_of` does."""
+        x: Tensor = self.S.apply_nd(self.coils_last(images, self.image_ndim), True)
+        return x
+
     def _forward(self, x: Tensor) -> Tensor:
-        images = self.coils_first(self.S.apply_nd(x), self.image_ndim)
-        return self.coils_last(self.E.apply_nd(images), self.data_ndim)
+        return self.coils_last(self.E.apply_nd(self.images_of(x)), self.data_ndim)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        images = self.E.apply_nd(self.coils_first(y, self.data_ndim), True)
-        return self.S.apply_nd(self.coils_last(images, self.image_ndim), True)
+        return self.image_of(self.E.apply_nd(self.coils_first(y, self.data_ndim), True))
 
     def expression(self) -> str:
         return f"CoilEncoding({self.S.coils} coils, {self.E.expression()})"
@@ -199,6 +206,8 @@ class _Normal(LinearOperator):
         weights: The weights of the samples of one coil.
     """
 
+    weights: Tensor
+
     def __init__(self, A: CoilEncoding, weights: Tensor | None) -> None:
         super().__init__(A.dims, dtype=A._torch_dtype(), name="normal equations")
         self.A = A
@@ -209,21 +218,16 @@ class _Normal(LinearOperator):
             self._register("weights", weights)
 
     def _forward(self, x: Tensor) -> Tensor:
-        A = self.A
-        images = A.coils_first(A.S.apply_nd(x), A.image_ndim)
-        if self.G is not None:
-            images = self.G.apply_nd(images)
-        else:
-            images = A.E.apply_nd(self._weighted(A.E.apply_nd(images)), True)
-        return A.S.apply_nd(A.coils_last(images, A.image_ndim), True)
+        A, G = self.A, self.G
+        images = A.images_of(x)
+        return A.image_of(A.E.apply_nd(self._weighted(A.E.apply_nd(images)), True) if G is None else G.apply_nd(images))
 
     _adjoint = _forward
 
     def right_hand_side(self, y: Tensor) -> Tensor:
         """Return ``A^H W y``."""
         A = self.A
-        images = A.E.apply_nd(self._weighted(A.coils_first(y, A.data_ndim)), True)
-        return A.S.apply_nd(A.coils_last(images, A.image_ndim), True)
+        return A.image_of(A.E.apply_nd(self._weighted(A.coils_first(y, A.data_ndim)), True))
 
     def _weighted(self, y: Tensor) -> Tensor:
         return y * self.weights if self.is_weighted else y
@@ -233,7 +237,7 @@ def _white(L: Tensor, y: Tensor, axis: int) -> Tensor:
     """Return ``L^-1 y`` along the axis of the coils: in units of the noise, whose covariance is ``L L^H``."""
     dtype = promote([L.dtype, y.dtype])
     flat = y.to(dtype).movedim(axis, 0)
-    white = torch.linalg.solve_triangular(L.to(dtype), flat.reshape(len(L), -1), upper=False)
+    white: Tensor = torch.linalg.solve_triangular(L.to(dtype), flat.reshape(len(L), -1), upper=False)
     return white.reshape(flat.shape).movedim(0, axis)
 
 
@@ -242,7 +246,7 @@ def _as_weights(weights: Array, E: LinearOperator) -> Tensor:
     if tensor.is_complex():
         raise TypeError(f"SENSE: weights must be real, got {tensor.dtype}")
     try:
-        fits = torch.broadcast_shapes(tensor.shape, E.dimsd) == E.dimsd
+        fits = torch.broadcast_shapes(tensor.shape, E.dimsd) == E.dimsd  # type: ignore[no-untyped-call]
     except RuntimeError:
         fits = False
     if not fits:

@@ -55,9 +55,7 @@ class Sensitivity(AccumulatingOperator):
 
     _adds_up = (False, True)
 
-    def __init__(
-        self, maps: Array, dims: Dims | None = None, dtype: DType | None = None, name: str = "S"
-    ) -> None:
+    def __init__(self, maps: Array, dims: Dims | None = None, dtype: DType | None = None, name: str = "S") -> None:
         maps = as_tensor(maps, "Sensitivity: maps", dtype)
         shape = tuple(maps.shape)
         image = shape[1:] if dims is None else as_dims(dims)

@@ -25,7 +25,9 @@ CASES = [
         "MRI2D vertical-reg",
         lambda lops: lops.medical.MRI2D((3, 7), "vertical-reg", nlines=3, perc_center=0.0),
     ),
-    Case("MRI2D vertical-reg center", lambda lops: lops.medical.MRI2D((4, 10), "vertical-reg", nlines=3), oracle=CENTER),
+    Case(
+        "MRI2D vertical-reg center", lambda lops: lops.medical.MRI2D((4, 10), "vertical-reg", nlines=3), oracle=CENTER
+    ),
     Case(
         "MRI2D vertical-uni",
         lambda lops: lops.medical.MRI2D((4, 6), "vertical-uni", 2, 0.4, generator=np.random.default_rng(0)),
@@ -39,7 +41,11 @@ CASES = [
         ),
         oracle=RADIAL,
     ),
-    Case("MRI2D array real", lambda lops: lops.medical.MRI2D((4, 6), SAMPLED, dtype="float64"), oracle="its data are real"),
+    Case(
+        "MRI2D array real",
+        lambda lops: lops.medical.MRI2D((4, 6), SAMPLED, dtype="float64"),
+        oracle="its data are real",
+    ),
     Case("Sensitivity", lambda lops, maps: lops.medical.Sensitivity(maps), [random(3, 4, 5, dtype=C128)], oracle=NONE),
     Case("Sensitivity real", lambda lops, maps: lops.medical.Sensitivity(maps), [random(2, 6)], oracle=NONE),
     Case(
