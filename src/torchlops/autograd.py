@@ -26,6 +26,7 @@ class HasFastKernels(Protocol):
     """The interface of an operator that this module needs."""
 
     _is_fast_anywhere: bool
+    _has_tensor_gradients: bool
 
     @property
     def name_and_type(self) -> str: ...
@@ -35,6 +36,7 @@ class HasFastKernels(Protocol):
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool: ...
     def _own_tensors(self) -> tuple[Tensor, ...]: ...
     def _held_tensors(self) -> tuple[Tensor, ...]: ...
+    def _tensor_gradients(self, model: Tensor, data: Tensor, /) -> tuple[Tensor, ...]: ...
     def _snapshot(self) -> HasFastKernels: ...
 
 
@@ -53,10 +55,17 @@ def run_fast(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor | Non
         or not operator._is_fast_for(x, adjoint)
     ):
         return None
-    tracked = torch.is_grad_enabled()
-    for tensor in operator._own_tensors():
-        if type(tensor) not in (Tensor, Parameter) or is_wrapped(tensor) or (tracked and tensor.requires_grad):
+    tracked, own, learns = torch.is_grad_enabled(), operator._own_tensors(), False
+    for tensor in own:
+        if type(tensor) not in (Tensor, Parameter) or is_wrapped(tensor):
             return None
+        if tracked and tensor.requires_grad:
+            if not operator._has_tensor_gradients or is_batched_by_legacy_vmap(tensor):
+                return None
+            learns = True
+    if learns:
+        learned: Tensor = _LearningKernel.apply(operator, adjoint, x, *own)  # type: ignore[no-untyped-call, unused-ignore]
+        return learned
     if tracked and x.requires_grad:
         result: Tensor = _FastKernel.apply(x, operator, adjoint)  # type: ignore[no-untyped-call, unused-ignore]
         return result
@@ -90,3 +99,28 @@ class _FastKernel(torch.autograd.Function):
         _ = ctx.saved_tensors  # raises if one of them was modified in place
         result = ctx.operator.apply_nd(grad, not ctx.adjoint)
         return (result.real if ctx.is_real and result.is_complex() else result), None, None
+
+
+class _LearningKernel(torch.autograd.Function):
+    """A fast kernel of an operator whose tensors learn.
+
+    The gradient by a tensor is that of ``Re<y, A x>``, in which forward and adjoint are alike. It is computed by the
+    operator, too, under the same policy: so derivatives of all orders are exact.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, operator: HasFastKernels, adjoint: bool, x: Tensor, *_: Tensor) -> Tensor:
+        ctx.operator, ctx.adjoint, ctx.is_real = operator._snapshot(), adjoint, not x.is_complex()
+        ctx.save_for_backward(x, *operator._held_tensors())
+        result: Tensor = _kernel(operator, adjoint)(x)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        x, operator, by_x = ctx.saved_tensors[0], ctx.operator, None
+        if ctx.needs_input_grad[2]:
+            by_x = operator.apply_nd(grad, not ctx.adjoint)
+            by_x = by_x.real if ctx.is_real and by_x.is_complex() else by_x
+        if not any(ctx.needs_input_grad[3:]):
+            return None, None, by_x, *(None for _ in ctx.needs_input_grad[3:])
+        return None, None, by_x, *operator._tensor_gradients(*((grad, x) if ctx.adjoint else (x, grad)))

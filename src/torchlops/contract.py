@@ -51,6 +51,7 @@ class Contract(Attributes):
 
     _has_fast_kernels = False
     _is_fast_anywhere = False  # whether the fast kernels run on all devices, since they need less memory
+    _has_tensor_gradients = False  # whether the fast kernels run also where a tensor of the operator learns
     _has_kernels = False
     _tensor_names: tuple[str, ...] = ()
     _constant_names: tuple[str, ...] = ()  # further tensors that a user knows by name: constants made from arrays
@@ -183,6 +184,7 @@ class Contract(Attributes):
             given = inspect.signature(cls.__init__)
             cls.__signature__ = given.replace(parameters=list(given.parameters.values())[1:])  # type: ignore[attr-defined]
         cls._has_fast_kernels = cls._fast_forward is not Contract._fast_forward
+        cls._has_tensor_gradients = cls._tensor_gradients is not Contract._tensor_gradients
         cls._has_kernels = cls._forward is not Contract._forward
         cls._has_flat_methods = any(
             getattr(cls, name) is not vars(Attributes)[name] for name in ("_matvec", "_rmatvec")
@@ -235,6 +237,10 @@ class Contract(Attributes):
 
     def _fast_adjoint(self, y: Tensor, /) -> Tensor:
         """Return ``A^H y`` by a kernel that autograd need not be able to trace."""
+        raise NotImplementedError
+
+    def _tensor_gradients(self, model: Tensor, data: Tensor, /) -> tuple[Tensor, ...]:
+        """Return the gradient of ``Re<data, A model>`` by each tensor of the operator, by differentiable operations."""
         raise NotImplementedError
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002

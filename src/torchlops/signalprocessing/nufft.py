@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from torchlops.arrays import DType, complex_dtype, promote, real_dtype, real_part, to_numpy, torch_dtype
 from torchlops.basicoperators._positions import constants, in_result_dtype, is_readable, keep_constants, kept_constants
-from torchlops.basicoperators._sparse import compressed_matrix, multiply, sparse_matrix
-from torchlops.basicoperators._taps import TapOperator
+from torchlops.basicoperators._sparse import SparseProducts, compressed_matrix, multiply, sparse_matrix
+from torchlops.basicoperators._taps import Plan, TapOperator
 from torchlops.memory import empty
 from torchlops.shapes import Dims, as_dims
 from torchlops.signalprocessing._fourierradon import zeros_of
@@ -34,6 +35,29 @@ PIECE = 1 << 16
 
 FEW, MANY = 1 << 20, 1 << 24
 """Number of samples of the grids that are computed at a time: with a sparse matrix, and without."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A sparse matrix from the grid to the points in the order of their cells, or back.
+
+    Attributes:
+        matrix: The matrix.
+        order: Which points its rows are or, of that of the adjoint, its columns.
+        places: What the points are gathered by, from or to this order.
+    """
+
+    matrix: Tensor
+    order: Tensor
+    places: Tensor
+
+    def pieces(self, width: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield some points, and the indices and weights of their taps."""
+        step = max(1, PIECE // width)
+        indices, weights = self.matrix.col_indices().view(-1, width), self.matrix.values().view(-1, width)
+        for start in range(0, len(self.order), step):
+            some = slice(start, start + step)
+            yield self.order[some], indices[some], weights[some]
 
 
 class Points:
@@ -221,7 +245,32 @@ class NUFFT(TapOperator):
         x = self._image(self._spread(in_result_dtype(self, y)))
         return real_part(x) if self.real_model else x
 
+    def _tensor_gradients(self, model: Tensor, data: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradient by the points, of which the derivative is the transform of ``-i n x``."""
+        ndim, moments = len(self._axes), []
+        for axis, n in enumerate(self._axes):
+            place = torch.arange(-(n // 2), n - n // 2, device=model.device, dtype=real_dtype(model.dtype))
+            moments.append(model * place.reshape(-1, *(1,) * (ndim - 1 - axis)))
+        products = self.apply_nd(torch.stack(moments)).conj() * data
+        batch = tuple(range(1, products.ndim - len(self.dimsd)))
+        gradient = -(products.imag.sum(batch) if batch else products.imag)
+        return (gradient.movedim(0, -1).to(self.points.dtype),)
+
     # -- without derivatives -----------------------------------------------------------------------------------------
+
+    def _keeps_matrix(self, x: Tensor) -> bool:
+        """Whether the matrix of the forward is kept; that of the adjoint is too, unless the points learn."""
+        return x.is_cpu and SparseProducts.suit(x, self._held_tensors(), self.shape[0] * self._width)
+
+    @property
+    def plan(self) -> Plan:
+        """How products with one model are computed on the CPU, in the dtype of the operator."""
+        plan = super().plan
+        return replace(plan, nbytes=plan.nbytes // 2) if self._learns else plan
+
+    @property
+    def _learns(self) -> bool:
+        return any(tensor.requires_grad for tensor in self._own_tensors())
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         if not x.is_cpu:
@@ -230,12 +279,11 @@ class NUFFT(TapOperator):
         x = in_result_dtype(self, x)
         batch = x.shape[: x.ndim - len(self.dims)]
         y = empty((*batch, *self.dimsd), complex_dtype(x.dtype))
-        rows, is_kept = y.view(math.prod(batch), self.shape[0]), self._keeps_matrix(x)
-        for items, models in self._in_items(x, self.dims, is_kept):
+        rows, table = y.view(math.prod(batch), self.shape[0]), self._table(x)
+        for items, models in self._in_items(x, self.dims, FEW if table else MANY):
             grids = self._spectrum(models).flatten(1)
-            if is_kept:
-                matrix, order = self._products.kept(grids, False, self._held_tensors(), self._make_forward)
-                rows[items] = multiply(matrix, grids).index_select(1, order)
+            if table:
+                rows[items] = multiply(table.matrix, grids).index_select(1, table.places)
             else:
                 self._interpolate(grids, rows[items])
         return y
@@ -248,20 +296,27 @@ class NUFFT(TapOperator):
         y = y.to(complex_dtype(y.dtype)).resolve_conj()
         batch = y.shape[: y.ndim - len(self.dimsd)]
         x = empty((*batch, *self.dims), real_dtype(y.dtype) if self.real_model else y.dtype)
-        models, is_kept = x.view(math.prod(batch), *self.dims), self._keeps_matrix(y)
-        for items, data in self._in_items(y, self.dimsd, is_kept):
-            if is_kept:
-                matrix, order = self._products.kept(y, True, self._held_tensors(), self._make_adjoint)
-                grids = multiply(matrix, data.flatten(1).index_select(1, order))
+        models, table = x.view(math.prod(batch), *self.dims), None
+        if self._keeps_matrix(y) and not self._learns:
+            table = self._products.kept(y, True, self._held_tensors(), self._make_adjoint)
+        for items, data in self._in_items(y, self.dimsd, FEW if table else MANY):
+            if table:
+                grids = multiply(table.matrix, data.flatten(1).index_select(1, table.places))
             else:
                 grids = self._grid_of(data.flatten(1))
             image = self._image(grids.view(-1, *self._grid))
             models[items] = image.real if self.real_model else image
         return x
 
-    def _in_items(self, x: Tensor, dims: tuple[int, ...], is_kept: bool) -> Iterator[tuple[slice, Tensor]]:
-        """Yield some items of a batch, which share what is read of the matrix, or its computation; and their places."""
-        count, most = math.prod(x.shape[: x.ndim - len(dims)]), FEW if is_kept else MANY
+    def _table(self, x: Tensor) -> Table | None:
+        """Return the matrix of the forward, unless it is too large."""
+        if not self._keeps_matrix(x):
+            return None
+        return self._products.kept(x, False, self._held_tensors(), self._make_forward)
+
+    def _in_items(self, x: Tensor, dims: tuple[int, ...], most: int) -> Iterator[tuple[slice, Tensor]]:
+        """Yield items of a batch, and their places: some at a time, which share what is read or computed of taps."""
+        count = math.prod(x.shape[: x.ndim - len(dims)])
         flat, step = x.reshape(count, *dims), max(1, most // math.prod(self._grid))
         return ((slice(i, i + step), flat[i : i + step]) for i in range(0, count, step))
 
@@ -296,30 +351,28 @@ class NUFFT(TapOperator):
 
     def _grid_of(self, y: Tensor) -> Tensor:
         """Return data ``(items, points)`` spread on grids."""
-        grids = y.new_zeros((len(y), math.prod(self._grid)))
-        for order, index, weight in self._in_order(torch.int64):
-            index, weight = index.flatten(), weight.to(real_dtype(y.dtype))
+        grids, table = y.new_zeros((len(y), math.prod(self._grid))), self._table(y)
+        for order, index, weight in table.pieces(self._width) if table else self._in_order(torch.int64):
+            index, weight = index.to(torch.int64).flatten(), weight.to(real_dtype(y.dtype))
             for item, grid in zip(y, grids, strict=True):
                 grid.scatter_add_(0, index, (item[order].unsqueeze(1) * weight).flatten())
         return grids
 
-    def _make_forward(self, x: Tensor, adjoint: bool) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """Return the matrix from the grid to points in the order of their cells, and where each point is in it."""
+    def _make_forward(self, x: Tensor, adjoint: bool) -> Table:  # noqa: ARG002
         orders, columns, values = zip(*self._in_order(torch.int32), strict=True)
         rows = self.shape[0]
         starts = torch.arange(rows + 1, dtype=torch.int32, device="cpu") * self._width
         value = torch.cat(values).to(real_dtype(x.dtype)).flatten()
         matrix = compressed_matrix(starts, torch.cat(columns).flatten(), value, (rows, math.prod(self._grid)))
         order = torch.cat(orders)
-        return matrix, torch.empty_like(order).scatter_(0, order, torch.arange(rows, device="cpu"))
+        return Table(matrix, order, torch.empty_like(order).scatter_(0, order, torch.arange(rows, device="cpu")))
 
-    def _make_adjoint(self, x: Tensor, adjoint: bool) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """Return the matrix from points in the order of their cells to the grid, and which points they are."""
-        orders, columns, values = zip(*self._in_order(torch.int32), strict=True)
-        column, value = torch.cat(columns).flatten(), torch.cat(values).to(real_dtype(x.dtype)).flatten()
+    def _make_adjoint(self, x: Tensor, adjoint: bool) -> Table:  # noqa: ARG002
+        order, columns, values = map(torch.cat, zip(*self._in_order(torch.int32), strict=True))
+        column, value = columns.flatten(), values.to(real_dtype(x.dtype)).flatten()
         by_cell = torch.argsort(column, stable=True)
         point, shape = by_cell // self._width, (math.prod(self._grid), self.shape[0])
-        return sparse_matrix(column[by_cell], point, value[by_cell], shape), torch.cat(orders)
+        return Table(sparse_matrix(column[by_cell], point, value[by_cell], shape), order, order)
 
     def extra_repr(self) -> str:
         samples = "" if len(self.dims) == len(self._axes) else f", {self.dims[: -len(self._axes)]} trajectories"
