@@ -12,8 +12,8 @@ RADIAL = (
     "The data of `MRI2D` with radial lines are those of the Fourier transform at the positions of their samples, to "
     "`tol`, by `NUFFT`. PyLops interpolates k-space between the samples of its grid, which for a phantom is 64 percent "
     "off; on grids that are not square it swaps the axes, and reads some samples from the other end. Lines are whole "
-    "here, from edge to edge of k-space and through its middle, and the data have the shape `(nlines, samples)`; PyLops "
-    "sorts the positions, and drops those that it cannot interpolate or has twice."
+    "here, from edge to edge of k-space and through its middle, and the data have the shape `(nlines, samples)`; "
+    "PyLops sorts the positions, and drops those that it cannot interpolate or has twice."
 )
 
 TESTS: tuple[Difference, ...] = (
