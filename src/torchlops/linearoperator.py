@@ -21,7 +21,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from numbers import Number
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from torchlops.arrays import (
     add_up,
     as_indices,
     as_scalar,
+    as_tensor,
     conjugate,
     counted_from_start,
     imaginary_part,
@@ -50,6 +51,10 @@ _Composite = TypeVar("_Composite", bound="CompositeOperator")
 _Module = TypeVar("_Module", bound=nn.Module)
 _ARRAYS = (np.ndarray, Tensor)
 Samples = TypeVar("Samples", Tensor, NDArray[Any])
+
+
+Weights: TypeAlias = "LinearOperator | Tensor | None"
+"""An operator on data, one weight for each of their samples, or nothing."""
 
 
 class LinearOperator(Contract):
@@ -138,6 +143,28 @@ class LinearOperator(Contract):
     def conj(self) -> LinearOperator:
         """Return the conjugate operator: it maps ``x`` to the conjugate of ``A`` applied to the conjugate of ``x``."""
         return ConjugatedOperator(self)
+
+    def gram(self, W: Any = None) -> LinearOperator:
+        r"""Return the normal operator :math:`A^H A`, or :math:`A^H W A`, in a shorter form where there is one.
+
+        That of a :class:`~torchlops.signalprocessing.NUFFT` is a convolution, to its tolerance. Products, multiples,
+        columns and diagonals of operators use the forms of their parts. Otherwise, it is ``A.H @ A``.
+
+        Args:
+            W: An operator on the data, or one weight for each sample of the data, an array of shape ``dimsd``.
+
+        Raises:
+            ValueError: If the weights have another shape.
+        """
+        if W is not None and not isinstance(W, LinearOperator):
+            W = self._convert(W) if hasattr(W, "matvec") else as_tensor(W, f"{self.name_and_type}: W")
+        if not isinstance(W, Tensor):
+            return self._gram(W) or self.H @ (self if W is None else W @ self)
+        if tuple(W.shape) != self.dimsd:
+            raise ValueError(
+                f"{self.name_and_type}: W must be an operator, or weights of shape {self.dimsd}, got {tuple(W.shape)}"
+            )
+        return self._gram(W) or self.H @ scaled(W, self)
 
     def toreal(self, forw: bool = True, adj: bool = True) -> LinearOperator:
         """Return ``Re A Re``: the real part of the data (``forw``) of the real part of the model (``adj``).
@@ -237,6 +264,10 @@ class LinearOperator(Contract):
 
     def __pow__(self, n: int) -> LinearOperator:
         return power(self, n)
+
+    def _gram(self, W: Weights) -> LinearOperator | None:  # noqa: ARG002
+        """Return ``A^H W A`` in a form that is shorter than the product of its factors, or None; ``A^H A`` for None."""
+        return None
 
     def _gives_real(self) -> bool:
         """Whether the data are real for all models, so that the adjoint depends only on the real part of ``y``."""
@@ -728,6 +759,12 @@ class ScaledOperator(CompositeOperator):
         scaled: Tensor = x / alpha if self._divides else x * alpha
         return scaled
 
+    def _gram(self, W: Weights) -> LinearOperator | None:
+        is_clinear = not isinstance(W, LinearOperator) or (W.clinear and not W.real_model)
+        is_commuting = self.has_number and is_clinear
+        inner = self.operators[0]._gram(W) if is_commuting else None
+        return None if inner is None else scaled(abs(self.alpha) ** 2, inner)
+
     def _gives_real(self) -> bool:
         alpha = self.alpha
         is_complex = alpha.is_complex() if isinstance(alpha, Tensor) else isinstance(alpha, complex)
@@ -836,6 +873,16 @@ class ProductOperator(CompositeOperator):
 
     def _gives_real(self) -> bool:
         return self.operators[0]._gives_real()
+
+    def _gram(self, W: Weights) -> LinearOperator | None:
+        first, *others = self.operators
+        if isinstance(self.H, AdjointOperator):  # a real part is taken within the product
+            return None
+        inner = first._gram(W)
+        if inner is None or not others:
+            return inner
+        rest = others[0] if len(others) == 1 else ProductOperator(others)
+        return product(rest.H, product(inner, rest))
 
     def _forward(self, x: Samples) -> Samples:
         dims = self.dims
@@ -1049,6 +1096,14 @@ class Stack(CompositeOperator):
         return self.operators
 
 
+def _grams(parts: Sequence[LinearOperator]) -> list[LinearOperator] | None:
+    """Return the normal operators of ``parts``; None if none of them has a shorter form."""
+    shorter = [part._gram(None) for part in parts]
+    if not any(shorter):
+        return None
+    return [part.H @ part if gram is None else gram for part, gram in zip(parts, shorter, strict=True)]
+
+
 def _ends(stack: Stack, side: int) -> NDArray[Any]:
     """Return where the rows, or columns, of each part begin, and where the last ones end."""
     return np.cumsum([0, *(part.shape[side] for part in stack.operators)])
@@ -1076,6 +1131,10 @@ class VerticalStack(Stack):
             dtype=dtype,
             forceflat=forceflat,
         )
+
+    def _gram(self, W: Weights) -> LinearOperator | None:
+        parts = _grams(self.operators) if W is None else None
+        return None if parts is None or parts[0].dims != self.dims else added(*parts)
 
     def _forward(self, x: Samples) -> Samples:
         return stack_data(self.operators, x, self.dims, adjoint=False)
@@ -1135,6 +1194,10 @@ class DiagonalStack(Stack):
             dtype=dtype,
             forceflat=forceflat,
         )
+
+    def _gram(self, W: Weights) -> LinearOperator | None:
+        parts = _grams(self.operators) if W is None else None
+        return None if parts is None else DiagonalStack(parts)
 
     def _forward(self, x: Samples) -> Samples:
         return self._apply_parts(x, False)

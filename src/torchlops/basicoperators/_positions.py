@@ -53,6 +53,36 @@ def register_positions(operator: LinearOperator, name: str, value: Any, is_tabul
     return False
 
 
+class Constants:
+    """An attribute of what a user gave: the tensor itself, or a copy of the array, whose constants are kept."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, operator: LinearOperator | None, kind: type | None = None) -> Any:
+        if operator is None:
+            return self
+        if operator._held(self.name) is None:
+            raise AttributeError(f"{type(operator).__name__} has no attribute {self.name!r}")
+        values = given_or_kept(operator, self.name)
+        return to_numpy(values.clone()) if self.name in operator._constant_names else values
+
+
+def register_or_keep(operator: LinearOperator, name: str, value: Tensor, learns: bool) -> None:
+    """Store what a user gave: a tensor as in :func:`register_positions`, constants as :func:`keep_constants` does."""
+    if learns:
+        operator._register(name, value)
+    else:
+        keep_constants(operator, name, value)
+        operator._constant_names += (name,)
+        operator._fixed_names += (name,)
+
+
+def given_or_kept(operator: LinearOperator, name: str) -> Tensor:
+    """Return what :func:`register_or_keep` stored."""
+    return kept_constants(operator, name) if name in operator._constant_names else operator._tensor(name)
+
+
 def keep_constants(operator: LinearOperator, name: str, values: Tensor) -> None:
     """Keep float64 constants in ``operator`` that its casts do not change, where float32 is too short for them."""
     bits = values.contiguous().reshape(-1).view(torch.int64).reshape(values.shape)

@@ -212,10 +212,10 @@ class NormalEquationsInversion(Inversion[NormalEquationsResult]):
                 f"{data.name}: NRegs and epsNRs must have the same length, got {len(squares)} and {len(epsilons)}"
             )
         weighted, weighted_data = data.weighted(Weight)
-        normal = self.Op.H @ weighted
+        normal = data.normal(weighted, Weight)
         rhs = self.Op.apply_nd(weighted_data.reshape(data.y.shape), True)
         for part, value, eps in data.regularizers(Regs, dataregs, epsRs):
-            term = part.H @ part
+            term = part.gram()
             factor = data.factor(eps, term, "epsRs")
             normal = normal + scaled(factor**2, term)
             if value is not None:

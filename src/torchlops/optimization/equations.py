@@ -79,6 +79,16 @@ class Data:
         W = aslinearoperator(Weight)
         return W @ A, W.apply_nd(y.reshape(*self.batch, *W.dims), False)
 
+    def normal(self, weighted: LinearOperator, Weight: Any) -> LinearOperator:
+        """Return ``A^H W A``, given ``W A``, in the shorter form that the operator may have."""
+        A, W = self.layout.A, Weight
+        if isinstance(W, Tensor | np.ndarray):
+            W = self.array(W, A, "Weight must be an operator, or have")
+        elif W is not None:
+            W = aslinearoperator(W)
+        is_of_each = isinstance(W, Tensor) and tuple(W.shape) != A.dimsd
+        return (None if is_of_each else A._gram(W)) or A.H @ weighted
+
     def regularizers(
         self, Regs: Sequence[Any] | None, dataregs: Sequence[Any] | None, epsRs: Sequence[Any] | None
     ) -> list[tuple[LinearOperator, Tensor | None, Any]]:

@@ -24,6 +24,7 @@ from torchlops.signalprocessing.nonstatconvolve1d import NonStationaryConvolve1D
 from torchlops.signalprocessing.nonstatconvolve2d import NonStationaryConvolve2D, NonStationaryFilters2D
 from torchlops.signalprocessing.nonstatconvolve3d import NonStationaryConvolve3D
 from torchlops.signalprocessing.nufft import NUFFT
+from torchlops.signalprocessing.nufftgram import NUFFTGram
 from torchlops.signalprocessing.patch2d import Patch2D
 from torchlops.signalprocessing.patch2d import patch2d_design as patch2d_design
 from torchlops.signalprocessing.patch3d import Patch3D
@@ -64,6 +65,7 @@ __all__ = [
     "Fredholm1",
     "Interp",
     "InterpCubicSpline",
+    "NUFFTGram",
     "NonStationaryConvolve1D",
     "NonStationaryConvolve2D",
     "NonStationaryConvolve3D",
