@@ -36,6 +36,8 @@ OPERATORS = {
                       "WavefieldDecomposition": "updown"},
     "migration": {"LSM": "migration", "Kirchhoff": "segy"},
     "waves": {"AcousticBorn": "fwi"},
+    "magnetic resonance imaging": {"MRI2D": "espirit", "espirit_maps": "espirit", "walsh_maps": "espirit",
+                                   "SENSE": "radial_mri", "NUFFT": "radial_mri"},
     "stacks and products": {"VStack": "coils", "HStack": "integration", "Kronecker": "outliers"},
     "diagonals and matrices": {"Diagonal": "coils", "MatrixMult": "sliding", "Identity": "preconditioner"},
     "shapes": {"Pad": "vsp", "Roll": "restoration"},

@@ -27,6 +27,7 @@ PLACES: tuple[Any, ...] = (
     torchlops.signalprocessing,
     torchlops.waveeqprocessing,
     torchlops.avo,
+    torchlops.medical,
     torchlops.linearoperator,
     interp,
 )
@@ -122,6 +123,14 @@ FAMILIES = (
         "(For exact coefficients, see :mod:`torchlops.avo.avo`; for inversions, :func:`PoststackInversion` and "
         ":func:`PrestackInversion`.) Pictures have time downward.",
         "AVOLinearModelling PoststackLinearModelling PrestackLinearModelling PrestackWaveletModelling",
+    ),
+    Family(
+        "mri",
+        "Magnetic resonance imaging",
+        "Samples of k-space, along columns and lines, and the coils that receive them. (For any trajectory, see "
+        ":class:`NUFFT`; for images from the data of several coils, :class:`~torchlops.medical.SENSE`; for the "
+        "sensitivities of coils, :func:`~torchlops.medical.espirit_maps` and :func:`~torchlops.medical.walsh_maps`.)",
+        "MRI2D Sensitivity",
     ),
     Family(
         "algebra",
@@ -281,7 +290,7 @@ def names_elsewhere(name: str) -> list[str]:
     names = list(ELSEWHERE.get(name, ()))
     if name in NOT_IN_PYLOPS or name in EXPRESSIONS:
         return names
-    packages = ("signalprocessing", "waveeqprocessing", "avo")
+    packages = ("signalprocessing", "waveeqprocessing", "avo", "medical")
     package = ".".join(["pylops", *(place for place in packages if hasattr(getattr(torchlops, place), name))])
     return [f"pylops.signalprocessing.{KINDS[name]}" if name in KINDS else f"{package}.{name}", *names]
 

@@ -1,6 +1,6 @@
 """What other libraries call the operators. PyLops has them under the same names, unless listed here."""
 
-NOT_IN_PYLOPS = {"AcousticBorn", "ToDevice"}
+NOT_IN_PYLOPS = {"AcousticBorn", "Sensitivity", "ToDevice"}
 
 ELSEWHERE = {
     "AcousticBorn": ("deepwave.scalar_born",),

@@ -117,6 +117,12 @@ contrasts = spikes(64, 3, **{"12 0": 1, "12 1": 0.5, "28 1": -1, "44 2": 0.8, "5
 strata = np.floor(2 * np.sin(0.13 * np.arange(64)[:, None] + 1.2 * np.cos(np.arange(64) / 10)))
 matrix = np.exp(-((np.arange(40)[:, None] * 3.2 - n) ** 2) / 40) / 11
 rows = np.sort(RANDOM.permutation(96)[:40])
+phantom = shrunk(skimage.data.shepp_logan_phantom(), 96, 96)
+sampled = np.zeros((96, 96))
+sampled[:, ::3] = sampled[:, 40:56] = 1
+coils = np.stack(
+    [np.exp(-((np.mgrid[:96, :96].T - corner) ** 2).sum(-1) / 4000) for corner in ((0, 0), (0, 95), (95, 0), (95, 95))]
+)
 
 SYMBOLS = {
     "t": "times, 64 samples of 4 ms",
@@ -147,6 +153,8 @@ SYMBOLS = {
     "angles": "48 angles from 0 to 45 degrees",
     "contrasts": "spikes of two velocities and density",
     "matrix": "rows that are Gaussians",
+    "sampled": "every third column and some in the middle",
+    "coils": "four sensitivities, each largest in a corner",
 }
 """What the names in the code of the examples stand for."""
 
@@ -207,7 +215,13 @@ class Example:
 
 NAMES = {
     name: getattr(package, name)
-    for package in (torchlops.basicoperators, torchlops.signalprocessing, torchlops.waveeqprocessing, torchlops.avo)
+    for package in (
+        torchlops.basicoperators,
+        torchlops.signalprocessing,
+        torchlops.waveeqprocessing,
+        torchlops.avo,
+        torchlops.medical,
+    )
     for name in package.__all__
 }
 NAMES |= {name: getattr(torchlops, name) for name in ("TorchOperator", "aslinearoperator")}
@@ -494,6 +508,9 @@ EXAMPLES = {
         view=lambda _, y: y[1],
         axes=(("place", "depth"), ("receiver", "time")),
     ),
+    # magnetic resonance imaging
+    "MRI2D": Example("MRI2D((96, 96), sampled)", "phantom", "a phantom of a head", scale=4),
+    "Sensitivity": Example("Sensitivity(coils)", "phantom", "a phantom of a head"),
     # stacks and algebra
     "VStack": Example(
         "VStack([FirstDerivative((96, 96), axis=0), Smoothing2D(9, (96, 96))])", **PHOTO, flat=(2, 96, 96)
