@@ -104,9 +104,9 @@ class TapOperator(AccumulatingOperator):
         return self._gathered(in_result_dtype(self, x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self._spread(in_result_dtype(self, y))
+        return self._scattered(in_result_dtype(self, y))
 
-    def _spread(self, y: Tensor) -> Tensor:
+    def _scattered(self, y: Tensor) -> Tensor:
         batch = y.shape[: y.ndim - len(self.dimsd)]
         x, flat = y.new_zeros((*batch, math.prod(self._grid))), y.reshape((*batch, self.shape[0]))
         for start, count in self._chunks():
@@ -153,7 +153,7 @@ class TapOperator(AccumulatingOperator):
         else:
             with torch.no_grad():  # real, since a product of complex and real numbers makes the latter complex
                 parts = torch.view_as_real(flat.resolve_conj()).movedim(-1, 0) if x.is_complex() else flat
-                y = self._scattered(parts) if adjoint else self._gathered_fast(parts)
+                y = self._scattered_fast(parts) if adjoint else self._gathered_fast(parts)
                 if x.is_complex():
                     y = torch.complex(y[0], y[1])
         return y.reshape((*batch, *wanted))
@@ -168,7 +168,7 @@ class TapOperator(AccumulatingOperator):
         """Return the data of real models ``(*batch, samples)``, without derivatives."""
         return self._gathered(flat.reshape((*flat.shape[:-1], *self._grid)))
 
-    def _scattered(self, flat: Tensor) -> Tensor:
+    def _scattered_fast(self, flat: Tensor) -> Tensor:
         """Return the models of real data ``(*batch, samples)``, without derivatives."""
         x = flat.new_zeros((*flat.shape[:-1], math.prod(self._grid)))
         for start, count in self._chunks():

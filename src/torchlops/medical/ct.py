@@ -358,10 +358,10 @@ class CT2D(TapOperator):
             return super()._gathered_fast(flat)
         return sweep.gather(flat.reshape((-1, *self._image))).reshape((*flat.shape[:-1], self.shape[0]))
 
-    def _scattered(self, flat: Tensor) -> Tensor:
+    def _scattered_fast(self, flat: Tensor) -> Tensor:
         sweep = self._sweep(flat)
         if sweep is None:
-            return super()._scattered(flat)
+            return super()._scattered_fast(flat)
         return sweep.scatter(flat.reshape((-1, self.shape[0]))).reshape((*flat.shape[:-1], self.shape[1]))
 
     # -- weights -----------------------------------------------------------------------------------------------------

@@ -255,7 +255,7 @@ class NonUniformTransform(TapOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         if self._function is not None:
             return self._function(y, True)
-        x = self._image(self._spread(in_result_dtype(self, y)))
+        x = self._image(self._scattered(in_result_dtype(self, y)))
         return real_part(x) if self.real_model else x
 
     def _tensor_gradients(self, model: Tensor, data: Tensor) -> tuple[Tensor, ...]:
