@@ -1,4 +1,4 @@
-"""The non-uniform FFT against the exact sum: errors, derivatives, fast kernels, finufft, densities, normal operators."""
+"""The non-uniform FFT against the exact sum: errors, derivatives, fast kernels, finufft, densities, its gram."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def test_gradients_of_differentiable_kernels(dims, tol, wanted):
     points, x, c = _points(100, len(dims)), _complex(*dims), _complex(100)
 
     def loss(function):
-        return lambda p: (function(x, p) - c).abs().square().sum()
+        return lambda p: (function(x, p) * c).real.sum()
 
     exact, ours = loss(_exact_function(dims, False, False)), loss(_learned(dims, False, False, tol))
     assert _error(torch.func.grad(ours)(points), torch.func.grad(exact)(points)) <= wanted
@@ -322,7 +322,7 @@ def test_gradients_of_trajectories_of_each_sample():
         return torch.stack([_exact(x[:, i], p[i]) for i in range(2)], 1)
 
     for one, other in zip(found, _derivatives(exact, x, points), strict=True):
-        assert _error(one, other) <= 1.5e-8
+        assert _error(one, other) <= 2e-8
 
 
 def test_points_changed_between_forward_and_backward_raise():

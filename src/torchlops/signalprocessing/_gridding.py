@@ -44,8 +44,8 @@ def shape_parameter(width: int, n: int, size: int) -> float:
     """Return the parameter of the window for ``n`` samples on a grid of ``size``.
 
     Source: P. J. Beatty, D. G. Nishimura and J. M. Pauly, Rapid gridding reconstruction with a minimal oversampling
-    ratio, IEEE Trans. Med. Imaging 24 (2005), 799-808; but for wide windows, 1 in place of 0.8 halves the error in three
-    dimensions.
+    ratio, IEEE Trans. Med. Imaging 24 (2005), 799-808, where 0.8 is for all widths; with wide windows, 1 halves the
+    error in three dimensions.
     """
     ratio = size / n
     return math.pi * math.sqrt((width / ratio) ** 2 * (ratio - 0.5) ** 2 - (0.8 if width < 9 else 1.0))
