@@ -272,7 +272,8 @@ class NonUniformTransform(TapOperator):
     # -- without derivatives -----------------------------------------------------------------------------------------
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:
-        return self._function is None and super()._is_fast_for(x, adjoint)
+        has_short_indices = math.prod(self._grid) < 2**31
+        return self._function is None and has_short_indices and super()._is_fast_for(x, adjoint)
 
     def _keeps_matrix(self, x: Tensor) -> bool:
         """Whether the matrix of the forward is kept; that of the adjoint is too, unless the points learn."""
