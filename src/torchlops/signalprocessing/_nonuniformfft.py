@@ -389,9 +389,9 @@ class NonUniformTransform(TapOperator):
     def _make_adjoint(self, x: Tensor, adjoint: bool) -> Table:  # noqa: ARG002
         order, columns, values = map(torch.cat, zip(*self._in_order(torch.int32), strict=True))
         column, value = columns.flatten(), values.to(real_dtype(x.dtype)).flatten()
-        by_cell = torch.argsort(column, stable=True)
+        column, by_cell = torch.sort(column, stable=True)
         point, shape = by_cell // self._width, (math.prod(self._grid), self.shape[0])
-        return Table(sparse_matrix(column[by_cell], point, value[by_cell], shape), order, order)
+        return Table(sparse_matrix(column, point, value[by_cell], shape), order, order)
 
     def extra_repr(self) -> str:
         samples = "" if len(self.dims) == len(self._axes) else f", {self.dims[: -len(self._axes)]} trajectories"
