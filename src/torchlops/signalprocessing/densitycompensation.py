@@ -67,7 +67,7 @@ def _smoothed(A: NUFFT, points: Tensor, niter: int) -> Tensor:
     G = NonUniformTransform(A._axes, points, WINDOW, "none", "complex128", "G", "torch")
     w = points.new_ones(A.dimsd)
     for _ in range(niter):
-        w = w / G._gathered(G._spread(w))
+        w = w / G._gathered(G._scattered(w))
     return w
 
 
