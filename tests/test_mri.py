@@ -257,6 +257,19 @@ def test_trajectories_and_maps_of_each_image():
         SENSE(own, NUFFT(DIMS, torch.cat((POINTS[None],) * 3).numpy()), DIMS)
 
 
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_normal_operators_of_radial_lines_and_of_all_coils_are_convolutions(is_weighted):
+    A, x = MRI2D((6, 9), "radial-reg", nlines=4, tol=1e-10), complex_random(2, 6, 9)
+    W = random(*A.dimsd).abs() if is_weighted else None
+    short, want = A.gram(W), A.H(A(x) if W is None else W * A(x))
+    assert type(short).__name__ == "NUFFTGram"
+    torch.testing.assert_close(short(x), want, rtol=0, atol=1e-9)
+    both = SENSE(complex_random(3, 6, 9), A).Op
+    assert type(both.gram()).__name__ == "CoilGram"
+    torch.testing.assert_close(both.gram()(x), both.H(both(x)), rtol=0, atol=1e-8)
+    testing.check_adjoint(both.gram())
+
+
 def dense_solution(maps, points, y, weights, noise, damp):
     """The solution by a dense matrix, from the definitions."""
     coils, samples = maps.shape[0], points.shape[0]

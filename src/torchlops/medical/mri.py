@@ -13,7 +13,7 @@ from torchlops.arrays import Array, DType, as_tensor, complex_dtype, conjugate, 
 from torchlops.attributes import Computed
 from torchlops.basicoperators import Diagonal, Restriction
 from torchlops.basicoperators._positions import Positions
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import LinearOperator, Weights
 from torchlops.shapes import PER_SAMPLE, Dims, accept_pylops_options, as_dims, as_integer
 from torchlops.signalprocessing import FFT2D
 from torchlops.signalprocessing._engineoptions import accept_engine_options
@@ -214,6 +214,11 @@ class MRI2D(LinearOperator):
             return self.samples.apply_nd(y * conjugate(self._phase).to(y.dtype), True)
         y = self.lines.apply_nd(y, True) if "lines" in self._modules else y * conjugate(self._weights(y))
         return self.kspace.apply_nd(y, True)
+
+    def _gram(self, W: Weights) -> LinearOperator | None:
+        if "samples" not in self._modules or isinstance(W, LinearOperator):
+            return None
+        return self.samples._gram(None if W is None else W.reshape(-1))  # phases have the modulus 1
 
     def _sampling_of_kspace(self) -> LinearOperator:
         if "lines" in self._modules:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchlops.arrays import Array, as_tensor, as_tensors, promote
 from torchlops.attributes import Computed
 from torchlops.basicoperators._positions import is_readable
-from torchlops.linearoperator import CompositeOperator, LinearOperator
+from torchlops.linearoperator import CompositeOperator, LinearOperator, Weights
 from torchlops.medical.sensitivity import Sensitivity
 from torchlops.optimization.basic import cg
 from torchlops.optimization.solver.result import SolverWarning
@@ -139,8 +139,9 @@ class SENSE:
             L = torch.linalg.cholesky(self.noise)
             maps, y = _white(L, maps, -A.image_ndim - 1), _white(L, y, -A.data_ndim - 1)
         white = CoilEncoding(Sensitivity(maps, A.S.dims[-A.image_ndim :]), A.E)
-        N = _Normal(white, self.weights)
-        return N, N.right_hand_side(y)
+        y = white.coils_first(y, white.data_ndim)
+        y = y if self.weights is None else y * self.weights
+        return CoilGram(white, self.weights), white.image_of(white.E.apply_nd(y, True))
 
 
 class CoilEncoding(CompositeOperator):
@@ -194,43 +195,30 @@ class CoilEncoding(CompositeOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.image_of(self.E.apply_nd(self.coils_first(y, self.data_ndim), True))
 
+    def _gram(self, W: Weights) -> LinearOperator | None:
+        return CoilGram(self, None) if W is None else None
+
     def expression(self) -> str:
         return f"CoilEncoding({self.S.coils} coils, {self.E.expression()})"
 
 
-class _Normal(LinearOperator):
-    """The normal operator ``A^H W A``, by the convolution with which the encoding has it, if it does.
+class CoilGram(LinearOperator):
+    """The normal operator ``A^H W A`` of the data of all coils.
 
     Args:
-        A: The data of all coils.
-        weights: The weights of the samples of one coil.
+        A: The operator of these data.
+        weights: Weights of the samples of one coil, or None.
     """
-
-    weights: Tensor
 
     def __init__(self, A: CoilEncoding, weights: Tensor | None) -> None:
         super().__init__(A.dims, dtype=A._torch_dtype(), name="normal equations")
         self.A = A
-        gram = getattr(A.E, "gram", None)
-        self.G = None if gram is None else gram(weights)
-        self.is_weighted = weights is not None
-        if weights is not None:
-            self._register("weights", weights)
+        self.G = A.E.gram(None if weights is None else weights.expand(A.E.dimsd))
 
     def _forward(self, x: Tensor) -> Tensor:
-        A, G = self.A, self.G
-        images = A.images_of(x)
-        return A.image_of(A.E.apply_nd(self._weighted(A.E.apply_nd(images)), True) if G is None else G.apply_nd(images))
+        return self.A.image_of(self.G.apply_nd(self.A.images_of(x)))
 
     _adjoint = _forward
-
-    def right_hand_side(self, y: Tensor) -> Tensor:
-        """Return ``A^H W y``."""
-        A = self.A
-        return A.image_of(A.E.apply_nd(self._weighted(A.coils_first(y, A.data_ndim)), True))
-
-    def _weighted(self, y: Tensor) -> Tensor:
-        return y * self.weights if self.is_weighted else y
 
 
 def _white(L: Tensor, y: Tensor, axis: int) -> Tensor:
