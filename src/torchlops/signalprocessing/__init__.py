@@ -8,6 +8,7 @@ from torchlops.signalprocessing.convolve1d import Convolve1D
 from torchlops.signalprocessing.convolve2d import Convolve2D
 from torchlops.signalprocessing.convolvend import ConvolveND
 from torchlops.signalprocessing.dct import DCT
+from torchlops.signalprocessing.densitycompensation import density_compensation as density_compensation
 from torchlops.signalprocessing.dtcwt import DTCWT
 from torchlops.signalprocessing.dwt import DWT
 from torchlops.signalprocessing.dwt2d import DWT2D

@@ -171,7 +171,7 @@ class NUFFTGram(AccumulatingOperator):
             spectrum = self._spectra.kept(x, False, self._held_tensors(), self._make_spectrum)
         count = math.prod(x.shape[: x.ndim - len(self.dims)])
         some = max(1, BLOCK // math.prod(spectrum.shape))  # as many as fit in the cache
-        items = [self._convolved(part, spectrum) for part in x.reshape(count, *self.dims).split(some)]
+        items = [self._convolved(part, spectrum) for part in torch.split(x.reshape(count, *self.dims), some)]
         return (items[0] if len(items) == 1 else torch.cat(items)).reshape(x.shape)
 
     def _fast_adjoint(self, y: Tensor) -> Tensor:
