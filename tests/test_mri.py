@@ -140,6 +140,7 @@ def test_an_array_does_not_affect_the_dtype_and_a_tensor_does(mask):
     x = torch.ones(6, 8, dtype=torch.complex64)
     assert MRI2D((6, 8), mask)(x).dtype == torch.complex64
     assert MRI2D((6, 8), torch.from_numpy(mask).double())(x).dtype == torch.complex128
+    assert MRI2D((6, 8), torch.ones(6, 8, dtype=torch.bool))(x).dtype == torch.complex64
     assert isinstance(MRI2D((6, 8), mask).mask, np.ndarray)
 
 

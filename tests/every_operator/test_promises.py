@@ -144,6 +144,7 @@ OPERATORS = [
         torchlops.signalprocessing,
         torchlops.waveeqprocessing,
         torchlops.avo,
+        torchlops.medical,
     )
     for operator in _exported(package)
 ]
