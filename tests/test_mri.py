@@ -332,6 +332,36 @@ def test_derivatives_for_a_mask_are_those_of_a_dense_solve():
         assert (got - want).abs().max() <= 1e-8 * want.abs().max()
 
 
+@pytest.mark.parametrize("given", ["weights", "noise", ""])
+def test_of_many_solutions_it_is_the_smallest_and_so_are_its_derivatives(given):
+    """Fewer data than pixels, of which no coil sees some: the solution is that of the pseudo-inverse."""
+    maps, target = MAPS.clone(), complex_random(*DIMS, seed=6)
+    maps[:, 0] = 0.0
+    weights = 1 + random(4, seed=7).abs() if given == "weights" else None
+    noise = torch.diag(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)) if given == "noise" else None
+    rows = torch.ones(3, 4, dtype=torch.float64)
+    rows = rows if weights is None else rows * weights.sqrt()
+    rows = rows if noise is None else rows / noise.diagonal().sqrt().unsqueeze(-1)
+
+    def dense(points, y):
+        grid = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) - n // 2 for n in DIMS), indexing="ij")
+        E = torch.exp(-1j * (points @ torch.stack(grid).reshape(2, -1)))
+        A = (rows.unsqueeze(-1) * E * maps.reshape(3, 1, -1)).reshape(12, -1)
+        return (torch.linalg.pinv(A, rtol=1e-10) @ (rows * y).reshape(-1)).reshape(DIMS)
+
+    def ours(points, y):
+        sense = SENSE(maps, NUFFT(DIMS, points, 1e-11), weights=weights, noise=noise)
+        return sense.solve(y, rtol=1e-12)
+
+    results = []
+    for solve in (dense, ours):
+        tensors = [tensor.clone().requires_grad_() for tensor in (POINTS[:4], complex_random(3, 4, seed=3))]
+        x = solve(*tensors)
+        results.append((x.detach(), *torch.autograd.grad(((x - target).abs() ** 2).sum(), tensors)))
+    for want, got in zip(*results, strict=True):
+        assert (got - want).abs().max() <= 1e-6 * want.abs().max()
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 def test_solutions_do_not_depend_on_units(scale):
     x = complex_random(*DIMS, seed=2)
