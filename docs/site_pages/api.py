@@ -68,6 +68,7 @@ EXTRA = {
         "sliding3d.sliding3d_design",
         "patch2d.patch2d_design",
         "patch3d.patch3d_design",
+        "densitycompensation.density_compensation",
     ],
     "torchlops.waveeqprocessing": ["marchenko.directwave"],
     "torchlops.optimization": ["solver.result.Result", "iterativesolver.IterativeSolver"],

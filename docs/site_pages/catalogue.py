@@ -68,8 +68,9 @@ FAMILIES = (
     Family(
         "fourier",
         "Fourier and other transforms",
-        "Spectra, cosine transforms, and fractional shifts in the Fourier domain.",
-        "FFT FFT2D FFTND DCT Shift",
+        "Spectra, also at frequencies that are on no grid, cosine transforms, and fractional shifts in the Fourier "
+        "domain. See :doc:`/guide/nonuniform`.",
+        "FFT FFT2D FFTND NUFFT NUFFTGram DCT Shift",
     ),
     Family(
         "wavelets",

@@ -1,6 +1,6 @@
 """What other libraries call the operators. PyLops has them under the same names, unless listed here."""
 
-NOT_IN_PYLOPS = {"AcousticBorn", "Sensitivity", "ToDevice"}
+NOT_IN_PYLOPS = {"AcousticBorn", "NUFFT", "NUFFTGram", "Sensitivity", "ToDevice"}
 
 ELSEWHERE = {
     "AcousticBorn": ("deepwave.scalar_born",),
@@ -19,6 +19,8 @@ ELSEWHERE = {
     "FFT": ("numpy.fft.fft", "sigpy.linop.FFT", "odl.trafos.FourierTransform"),
     "FFT2D": ("numpy.fft.fft2", "sigpy.linop.FFT", "odl.trafos.FourierTransform"),
     "FFTND": ("numpy.fft.fftn", "sigpy.linop.FFT", "odl.trafos.FourierTransform"),
+    "NUFFT": ("finufft.nufft2d2", "sigpy.linop.NUFFT", "torchkbnufft.KbNufft"),
+    "NUFFTGram": ("torchkbnufft.ToepNufft",),
     "DCT": ("scipy.fft.dctn",),
     "Shift": ("scipy.ndimage.fourier_shift",),
     "DWT": ('pywt.wavedec(..., mode="periodization")', "sigpy.linop.Wavelet", "odl.trafos.WaveletTransform"),

@@ -115,6 +115,11 @@ integral = np.stack(
 angles = np.linspace(0, 45, 48)
 contrasts = spikes(64, 3, **{"12 0": 1, "12 1": 0.5, "28 1": -1, "44 2": 0.8, "52 0": -0.6, "52 2": -0.4})
 strata = np.floor(2 * np.sin(0.13 * np.arange(64)[:, None] + 1.2 * np.cos(np.arange(64) / 10)))
+spokes = np.stack(
+    [np.outer(f(np.arange(64) * np.pi / 64), np.linspace(-np.pi, np.pi, 96, False)) for f in (np.cos, np.sin)]
+)
+spokes = spokes.reshape(2, -1).T
+POINTS = {"48 48": 1.0, "30 64": 0.6, "66 36": -0.8}
 matrix = np.exp(-((np.arange(40)[:, None] * 3.2 - n) ** 2) / 40) / 11
 rows = np.sort(RANDOM.permutation(96)[:40])
 phantom = shrunk(skimage.data.shepp_logan_phantom(), 96, 96)
@@ -138,6 +143,7 @@ SYMBOLS = {
     "tables": "hyperbolas of three velocities",
     "rotation": "the positions of a turned grid",
     "rows": "40 of the rows, drawn at random",
+    "spokes": "the points of 64 diameters, radians per sample",
     "slopes": "the slopes of folded layers",
     "integral": "blurs, wider for each slice",
     "responses": "the spectra of recordings of sources at all receivers",
@@ -236,6 +242,11 @@ WAVES = {"section": True, "axes": (("x", "depth"), ("receiver", "time"))}
 STACKING = {"section": True, "axes": (("offset", "time"), ("slope", "time"))}
 
 
+def along_spokes(A: Any, y: Any) -> Any:  # noqa: ARG001
+    """Return the data along each spoke, from edge to edge, as a row."""
+    return np.abs(y).reshape(64, 96)
+
+
 def curvelets(A: Any, y: Any) -> Any:
     """Return the curvelet coefficients of the finest scale as a row of planes, one a direction."""
     start, planes = 0, []
@@ -293,6 +304,8 @@ EXAMPLES = {
     "FFT": Example("FFT(128, real=True)", "chirp", "a chirp"),
     "FFT2D": Example("FFT2D((96, 96), fftshift_after=True)", **PHOTO, scale=4),
     "FFTND": Example("FFTND((4, 48, 48), fftshift_after=True)", **VOLUME, scale=4),
+    "NUFFT": Example("NUFFT((96, 96), spokes)", **PHOTO, scale=4, view=along_spokes),
+    "NUFFTGram": Example("NUFFTGram((96, 96), spokes)", "spikes(96, 96, **POINTS)", "three points"),
     "DCT": Example("DCT((96, 96))", **PHOTO, scale=4),
     "Shift": Example(
         "Shift(128, shift=20.5, real=True)",
