@@ -113,7 +113,7 @@ def test_fast_kernels_with_and_without_a_matrix(dims, dtype):
     tolerance = 2e-5 if dtype in (torch.float32, torch.complex64) else 1e-13
     try:
         for samples in ((), (2, 3)):
-            points = _points(math.prod(samples) * 400, len(dims)).reshape(*samples, 400, len(dims)).numpy()
+            points = _points(math.prod(samples) * 150, len(dims)).reshape(*samples, 150, len(dims)).numpy()
             for limit, kernel in ((before, "sparse matrix"), (0, "gather")):
                 config.set_sparse_limit(limit)
                 A = NUFFT(dims, points)
@@ -325,6 +325,37 @@ def test_gradients_of_trajectories_of_each_sample():
         assert _error(one, other) <= 6e-9
 
 
+@pytest.mark.parametrize("adjoint", [False, True], ids=["forward", "adjoint"])
+def test_batched_gradients(adjoint):
+    A, x = NUFFT((15, 16), _points(800, 2).requires_grad_()), _complex(3, 800) if adjoint else _complex(3, 15, 16)
+    x.requires_grad_()
+    y = A.H(x) if adjoint else A(x)
+    assert "LearningKernel" in type(y.grad_fn).__name__
+    directions = _complex(4, *y.shape, seed=1)
+    found = torch.autograd.grad(y, (x, A.points), directions, is_grads_batched=True, retain_graph=True)
+    single = [torch.autograd.grad(y, (x, A.points), one, retain_graph=True) for one in directions]
+    for together, each in zip(found, zip(*single, strict=True), strict=True):
+        assert _error(together, torch.stack(each)) <= 1e-5
+
+
+def test_gradients_through_a_solution():
+    """Those of the solution of normal equations by the points are those of a dense solution."""
+    points, y = _points(120, 2, range=3), _complex(120)
+
+    def solved(points):
+        A = NUFFT((5, 6), points, tol=1e-11)
+        solve = optimization.leastsquares.normal_equations_inversion
+        return solve(A, y, None, epsI=1.0, niter=200, rtol=1e-13)[0].abs().pow(3).sum()
+
+    def dense(points):
+        matrix = _exact_function((5, 6), False, False)(torch.eye(30, dtype=F64).reshape(30, 5, 6), points).mT
+        normal = matrix.mH @ matrix + torch.eye(30, dtype=F64)
+        return torch.linalg.solve(normal, matrix.mH @ y).abs().pow(3).sum()
+
+    gradients = [torch.autograd.grad(f(p), p)[0] for f in (solved, dense) for p in [points.clone().requires_grad_()]]
+    assert _error(*gradients) <= 1e-8
+
+
 def test_points_changed_between_forward_and_backward_raise():
     points = torch.nn.Parameter(_points(400, 2))
     y = NUFFT((15, 16), points)(_complex(3, 15, 16)).abs().sum()
@@ -356,6 +387,7 @@ def test_finufft_is_the_same_operator(dims):
         assert _error(C(x), B(x)) <= 1e-14
 
 
+@pytest.mark.slow
 def test_finufft_keeps_the_promises_of_foreign_operators():
     pytest.importorskip("finufft")
     points = _points(3 * 2, 2).reshape(2, 3, 2)

@@ -272,7 +272,8 @@ class NonUniformTransform(TapOperator):
     # -- without derivatives -----------------------------------------------------------------------------------------
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:
-        return self._function is None and super()._is_fast_for(x, adjoint)
+        has_short_indices = math.prod(self._grid) < 2**31
+        return self._function is None and has_short_indices and super()._is_fast_for(x, adjoint)
 
     def _keeps_matrix(self, x: Tensor) -> bool:
         """Whether the matrix of the forward is kept; that of the adjoint is too, unless the points learn."""
@@ -388,9 +389,9 @@ class NonUniformTransform(TapOperator):
     def _make_adjoint(self, x: Tensor, adjoint: bool) -> Table:  # noqa: ARG002
         order, columns, values = map(torch.cat, zip(*self._in_order(torch.int32), strict=True))
         column, value = columns.flatten(), values.to(real_dtype(x.dtype)).flatten()
-        by_cell = torch.argsort(column, stable=True)
+        column, by_cell = torch.sort(column, stable=True)
         point, shape = by_cell // self._width, (math.prod(self._grid), self.shape[0])
-        return Table(sparse_matrix(column[by_cell], point, value[by_cell], shape), order, order)
+        return Table(sparse_matrix(column, point, value[by_cell], shape), order, order)
 
     def extra_repr(self) -> str:
         samples = "" if len(self.dims) == len(self._axes) else f", {self.dims[: -len(self._axes)]} trajectories"
