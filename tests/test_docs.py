@@ -16,7 +16,12 @@ from docs.site_pages.pictures import draw
 from tests.every_operator import tables
 
 OF_AVO = [name for name in torchlops.avo.__all__ if inspect.isclass(getattr(torchlops.avo, name))]
-EXPORTED = sorted({*torchlops.basicoperators.__all__, *torchlops.signalprocessing.__all__, *OF_AVO})
+OF_MEDICAL = [
+    name
+    for name in torchlops.medical.__all__
+    if isinstance(kind := getattr(torchlops.medical, name), type) and issubclass(kind, torchlops.LinearOperator)
+]
+EXPORTED = sorted({*torchlops.basicoperators.__all__, *torchlops.signalprocessing.__all__, *OF_AVO, *OF_MEDICAL})
 IN_FAMILIES = [name for family in catalogue.FAMILIES for name in family.names.split()]
 
 
@@ -62,7 +67,7 @@ def test_names_in_other_libraries():
     pylops = pytest.importorskip("pylops")
     for name in EXPORTED:
         package = pylops.signalprocessing if name in torchlops.signalprocessing.__all__ else pylops
-        package = pylops.avo if name in OF_AVO else package
+        package = pylops.avo if name in OF_AVO else pylops.medical if name in OF_MEDICAL else package
         assert hasattr(package, name) == (name not in NOT_IN_PYLOPS), name
 
 

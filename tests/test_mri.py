@@ -140,6 +140,7 @@ def test_an_array_does_not_affect_the_dtype_and_a_tensor_does(mask):
     x = torch.ones(6, 8, dtype=torch.complex64)
     assert MRI2D((6, 8), mask)(x).dtype == torch.complex64
     assert MRI2D((6, 8), torch.from_numpy(mask).double())(x).dtype == torch.complex128
+    assert MRI2D((6, 8), torch.ones(6, 8, dtype=torch.bool))(x).dtype == torch.complex64
     assert isinstance(MRI2D((6, 8), mask).mask, np.ndarray)
 
 
@@ -257,6 +258,19 @@ def test_trajectories_and_maps_of_each_image():
         SENSE(own, NUFFT(DIMS, torch.cat((POINTS[None],) * 3).numpy()), DIMS)
 
 
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_normal_operators_of_radial_lines_and_of_all_coils_are_convolutions(is_weighted):
+    A, x = MRI2D((6, 9), "radial-reg", nlines=4, tol=1e-10), complex_random(2, 6, 9)
+    W = random(*A.dimsd).abs() if is_weighted else None
+    short, want = A.gram(W), A.H(A(x) if W is None else W * A(x))
+    assert type(short).__name__ == "NUFFTGram"
+    torch.testing.assert_close(short(x), want, rtol=0, atol=1e-9)
+    both = SENSE(complex_random(3, 6, 9), A).Op
+    assert type(both.gram()).__name__ == "CoilGram"
+    torch.testing.assert_close(both.gram()(x), both.H(both(x)), rtol=0, atol=1e-8)
+    testing.check_adjoint(both.gram())
+
+
 def dense_solution(maps, points, y, weights, noise, damp):
     """The solution by a dense matrix, from the definitions."""
     coils, samples = maps.shape[0], points.shape[0]
@@ -316,6 +330,36 @@ def test_derivatives_for_a_mask_are_those_of_a_dense_solve():
         results.append((x.detach(), *torch.autograd.grad(((x - target).abs() ** 2).sum(), tensors)))
     for want, got in zip(*results, strict=True):
         assert (got - want).abs().max() <= 1e-8 * want.abs().max()
+
+
+@pytest.mark.parametrize("given", ["weights", "noise", ""])
+def test_of_many_solutions_it_is_the_smallest_and_so_are_its_derivatives(given):
+    """Fewer data than pixels, of which no coil sees some: the solution is that of the pseudo-inverse."""
+    maps, target = MAPS.clone(), complex_random(*DIMS, seed=6)
+    maps[:, 0] = 0.0
+    weights = 1 + random(4, seed=7).abs() if given == "weights" else None
+    noise = torch.diag(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)) if given == "noise" else None
+    rows = torch.ones(3, 4, dtype=torch.float64)
+    rows = rows if weights is None else rows * weights.sqrt()
+    rows = rows if noise is None else rows / noise.diagonal().sqrt().unsqueeze(-1)
+
+    def dense(points, y):
+        grid = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) - n // 2 for n in DIMS), indexing="ij")
+        E = torch.exp(-1j * (points @ torch.stack(grid).reshape(2, -1)))
+        A = (rows.unsqueeze(-1) * E * maps.reshape(3, 1, -1)).reshape(12, -1)
+        return (torch.linalg.pinv(A, rtol=1e-10) @ (rows * y).reshape(-1)).reshape(DIMS)
+
+    def ours(points, y):
+        sense = SENSE(maps, NUFFT(DIMS, points, 1e-11), weights=weights, noise=noise)
+        return sense.solve(y, rtol=1e-12)
+
+    results = []
+    for solve in (dense, ours):
+        tensors = [tensor.clone().requires_grad_() for tensor in (POINTS[:4], complex_random(3, 4, seed=3))]
+        x = solve(*tensors)
+        results.append((x.detach(), *torch.autograd.grad(((x - target).abs() ** 2).sum(), tensors)))
+    for want, got in zip(*results, strict=True):
+        assert (got - want).abs().max() <= 1e-6 * want.abs().max()
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])

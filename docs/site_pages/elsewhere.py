@@ -36,6 +36,8 @@ ELSEWHERE = {
     "Patch2D": ("torch.nn.functional.fold (for an Identity)", "sigpy.linop.BlocksToArray (for an Identity)"),
     "Patch3D": ("sigpy.linop.BlocksToArray (for an Identity)",),
     "Fredholm1": ("numpy.matmul", "torch.bmm"),
+    "MRI2D": ("deepinv.physics.MRI",),
+    "Sensitivity": ("mrpro.operators.SensitivityOp",),
     "VStack": (
         "scipy.sparse.vstack",
         "sigpy.linop.Vstack",

@@ -13,7 +13,7 @@ from torchlops.arrays import Array, DType, as_tensor, complex_dtype, conjugate, 
 from torchlops.attributes import Computed
 from torchlops.basicoperators import Diagonal, Restriction
 from torchlops.basicoperators._positions import Positions
-from torchlops.linearoperator import LinearOperator
+from torchlops.linearoperator import LinearOperator, Weights
 from torchlops.shapes import PER_SAMPLE, Dims, accept_pylops_options, as_dims, as_integer
 from torchlops.signalprocessing import FFT2D
 from torchlops.signalprocessing._engineoptions import accept_engine_options
@@ -63,7 +63,7 @@ class MRI2D(LinearOperator):
         mask: What is sampled:
 
             - an array of weights ``(ny, nx)``, 1 where k-space is sampled and 0 where not. A tensor carries gradients,
-              and affects the dtype of the data. An array does neither.
+              and affects the dtype of the data. An array, or a mask of booleans or integers, does neither.
             - ``"vertical-reg"``: whole columns. Without a central part they begin with the first, in steps of
               ``nx // nlines``. With one, they are spread over the other columns as evenly as whole numbers allow.
             - ``"vertical-uni"``: whole columns, drawn at random from those outside of the central part.
@@ -137,12 +137,27 @@ class MRI2D(LinearOperator):
         if len(dims) != 2:
             raise ValueError(f"MRI2D takes images of two axes, dims=(ny, nx), got {dims}")
         accept_engine_options("MRI2D", kwargs_fft)
-        _check_engines(engine, fft_engine)
+        fft_engine = _as_fft_engine(engine, fft_engine)
         kspace = FFT2D(dims, fftshift_after=True, dtype=dtype, name="k-space of MRI2D")
         if not isinstance(mask, str):
             self._build_of(kspace, dims, name)
             self._take_weights(mask)
-            return
+        else:
+            self._take_pattern(kspace, mask, nlines, perc_center, _Draw(generator), tol, dtype, name)
+        self.engine, self.fft_engine = engine, fft_engine
+
+    def _take_pattern(
+        self,
+        kspace: FFT2D,
+        mask: str,
+        nlines: int | None,
+        perc_center: float | None,
+        draw: _Draw,
+        tol: float,
+        dtype: DType,
+        name: str,
+    ) -> None:
+        """Sample k-space along columns or radial lines."""
         if mask not in MASKS:
             raise ValueError(
                 "`mask` must be a numpy array, 'vertical-reg', 'vertical-uni', 'radial-reg', or 'radial-uni', got "
@@ -154,7 +169,7 @@ class MRI2D(LinearOperator):
                 f"nlines={nlines}, perc_center={perc_center}"
             )
         nlines = as_integer(nlines, "MRI2D: nlines", least=1)
-        draw = _Draw(generator)
+        dims = kspace.dims
         if mask.startswith("vertical"):
             columns = _vertical(dims[1], nlines, _central(perc_center, dims[1]), draw if mask.endswith("uni") else None)
             self._build_of(kspace, (dims[0], len(columns)), name)
@@ -176,7 +191,7 @@ class MRI2D(LinearOperator):
             raise ValueError(
                 f"MRI2D: mask must be an array of weights of shape {self.dims}, got {tuple(values.shape)}. {PER_SAMPLE}"
             )
-        if isinstance(mask, Tensor):
+        if isinstance(mask, Tensor) and values is mask:
             self._register("mask", values)
             return
         double = torch.complex128 if values.is_complex() else torch.float64
@@ -214,6 +229,11 @@ class MRI2D(LinearOperator):
             return self.samples.apply_nd(y * conjugate(self._phase).to(y.dtype), True)
         y = self.lines.apply_nd(y, True) if "lines" in self._modules else y * conjugate(self._weights(y))
         return self.kspace.apply_nd(y, True)
+
+    def _gram(self, W: Weights) -> LinearOperator | None:
+        if "samples" not in self._modules or isinstance(W, LinearOperator):
+            return None
+        return self.samples._gram(None if W is None else W.reshape(-1))  # phases have the modulus 1
 
     def _sampling_of_kspace(self) -> LinearOperator:
         if "lines" in self._modules:
@@ -259,7 +279,8 @@ class _Draw:
         return torch.device("cpu") if self.generator is None else self.generator.device  # type: ignore[union-attr]
 
 
-def _check_engines(engine: str, fft_engine: str) -> None:
+def _as_fft_engine(engine: str, fft_engine: str) -> str:
+    """Return the engine of the FFT in PyLops, which has no effect."""
     accept_pylops_options(engine=engine)
     if engine not in ("numpy", "jax"):
         raise ValueError(f"`engine` must be 'numpy' or 'jax', got {engine!r}")
@@ -267,6 +288,8 @@ def _check_engines(engine: str, fft_engine: str) -> None:
         raise ValueError(f"`fft_engine` must be 'numpy', 'scipy', or 'mkl_fft', got {fft_engine!r}")
     if engine == "jax" and fft_engine != "numpy":
         warn("When engine='jax', fft_engine is forced to 'numpy'")
+        return "numpy"
+    return fft_engine
 
 
 def _central(perc_center: float, size: int) -> int:
@@ -295,7 +318,7 @@ def _vertical(size: int, nlines: int, center: int, draw: _Draw | None) -> NDArra
     return np.sort(np.concatenate((inside, chosen))) if center else chosen
 
 
-def _radial(dims: tuple[int, int], angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def _radial(dims: tuple[int, ...], angles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return positions ``(2, lines, samples)`` in samples of k-space on lines through its middle, to its edges."""
     half = np.array([(n - 1) // 2 for n in dims])
     middle = np.array([n // 2 for n in dims]).reshape(2, 1, 1)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from torchlops.arrays import Array, as_tensor, as_tensors, promote
 from torchlops.attributes import Computed
-from torchlops.basicoperators._positions import is_readable
-from torchlops.linearoperator import CompositeOperator, LinearOperator
+from torchlops.basicoperators import Diagonal
+from torchlops.basicoperators._positions import carries_derivative, is_readable
+from torchlops.linearoperator import CompositeOperator, LinearOperator, Weights
 from torchlops.medical.sensitivity import Sensitivity
-from torchlops.optimization.basic import cg
+from torchlops.optimization.basic import cg, cgls
+from torchlops.optimization.solver.options import Implicit
 from torchlops.optimization.solver.result import SolverWarning
 from torchlops.optimization.solver.state import Status
 from torchlops.shapes import Dims
@@ -97,7 +100,8 @@ class SENSE:
 
         The derivatives, with respect to the data and to all tensors that the problem was made from, are those of the
         solution, by implicit differentiation. It assumes convergence: where few iterations regularise, pass
-        ``grad="unroll"``. Where the data do not determine the image, derivatives take ``damp``.
+        ``grad="unroll"``. Where the data do not determine the image, the smallest one is returned, and its derivatives
+        with respect to ``weights`` take ``damp``.
 
         Args:
             y: Data ``(*batch, *samples, coils, *data)`` or flattened ``(*batch, size)``. Each item of a batch is a
@@ -119,9 +123,15 @@ class SENSE:
         (data, guess), back = as_tensors("SENSE", {"y": y, "x0": x0}, (damp, *kwargs_solver.values()))
         A = self.Op
         batch = _batch_of(tuple(data.shape), A.dimsd)
-        N, rhs = self._normal_equations(data.reshape((*batch, *A.dimsd)))
+        white, data = self._in_units_of_noise(data.reshape((*batch, *A.dimsd)))
         steps = ENOUGH if niter is None else niter
-        result = cg(N, rhs, guess, steps, damp**2, tol=0.0, rtol1=rtol, **kwargs_solver)
+        result: Any
+        if self._may_have_null_space(damp, data):
+            options: dict[str, Any] = {"grad": Implicit(full_rank=False), **kwargs_solver}
+            result = cgls(*self._weighted(white, data), guess, steps, tol=0.0, gtol=rtol, **options)
+        else:
+            rhs = white.adjoint_of(data, self.weights)
+            result = cg(CoilGram(white, self.weights), rhs, guess, steps, damp**2, tol=0.0, rtol1=rtol, **kwargs_solver)
         if niter is None and kwargs_solver.get("on_fail", "warn") == "warn":
             late = int((torch.as_tensor(result.status) == Status.MAXITER).sum())
             if late:
@@ -132,15 +142,34 @@ class SENSE:
                 )
         return back(result.x)
 
-    def _normal_equations(self, y: Tensor) -> tuple[LinearOperator, Tensor]:
-        """Return the operator and the right-hand side of the normal equations, in units of the noise."""
+    def _in_units_of_noise(self, y: Tensor) -> tuple[CoilEncoding, Tensor]:
+        """Return the operator and the data, whose noise is white."""
         A, maps = self.Op, self.Op.S.maps
-        if self.noise is not None:
-            L = torch.linalg.cholesky(self.noise)
-            maps, y = _white(L, maps, -A.image_ndim - 1), _white(L, y, -A.data_ndim - 1)
-        white = CoilEncoding(Sensitivity(maps, A.S.dims[-A.image_ndim :]), A.E)
-        N = _Normal(white, self.weights)
-        return N, N.right_hand_side(y)
+        if self.noise is None:
+            return A, y
+        L = torch.linalg.cholesky(self.noise)
+        S = Sensitivity(_white(L, maps, -A.image_ndim - 1), A.S.dims[-A.image_ndim :])
+        return CoilEncoding(S, A.E), _white(L, y, -A.data_ndim - 1)
+
+    def _may_have_null_space(self, damp: Any, y: Tensor) -> bool:
+        """Whether a derivative is wanted of a solution that may be one of several: the smallest.
+
+        The adjoint solve has no solution then. For least squares, the solvers know what to do.
+        """
+        if isinstance(damp, Tensor) or np.any(damp) or (self.weights is not None and carries_derivative(self.weights)):
+            return False
+        if not torch.is_grad_enabled() and is_readable(y):
+            return False
+        others = () if self.noise is None else (self.noise,)
+        return any(map(carries_derivative, (y, *others, *self.Op._all_tensors())))
+
+    def _weighted(self, A: CoilEncoding, y: Tensor) -> tuple[LinearOperator, Tensor]:
+        """Return the operator and the data of plain least squares."""
+        if self.weights is None:
+            return A, y
+        W = Diagonal(self.weights.expand(A.E.dimsd).unsqueeze(-A.data_ndim - 1).sqrt(), dims=A.dimsd)
+        weighted: LinearOperator = W @ A
+        return weighted, W.apply_nd(y)
 
 
 class CoilEncoding(CompositeOperator):
@@ -188,49 +217,41 @@ class CoilEncoding(CompositeOperator):
         x: Tensor = self.S.apply_nd(self.coils_last(images, self.image_ndim), True)
         return x
 
+    def adjoint_of(self, y: Tensor, weights: Tensor | None) -> Tensor:
+        """Return the adjoint of weighted data."""
+        y = self.coils_first(y, self.data_ndim)
+        return self.image_of(self.E.apply_nd(y if weights is None else y * weights, True))
+
     def _forward(self, x: Tensor) -> Tensor:
         return self.coils_last(self.E.apply_nd(self.images_of(x)), self.data_ndim)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self.image_of(self.E.apply_nd(self.coils_first(y, self.data_ndim), True))
+        return self.adjoint_of(y, None)
+
+    def _gram(self, W: Weights) -> LinearOperator | None:
+        return CoilGram(self, None) if W is None else None
 
     def expression(self) -> str:
         return f"CoilEncoding({self.S.coils} coils, {self.E.expression()})"
 
 
-class _Normal(LinearOperator):
-    """The normal operator ``A^H W A``, by the convolution with which the encoding has it, if it does.
+class CoilGram(LinearOperator):
+    """The normal operator ``A^H W A`` of the data of all coils.
 
     Args:
-        A: The data of all coils.
-        weights: The weights of the samples of one coil.
+        A: The operator of these data.
+        weights: Weights of the samples of one coil, or None.
     """
-
-    weights: Tensor
 
     def __init__(self, A: CoilEncoding, weights: Tensor | None) -> None:
         super().__init__(A.dims, dtype=A._torch_dtype(), name="normal equations")
         self.A = A
-        gram = getattr(A.E, "gram", None)
-        self.G = None if gram is None else gram(weights)
-        self.is_weighted = weights is not None
-        if weights is not None:
-            self._register("weights", weights)
+        self.G = A.E.gram(None if weights is None else weights.expand(A.E.dimsd))
 
     def _forward(self, x: Tensor) -> Tensor:
-        A, G = self.A, self.G
-        images = A.images_of(x)
-        return A.image_of(A.E.apply_nd(self._weighted(A.E.apply_nd(images)), True) if G is None else G.apply_nd(images))
+        return self.A.image_of(self.G.apply_nd(self.A.images_of(x)))
 
     _adjoint = _forward
-
-    def right_hand_side(self, y: Tensor) -> Tensor:
-        """Return ``A^H W y``."""
-        A = self.A
-        return A.image_of(A.E.apply_nd(self._weighted(A.coils_first(y, A.data_ndim)), True))
-
-    def _weighted(self, y: Tensor) -> Tensor:
-        return y * self.weights if self.is_weighted else y
 
 
 def _white(L: Tensor, y: Tensor, axis: int) -> Tensor:
