@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from torchlops.arrays import Array, DType, real_dtype
 from torchlops.basicoperators._positions import constants, is_readable
@@ -28,7 +29,7 @@ from torchlops.medical._rays import (
     sizes,
     strip,
 )
-from torchlops.medical._sweep import Sweep
+from torchlops.medical._sweep import EdgeSweep, Sweep
 from torchlops.medical._symmetry import Orbits, orbits
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer
 from torchlops.warning import warn
@@ -347,22 +348,50 @@ class CT2D(TapOperator):
 
     def _sweep(self, x: Tensor) -> Sweep | None:
         """Return the kernel in place for ``x``, if there is one."""
-        if self._kernel == "strip" or not x.is_cpu or not x.numel():
+        if not x.is_cpu or not x.numel() or (self._kernel == "strip" and self._is_fan):
             return None
-        found = self._lines(self._rays(0, self.shape[0], x.device))
-        return Sweep(found, self._kernel, self._image) if bool(found.start.isfinite().all()) else None
+        found = self._borders() if self._kernel == "strip" else self._lines(self._rays(0, self.shape[0], x.device))
+        if not bool(found.start.isfinite().all()):
+            return None
+        return EdgeSweep(found, self._image) if self._kernel == "strip" else Sweep(found, self._kernel, self._image)
+
+    def _borders(self) -> Lines:
+        """Return the parallel rays to both ends of the detectors and between them, one more in each view."""
+        count, views = self.det_count + 1, self.dimsd[0]
+        places = torch.arange(count, dtype=torch.float64) - self.det_count / 2
+        numbers = (
+            number.unsqueeze(-1).expand(views, count).reshape(-1)
+            if isinstance(number, Tensor) and number.ndim
+            else number
+            for number in (numbers_of(self, name) for name in NUMBERS[:3])
+        )
+        theta, *others = numbers
+        return self._lines(_Rays(theta, places.repeat(views), *others))  # type: ignore[arg-type]
+
+    def _over_width(self, lines: Lines) -> Tensor:
+        """Return what differences of sums before the borders are multiplied by, ``(views, 1)``."""
+        width, count = numbers_of(self, "det_width"), self.det_count + 1
+        sign = (torch.where(lines.is_steep, 1, -1) * torch.sign(lines.along)).reshape(-1, count)[:, :1]
+        return sign / (width.unsqueeze(-1) if isinstance(width, Tensor) and width.ndim else width)
 
     def _gathered_fast(self, flat: Tensor) -> Tensor:
         sweep = self._sweep(flat)
         if sweep is None:
             return super()._gathered_fast(flat)
-        return sweep.gather(flat.reshape((-1, *self._image))).reshape((*flat.shape[:-1], self.shape[0]))
+        y = sweep.gather(flat.reshape((-1, *self._image)))
+        if self._kernel == "strip":
+            y = y.reshape(-1, self.dimsd[0], self.det_count + 1).diff(dim=-1) * self._over_width(sweep.lines)
+        return y.reshape((*flat.shape[:-1], self.shape[0])).to(flat.dtype)
 
     def _scattered(self, flat: Tensor) -> Tensor:
         sweep = self._sweep(flat)
         if sweep is None:
             return super()._scattered(flat)
-        return sweep.scatter(flat.reshape((-1, self.shape[0]))).reshape((*flat.shape[:-1], self.shape[1]))
+        y = flat.reshape((-1, self.shape[0]))
+        if self._kernel == "strip":
+            y = y.reshape(-1, *self.dimsd).to(torch.float64) * self._over_width(sweep.lines)
+            y = -pad(y, (1, 1)).diff(dim=-1).flatten(1)
+        return sweep.scatter(y).reshape((*flat.shape[:-1], self.shape[1])).to(flat.dtype)
 
     # -- weights -----------------------------------------------------------------------------------------------------
 
