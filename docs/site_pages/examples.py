@@ -524,6 +524,13 @@ EXAMPLES = {
     # magnetic resonance imaging
     "MRI2D": Example("MRI2D((96, 96), sampled)", "phantom", "a phantom of a head", scale=4),
     "Sensitivity": Example("Sensitivity(coils)", "phantom", "a phantom of a head"),
+    # tomography
+    "CT2D": Example(
+        "CT2D((96, 96), 1.0, 136, np.linspace(0, np.pi, 120, endpoint=False))",
+        "phantom",
+        "a phantom of a head; the data are its sinogram, the adjoint smears them back along the rays",
+        axes=(("x", "y"), ("detector", "view")),
+    ),
     # stacks and algebra
     "VStack": Example(
         "VStack([FirstDerivative((96, 96), axis=0), Smoothing2D(9, (96, 96))])", **PHOTO, flat=(2, 96, 96)

@@ -38,7 +38,6 @@ PEERS = {
         "PyLops",
         "2.8.0",
         ("pytests", "testdata", "tutorials", "examples"),
-        missing=("ct",),
     ),
     "pyproximal": Peer("PyProximal", "0.13.0", ("pytests", "testdata", "pyproximal")),
 }  # fmt: skip

@@ -1,11 +1,11 @@
 """What differs from the peers, each with its reason: tests and scripts of theirs that cannot give the same here."""
 
-from tests.peers.differences import decisions, gallery, mri, oneway, operators
+from tests.peers.differences import ct, decisions, gallery, mri, oneway, operators
 from tests.peers.differences.difference import KINDS, TOPICS, Difference
 from tests.peers.differences.pyproximal import PYPROXIMAL
 
-DECISIONS = decisions.DECISIONS + oneway.UNSHOWN + mri.UNSHOWN
-GALLERY = gallery.GALLERY + oneway.SCRIPTS + mri.SCRIPTS
+DECISIONS = decisions.DECISIONS + oneway.UNSHOWN + ct.UNSHOWN + mri.UNSHOWN
+GALLERY = gallery.GALLERY + oneway.SCRIPTS + ct.SCRIPTS + mri.SCRIPTS
 OPERATORS = operators.OPERATORS + oneway.TESTS + mri.TESTS
 
 LISTS = {"pylops": OPERATORS, "gallery": GALLERY, "pyproximal": PYPROXIMAL}
