@@ -60,14 +60,14 @@ class SparseProducts:
             and not any(source.is_inference() for source in sources)
         )
 
-    def multiply(
+    def matrix(
         self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], Tensor]
     ) -> Tensor:
-        """Return the products ``(*batch, rows)`` of the matrix with the vectors of ``x``, ``(*batch, columns)``.
+        """Return the matrix for products with ``x``, which is built if it is not there.
 
         Args:
-            x: The vectors.
-            adjoint: Whether to use the matrix of the adjoint.
+            x: What is multiplied, of which the precision matters.
+            adjoint: Whether to return the matrix of the adjoint.
             sources: The tensors from which the matrix is derived.
             make: Function that builds the matrix, given ``x`` and ``adjoint``.
         """
@@ -78,8 +78,16 @@ class SparseProducts:
             with torch.inference_mode(False), torch.no_grad():
                 kept = self._kept[adjoint] = sources, key, make(x, adjoint)
             self._seconds[adjoint] = time.perf_counter() - began
-        batch = x.shape[:-1]
-        matrix = kept[2]
+        return kept[2]
+
+    def multiply(
+        self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], Tensor]
+    ) -> Tensor:
+        """Return the products ``(*batch, rows)`` of the matrix with the vectors of ``x``, ``(*batch, columns)``.
+
+        The arguments are those of :meth:`matrix`.
+        """
+        batch, matrix = x.shape[:-1], self.matrix(x, adjoint, sources, make)
         return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
 
 

@@ -8,7 +8,7 @@ a sparse matrix on the CPU, where it fits in memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from torchlops.arrays import DType, real_dtype
 from torchlops.basicoperators._positions import in_result_dtype
-from torchlops.basicoperators._sparse import FAST_DTYPES, SparseProducts, sparse_bytes, sparse_matrix
+from torchlops.basicoperators._sparse import FAST_DTYPES, SparseProducts, compressed_matrix, sparse_bytes
 from torchlops.basicoperators._wide import AccumulatingOperator
 
 CHUNK = 1 << 20
@@ -28,8 +28,10 @@ class Plan:
     """How an operator computes its products.
 
     Attributes:
-        kernel: What it uses on the CPU: ``"sparse matrix"``, or ``"gather"``, which keeps no table.
-        nbytes: Memory in bytes of the tables, in the dtype of the operator, for the forward and the adjoint together.
+        kernel: What it uses on the CPU: a ``"sparse matrix"``, perhaps of some rows from which the others follow, or
+            ``"gather"``, which keeps no table.
+        nbytes: Memory in bytes of the tables, in the dtype of the operator, for the forward and the adjoint together,
+            at most.
         build_time: Seconds that it took to build the tables that are there; None before the first product.
     """
 
@@ -50,6 +52,7 @@ class TapOperator(AccumulatingOperator):
     """
 
     _is_fast_anywhere = True
+    _form = "sparse matrix"  # what the plan calls it
 
     def __init__(
         self, dims: tuple[int, ...], dimsd: tuple[int, ...], taps: int, dtype: DType, name: str | None
@@ -65,7 +68,11 @@ class TapOperator(AccumulatingOperator):
         like = torch.empty(0, dtype=self._torch_dtype(), device="cpu")
         if not self._keeps_matrix(like):
             return Plan("gather", 0, None)
-        return Plan("sparse matrix", 2 * sparse_bytes(like, self.shape[0] * self._width), self._products.build_time)
+        return Plan(self._form, 2 * sparse_bytes(like, self._entries(like)), self._products.build_time)
+
+    def _entries(self, x: Tensor) -> int:  # noqa: ARG002
+        """Return the number of entries of the matrix for products with ``x``, at most."""
+        return self.shape[0] * self._width
 
     def _taps(self, start: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return the taps of ``count`` data samples, beginning with ``start``, as tensors ``(count, taps)``.
@@ -75,8 +82,11 @@ class TapOperator(AccumulatingOperator):
         raise NotImplementedError
 
     def _chunks(self) -> Iterator[tuple[int, int]]:
-        rows, most = math.prod(self.dimsd), max(1, CHUNK // self._width)
+        rows, most = math.prod(self.dimsd), self._rows_at_once()
         return ((start, min(most, rows - start)) for start in range(0, rows, most))
+
+    def _rows_at_once(self) -> int:
+        return max(1, CHUNK // self._width)
 
     # -- differentiable ----------------------------------------------------------------------------------------------
 
@@ -131,7 +141,7 @@ class TapOperator(AccumulatingOperator):
         else:
             with torch.no_grad():  # real, since a product of complex and real numbers makes the latter complex
                 parts = torch.view_as_real(flat.resolve_conj()).movedim(-1, 0) if x.is_complex() else flat
-                y = self._scattered(parts) if adjoint else self._gathered(parts.reshape((*parts.shape[:-1], *given)))
+                y = self._scattered(parts) if adjoint else self._gathered_fast(parts)
                 if x.is_complex():
                     y = torch.complex(y[0], y[1])
         return y.reshape((*batch, *wanted))
@@ -140,25 +150,67 @@ class TapOperator(AccumulatingOperator):
         sources = self._held_tensors()
         if not x.is_cpu or any(source.requires_grad for source in sources):
             return False
-        return SparseProducts.suit(x, sources, self.shape[0] * self._width)
+        return SparseProducts.suit(x, sources, self._entries(x))
+
+    def _gathered_fast(self, flat: Tensor) -> Tensor:
+        """Return the data of real models ``(*batch, samples)``, without derivatives."""
+        return self._gathered(flat.reshape((*flat.shape[:-1], *self.dims)))
 
     def _scattered(self, flat: Tensor) -> Tensor:
+        """Return the models of real data ``(*batch, samples)``, without derivatives."""
         x = flat.new_zeros((*flat.shape[:-1], self.shape[1]))
         for start, count in self._chunks():
             x.scatter_add_(-1, *self._shares(flat, start, count))
         return x
 
     def _make_matrix(self, x: Tensor, adjoint: bool) -> Tensor:
-        rows, columns, values = [], [], []
-        for start, count in self._chunks():
-            index, weight = self._taps(start, count, x.device)
-            weight = weight.to(real_dtype(x.dtype))
-            at, tap = weight.nonzero(as_tuple=True)
-            rows.append((at + start).to(torch.int32))
-            columns.append(index[at, tap].to(torch.int32))
-            values.append(weight[at, tap])
-        row, column, value = torch.cat(rows), torch.cat(columns), torch.cat(values)
-        if not adjoint:
-            return sparse_matrix(row, column, value, self.shape)
-        order = torch.argsort(column, stable=True)
-        return sparse_matrix(column[order], row[order], value[order], (self.shape[1], self.shape[0]))
+        parts = (self._taps(start, count, x.device) for start, count in self._chunks())
+        return matrix_of(parts, self.shape, real_dtype(x.dtype), adjoint)
+
+
+def matrix_of(
+    parts: Iterable[tuple[Tensor, Tensor]], shape: tuple[int, int], dtype: torch.dtype, adjoint: bool
+) -> Tensor:
+    """Return a sparse matrix, or its transpose, without the weights that are zero.
+
+    Args:
+        parts: The taps of some rows after each other, as ``_taps`` returns them.
+        shape: Shape of the matrix.
+        dtype: Its dtype.
+        adjoint: Whether to return the transpose.
+    """
+    counts, columns, values = [], [], []
+    for index, weight in parts:
+        value = weight.to(dtype).reshape(-1)
+        kept = value.nonzero().reshape(-1)
+        counts.append(torch.count_nonzero(value.reshape(weight.shape), -1))
+        columns.append(index.to(torch.int32).reshape(-1).index_select(0, kept))
+        values.append(value.index_select(0, kept))
+        del index, weight, value, kept
+    count, column, entry = torch.cat(counts), joined(columns), joined(values)
+    if not adjoint:
+        return compressed_matrix(_starts(count), column, entry, shape)
+    ends = torch.bincount(column, minlength=shape[1])
+    order = column.sort(stable=True)[1]  # less than half of the time of argsort
+    del column
+    row = torch.arange(shape[0], dtype=torch.int32, device=count.device).repeat_interleave(count)
+    row = row.index_select(0, order)
+    return compressed_matrix(_starts(ends), row, entry.index_select(0, order), (shape[1], shape[0]))
+
+
+def joined(parts: list[Tensor]) -> Tensor:
+    """Return vectors after each other, and free each of them."""
+    whole, end = parts[0].new_empty(sum(map(len, parts))), 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        whole[end : end + len(part)] = part
+        end += len(part)
+    return whole
+
+
+def _starts(counts: Tensor) -> Tensor:
+    """Return where each row begins, and the last one ends."""
+    starts = torch.zeros(len(counts) + 1, dtype=torch.int32, device=counts.device)
+    torch.cumsum(counts, 0, out=starts[1:])
+    return starts

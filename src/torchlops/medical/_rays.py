@@ -27,9 +27,7 @@ TIE = 1e-11
 # -- numbers of a scan -----------------------------------------------------------------------------------------------
 
 
-def keep_numbers(
-    operator: LinearOperator, name: str, value: Any, views: int | None, least: float | None = None
-) -> None:
+def keep_numbers(operator: LinearOperator, name: str, value: Any, views: int, least: float | None = None) -> None:
     """Store a number, or one for each view, in ``operator``, as an attribute of this name.
 
     Tensors are stored as they are, and may learn. Others are constants in float64, which casts of the operator do not
@@ -39,7 +37,7 @@ def keep_numbers(
         operator: The operator.
         name: Its argument, and attribute.
         value: What was given.
-        views: Number of views; None for angles, which are as many as there are.
+        views: Number of views.
         least: What the numbers must be greater than.
 
     Raises:
@@ -50,9 +48,7 @@ def keep_numbers(
     numbers = value if isinstance(value, Tensor) else constants(value, what)
     if numbers.is_complex():
         raise TypeError(f"{what} must be real, got {numbers.dtype}")
-    if views is None and (numbers.ndim != 1 or not len(numbers)):
-        raise ValueError(f"{what} must be a vector of angles, got shape {tuple(numbers.shape)}. {PER_SAMPLE}")
-    if views is not None and numbers.shape not in ((), (views,)):
+    if numbers.shape not in ((), (views,)):
         raise ValueError(
             f"{what} must be one number, or one for each of {views} views, got shape {tuple(numbers.shape)}. "
             f"{PER_SAMPLE}"

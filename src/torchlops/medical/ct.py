@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from torchlops.arrays import Array, DType
-from torchlops.basicoperators._positions import is_readable
-from torchlops.basicoperators._taps import TapOperator
+from torchlops.arrays import Array, DType, real_dtype
+from torchlops.basicoperators._positions import constants, is_readable
+from torchlops.basicoperators._sparse import sparse_bytes
+from torchlops.basicoperators._taps import TapOperator, matrix_of
+from torchlops.config import get_sparse_limit
 from torchlops.medical._rays import (
     KERNELS,
     TIE,
@@ -25,13 +28,20 @@ from torchlops.medical._rays import (
     sizes,
     strip,
 )
-from torchlops.shapes import Dims, as_dims, as_integer
+from torchlops.medical._sweep import Sweep
+from torchlops.medical._symmetry import Orbits, orbits
+from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer
 from torchlops.warning import warn
 
 __all__ = ["CT2D"]
 
 MARGIN = 1.25
 """How much wider than at first a strip may get, where the geometry may learn."""
+CACHED = 1 << 19
+"""Number of pixels of reflected images that are multiplied at a time: more do not fit in a cache."""
+FEW = 4
+"""From how many times fewer rays on, products with eight images are faster than those with all rays."""
+NUMBERS = ("thetas", "det_width", "det_offset", "source_origin_dist", "origin_detector_dist")
 UNREAD = 8
 """Most pixels of a row or column in a strip, where its width cannot be read while the operator is built."""
 
@@ -170,20 +180,25 @@ class CT2D(TapOperator):
             raise ValueError(f"CT2D: dims must be the shape of an image (ny, nx), got {dims}")
         det_count = as_integer(det_count, "CT2D: det_count", 1)
         kernel = _kernel_of(projector_type, engine, proj_geom_type)
-        views = len(thetas) if getattr(thetas, "ndim", 1) else 1
+        angles = thetas if isinstance(thetas, Tensor) else constants(thetas, "CT2D: thetas")
+        if angles.ndim != 1 or not len(angles):
+            raise ValueError(f"CT2D: thetas must be a vector of angles, got shape {tuple(angles.shape)}. {PER_SAMPLE}")
+        views = len(angles)
         super().__init__(dims, (views, det_count), 2 * max(dims), dtype, name)
         self._image = dims[0], dims[1]
         self.det_count, self.engine, self.proj_geom_type = det_count, engine, proj_geom_type
         self._is_fan = proj_geom_type == "fanflat"
         self._kernel = "linear" if kernel == "cuda" else kernel
         self.projector_type = f"{kernel}_fanflat" if self._is_fan and kernel != "cuda" else kernel
-        keep_numbers(self, "thetas", thetas, None)
+        keep_numbers(self, "thetas", thetas, views)
         keep_numbers(self, "det_width", det_width, views, least=0.0)
         keep_numbers(self, "det_offset", det_offset, views)
         self._keep_distances(source_origin_dist, origin_detector_dist, views)
         if self._kernel == "strip":
             self._width = max(dims) * (math.ceil(self._widest_strip() - TIE) + 1)
             self._work = max(1, math.prod(self.dimsd) * self._width // math.prod(dims))
+        self._orbits = self._symmetry()
+        self._counted: int | None = None
 
     def _keep_distances(self, source: Any, detector: Any, views: int) -> None:
         """Store the distances of a fan beam, which must have its source outside of the image."""
@@ -216,10 +231,8 @@ class CT2D(TapOperator):
         number = torch.arange(start, start + count, device=device)
         views = torch.div(number, self.det_count, rounding_mode="floor")
         place = (number - views * self.det_count).to(torch.float64) - (self.det_count - 1) / 2
-        distances = ("source_origin_dist", "origin_detector_dist") if self._is_fan else ()
-        thetas, *numbers = (
-            at_views(numbers_of(self, name), views) for name in ("thetas", "det_width", "det_offset", *distances)
-        )
+        names = NUMBERS if self._is_fan else NUMBERS[:3]
+        thetas, *numbers = (at_views(numbers_of(self, name), views) for name in names)
         assert isinstance(thetas, Tensor)
         return _Rays(thetas, place, *numbers)
 
@@ -260,6 +273,96 @@ class CT2D(TapOperator):
         farthest = _extreme(numbers[1], max) + math.hypot(*self._image) / 2
         angle = width / (_extreme(numbers[1], min) + _extreme(numbers[2], min))  # between the edges, at most
         return (2 * farthest * angle + 1) * (1 + angle)
+
+    # -- sparse matrices ---------------------------------------------------------------------------------------------
+
+    def _symmetry(self) -> Orbits | None:
+        """Return the few rays from which all follow, if there are few."""
+        numbers = (self.det_width, self.det_offset, self.source_origin_dist, self.origin_detector_dist)
+        if not isinstance(self.thetas, np.ndarray) or self._image[0] != self._image[1] or self.det_offset != 0.0:
+            return None
+        if not all(number is None or isinstance(number, float) for number in numbers):
+            return None
+        found = orbits(self.thetas, self.det_count, self._is_fan)
+        return found if FEW * len(found) <= self.shape[0] else None
+
+    @property
+    def _form(self) -> str:  # type: ignore[override]
+        return "sparse matrix" if self._orbits is None else "sparse matrix of rays from which the others follow"
+
+    def _few_in_chunks(self) -> Iterator[_Rays]:
+        """Yield the rays of which the sparse matrix has the weights."""
+        if self._orbits is None:
+            yield from (self._rays(*chunk, torch.device("cpu")) for chunk in self._chunks())
+            return
+        numbers = [numbers_of(self, name) for name in NUMBERS[1 : 5 if self._is_fan else 3]]
+        at_once = self._rows_at_once()
+        for start in range(0, len(self._orbits), at_once):
+            theta, place = (rays[start : start + at_once] for rays in self._orbits.rays)
+            yield _Rays(theta, place, *numbers)
+
+    def _entries(self, x: Tensor) -> int:
+        """Return the number of entries of the matrix: a bound or, where this is above the limit, a count."""
+        most = (self.shape[0] if self._orbits is None else len(self._orbits)) * self._width
+        if self._tensor_names or not x.is_cpu or sparse_bytes(x, most) <= get_sparse_limit():
+            return most
+        if self._counted is None:
+            self._counted = sum(self._most_pixels(rays.as_columns()) for rays in self._few_in_chunks())
+        return self._counted
+
+    def _most_pixels(self, rays: _Rays) -> int:
+        """Return the number of pixels that have a weight on rays, at most."""
+        slices = torch.arange(max(self._image), dtype=torch.float64)
+        edges = self._edges(rays) if self._kernel == "strip" else (self._lines(rays),) * 2
+        begin, end = between(tuple(edge.start + slices * edge.slope for edge in edges), edges)  # type: ignore[arg-type]
+        if self._kernel == "linear":
+            begin = end = (begin + end) / 2
+            begin, end = begin - 0.5, end + 0.5
+        count, samples = sizes(edges[0].is_steep, self._image)
+        first, last = (begin + 0.5 - TIE).floor_().clamp_(min=0), torch.minimum((end - 0.5 + TIE).ceil_(), samples - 1)
+        return int((last - first + 1).clamp_(min=0).mul_(slices < count).sum())
+
+    def _make_matrix(self, x: Tensor, adjoint: bool) -> Tensor:
+        parts = ((index.flatten(1), weight.flatten(1)) for index, weight in map(self._weights, self._few_in_chunks()))
+        rows = self.shape[0] if self._orbits is None else len(self._orbits)
+        return matrix_of(parts, (rows, self.shape[1]), real_dtype(x.dtype), adjoint)
+
+    def _multiply(self, x: Tensor, adjoint: bool) -> Tensor:
+        if self._orbits is None or not self._keeps_matrix(x):
+            return super()._multiply(x, adjoint)
+        given, wanted = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
+        batch = x.shape[: x.ndim - len(given)]
+        parts = torch.view_as_real(x.resolve_conj()).movedim(-1, 0) if x.is_complex() else x.unsqueeze(0)
+        matrix = self._products.matrix(x, adjoint, self._held_tensors(), self._make_matrix)
+        items = parts.reshape((-1, math.prod(given)) if adjoint else (-1, *given))
+        y = parts.new_empty((len(items), math.prod(wanted)))
+        at_once = max(1, CACHED // (8 * self.shape[1]))
+        for start in range(0, len(items), at_once):
+            some = slice(start, start + at_once)
+            y[some] = self._orbits.multiply(matrix, items[some], adjoint)
+        y = y.reshape((len(parts), *batch, *wanted))
+        return torch.complex(y[0], y[1]) if x.is_complex() else y[0]
+
+    # -- without tables ----------------------------------------------------------------------------------------------
+
+    def _sweep(self, x: Tensor) -> Sweep | None:
+        """Return the kernel in place for ``x``, if there is one."""
+        if self._kernel == "strip" or not x.is_cpu or not x.numel():
+            return None
+        found = self._lines(self._rays(0, self.shape[0], x.device))
+        return Sweep(found, self._kernel, self._image) if bool(found.start.isfinite().all()) else None
+
+    def _gathered_fast(self, flat: Tensor) -> Tensor:
+        sweep = self._sweep(flat)
+        if sweep is None:
+            return super()._gathered_fast(flat)
+        return sweep.gather(flat.reshape((-1, *self._image))).reshape((*flat.shape[:-1], self.shape[0]))
+
+    def _scattered(self, flat: Tensor) -> Tensor:
+        sweep = self._sweep(flat)
+        if sweep is None:
+            return super()._scattered(flat)
+        return sweep.scatter(flat.reshape((-1, self.shape[0]))).reshape((*flat.shape[:-1], self.shape[1]))
 
     # -- weights -----------------------------------------------------------------------------------------------------
 
