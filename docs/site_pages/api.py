@@ -21,6 +21,7 @@ MODULES = {
     "torchlops.basicoperators": "Basic operators",
     "torchlops.signalprocessing": "Signal processing",
     "torchlops.waveeqprocessing": "Wave-equation processing",
+    "torchlops.medical": "Medical imaging",
     "torchlops.avo": "Amplitudes and angles: post-stack and pre-stack data",
     "torchlops.avo.avo": "Reflection coefficients",
     "torchlops.optimization": "Solvers",

@@ -27,6 +27,7 @@ PLACES: tuple[Any, ...] = (
     torchlops.signalprocessing,
     torchlops.waveeqprocessing,
     torchlops.avo,
+    torchlops.medical,
     torchlops.linearoperator,
     interp,
 )
@@ -82,7 +83,7 @@ FAMILIES = (
         "Slant stacks and related transforms of seismic processing, between (slope, time) and (offset, time). Radon2D, "
         "Radon3D, FourierRadon2D, FourierRadon3D and Spread spread samples along curves, and their adjoints sum along "
         "them; ChirpRadon2D and ChirpRadon3D sum, and their adjoints spread. For the Radon transform of computed "
-        "tomography (CT, sinograms), see ASTRA on the page :doc:`/interoperation`. Pictures have time downward.",
+        "tomography (CT, sinograms), see :class:`~torchlops.medical.CT2D`. Pictures have time downward.",
         "Radon2D Radon3D FourierRadon2D FourierRadon3D ChirpRadon2D ChirpRadon3D Spread",
     ),
     Family(
@@ -122,6 +123,12 @@ FAMILIES = (
         "(For exact coefficients, see :mod:`torchlops.avo.avo`; for inversions, :func:`PoststackInversion` and "
         ":func:`PrestackInversion`.) Pictures have time downward.",
         "AVOLinearModelling PoststackLinearModelling PrestackLinearModelling PrestackWaveletModelling",
+    ),
+    Family(
+        "tomography",
+        "Tomography",
+        "Projections of images along rays, and back-projection. The geometry learns.",
+        "CT2D",
     ),
     Family(
         "algebra",
@@ -281,7 +288,7 @@ def names_elsewhere(name: str) -> list[str]:
     names = list(ELSEWHERE.get(name, ()))
     if name in NOT_IN_PYLOPS or name in EXPRESSIONS:
         return names
-    packages = ("signalprocessing", "waveeqprocessing", "avo")
+    packages = ("signalprocessing", "waveeqprocessing", "avo", "medical")
     package = ".".join(["pylops", *(place for place in packages if hasattr(getattr(torchlops, place), name))])
     return [f"pylops.signalprocessing.{KINDS[name]}" if name in KINDS else f"{package}.{name}", *names]
 

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "DWTND": ('pywt.wavedecn(..., mode="periodization")', "sigpy.linop.Wavelet", "odl.trafos.WaveletTransform"),
     "DTCWT": ("dtcwt.Transform1d",),
     "UDCT": ("curvelets.numpy.UDCT",),
+    "CT2D": ("astra.OpTomo", "odl.tomo.RayTransform", "deepinv.physics.Tomography"),
     "LinearInterpolation": ("numpy.interp",),
     "InterpCubicSpline": ('scipy.interpolate.CubicSpline(..., bc_type="natural")',),
     "Bilinear": ("scipy.ndimage.map_coordinates(..., order=1)",),

@@ -117,6 +117,7 @@ contrasts = spikes(64, 3, **{"12 0": 1, "12 1": 0.5, "28 1": -1, "44 2": 0.8, "5
 strata = np.floor(2 * np.sin(0.13 * np.arange(64)[:, None] + 1.2 * np.cos(np.arange(64) / 10)))
 matrix = np.exp(-((np.arange(40)[:, None] * 3.2 - n) ** 2) / 40) / 11
 rows = np.sort(RANDOM.permutation(96)[:40])
+phantom = shrunk(skimage.data.shepp_logan_phantom(), 96, 96)
 
 SYMBOLS = {
     "t": "times, 64 samples of 4 ms",
@@ -207,7 +208,13 @@ class Example:
 
 NAMES = {
     name: getattr(package, name)
-    for package in (torchlops.basicoperators, torchlops.signalprocessing, torchlops.waveeqprocessing, torchlops.avo)
+    for package in (
+        torchlops.basicoperators,
+        torchlops.signalprocessing,
+        torchlops.waveeqprocessing,
+        torchlops.avo,
+        torchlops.medical,
+    )
     for name in package.__all__
 }
 NAMES |= {name: getattr(torchlops, name) for name in ("TorchOperator", "aslinearoperator")}
@@ -493,6 +500,13 @@ EXAMPLES = {
         section=True,
         view=lambda _, y: y[1],
         axes=(("place", "depth"), ("receiver", "time")),
+    ),
+    # tomography
+    "CT2D": Example(
+        "CT2D((96, 96), 1.0, 136, np.linspace(0, np.pi, 120, endpoint=False))",
+        "phantom",
+        "a phantom of a head; the data are its sinogram, the adjoint smears them back along the rays",
+        axes=(("x", "y"), ("detector", "view")),
     ),
     # stacks and algebra
     "VStack": Example(

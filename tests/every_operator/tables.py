@@ -20,6 +20,7 @@ PACKAGES = {
     "signalprocessing": "Signal processing",
     "waveeqprocessing": "Wave-equation processing",
     "avo": "Amplitudes and angles",
+    "medical": "Medical imaging",
     "linearoperator": "Operators made of operators",
 }
 ARGUMENT_OF = {

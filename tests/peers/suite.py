@@ -38,7 +38,7 @@ PEERS = {
         "PyLops",
         "2.8.0",
         ("pytests", "testdata", "tutorials", "examples"),
-        missing=("ct", "mri"),
+        missing=("mri",),
     ),
     "pyproximal": Peer("PyProximal", "0.13.0", ("pytests", "testdata", "pyproximal")),
 }  # fmt: skip

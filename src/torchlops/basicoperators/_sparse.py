@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from torchlops.config import get_sparse_limit
 
 FAST_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 """Data types that MKL supports."""
+
+T = TypeVar("T")
 
 HAS_MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 """Whether torch was built with MKL."""
@@ -34,7 +36,7 @@ class SparseProducts:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[bool, tuple[tuple[Tensor, ...], tuple[Any, ...], Tensor]] = {}
+        self._kept: dict[bool, tuple[tuple[Tensor, ...], tuple[Any, ...], Any]] = {}
         self._seconds: dict[bool, float] = {}
 
     def __reduce__(self) -> tuple[type[SparseProducts], tuple[()]]:
@@ -60,17 +62,23 @@ class SparseProducts:
             and not any(source.is_inference() for source in sources)
         )
 
-    def matrix(
+    def multiply(
         self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], Tensor]
     ) -> Tensor:
-        """Return the matrix for products with ``x``, which is built if it is not there.
+        """Return the products ``(*batch, rows)`` of the matrix with the vectors of ``x``, ``(*batch, columns)``.
 
         Args:
-            x: What is multiplied, of which the precision matters.
-            adjoint: Whether to return the matrix of the adjoint.
+            x: The vectors.
+            adjoint: Whether to use the matrix of the adjoint.
             sources: The tensors from which the matrix is derived.
             make: Function that builds the matrix, given ``x`` and ``adjoint``.
         """
+        matrix = self.kept(x, adjoint, sources, make)
+        batch = x.shape[:-1]
+        return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
+
+    def kept(self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], T]) -> T:
+        """Return what ``make`` made from the same tensors before, or makes now: a matrix, perhaps with more."""
         key = (real_dtype(x.dtype), *((source._version, source.data_ptr()) for source in sources))
         kept = self._kept.get(adjoint)
         if kept is None or kept[1] != key or any(a is not b for a, b in zip(sources, kept[0], strict=True)):
@@ -78,17 +86,8 @@ class SparseProducts:
             with torch.inference_mode(False), torch.no_grad():
                 kept = self._kept[adjoint] = sources, key, make(x, adjoint)
             self._seconds[adjoint] = time.perf_counter() - began
-        return kept[2]
-
-    def multiply(
-        self, x: Tensor, adjoint: bool, sources: tuple[Tensor, ...], make: Callable[[Tensor, bool], Tensor]
-    ) -> Tensor:
-        """Return the products ``(*batch, rows)`` of the matrix with the vectors of ``x``, ``(*batch, columns)``.
-
-        The arguments are those of :meth:`matrix`.
-        """
-        batch, matrix = x.shape[:-1], self.matrix(x, adjoint, sources, make)
-        return multiply(matrix, x.reshape(math.prod(batch), x.shape[-1])).reshape((*batch, matrix.shape[0]))
+        made: T = kept[2]
+        return made
 
 
 def sparse_bytes(x: Tensor, entries: int) -> int:

@@ -333,7 +333,7 @@ class CT2D(TapOperator):
         given, wanted = (self.dimsd, self.dims) if adjoint else (self.dims, self.dimsd)
         batch = x.shape[: x.ndim - len(given)]
         parts = torch.view_as_real(x.resolve_conj()).movedim(-1, 0) if x.is_complex() else x.unsqueeze(0)
-        matrix = self._products.matrix(x, adjoint, self._held_tensors(), self._make_matrix)
+        matrix = self._products.kept(x, adjoint, self._held_tensors(), self._make_matrix)
         items = parts.reshape((-1, math.prod(given)) if adjoint else (-1, *given))
         y = parts.new_empty((len(items), math.prod(wanted)))
         at_once = max(1, CACHED // (8 * self.shape[1]))
