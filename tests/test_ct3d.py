@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import torchlops
-from torchlops.medical import CT3D, cone_vectors, parallel3d_vectors
+from torchlops.medical import CT3D, FDK, cone_vectors, parallel3d_vectors
 
 ANGLES = np.linspace(0, 2 * math.pi, 9, endpoint=False)  # with 0, but not all of 45 and 90 degrees
 SQUARE = np.arange(8) * math.pi / 4  # at 0, 45 and 90 degrees
@@ -334,3 +334,14 @@ def test_refusals_of_vectors() -> None:
         cone_vectors(torch.arange(3), 4.0, 5.0)
     with pytest.raises(ValueError, match="det_spacing"):
         parallel3d_vectors(ANGLES, (1.0, 2.0, 3.0))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
+def test_on_a_gpu(dtype: torch.dtype) -> None:
+    C = CT3D((9, 12, 11), (13, 10), cone_vectors(ANGLES, 30.0, 12.0, 1.2))
+    F, on_gpu = FDK(C), FDK(copy.deepcopy(C)).to("cuda")
+    x, y = _random(2, *C.dims, dtype=dtype), _random(2, *C.dimsd, seed=1, dtype=dtype)
+    tolerance = 1e-11 if dtype == torch.float64 else 1e-4
+    for A, other, z in ((C, on_gpu.projector, x), (C.H, on_gpu.projector.H, y), (F, on_gpu, y), (F.H, on_gpu.H, x)):
+        torch.testing.assert_close(other(z.cuda()).cpu(), A(z), rtol=tolerance, atol=tolerance)

@@ -128,8 +128,8 @@ FAMILIES = (
     Family(
         "tomography",
         "Tomography",
-        "Projections of images along rays, and back-projection. The geometry learns.",
-        "CT2D",
+        "Projections of images and volumes along rays, and reconstruction in one step. The geometry learns.",
+        "CT2D CT3D FBP FDK",
     ),
     Family(
         "mri",

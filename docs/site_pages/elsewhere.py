@@ -1,6 +1,6 @@
 """What other libraries call the operators. PyLops has them under the same names, unless listed here."""
 
-NOT_IN_PYLOPS = {"AcousticBorn", "NUFFT", "NUFFTGram", "Sensitivity", "ToDevice"}
+NOT_IN_PYLOPS = {"AcousticBorn", "CT3D", "FBP", "FDK", "NUFFT", "NUFFTGram", "Sensitivity", "ToDevice"}
 
 ELSEWHERE = {
     "AcousticBorn": ("deepwave.scalar_born",),
@@ -29,6 +29,9 @@ ELSEWHERE = {
     "DTCWT": ("dtcwt.Transform1d",),
     "UDCT": ("curvelets.numpy.UDCT",),
     "CT2D": ("astra.OpTomo", "odl.tomo.RayTransform", "deepinv.physics.Tomography"),
+    "CT3D": ("astra.OpTomo", "odl.tomo.RayTransform"),
+    "FBP": ("skimage.transform.iradon", "odl.tomo.fbp_op"),
+    "FDK": ("odl.tomo.fbp_op",),
     "LinearInterpolation": ("numpy.interp",),
     "InterpCubicSpline": ('scipy.interpolate.CubicSpline(..., bc_type="natural")',),
     "Bilinear": ("scipy.ndimage.map_coordinates(..., order=1)",),

@@ -531,6 +531,25 @@ EXAMPLES = {
         "a phantom of a head; the data are its sinogram, the adjoint smears them back along the rays",
         axes=(("x", "y"), ("detector", "view")),
     ),
+    "CT3D": Example(
+        "CT3D((4, 48, 48), (20, 72), cone_vectors(np.arange(40) * np.pi / 20, 90.0, 60.0))",
+        "volume",
+        "four slices of a head; four of its 40 cone-beam views are drawn",
+        view=lambda _, y: y[::10],
+        axes=(("x", "y"), ("column", "row")),
+    ),
+    "FBP": Example(
+        "FBP(CT2D((96, 96), 1.0, 136, np.linspace(0, np.pi, 120, endpoint=False)))",
+        "A.projector(phantom)",
+        "the sinogram of a head, from which it is reconstructed",
+        axes=(("detector", "view"), ("x", "y")),
+    ),
+    "FDK": Example(
+        "FDK(CT3D((4, 48, 48), (20, 72), cone_vectors(np.arange(90) * np.pi / 45, 90.0, 60.0)))",
+        "A.projector(volume)",
+        "cone-beam views of four slices of a head, which are reconstructed; the first four of 90 views are drawn",
+        axes=(("column", "row"), ("x", "y")),
+    ),
     # stacks and algebra
     "VStack": Example(
         "VStack([FirstDerivative((96, 96), axis=0), Smoothing2D(9, (96, 96))])", **PHOTO, flat=(2, 96, 96)

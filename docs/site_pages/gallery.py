@@ -5,13 +5,13 @@ from __future__ import annotations
 ORDER = (
     # operators and solvers
     "integration", "outliers", "restoration", "deconvolution", "sparse", "nonstationary", "missing_traces", "planewave",
-    "coils", "helmholtz",
+    "coils", "helmholtz", "cone_beam",
     # seismic waves
     "impedance", "avo", "migration", "segy", "fwi", "updown", "deghosting", "deblending", "mdd", "marchenko",
     # medical imaging
     "espirit", "radial_mri",
     # gradients with respect to the tensors of an operator
-    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding",
+    "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "ct_calibration",
     # second derivatives, and derivatives of solutions
     "wavelets", "derivatives", "gaussian_process", "uncertainty", "bilevel", "nonlinear", "preconditioner",
     "unrolling",

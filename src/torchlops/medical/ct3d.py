@@ -55,7 +55,7 @@ class CT3D(PlaneOperator):
     y along rows: there, a volume is ``x.flip(-2)``.) Data have shape ``(views, rows, columns)``.
 
     If ``vectors`` is a tensor, gradients reach it: those of a scan that is calibrated, or of a trajectory that is
-    optimized. They keep about 50 bytes for each of the four weights of a ray in a plane. An array is constant.
+    optimized. They keep about 140 bytes for each ray in each plane that it meets. An array is constant.
     Products that need no such gradient compute all weights as they go, in little memory, and their derivative is the
     adjoint, which keeps nothing.
 
