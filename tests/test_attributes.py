@@ -575,6 +575,7 @@ DIFFERENT = {
     **dict.fromkeys(("Kirchhoff.aperture", "Kirchhoff.angleaperture"), "None where there is no limit"),
     **dict.fromkeys(("Kirchhoff.six", "Kirchhoff.rix"), "apertures measure lengths, not samples"),
     "Kirchhoff.wav": LEARNS,
+    "CT2D.dtype": "PyLops's twin says that ASTRA computes in float32",
     "Kirchhoff.vel": "the velocity that was given, not repeated for all points",
 }  # fmt: skip
 """Attributes that differ from PyLops's, each with the reason, which docs/coming_from_pylops.md explains."""

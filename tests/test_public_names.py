@@ -21,14 +21,10 @@ import torchlops
 pylops = pytest.importorskip("pylops")
 
 ROOT = Path(pylops.__file__).parent
-LATER = ("medical",)
-"""Sub-packages that come later."""
-
 NAMES_NOT_HERE = {
     **dict.fromkeys(("pylops", "deps", "pytensor_message"), "what a module of PyLops without __all__ imports"),
     "utils.utils.ScoobyReport": "a class of another package, which Report needs there",
     "config.Config": "the class of the object that holds the switch there; here the switch belongs to a thread",
-    "medical": LATER,
 }  # fmt: skip
 """What PyLops has and torchlops has not, each with its reason."""
 
@@ -53,9 +49,9 @@ IN_PASSING = {
 def _modules() -> list[str]:
     """Return the public modules of PyLops, without its name."""
     paths = [path.relative_to(ROOT).with_suffix("").parts for path in sorted(ROOT.rglob("*.py"))]
-    public = [parts for parts in paths if not any(part.startswith("_") for part in parts) and parts[0] not in LATER]
+    public = [parts for parts in paths if not any(part.startswith("_") for part in parts)]
     packages = [(), *((path.name,) for path in ROOT.iterdir() if (path / "__init__.py").exists())]
-    return sorted(".".join(parts) for parts in [*public, *packages] if not parts or parts[0] not in LATER)
+    return sorted(".".join(parts) for parts in [*public, *packages])
 
 
 def _defined(module: str) -> set[str]:

@@ -16,7 +16,7 @@ INTRODUCTION = """\
 
 Change one import, `import torchlops as pylops`, and code that is written for PyLops 2.8 runs: names, arguments,
 defaults and sub-packages are the same, NumPy arrays come back as NumPy arrays, and solvers return what PyLops's
-return, but for the differences on this page. (The sub-package `medical` is not here yet.)
+return, but for the differences on this page.
 
 For code that you do not want to touch, also in packages of others, there is an alias:
 

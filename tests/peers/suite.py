@@ -24,13 +24,11 @@ class Peer:
         title: Its name.
         version: Its version.
         folders: What its tests need of its source distribution.
-        missing: Modules of tests of sub-packages that torchlops does not have.
     """
 
     title: str
     version: str
     folders: tuple[str, ...]
-    missing: tuple[str, ...] = ()
 
 
 PEERS = {
@@ -53,7 +51,6 @@ def main() -> int:
     tests = [] if any("::" in option or option.endswith(".py") for option in options) else ["pytests"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.peers.plugin", "-p", "no:cacheprovider"]
     command += ["-c", str(Path(__file__).with_name("pytest.ini")), "--rootdir", str(folder), *options, *tests]
-    command += [f"--ignore=pytests/test_{module}.py" for module in peer.missing]
     variables = environment(TORCHLOPS_PEER=name)
     variables.setdefault("OMP_NUM_THREADS", "1")  # the problems are small: threads would only wait for each other
     if record:
