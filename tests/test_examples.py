@@ -36,6 +36,7 @@ OPERATORS = {
                       "WavefieldDecomposition": "updown"},
     "migration": {"LSM": "migration", "Kirchhoff": "segy"},
     "waves": {"AcousticBorn": "fwi"},
+    "tomography": {"CT2D": "sparse_ct"},
     "stacks and products": {"VStack": "coils", "HStack": "integration", "Kronecker": "outliers"},
     "diagonals and matrices": {"Diagonal": "coils", "MatrixMult": "sliding", "Identity": "preconditioner"},
     "shapes": {"Pad": "vsp", "Roll": "restoration"},
