@@ -246,6 +246,17 @@ def test_adjoint_is_exact(kernel, distances):
     assert abs(np.vdot(A(x), y) - np.vdot(x, A.H(y))) <= 1e-13 * np.linalg.norm(A(x)) * np.linalg.norm(y)
 
 
+def test_views_are_swept_in_parts(monkeypatch):
+    """Sums without tables take the memory of some views."""
+    monkeypatch.setattr("torchlops.medical.ct.CHUNK", 100)
+    test_fast_forms_agree_with_the_differentiable_kernel("any angles", "strip", False)
+    test_fast_forms_agree_with_the_differentiable_kernel("fan, any angles", "linear", False)
+    widths = np.array([0.8, 1.0, 1.3, 0.9, 1.1])
+    A = CT2D((12, 12), widths, 14, SCANS["any angles"][2], dtype="float64", det_offset=widths / 3)
+    x = torch.rand(12, 12, dtype=torch.float64)
+    torch.testing.assert_close(A._gathered_fast(x.reshape(-1)).reshape(A.dimsd), A._forward(x), rtol=1e-12, atol=1e-12)
+
+
 def test_number_of_entries_is_not_exceeded():
     """Matrices are not larger than the plan says, also where they are counted because a bound is above the limit."""
     for name, kernel in itertools.product(SCANS, ("strip", "line", "linear")):

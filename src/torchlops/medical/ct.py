@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from torchlops.arrays import Array, DType, real_dtype
 from torchlops.basicoperators._positions import constants, is_readable
 from torchlops.basicoperators._sparse import sparse_bytes
-from torchlops.basicoperators._taps import TapOperator, matrix_of
+from torchlops.basicoperators._taps import CHUNK, TapOperator, matrix_of
 from torchlops.config import get_sparse_limit
 from torchlops.medical._rays import (
     KERNELS,
@@ -279,9 +279,8 @@ class CT2D(TapOperator):
     def _symmetry(self) -> Orbits | None:
         """Return the few rays from which all follow, if there are few."""
         numbers = (self.det_width, self.det_offset, self.source_origin_dist, self.origin_detector_dist)
-        if not isinstance(self.thetas, np.ndarray) or self.det_offset != 0.0:
-            return None
-        if not all(number is None or isinstance(number, float) for number in numbers):
+        are_constant = all(number is None or isinstance(number, float) for number in numbers)
+        if not isinstance(self.thetas, np.ndarray) or not are_constant or self.det_offset != 0.0:
             return None
         return orbits(self.thetas, self.det_count, self._is_fan, self._image)
 
@@ -346,52 +345,61 @@ class CT2D(TapOperator):
 
     # -- without tables ----------------------------------------------------------------------------------------------
 
-    def _sweep(self, x: Tensor) -> Sweep | None:
-        """Return the kernel in place for ``x``, if there is one."""
-        if not x.is_cpu or not x.numel() or (self._kernel == "strip" and self._is_fan):
-            return None
-        found = self._borders() if self._kernel == "strip" else self._lines(self._rays(0, self.shape[0], x.device))
-        if not bool(found.start.isfinite().all()):
-            return None
-        return EdgeSweep(found, self._image) if self._kernel == "strip" else Sweep(found, self._kernel, self._image)
+    def _has_sweep(self, x: Tensor) -> bool:
+        """Whether there is a kernel in place for ``x``, which cannot have numbers that are not finite."""
+        own = [numbers_of(self, name) for name in self._tensor_names]
+        is_finite = all(bool(number.isfinite().all()) for number in own if isinstance(number, Tensor))
+        return x.is_cpu and x.numel() > 0 and is_finite and not (self._kernel == "strip" and self._is_fan)
 
-    def _borders(self) -> Lines:
+    def _sweeps(self) -> Iterator[tuple[slice, Sweep]]:
+        """Yield the kernels of some views after each other."""
+        views, at_once = self.dimsd[0], max(1, CHUNK // 4 // self.det_count)
+        for first in range(0, views, at_once):
+            some = slice(first, min(first + at_once, views))
+            count = some.stop - first
+            if self._kernel == "strip":
+                yield some, EdgeSweep(self._borders(first, count), self._image)
+            else:
+                rays = self._rays(first * self.det_count, count * self.det_count, torch.device("cpu"))
+                yield some, Sweep(self._lines(rays), self._kernel, self._image)
+
+    def _borders(self, first: int, views: int) -> Lines:
         """Return the parallel rays to both ends of the detectors and between them, one more in each view."""
-        count, views = self.det_count + 1, self.dimsd[0]
+        count = self.det_count + 1
         places = torch.arange(count, dtype=torch.float64) - self.det_count / 2
-        numbers = (
-            number.unsqueeze(-1).expand(views, count).reshape(-1)
-            if isinstance(number, Tensor) and number.ndim
-            else number
-            for number in (numbers_of(self, name) for name in NUMBERS[:3])
-        )
-        theta, *others = numbers
-        return self._lines(_Rays(theta, places.repeat(views), *others))  # type: ignore[arg-type]
+        view = torch.arange(first, first + views).repeat_interleave(count)
+        theta, *numbers = (at_views(numbers_of(self, name), view) for name in NUMBERS[:3])
+        return self._lines(_Rays(theta, places.repeat(views), *numbers))  # type: ignore[arg-type]
 
-    def _over_width(self, lines: Lines) -> Tensor:
+    def _over_width(self, lines: Lines, views: slice) -> Tensor:
         """Return what differences of sums before the borders are multiplied by, ``(views, 1)``."""
         width, count = numbers_of(self, "det_width"), self.det_count + 1
         sign = (torch.where(lines.is_steep, 1, -1) * torch.sign(lines.along)).reshape(-1, count)[:, :1]
-        return sign / (width.unsqueeze(-1) if isinstance(width, Tensor) and width.ndim else width)
+        return sign / (width[views].unsqueeze(-1) if isinstance(width, Tensor) and width.ndim else width)
 
     def _gathered_fast(self, flat: Tensor) -> Tensor:
-        sweep = self._sweep(flat)
-        if sweep is None:
+        if not self._has_sweep(flat):
             return super()._gathered_fast(flat)
-        y = sweep.gather(flat.reshape((-1, *self._image)))
-        if self._kernel == "strip":
-            y = y.reshape(-1, self.dimsd[0], self.det_count + 1).diff(dim=-1) * self._over_width(sweep.lines)
-        return y.reshape((*flat.shape[:-1], self.shape[0])).to(flat.dtype)
+        x = flat.reshape((-1, *self._image))
+        data = x.new_empty((len(x), *self.dimsd))
+        for views, sweep in self._sweeps():
+            y = sweep.gather(x)
+            if self._kernel == "strip":
+                y = y.reshape(len(x), -1, self.det_count + 1).diff(dim=-1) * self._over_width(sweep.lines, views)
+            data[:, views] = y.reshape(len(x), -1, self.det_count)
+        return data.reshape((*flat.shape[:-1], self.shape[0]))
 
     def _scattered_fast(self, flat: Tensor) -> Tensor:
-        sweep = self._sweep(flat)
-        if sweep is None:
+        if not self._has_sweep(flat):
             return super()._scattered_fast(flat)
-        y = flat.reshape((-1, self.shape[0]))
-        if self._kernel == "strip":
-            y = y.reshape(-1, *self.dimsd).to(torch.float64) * self._over_width(sweep.lines)
-            y = -pad(y, (1, 1)).diff(dim=-1).flatten(1)
-        return sweep.scatter(y).reshape((*flat.shape[:-1], self.shape[1])).to(flat.dtype)
+        data = flat.reshape((-1, *self.dimsd))
+        x = flat.new_zeros((len(data), *self._image))
+        for views, sweep in self._sweeps():
+            y = data[:, views]
+            if self._kernel == "strip":
+                y = -pad(y.to(torch.float64) * self._over_width(sweep.lines, views), (1, 1)).diff(dim=-1)
+            x += sweep.scatter(y.flatten(1))
+        return x.reshape((*flat.shape[:-1], self.shape[1]))
 
     # -- weights -----------------------------------------------------------------------------------------------------
 
