@@ -218,9 +218,9 @@ def test_fast_forms_agree_with_the_differentiable_kernel(name, kernel, has_table
     if not has_tables:
         set_sparse_limit(0)
     try:
-        is_symmetric = dims[0] == dims[1] and "any" not in name
+        images = 8 if dims[0] == dims[1] and "any" not in name else 2 if distances is None else 0
         assert A.plan.kernel == ("gather" if not has_tables else A._form)
-        assert A._form.endswith("follow") == is_symmetric
+        assert (0 if A._orbits is None else A._orbits.images) == images
         numbers = torch.Generator().manual_seed(1)
         for batch, dtype in (
             ((), torch.float64),
@@ -259,12 +259,13 @@ def test_number_of_entries_is_not_exceeded():
 def test_matrix_that_is_counted_fits():
     """A bound above the limit is replaced by a count, and the matrix is used if that is within."""
     A = scan((32, 32), 1.0, 40, [0.1, 0.9, 2.0], "strip")
+    assert A._orbits is not None
     bound, counted = A._entries(torch.empty(0)), sum(A._most_pixels(r.as_columns()) for r in A._few_in_chunks())
     assert counted < bound
     limit = get_sparse_limit()
     try:
         set_sparse_limit(12 * counted)
-        assert A.plan.kernel == "sparse matrix"
+        assert A.plan.kernel == "sparse matrix of some rays, with 2 images"
         set_sparse_limit(12 * counted - 1)
         assert A.plan.kernel == "gather"
     finally:

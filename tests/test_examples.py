@@ -36,7 +36,7 @@ OPERATORS = {
                       "WavefieldDecomposition": "updown"},
     "migration": {"LSM": "migration", "Kirchhoff": "segy"},
     "waves": {"AcousticBorn": "fwi"},
-    "tomography": {"CT2D": "ct_calibration", "FBP": "ct_calibration", "CT3D": "cone_beam", "FDK": "cone_beam"},
+    "tomography": {"CT2D": "sparse_ct", "FBP": "ct_calibration", "CT3D": "cone_beam", "FDK": "cone_beam"},
     "stacks and products": {"VStack": "coils", "HStack": "integration", "Kronecker": "outliers"},
     "diagonals and matrices": {"Diagonal": "coils", "MatrixMult": "sliding", "Identity": "preconditioner"},
     "shapes": {"Pad": "vsp", "Roll": "restoration"},

@@ -8,6 +8,8 @@ ORDER = (
     "coils", "helmholtz", "cone_beam",
     # seismic waves
     "impedance", "avo", "migration", "segy", "fwi", "updown", "deghosting", "deblending", "mdd", "marchenko",
+    # medical imaging
+    "sparse_ct",
     # gradients with respect to the tensors of an operator
     "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "ct_calibration",
     # second derivatives, and derivatives of solutions

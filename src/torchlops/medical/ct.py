@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from torchlops.arrays import Array, DType, real_dtype
 from torchlops.basicoperators._positions import constants, is_readable
@@ -28,7 +29,7 @@ from torchlops.medical._rays import (
     sizes,
     strip,
 )
-from torchlops.medical._sweep import Sweep
+from torchlops.medical._sweep import EdgeSweep, Sweep
 from torchlops.medical._symmetry import Orbits, orbits
 from torchlops.shapes import PER_SAMPLE, Dims, as_dims, as_integer
 from torchlops.warning import warn
@@ -39,8 +40,6 @@ MARGIN = 1.25
 """How much wider than at first a strip may get, where the geometry may learn."""
 CACHED = 1 << 19
 """Number of pixels of reflected images that are multiplied at a time: more do not fit in a cache."""
-FEW = 4
-"""From how many times fewer rays on, products with eight images are faster than those with all rays."""
 NUMBERS = ("thetas", "det_width", "det_offset", "source_origin_dist", "origin_detector_dist")
 UNREAD = 8
 """Most pixels of a row or column in a strip, where its width cannot be read while the operator is built."""
@@ -119,10 +118,11 @@ class CT2D(TapOperator):
     If they get wider, this is an error; in transforms and compiled code, where values cannot be read, the data are NaN.
     If the operator is built there, strips have at most 8 pixels in a row or column.
 
-    On the CPU, products use a sparse matrix that is kept, if it is within :func:`torchlops.config.get_sparse_limit`,
-    and the weights of an eighth of the rays where views are symmetric: a square image, no offset, and angles that
-    reflections at both axes and the diagonals map to each other, as uniform ones over a half turn. ``plan`` says
-    which form is used. Otherwise weights are computed in each product, in bounded memory.
+    On the CPU, products use a sparse matrix that is kept, if it is within :func:`torchlops.config.get_sparse_limit`:
+    of half of the rays if they are parallel, without an offset, and of an eighth of them where the image is square and
+    reflections at its axes and diagonals map the angles to each other, as uniform ones over a half turn (or, for a fan
+    beam, over a full turn). ``plan`` says which form is used. Otherwise weights are computed in each product, in
+    bounded memory.
 
     Unlike in PyLops 2.8, angles are documented in radians, which they are there, too; complex images are projected, not
     their real parts; float64 is not rounded to float32; copies do not share a projector that dies with the first of
@@ -279,16 +279,17 @@ class CT2D(TapOperator):
     def _symmetry(self) -> Orbits | None:
         """Return the few rays from which all follow, if there are few."""
         numbers = (self.det_width, self.det_offset, self.source_origin_dist, self.origin_detector_dist)
-        if not isinstance(self.thetas, np.ndarray) or self._image[0] != self._image[1] or self.det_offset != 0.0:
+        if not isinstance(self.thetas, np.ndarray) or self.det_offset != 0.0:
             return None
         if not all(number is None or isinstance(number, float) for number in numbers):
             return None
-        found = orbits(self.thetas, self.det_count, self._is_fan)
-        return found if FEW * len(found) <= self.shape[0] else None
+        return orbits(self.thetas, self.det_count, self._is_fan, self._image)
 
     @property
     def _form(self) -> str:  # type: ignore[override]
-        return "sparse matrix" if self._orbits is None else "sparse matrix of rays from which the others follow"
+        if self._orbits is None:
+            return "sparse matrix"
+        return f"sparse matrix of some rays, with {self._orbits.images} images"
 
     def _few_in_chunks(self) -> Iterator[_Rays]:
         """Yield the rays of which the sparse matrix has the weights."""
@@ -336,7 +337,7 @@ class CT2D(TapOperator):
         matrix = self._products.kept(x, adjoint, self._held_tensors(), self._make_matrix)
         items = parts.reshape((-1, math.prod(given)) if adjoint else (-1, *given))
         y = parts.new_empty((len(items), math.prod(wanted)))
-        at_once = max(1, CACHED // (8 * self.shape[1]))
+        at_once = max(1, CACHED // (self._orbits.images * self.shape[1]))
         for start in range(0, len(items), at_once):
             some = slice(start, start + at_once)
             y[some] = self._orbits.multiply(matrix, items[some], adjoint)
@@ -347,22 +348,50 @@ class CT2D(TapOperator):
 
     def _sweep(self, x: Tensor) -> Sweep | None:
         """Return the kernel in place for ``x``, if there is one."""
-        if self._kernel == "strip" or not x.is_cpu or not x.numel():
+        if not x.is_cpu or not x.numel() or (self._kernel == "strip" and self._is_fan):
             return None
-        found = self._lines(self._rays(0, self.shape[0], x.device))
-        return Sweep(found, self._kernel, self._image) if bool(found.start.isfinite().all()) else None
+        found = self._borders() if self._kernel == "strip" else self._lines(self._rays(0, self.shape[0], x.device))
+        if not bool(found.start.isfinite().all()):
+            return None
+        return EdgeSweep(found, self._image) if self._kernel == "strip" else Sweep(found, self._kernel, self._image)
+
+    def _borders(self) -> Lines:
+        """Return the parallel rays to both ends of the detectors and between them, one more in each view."""
+        count, views = self.det_count + 1, self.dimsd[0]
+        places = torch.arange(count, dtype=torch.float64) - self.det_count / 2
+        numbers = (
+            number.unsqueeze(-1).expand(views, count).reshape(-1)
+            if isinstance(number, Tensor) and number.ndim
+            else number
+            for number in (numbers_of(self, name) for name in NUMBERS[:3])
+        )
+        theta, *others = numbers
+        return self._lines(_Rays(theta, places.repeat(views), *others))  # type: ignore[arg-type]
+
+    def _over_width(self, lines: Lines) -> Tensor:
+        """Return what differences of sums before the borders are multiplied by, ``(views, 1)``."""
+        width, count = numbers_of(self, "det_width"), self.det_count + 1
+        sign = (torch.where(lines.is_steep, 1, -1) * torch.sign(lines.along)).reshape(-1, count)[:, :1]
+        return sign / (width.unsqueeze(-1) if isinstance(width, Tensor) and width.ndim else width)
 
     def _gathered_fast(self, flat: Tensor) -> Tensor:
         sweep = self._sweep(flat)
         if sweep is None:
             return super()._gathered_fast(flat)
-        return sweep.gather(flat.reshape((-1, *self._image))).reshape((*flat.shape[:-1], self.shape[0]))
+        y = sweep.gather(flat.reshape((-1, *self._image)))
+        if self._kernel == "strip":
+            y = y.reshape(-1, self.dimsd[0], self.det_count + 1).diff(dim=-1) * self._over_width(sweep.lines)
+        return y.reshape((*flat.shape[:-1], self.shape[0])).to(flat.dtype)
 
     def _scattered(self, flat: Tensor) -> Tensor:
         sweep = self._sweep(flat)
         if sweep is None:
             return super()._scattered(flat)
-        return sweep.scatter(flat.reshape((-1, self.shape[0]))).reshape((*flat.shape[:-1], self.shape[1]))
+        y = flat.reshape((-1, self.shape[0]))
+        if self._kernel == "strip":
+            y = y.reshape(-1, *self.dimsd).to(torch.float64) * self._over_width(sweep.lines)
+            y = -pad(y, (1, 1)).diff(dim=-1).flatten(1)
+        return sweep.scatter(y).reshape((*flat.shape[:-1], self.shape[1])).to(flat.dtype)
 
     # -- weights -----------------------------------------------------------------------------------------------------
 
