@@ -2,7 +2,7 @@
 
 One thread; processor times, best of several that take turns, in ms per image, and their ratio to ASTRA's, beside the
 target. The time and the memory of tables stand in lines of their own: ASTRA has none. ``CASES`` are names, as
-``uniform``.
+``uniform``; ``cone`` are the products of a cone beam and of its reconstruction, which ASTRA has on GPUs only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from torchlops.config import get_sparse_limit, set_sparse_limit
-from torchlops.medical import CT2D
+from torchlops.medical import CT2D, CT3D, FDK, cone_vectors
 
 Run = Callable[[], Any]
 
@@ -116,6 +117,19 @@ def measure(case: Case) -> None:
     set_sparse_limit(limit)
 
 
+def measure_cone(n: int, views: int) -> None:
+    """Measure a cone beam of ``views`` times ``n`` by ``n`` pixels, and print; it has no tables."""
+    vectors = cone_vectors(np.arange(views) * 2 * np.pi / views, 3.0 * n, 1.5 * n, 1.5)
+    C = CT3D((n, n, n), (n, n), vectors, dtype="float32")
+    F = FDK(C)
+    for batch in (1, 4):
+        x, y = torch.randn(batch, *C.dims), torch.randn(batch, *C.dimsd)
+        products = {"A x": (C, x), "A^H y": (C.H, y), "FDK y": (F, y), "FDK^H x": (F.H, x)}
+        taken = best({what: partial(A, z) for what, (A, z) in products.items()}, 3)
+        times = ", ".join(f"{what} {1e3 * t / batch:.0f}" for what, t in taken.items())
+        print(f"cone {n} x {n} x {n}, {views} views, batch {batch}: {times} ms", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     torch.set_num_threads(1)
@@ -123,6 +137,8 @@ def main() -> None:
     for case in CASES:
         if not wanted or case[0] in wanted or case[1] in wanted:
             measure(case)
+    if not wanted or "cone" in wanted:
+        measure_cone(64, 64)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ OPERATORS = {
     "waves": {"AcousticBorn": "fwi"},
     "magnetic resonance imaging": {"MRI2D": "espirit", "espirit_maps": "espirit", "walsh_maps": "espirit",
                                    "SENSE": "radial_mri", "NUFFT": "radial_mri"},
-    "tomography": {"CT2D": "ct_calibration", "FBP": "ct_calibration", "CT3D": "cone_beam", "FDK": "cone_beam"},
+    "tomography": {"CT2D": "sparse_ct", "FBP": "ct_calibration", "CT3D": "cone_beam", "FDK": "cone_beam"},
     "stacks and products": {"VStack": "coils", "HStack": "integration", "Kronecker": "outliers"},
     "diagonals and matrices": {"Diagonal": "coils", "MatrixMult": "sliding", "Identity": "preconditioner"},
     "shapes": {"Pad": "vsp", "Roll": "restoration"},

@@ -308,3 +308,16 @@ def test_it_is_as_good_as_scikit_image() -> None:
     theirs = psnr(transform.iradon(y.T, np.degrees(thetas), output_size=n, circle=False))
     assert ours > 30
     assert ours > theirs - 0.05, (ours, theirs)
+
+
+def test_offsets_of_each_view() -> None:
+    image = torch.zeros(16, 17, dtype=torch.float64)
+    image[5:11, 6:12] = 1
+    offsets = torch.linspace(-1, 1, 40, dtype=torch.float64)
+    C = CT2D(
+        (16, 17), 1.0, 26, torch.arange(40, dtype=torch.float64) * math.pi / 40, dtype="float64", det_offset=offsets
+    )
+    for scale in (1.0, 1e-12, 1e12):
+        found = FBP(C)(scale * C(image)) / scale
+        assert abs(found[7:9, 8:10].mean() - 1) < 0.02
+        assert found[:3].abs().mean() < 0.02

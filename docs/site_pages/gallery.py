@@ -5,11 +5,11 @@ from __future__ import annotations
 ORDER = (
     # operators and solvers
     "integration", "outliers", "restoration", "deconvolution", "sparse", "nonstationary", "missing_traces", "planewave",
-    "coils", "helmholtz", "cone_beam",
+    "coils", "helmholtz",
     # seismic waves
     "impedance", "avo", "migration", "segy", "fwi", "updown", "deghosting", "deblending", "mdd", "marchenko",
     # medical imaging
-    "sparse_ct", "espirit", "radial_mri",
+    "sparse_ct", "cone_beam", "espirit", "radial_mri",
     # gradients with respect to the tensors of an operator
     "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "ct_calibration",
     # second derivatives, and derivatives of solutions

@@ -13,7 +13,7 @@ from torchlops.basicoperators._positions import in_result_dtype, is_readable
 from torchlops.basicoperators._taps import Plan
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.linearoperator import LinearOperator
-from torchlops.medical._planes import Crossings, PlaneOperator, bilinear_taps, scale
+from torchlops.medical._planes import Crossings, PlaneOperator, scale, taps_around
 from torchlops.signalprocessing._convolution import fast_length
 from torchlops.signalprocessing._parts import with_parts_as_batch
 from torchlops.warning import warn
@@ -91,7 +91,8 @@ class Backprojection(PlaneOperator):
     """
 
     def __init__(self, projector: LinearOperator, is_cone: bool) -> None:
-        super().__init__(projector.dimsd, projector.dims, 4 * projector.dimsd[0], projector.dtype, projector.name)
+        taps = 2 * (len(projector.dims) - 1) * projector.dimsd[0]  # on a line of detectors, or in a plane
+        super().__init__(projector.dimsd, projector.dims, taps, projector.dtype, projector.name)
         self.projector, self.is_cone = projector, is_cone
 
     def vectors(self) -> Tensor:
@@ -123,7 +124,9 @@ class Backprojection(PlaneOperator):
         seen = torch.matmul(self.geometry().cameras((rows, columns)), self._points(start, count, device))
         row, column, depth = seen.mT.unbind()
         first = torch.arange(self.dims[0], device=device) * (rows * columns)
-        return bilinear_taps(row / depth, column / depth, 1 / depth**2, first, (columns, 1), (rows, columns))
+        if len(self.dims) == 2:
+            return taps_around((column / depth,), 1 / depth**2, first, (1,), (columns,))
+        return taps_around((row / depth, column / depth), 1 / depth**2, first, (columns, 1), (rows, columns))
 
     def _crossings(self, start: int, count: int, like: Tensor) -> Iterator[Crossings]:
         det_count = self.det_count()

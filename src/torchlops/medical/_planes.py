@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -146,28 +147,29 @@ def _grid_sample_adjoint(y: Tensor, planes: Tensor, grid: Tensor) -> Tensor:
     return result
 
 
-def bilinear_taps(
-    row: Tensor,
-    column: Tensor,
+def taps_around(
+    positions: Sequence[Tensor],
     weight: Tensor,
     first: Tensor,
-    strides: tuple[Tensor | int, Tensor | int],
-    sizes: tuple[Tensor | int, Tensor | int],
+    strides: Sequence[Tensor | int],
+    sizes: Sequence[Tensor | int],
 ) -> tuple[Tensor, Tensor]:
-    """Return indices and weights of the four samples around each position, as two tensors ``(count, 4 * planes)``.
+    """Return indices and weights of the samples around each position in a plane, or on a line.
 
     Args:
-        row: Positions in rows, ``(count, planes)``.
-        column: Positions in columns.
+        positions: Positions along each axis, in samples, ``(count, planes)``.
         weight: Weights, zero where there is no plane.
         first: Index of the first sample of each plane.
-        strides: Strides of rows and columns, as numbers or ``(count, 1)``.
-        sizes: Numbers of rows and columns.
+        strides: Strides of the axes, as numbers or ``(count, 1)``.
+        sizes: Numbers of samples along the axes.
+
+    Returns:
+        Two tensors ``(count, taps * planes)``, with two taps for each axis.
     """
     indices, weights = [], []
-    below = [position.detach().floor() for position in (row, column)]
-    parts = [position - whole for position, whole in zip((row, column), below, strict=True)]
-    for steps in ((0, 0), (0, 1), (1, 0), (1, 1)):
+    below = [position.detach().floor() for position in positions]
+    parts = [position - whole for position, whole in zip(positions, below, strict=True)]
+    for steps in itertools.product((0, 1), repeat=len(positions)):
         index, share = first, weight
         for whole, part, step, stride, size in zip(below, parts, steps, strides, sizes, strict=True):
             place = whole + step

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchlops.arrays import Array, DType
 from torchlops.basicoperators._positions import constants, is_readable
-from torchlops.medical._planes import AXES, Crossings, PlaneOperator, bilinear_taps, scale
+from torchlops.medical._planes import AXES, Crossings, PlaneOperator, scale, taps_around
 from torchlops.shapes import Dims, as_dims
 
 __all__ = ["CT3D"]
@@ -153,12 +153,11 @@ class CT3D(PlaneOperator):
         plane = torch.arange(max(self.dims), device=device)
         exists = plane < planes
         past = plane - (planes - 1) / 2
-        return bilinear_taps(
-            row + past * slope,
-            column + past * tilt,
+        return taps_around(
+            (row + past * slope, column + past * tilt),
             torch.where(exists, length, 0),
             torch.where(exists, plane, 0) * stride,
-            (strides[0], strides[1]),
+            strides,
             (rows, columns),
         )
 
