@@ -391,7 +391,7 @@ def test_casts_do_not_round_the_angles():
     torch.testing.assert_close(A.float().double()(image), want, rtol=1e-14, atol=1e-14)
     assert isinstance(A.thetas, np.ndarray)
     assert A.thetas.dtype == np.float64
-    with pytest.raises(AttributeError, match="build a new operator"):
+    with pytest.raises(AttributeError, match="Build a new operator"):
         A.thetas = thetas
 
 

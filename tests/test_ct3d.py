@@ -298,7 +298,7 @@ def test_copies_live_alone() -> None:
     assert C.state_dict() == {}
     assert np.array_equal(C.vectors, cone_vectors(ANGLES, 12.0, 5.0))
     assert torch.equal(C.float()(x), y)  # the scan stays in double precision
-    with pytest.raises(AttributeError, match="build a new operator"):
+    with pytest.raises(AttributeError, match="Build a new operator"):
         C.vectors = C.vectors + 1
     with pytest.raises(ValueError, match="read-only"):
         C.vectors[0] = 0

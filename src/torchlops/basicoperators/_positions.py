@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchlops.arrays import Array, as_tensor, complex_dtype, promote, real_dtype, to_numpy
@@ -54,7 +55,7 @@ def register_positions(operator: LinearOperator, name: str, value: Any, is_tabul
 
 
 class Constants:
-    """An attribute of what a user gave: the tensor itself, or a copy of the array, whose constants are kept."""
+    """An attribute of what a user gave: the tensor itself, or a read-only array of the constants that are kept."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -65,7 +66,14 @@ class Constants:
         if operator._held(self.name) is None:
             raise AttributeError(f"{type(operator).__name__} has no attribute {self.name!r}")
         values = given_or_kept(operator, self.name)
-        return to_numpy(values.clone()) if self.name in operator._constant_names else values
+        return read_only(values) if self.name in operator._constant_names else values
+
+
+def read_only(values: Tensor) -> NDArray[Any]:
+    """Return values as an array that cannot be changed in place, which what is derived from it would not see."""
+    array = to_numpy(values).view()
+    array.flags.writeable = False
+    return array
 
 
 def register_or_keep(operator: LinearOperator, name: str, value: Tensor, learns: bool) -> None:

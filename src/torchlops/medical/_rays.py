@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from torchlops.basicoperators._positions import constants, is_readable
+from torchlops.basicoperators._positions import constants, given_or_kept, is_readable, register_or_keep
 from torchlops.linearoperator import LinearOperator
 from torchlops.shapes import PER_SAMPLE
 
@@ -61,21 +61,17 @@ def keep_numbers(operator: LinearOperator, name: str, value: Any, views: int, le
     if isinstance(value, Tensor):
         operator._register(name, value)
     elif numbers.ndim:
-        array = numbers.numpy()
-        array.flags.writeable = False
-        setattr(operator, name, array)
-        operator.register_buffer(f"_{name}_bits", numbers.clone().view(torch.int64), persistent=False)
+        register_or_keep(operator, name, numbers, False)
     else:
         setattr(operator, name, float(numbers))
 
 
 def numbers_of(operator: LinearOperator, name: str) -> Number:
     """Return what was stored by :func:`keep_numbers`: a number, or a tensor in float64."""
-    bits = operator._buffers.get(f"_{name}_bits")
-    if bits is not None:
-        return bits.view(torch.float64)
-    value: Number = getattr(operator, name)
-    return value.to(torch.float64) if isinstance(value, Tensor) else value
+    if operator._held(name) is None:
+        value: float = getattr(operator, name)
+        return value
+    return given_or_kept(operator, name).to(torch.float64)
 
 
 def at_views(number: Number, views: Tensor) -> Number:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from torchlops.arrays import Array, DType, real_dtype
-from torchlops.basicoperators._positions import constants, is_readable
+from torchlops.basicoperators._positions import Constants, constants, is_readable
 from torchlops.basicoperators._sparse import sparse_bytes
 from torchlops.basicoperators._taps import CHUNK, TapOperator, matrix_of
 from torchlops.config import get_sparse_limit
@@ -158,6 +158,9 @@ class CT2D(TapOperator):
         tensor([[4., 6.],
                 [7., 3.]])
     """
+
+    thetas, det_width, det_offset = Constants(), Constants(), Constants()
+    source_origin_dist, origin_detector_dist = Constants(), Constants()
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import Array, DType
-from torchlops.basicoperators._positions import constants, is_readable
+from torchlops.basicoperators._positions import Constants, constants, given_or_kept, is_readable, register_or_keep
 from torchlops.medical._planes import AXES, Crossings, PlaneOperator, scale, taps_around
 from torchlops.shapes import Dims, as_dims
 
@@ -79,7 +79,7 @@ class CT3D(PlaneOperator):
                  [3., 3.]]])
     """
 
-    vectors: Any
+    vectors = Constants()
 
     def __init__(
         self,
@@ -100,18 +100,11 @@ class CT3D(PlaneOperator):
         views = _as_vectors(vectors, proj_geom_type)
         super().__init__(dims, (views.shape[0], *det_count), 4 * max(dims), dtype, name)
         self.det_count, self.proj_geom_type = det_count, proj_geom_type
-        if isinstance(views, Tensor):
-            self._register("vectors", views)
-        else:
-            views.flags.writeable = False
-            self.vectors = views
-            bits = torch.from_numpy(views.copy()).view(torch.int64)  # a cast of the operator keeps integers
-            self.register_buffer("_vectors_bits", bits, persistent=False)
+        register_or_keep(self, "vectors", views, learns=isinstance(vectors, Tensor))
 
     def views(self) -> Tensor:
         """Return the vectors as a tensor in float64, ``(views, 12)``."""
-        bits = self._buffers.get("_vectors_bits")
-        return self._tensor("vectors").to(torch.float64) if bits is None else bits.view(torch.float64)
+        return given_or_kept(self, "vectors").to(torch.float64)
 
     def _rays(self, start: int, count: int, device: torch.device) -> tuple[Tensor, ...]:
         """Return a point and the direction of each ray, ``(3, count)``, in voxels along the axes of the model."""
@@ -186,10 +179,9 @@ def _in_order(axis: Tensor, values: Sequence[Any] | Tensor) -> list[Tensor]:
     return [torch.where(axis == 0, of_z, torch.where(axis == 1, of_y, of_x)) for of_z, of_y, of_x in order]
 
 
-def _as_vectors(vectors: Any, kind: str) -> Any:
-    """Return the vectors of a user, checked: the tensor, or a new array."""
-    is_tensor = isinstance(vectors, Tensor)
-    values = vectors if is_tensor else constants(vectors, "CT3D: vectors")
+def _as_vectors(vectors: Any, kind: str) -> Tensor:
+    """Return the vectors of a user, checked: the tensor, or the constants of an array."""
+    values = vectors if isinstance(vectors, Tensor) else constants(vectors, "CT3D: vectors")
     if values.ndim != 2 or values.shape[0] == 0 or values.shape[1] != 12:
         raise ValueError(
             f"CT3D: vectors must be of shape (views, 12), the vectors x, y, z of the "
@@ -203,4 +195,4 @@ def _as_vectors(vectors: Any, kind: str) -> Any:
             raise ValueError("CT3D: vectors must be finite: at least one is NaN or infinite")
         if kind == "parallel3d" and not bool((values.detach()[:, :3] != 0).any(1).all()):
             raise ValueError("CT3D: the direction of rays, the first three vectors of a view, must not be zero")
-    return vectors if is_tensor else values.numpy()
+    return values

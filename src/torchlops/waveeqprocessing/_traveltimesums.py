@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchlops.arrays import DType, real_dtype, to_numpy
-from torchlops.basicoperators._positions import constants, in_result_dtype, keep_constants, kept_constants
+from torchlops.arrays import DType, real_dtype
+from torchlops.basicoperators._positions import constants, in_result_dtype, keep_constants, kept_constants, read_only
 from torchlops.basicoperators._sparse import FAST_DTYPES, SparseProducts
 from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.waveeqprocessing._arrivals import Arrivals, fast_spread, fast_stack, matrix, spread, stack, taper
@@ -38,7 +38,7 @@ class Given:
             return self
         if operator.has(self.name):
             held = operator.given(self.name)
-            return held if self.name in operator._tensor_names else _read_only(held)
+            return held if self.name in operator._tensor_names else read_only(held)
         if operator.is_positional:
             tables = operator.tables()
             if self.name in tables:
@@ -59,13 +59,6 @@ class Given:
                 f"{operator.name_and_type}: {self.name} is of shape {tuple(old.shape)}, got {tuple(values.shape)}"
             )
         operator.keep(self.name, values.to(old.device).reshape(old.shape))
-
-
-def _read_only(values: Tensor) -> NDArray[np.float64]:
-    """Return values as an array that cannot be changed in place, which what is derived from it would not see."""
-    array = to_numpy(values).view()
-    array.flags.writeable = False
-    return array
 
 
 TIMES = ("trav", "trav_srcs", "trav_recs")
