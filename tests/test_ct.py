@@ -159,6 +159,50 @@ def test_matrix_is_that_of_clipped_polygons(kernel, distances, offset):
         np.testing.assert_allclose(got, want, atol=1e-10)
 
 
+@pytest.mark.parametrize("kernel", ["strip", "line"])
+@pytest.mark.parametrize("distances", [None, (60.0, 30.0)])
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+def test_offsets_of_each_view(kernel, distances, kind):
+    """They may be an array or a tensor, and each is that of its view."""
+    thetas, offsets = [0.2, 1.1, -2.3], [0.37, -1.4, 0.0]
+    A = scan((5, 6), 1.1, 7, thetas, kernel, distances, det_offset=kind(offsets, dtype=kind(0.5).dtype))
+    views = zip(thetas, offsets, strict=True)
+    want = np.concatenate([truth((5, 6), 1.1, 7, [theta], kernel, distances, offset) for theta, offset in views])
+    np.testing.assert_allclose(matrix(A), want, atol=1e-7)  # the default dtype of tensors is float32
+    assert A.plan.kernel == "sparse matrix"
+
+
+@pytest.mark.parametrize("distances", [None, (60.0, 30.0)])
+def test_strips_wider_than_the_image(distances):
+    """They have no more pixels than the image, and their area is right."""
+    for width in (17.0, 90.0):
+        A = scan((6, 8), width, 3, [0.1, 0.8, 2.2], "strip", distances, det_offset=0.3)
+        assert A._width == 8 * 8
+        want = truth((6, 8), width, 3, [0.1, 0.8, 2.2], "strip", distances, 0.3)
+        np.testing.assert_allclose(matrix(A), want, atol=1e-10)
+    if distances is None:
+        assert scan((64, 64), 1e9, 2, [0.1, 0.8], "strip")._width == 64 * 64
+        torch.testing.assert_close(
+            scan((4, 4), 1e5, 2, [0.1, 0.8], "strip")(torch.ones(4, 4, dtype=torch.float64)),
+            torch.full((2, 2), 8e-5, dtype=torch.float64),
+        )
+
+
+@pytest.mark.parametrize("kernel", ["strip", "line", "linear"])
+def test_no_ray_meets_the_image_behind_its_source(kernel):
+    """A source beside a long image is refused, unless the fan is too narrow for that."""
+    dims, theta = (3, 41), np.pi / 4
+    for sign in (1, -1):  # each side
+        with pytest.raises(ValueError, match="behind the source"):
+            scan(dims, 1.0, 40, [0.0, sign * theta], kernel, (6.0, 3.0))
+        with pytest.raises(ValueError, match="behind the source"):
+            scan(dims, 1.0, 10, [0.0, sign * theta], kernel, (6.0, 3.0), det_offset=sign * -15.0)
+    A = scan(dims, 1.0, 8, [0.1, theta], kernel, (6.0, 3.0), det_offset=0.1)
+    assert matrix(A).min() >= -1e-15
+    if kernel != "linear":
+        np.testing.assert_allclose(matrix(A), truth(dims, 1.0, 8, [0.1, theta], kernel, (6.0, 3.0), 0.1), atol=1e-10)
+
+
 def test_linear_is_interpolation_in_each_row_or_column():
     """Joseph's method, from its definition."""
     dims, thetas = (5, 7), np.array([0.0, 0.4, 1.2, np.pi / 2, 2.2, 3.0])
@@ -437,6 +481,11 @@ def test_engine_cuda_means_joseph_as_in_pylops():
             "positive",
         ),
         ({"proj_geom_type": "fanflat", "source_origin_dist": -9.0, "origin_detector_dist": 9.0}, ValueError, "greater"),
+        (
+            {"proj_geom_type": "fanflat", "source_origin_dist": 9.0, "origin_detector_dist": -8.5},
+            ValueError,
+            "det_width must be at most",
+        ),
     ],
 )
 def test_bad_arguments_are_named(options, error, message):

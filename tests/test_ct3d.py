@@ -286,6 +286,16 @@ def test_learning_vectors_are_seen() -> None:
     assert vectors.grad.isfinite().all()
 
 
+def test_vectors_that_are_not_finite_are_not_silent() -> None:
+    """Rays without a direction have no value, in both kernels: not zero, as rays beside the volume."""
+    vectors = torch.from_numpy(cone_vectors(ANGLES, 12.0, 5.0))
+    C, x = CT3D((4, 6, 5), (2, 3), vectors), torch.ones(4, 6, 5, dtype=torch.float64)
+    vectors[1, 1] = torch.nan
+    for data in (C._forward(x), C._fast_forward(x)):
+        assert torch.equal(data.isnan().any(2).any(1), torch.arange(len(ANGLES)) == 1)
+    assert C._adjoint(data.nan_to_num() + 1).isnan().any()
+
+
 def test_copies_live_alone() -> None:
     C = CT3D((4, 6, 5), (4, 5), cone_vectors(ANGLES, 12.0, 5.0))
     x = _random(4, 6, 5)

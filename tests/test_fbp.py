@@ -267,6 +267,8 @@ def test_refusals() -> None:
         (lambda v: v @ np.kron(np.eye(4), np.roll(np.eye(3), 1, 0)), "circle around the z axis"),
         (lambda v: v[:, [0, 1, 2, 3, 4, 5, 9, 10, 11, 6, 7, 8]], "rows are not across"),
         (lambda v: v + np.r_[np.zeros(9), 0.3 * np.ones(2), 0], "columns are not along"),
+        (lambda v: v * np.r_[np.ones(3), -2.0 * np.ones(3), np.ones(6)], "in front of the source"),
+        (lambda v: v * np.r_[np.ones(3), -3.0 * np.ones(3), np.ones(6)], "in front of the source"),
     ],
 )
 def test_fdk_refuses_other_trajectories(change, message) -> None:

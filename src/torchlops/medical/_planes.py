@@ -173,9 +173,9 @@ def taps_around(
         index, share = first, weight
         for whole, part, step, stride, size in zip(below, parts, steps, strides, sizes, strict=True):
             place = whole + step
-            inside = (place >= 0) & (place < size)
-            share = torch.where(inside, share * (part if step else 1 - part), 0)
-            index = index + torch.where(inside, place, 0).to(torch.int64) * stride
+            is_outside = (place < 0) | (place >= size)
+            share = torch.where(is_outside, 0, share * (part if step else 1 - part))  # NaN stays
+            index = index + torch.where(is_outside | place.isnan(), 0, place).to(torch.int64) * stride
         indices.append(index)
         weights.append(share)
     return torch.cat(indices, -1), torch.cat(weights, -1)

@@ -161,14 +161,14 @@ def line(p: Tensor, lines: Lines) -> Shares:
 
 
 def strip(p: tuple[Tensor, Tensor], edges: tuple[Lines, Lines], samples: Tensor, taps: int) -> Shares:
-    """Return the samples between two lines, with the area of each that is between them.
+    """Return the samples of a slice between two lines, with the area of each that is between them.
 
     The area is positive where the second line crosses later samples. It is NaN where the lines have more than ``taps``
-    samples between them, some of which are among the ``samples`` of a slice.
+    of the ``samples`` of a slice between them.
     """
     halves = [edge.slope.abs() / 2 for edge in edges]
     begin, end = between(p, edges)
-    first, last = (begin + 0.5 + TIE).floor(), (end - 0.5 - TIE).ceil()
+    first, last = (begin + 0.5 + TIE).floor().clamp(min=0), torch.minimum((end - 0.5 - TIE).ceil(), samples - 1)
     steps = torch.arange(taps + 1, dtype=first.dtype, device=first.device) - 0.5
     borders = first.unsqueeze(-1) + steps
     before, after = (
@@ -176,8 +176,7 @@ def strip(p: tuple[Tensor, Tensor], edges: tuple[Lines, Lines], samples: Tensor,
     )
     below = after - before
     area = below[..., :-1] - below[..., 1:]
-    is_too_wide = (last - first >= taps) & (last >= 0) & (first < samples)
-    return first, torch.where(is_too_wide.unsqueeze(-1), torch.nan, area)
+    return first, torch.where((last - first >= taps).unsqueeze(-1), torch.nan, area)
 
 
 def between(p: tuple[Tensor, Tensor], edges: tuple[Lines, Lines]) -> tuple[Tensor, Tensor]:

@@ -143,7 +143,8 @@ class CT2D(TapOperator):
 
     Raises:
         ValueError: If shapes do not match, an option is unknown, lengths are not finite or not positive, a fan beam
-            lacks its distances, its source is inside the image, or strips got wider than they may.
+            lacks its distances, its source is inside the image, a part of the image is behind it on a ray, a detector
+            is wider than its distance from the source (with strips), or strips got wider than they may.
         TypeError: If numbers are not real.
 
     Source: P. M. Joseph, An improved algorithm for reprojecting rays through pixel images, IEEE Transactions on Medical
@@ -198,7 +199,7 @@ class CT2D(TapOperator):
         keep_numbers(self, "det_offset", det_offset, views)
         self._keep_distances(source_origin_dist, origin_detector_dist, views)
         if self._kernel == "strip":
-            self._width = max(dims) * (math.ceil(self._widest_strip() - TIE) + 1)
+            self._width = max(dims) * min(math.ceil(self._widest_strip() - TIE) + 1, max(dims))
             self._work = max(1, math.prod(self.dimsd) * self._width // math.prod(dims))
         self._orbits = self._symmetry()
         self._counted: int | None = None
@@ -217,15 +218,39 @@ class CT2D(TapOperator):
             raise ValueError(f"CT2D: proj_geom_type='fanflat' needs {' and '.join(missing)}")
         keep_numbers(self, "source_origin_dist", source, views, least=0.0)
         keep_numbers(self, "origin_detector_dist", detector, views)
-        thetas, source, detector = (
-            torch.as_tensor(numbers_of(self, what), dtype=torch.float64) for what in ("thetas", *distances)
+        self._check_fan()
+
+    def _check_fan(self) -> None:
+        """Refuse rays that do not come from outside of the image, as far as values can be read."""
+        numbers = [torch.as_tensor(numbers_of(self, what), dtype=torch.float64) for what in NUMBERS]
+        thetas, width, offset, source, detector = (
+            number.detach().cpu() if is_readable(number) else None for number in numbers
         )
-        if is_readable(source) and is_readable(detector) and not bool((source + detector > 0).all()):
+        if source is None or detector is None:
+            return
+        apart = source + detector
+        if not bool((apart > 0).all()):
             raise ValueError("CT2D: source_origin_dist + origin_detector_dist must be positive")
-        if is_readable(source) and is_readable(thetas):
-            x, y = source.cpu() * thetas.cpu().sin(), source.cpu() * thetas.cpu().cos()
-            if bool(((x.abs() < self._image[1] / 2) & (y.abs() < self._image[0] / 2)).any()):
-                raise ValueError("CT2D: the source is inside the image: increase source_origin_dist")
+        if width is not None and self._kernel == "strip" and not bool((width <= apart).all()):
+            raise ValueError(
+                "CT2D: det_width must be at most source_origin_dist + origin_detector_dist for strips of a fan beam: "
+                "decrease it, or use projector_type='line'"
+            )
+        if thetas is None:
+            return
+        sine, cosine, (height, length) = thetas.sin(), thetas.cos(), self._image
+        if bool((((source * sine).abs() < length / 2) & ((source * cosine).abs() < height / 2)).any()):
+            raise ValueError("CT2D: the source is inside the image: increase source_origin_dist")
+        if width is None or offset is None:
+            return
+        corners = [(x * length / 2, y * height / 2) for x in (-1, 1) for y in (-1, 1)]
+        seen = torch.stack([torch.atan2(x * cosine + y * sine, y * cosine - x * sine + source) for x, y in corners])
+        first, last = (torch.atan((side * self.det_count / 2 * width + offset) / apart) for side in (-1, 1))
+        if bool(((seen.amax(0) - first > math.pi) | (last - seen.amin(0) > math.pi)).any()):
+            raise ValueError(
+                "CT2D: a part of the image is behind the source, on the extension of a ray: increase "
+                "source_origin_dist, or use fewer detectors"
+            )
 
     # -- rays --------------------------------------------------------------------------------------------------------
 
@@ -282,8 +307,9 @@ class CT2D(TapOperator):
     def _symmetry(self) -> Orbits | None:
         """Return the few rays from which all follow, if there are few."""
         numbers = (self.det_width, self.det_offset, self.source_origin_dist, self.origin_detector_dist)
-        are_constant = all(number is None or isinstance(number, float) for number in numbers)
-        if not isinstance(self.thetas, np.ndarray) or not are_constant or self.det_offset != 0.0:
+        if not all(number is None or isinstance(number, float) for number in numbers):
+            return None
+        if not isinstance(self.thetas, np.ndarray) or self.det_offset != 0.0:
             return None
         return orbits(self.thetas, self.det_count, self._is_fan, self._image)
 

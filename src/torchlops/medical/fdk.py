@@ -62,8 +62,8 @@ class FDK(FilteredBackprojection):
 
     Raises:
         TypeError: If ``projector`` is not a CT3D of a cone beam.
-        ValueError: If the source is not on a circle around the z axis, the detector does not face it, the window is
-            unknown, or ``cutoff`` is not above 0 to 1.
+        ValueError: If the source is not on a circle around the z axis, the detector does not face it or is behind the
+            source, the window is unknown, or ``cutoff`` is not above 0 to 1.
 
     Source: L. A. Feldkamp, L. C. Davis and J. W. Kress, Practical cone-beam algorithm, Journal of the Optical Society
     of America A 1 (1984).
@@ -121,6 +121,8 @@ def _check_circle(backprojection: Backprojection) -> None:
                 f"FDK needs a source that turns on a circle around the z axis, but it is up to {off:.3g} of the radius "
                 "off: use a solver, such as torchlops.cgls, for other scans"
             )
+        if not bool((geometry.depth() > 0).all()):
+            raise ValueError("FDK needs a detector in front of the source, but in at least one view it is not")
         units = [v / v.norm(dim=1, keepdim=True) for v in (source, geometry.across, geometry.along, geometry.normal())]
         inward, across, along, normal = units
         errors = {
