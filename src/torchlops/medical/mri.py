@@ -50,6 +50,7 @@ class MRI2D(LinearOperator):
 
         at the frequencies :math:`k` that ``mask`` selects. Frequency zero is in the middle, at the index ``n // 2`` of
         each axis of k-space. The phase is that of an image whose origin is its first sample, for all kinds of masks.
+        (Measured data often have it in the middle: shift the image by :func:`torch.fft.fftshift`.)
         The weights :math:`w` are those of an array of weights, and 1 otherwise.
 
     Adjoint:
