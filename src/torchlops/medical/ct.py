@@ -178,9 +178,9 @@ class CT2D(TapOperator):
     ) -> None:
         dims = as_dims(dims)
         if len(dims) != 2:
+            batch = ". Slices of a volume are a batch: call the operator of one image with (slices, ny, nx)"
             raise ValueError(
-                f"CT2D: dims must be the shape of an image (ny, nx), got {dims}. Slices of a volume are a batch: call "
-                "the operator of one image with (slices, ny, nx)"
+                f"CT2D: dims must be the shape of an image (ny, nx), got {dims}{batch if len(dims) == 3 else ''}"
             )
         det_count = as_integer(det_count, "CT2D: det_count", 1)
         kernel = _kernel_of(projector_type, engine, proj_geom_type)
