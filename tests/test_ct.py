@@ -6,6 +6,7 @@ import copy
 import gc
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 import torchlops
 from torchlops.config import get_sparse_limit, set_sparse_limit
-from torchlops.medical import CT2D
+from torchlops.medical import CT2D, cone_vectors
 
 TURN = np.linspace(0.0, 2 * np.pi, 24, endpoint=False)
 FANS = ((60.0, 0.0), (60.0, 30.0))
@@ -493,6 +494,41 @@ def test_bad_arguments_are_named(options, error, message):
     arguments = {"dims": (8, 8), "det_width": 1.0, "det_count": 6, "thetas": [0.0, 1.0], **options}
     with pytest.raises(error, match=message):
         CT2D(**arguments)
+
+
+def test_slices_are_a_batch():
+    """The shape of a volume is refused, with what to do instead."""
+    with pytest.raises(ValueError, match=r"call the operator of one image with \(slices, ny, nx\)"):
+        CT2D((3, 8, 8), 1.0, 6, [0.0, 1.0])
+
+
+DEGREES = (
+    np.arange(180),
+    np.arange(0, 360, 10),
+    np.linspace(0, 180, 50, endpoint=False),
+    np.linspace(0, 360, 77),
+    np.arange(-60, 61, 3),
+    torch.linspace(0, 180, 33, dtype=torch.float64),
+)
+RADIANS = (
+    np.linspace(0, np.pi, 180, endpoint=False),
+    np.linspace(-2 * np.pi, 2 * np.pi, 90),
+    np.arange(500) * np.pi * (np.sqrt(5) - 1) / 2,  # golden angles
+    np.arange(8),
+    [180.0],
+)
+
+
+@pytest.mark.parametrize("make", [lambda t: CT2D((8, 8), 1.0, 6, t), lambda t: cone_vectors(t, 20.0, 9.0)])
+def test_degrees_are_warned_of(make):
+    """They are silently wrong otherwise, and angles of common scans in radians are not taken for them."""
+    for thetas in DEGREES:
+        with pytest.warns(UserWarning, match=r"look like degrees: pass numpy\.deg2rad"):
+            make(thetas)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for thetas in RADIANS:
+            make(thetas)
 
 
 def test_distances_of_parallel_rays_warn():

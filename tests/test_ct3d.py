@@ -327,6 +327,8 @@ def test_copies_live_alone() -> None:
         ({"vectors": np.ones((3, 12)) * 1j}, TypeError, "real numbers"),
         ({"proj_geom_type": "fan"}, ValueError, "'cone' or 'parallel3d'"),
         ({"proj_geom_type": "parallel3d", "vectors": np.zeros((3, 12))}, ValueError, "direction of rays"),
+        ({"vectors": cone_vectors(ANGLES, 1.9, 9.0)}, ValueError, r"view 0 is inside the volume \(3, 4, 5\)"),
+        ({"vectors": parallel3d_vectors(ANGLES)}, ValueError, "pass proj_geom_type='parallel3d'"),
     ],
 )
 def test_refusals(change: dict, error: type[Exception], message: str) -> None:

@@ -172,6 +172,7 @@ def test_a_copy_may_die():
         ({"mask": "spiral", "nlines": 3}, "`mask` must be"),
         ({"mask": np.ones((8, 6))}, r"shape \(6, 8\), got \(8, 6\)"),
         ({"mask": np.ones((2, 6, 8))}, "per_sample"),
+        ({"mask": np.ones(8)}, r"numpy\.broadcast_to\(mask, dims\)"),
         ({"mask": "vertical-reg"}, "`nlines` and `perc_center` must be specified"),
         ({"mask": "radial-reg", "nlines": 2, "perc_center": None}, "`nlines` and `perc_center` must be specified"),
         ({"mask": "vertical-uni", "nlines": 7, "perc_center": 0.5}, r"greater than .*\(11>8\)"),
@@ -425,6 +426,8 @@ def test_whitening_gives_the_smallest_variance():
         ({"noise": -torch.eye(3)}, ValueError, "positive definite"),
         ({"noise": torch.eye(3) + torch.ones(3, 3).triu(1)}, ValueError, "Hermitian"),
         ({"encoding": MRI2D((3, 3), np.ones((3, 3)))}, ValueError, "encoding takes images"),
+        ({"encoding": np.ones(DIMS)}, TypeError, r"MRI2D\(dims, mask\)"),
+        ({"maps": MAPS.movedim(0, -1)}, ValueError, r"maps \(coils, \*dims\) are of 4 coils"),
         ({"encoding": MRI2D(DIMS, np.ones(DIMS), dtype="float64")}, TypeError, "complex images"),
     ],
 )

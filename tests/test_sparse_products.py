@@ -12,6 +12,7 @@ import torch
 
 import torchlops
 from torchlops import signalprocessing as sp
+from torchlops.medical import CT2D
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.integers(0, 40, (40, 30, 40)).astype(float)
@@ -23,6 +24,10 @@ def _spread():
 
 def _sinc():
     return sp.Interp(400, RNG.uniform(0, 399, 300), kind="sinc", tol=1e-3)[0]
+
+
+def _scan():
+    return CT2D((24, 20), 1.0, 30, np.arange(10) * np.pi / 10)
 
 
 @pytest.fixture(params=[_spread, _sinc], ids=["Spread", "sinc"])
@@ -56,6 +61,19 @@ def test_autocast_leaves_them_alone(A):
     assert model.dtype == torch.float32
     y.sum().backward()
     torch.testing.assert_close(A(x), want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [_spread, _sinc, _scan], ids=["Spread", "sinc", "CT2D"])
+def test_autocast_leaves_them_in_use(make, monkeypatch):
+    """Without them, products in mixed precision would take up to hundreds of times as long."""
+    A = make()
+    x, want = _batch(A), _slow(A, _batch(A))
+    for name in ("_forward", "_adjoint"):
+        monkeypatch.setattr(type(A), name, None)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y, model = A(x), A.H(want)
+    torch.testing.assert_close(y, want, rtol=1e-4, atol=1e-4)
+    assert model.dtype == torch.float32
 
 
 def test_inference_mode_before_and_after(A):

@@ -532,7 +532,7 @@ EXAMPLES = {
         axes=(("x", "y"), ("detector", "view")),
     ),
     "CT3D": Example(
-        "CT3D((4, 48, 48), (20, 72), cone_vectors(np.arange(40) * np.pi / 20, 90.0, 60.0))",
+        "CT3D((4, 48, 48), (20, 96), cone_vectors(np.arange(40) * np.pi / 20, 90.0, 60.0))",
         "volume",
         "four slices of a head; four of its 40 cone-beam views are drawn",
         view=lambda _, y: y[::10],
@@ -545,7 +545,7 @@ EXAMPLES = {
         axes=(("detector", "view"), ("x", "y")),
     ),
     "FDK": Example(
-        "FDK(CT3D((4, 48, 48), (20, 72), cone_vectors(np.arange(90) * np.pi / 45, 90.0, 60.0)))",
+        "FDK(CT3D((4, 48, 48), (20, 96), cone_vectors(np.arange(90) * np.pi / 45, 90.0, 60.0)))",
         "A.projector(volume)",
         "cone-beam views of four slices of a head, which are reconstructed; the first four of 90 views are drawn",
         axes=(("column", "row"), ("x", "y")),

@@ -9,7 +9,6 @@ the operator that requires a gradient), it declines, and the differentiable kern
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +25,7 @@ class HasFastKernels(Protocol):
     """The interface of an operator that this module needs."""
 
     _is_fast_anywhere: bool
+    _is_fast_without_autocast: bool
     _has_tensor_gradients: bool
 
     @property
@@ -69,12 +69,15 @@ def run_fast(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor | Non
     if tracked and x.requires_grad:
         result: Tensor = _FastKernel.apply(x, operator, adjoint)  # type: ignore[no-untyped-call, unused-ignore]
         return result
-    plain: Tensor = _kernel(operator, adjoint)(x)
-    return plain
+    return _run(operator, x, adjoint)
 
 
-def _kernel(operator: HasFastKernels, adjoint: bool) -> Callable[[Tensor], Tensor]:
-    return operator._fast_adjoint if adjoint else operator._fast_forward
+def _run(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor:
+    kernel = operator._fast_adjoint if adjoint else operator._fast_forward
+    if operator._is_fast_without_autocast and torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return kernel(x)
+    return kernel(x)
 
 
 class _FastKernel(torch.autograd.Function):
@@ -91,8 +94,7 @@ class _FastKernel(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, operator: HasFastKernels, adjoint: bool) -> Tensor:
         ctx.operator, ctx.adjoint, ctx.is_real = operator._snapshot(), adjoint, not x.is_complex()
         ctx.save_for_backward(*operator._held_tensors())
-        result: Tensor = _kernel(operator, adjoint)(x)
-        return result
+        return _run(operator, x, adjoint)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
@@ -112,8 +114,7 @@ class _LearningKernel(torch.autograd.Function):
     def forward(ctx: Any, operator: HasFastKernels, adjoint: bool, x: Tensor, *_: Tensor) -> Tensor:
         ctx.operator, ctx.adjoint, ctx.is_real = operator._snapshot(), adjoint, not x.is_complex()
         ctx.save_for_backward(x, *operator._held_tensors())
-        result: Tensor = _kernel(operator, adjoint)(x)
-        return result
+        return _run(operator, x, adjoint)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:

@@ -51,6 +51,7 @@ class Contract(Attributes):
 
     _has_fast_kernels = False
     _is_fast_anywhere = False  # whether the fast kernels run on all devices, since they need less memory
+    _is_fast_without_autocast = False  # whether autocast, which changes nothing in the others, is off in fast kernels
     _has_tensor_gradients = False  # whether the fast kernels run also where a tensor of the operator learns
     _has_kernels = False
     _tensor_names: tuple[str, ...] = ()

@@ -38,6 +38,8 @@ class CurveOperator(AccumulatingOperator):
         name: A name for error messages.
     """
 
+    _is_fast_without_autocast = True
+
     def __init__(
         self,
         dims: tuple[int, int],

@@ -51,14 +51,14 @@ class SparseProducts:
     def suit(x: Tensor, sources: Sequence[Tensor], entries: int) -> bool:
         """Return whether a product with a sparse matrix of ``entries`` entries is possible and safe.
 
-        Autocast would change the dtype of one factor, and torch does not track changes of inference tensors.
+        Autocast must be off, since it would change the dtype of one factor: an operator that uses this sets
+        ``_is_fast_without_autocast``. Torch does not track changes of inference tensors.
         """
         return (
             HAS_MKL
             and x.dtype in FAST_DTYPES
             and sparse_bytes(x, entries) <= get_sparse_limit()
             and entries < 2**31
-            and not torch.is_autocast_enabled("cpu")
             and not any(source.is_inference() for source in sources)
         )
 

@@ -53,7 +53,7 @@ class TapOperator(AccumulatingOperator):
         real_model: Whether the operator takes only real models.
     """
 
-    _is_fast_anywhere = True
+    _is_fast_anywhere = _is_fast_without_autocast = True
     _form = "sparse matrix"  # what the plan calls it
 
     def __init__(
@@ -136,7 +136,7 @@ class TapOperator(AccumulatingOperator):
     # -- without derivatives -----------------------------------------------------------------------------------------
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        return x.dtype in FAST_DTYPES and not torch.is_autocast_enabled(x.device.type)
+        return x.dtype in FAST_DTYPES
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         return self._multiply(in_result_dtype(self, x), False)

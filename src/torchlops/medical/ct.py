@@ -16,6 +16,7 @@ from torchlops.basicoperators._positions import Constants, constants, is_readabl
 from torchlops.basicoperators._sparse import sparse_bytes
 from torchlops.basicoperators._taps import CHUNK, TapOperator, matrix_of
 from torchlops.config import get_sparse_limit
+from torchlops.medical._degrees import warn_of_degrees
 from torchlops.medical._rays import (
     KERNELS,
     TIE,
@@ -100,7 +101,7 @@ class CT2D(TapOperator):
         dims: Shape of the image, :math:`n_y \times n_x`.
         det_width: Width of a detector :math:`w`, in pixels.
         det_count: Number of detectors :math:`n_d`.
-        thetas: Angles :math:`\theta_v` of the views, in radians.
+        thetas: Angles :math:`\theta_v` of the views, in radians. What looks like degrees is warned of.
         engine: ``"cpu"`` or ``"cuda"``. It only decides on the default of ``projector_type``, as in PyLops: torch is
             the engine, on the device of the image.
         proj_geom_type: ``"parallel"`` or ``"fanflat"``, a fan beam on a flat detector.
@@ -181,12 +182,16 @@ class CT2D(TapOperator):
     ) -> None:
         dims = as_dims(dims)
         if len(dims) != 2:
-            raise ValueError(f"CT2D: dims must be the shape of an image (ny, nx), got {dims}")
+            batch = ". Slices of a volume are a batch: call the operator of one image with (slices, ny, nx)"
+            raise ValueError(
+                f"CT2D: dims must be the shape of an image (ny, nx), got {dims}{batch if len(dims) == 3 else ''}"
+            )
         det_count = as_integer(det_count, "CT2D: det_count", 1)
         kernel = _kernel_of(projector_type, engine, proj_geom_type)
         angles = thetas if isinstance(thetas, Tensor) else constants(thetas, "CT2D: thetas")
         if angles.ndim != 1 or not len(angles):
             raise ValueError(f"CT2D: thetas must be a vector of angles, got shape {tuple(angles.shape)}. {PER_SAMPLE}")
+        warn_of_degrees(angles, "CT2D")
         views = len(angles)
         super().__init__(dims, (views, det_count), 2 * max(dims), dtype, name)
         self._image = dims[0], dims[1]

@@ -32,7 +32,7 @@ class CT3D(PlaneOperator):
         :math:`m`, the planes :math:`k` across it, and the position :math:`(p_k, q_k)` at which it meets the plane. The
         volume is zero outside of the grid. The pixel is at
         :math:`D + (c - \frac{n_c - 1}{2}) \, u + (r - \frac{n_r - 1}{2}) \, v`, and the whole line through it is
-        integrated: source and detector should be outside of the volume.
+        integrated: the source must be outside of the volume, and the detector should be.
 
     Adjoint:
         Back-projection: each :math:`y_{vrc}` is added to the same voxels with the same weights.
@@ -65,7 +65,8 @@ class CT3D(PlaneOperator):
         proj_geom_type: The kind of beam.
 
     Raises:
-        ValueError: If the kind of beam is unknown, or shapes do not match, or a vector is not finite.
+        ValueError: If the kind of beam is unknown, or shapes do not match, or a vector is not finite, or a source is
+            inside the volume.
         TypeError: If ``vectors`` are not real numbers.
 
     Source: P. M. Joseph, An improved algorithm for reprojecting rays through pixel images, IEEE Transactions on Medical
@@ -98,6 +99,8 @@ class CT3D(PlaneOperator):
         if proj_geom_type not in ("cone", "parallel3d"):
             raise ValueError(f"CT3D: proj_geom_type must be 'cone' or 'parallel3d', got {proj_geom_type!r}")
         views = _as_vectors(vectors, proj_geom_type)
+        if proj_geom_type == "cone":
+            _check_sources(views, dims)
         super().__init__(dims, (views.shape[0], *det_count), 4 * max(dims), dtype, name)
         self.det_count, self.proj_geom_type = det_count, proj_geom_type
         register_or_keep(self, "vectors", views, learns=isinstance(vectors, Tensor))
@@ -171,6 +174,20 @@ class CT3D(PlaneOperator):
 
     def extra_repr(self) -> str:
         return f"{self.proj_geom_type}, {self.dimsd[0]} views, {self.det_count[0]}x{self.det_count[1]} pixels"
+
+
+def _check_sources(views: Any, dims: tuple[int, ...]) -> None:
+    """Raise where a source of a cone beam is inside the volume: its rays would be integrated to both sides."""
+    vectors = torch.as_tensor(views).detach()
+    if not is_readable(vectors):
+        return
+    edges = torch.tensor(dims[::-1], dtype=torch.float64) / 2
+    (inside,) = (vectors[:, :3].cpu().to(torch.float64).abs() < edges).all(1).nonzero(as_tuple=True)
+    if len(inside):
+        raise ValueError(
+            f"CT3D: the source of view {int(inside[0])} is inside the volume {dims}, whose center is the origin: it "
+            "must be farther away; if the vectors are those of parallel rays, pass proj_geom_type='parallel3d'"
+        )
 
 
 def _in_order(axis: Tensor, values: Sequence[Any] | Tensor) -> list[Tensor]:

@@ -50,6 +50,7 @@ class MRI2D(LinearOperator):
 
         at the frequencies :math:`k` that ``mask`` selects. Frequency zero is in the middle, at the index ``n // 2`` of
         each axis of k-space. The phase is that of an image whose origin is its first sample, for all kinds of masks.
+        (Measured data often have it in the middle: shift the image by :func:`torch.fft.fftshift`.)
         The weights :math:`w` are those of an array of weights, and 1 otherwise.
 
     Adjoint:
@@ -160,12 +161,12 @@ class MRI2D(LinearOperator):
         """Sample k-space along columns or radial lines."""
         if mask not in MASKS:
             raise ValueError(
-                "`mask` must be a numpy array, 'vertical-reg', 'vertical-uni', 'radial-reg', or 'radial-uni', got "
+                "MRI2D: `mask` must be an array, 'vertical-reg', 'vertical-uni', 'radial-reg', or 'radial-uni', got "
                 f"{mask!r}"
             )
         if nlines is None or perc_center is None:
             raise ValueError(
-                "`nlines` and `perc_center` must be specified providing mask as string, got "
+                "MRI2D: `nlines` and `perc_center` must be specified providing mask as string, got "
                 f"nlines={nlines}, perc_center={perc_center}"
             )
         nlines = as_integer(nlines, "MRI2D: nlines", least=1)
@@ -188,8 +189,14 @@ class MRI2D(LinearOperator):
     def _take_weights(self, mask: Array) -> None:
         values = as_tensor(mask, "MRI2D: mask")
         if tuple(values.shape) != self.dims:
+            is_of_columns = tuple(values.shape) == self.dims[1:]
+            hint = (
+                "For a mask of columns, pass it expanded: numpy.broadcast_to(mask, dims)"
+                if is_of_columns
+                else PER_SAMPLE
+            )
             raise ValueError(
-                f"MRI2D: mask must be an array of weights of shape {self.dims}, got {tuple(values.shape)}. {PER_SAMPLE}"
+                f"MRI2D: mask must be an array of weights of shape {self.dims}, got {tuple(values.shape)}. {hint}"
             )
         if isinstance(mask, Tensor) and values is mask:
             self._register("mask", values)
@@ -283,9 +290,9 @@ def _as_fft_engine(engine: str, fft_engine: str) -> str:
     """Return the engine of the FFT in PyLops, which has no effect."""
     accept_pylops_options(engine=engine)
     if engine not in ("numpy", "jax"):
-        raise ValueError(f"`engine` must be 'numpy' or 'jax', got {engine!r}")
+        raise ValueError(f"MRI2D: `engine` must be 'numpy' or 'jax', got {engine!r}")
     if fft_engine not in ("numpy", "scipy", "mkl_fft"):
-        raise ValueError(f"`fft_engine` must be 'numpy', 'scipy', or 'mkl_fft', got {fft_engine!r}")
+        raise ValueError(f"MRI2D: `fft_engine` must be 'numpy', 'scipy', or 'mkl_fft', got {fft_engine!r}")
     if engine == "jax" and fft_engine != "numpy":
         warn("When engine='jax', fft_engine is forced to 'numpy'")
         return "numpy"
@@ -303,7 +310,7 @@ def _vertical(size: int, nlines: int, center: int, draw: _Draw | None) -> NDArra
     """Return the indices of columns: the middle ``center``, and ``nlines`` others, regular or drawn."""
     if nlines + center > size:
         raise ValueError(
-            "`nlines` and `perc_center` produce a number of lines greater than the total number of lines of the "
+            "MRI2D: `nlines` and `perc_center` produce a number of lines greater than the total number of lines of the "
             f"k-space ({nlines + center}>{size})"
         )
     first = size // 2 - center // 2

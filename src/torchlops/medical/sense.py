@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -59,6 +59,7 @@ class SENSE:
 
     Raises:
         ValueError: If shapes do not agree, a weight is negative, or ``noise`` is not positive definite.
+        TypeError: If ``encoding`` is an array of samples, or takes only real images.
 
     Source: K. P. Pruessmann et al., Advances in sensitivity encoding with arbitrary k-space trajectories, Magnetic
     Resonance in Medicine 46 (2001), 638-651.
@@ -83,7 +84,13 @@ class SENSE:
         weights: Array | None = None,
         noise: Array | None = None,
     ) -> None:
-        self.Op = CoilEncoding(Sensitivity(maps, dims), aslinearoperator(encoding))
+        S, given = Sensitivity(maps, dims), cast(Any, encoding)
+        if isinstance(given, np.ndarray | Tensor) and (given.ndim != 2 or S.image_ndim != 1):  # it is no matrix
+            raise TypeError(
+                f"SENSE: encoding must be an operator on the image of one coil, got an array of shape "
+                f"{tuple(given.shape)}: for a mask of k-space, pass MRI2D(dims, mask)"
+            )
+        self.Op = CoilEncoding(S, aslinearoperator(encoding))
         self.weights = None if weights is None else _as_weights(weights, self.Op.E)
         self.noise = None if noise is None else _as_covariance(noise, self.Op.S.coils)
 
@@ -188,8 +195,8 @@ class CoilEncoding(CompositeOperator):
         own, of_maps = E.dims[: -len(image)], S.dims[: -len(image)]
         if E.dims[-len(image) :] != image or (own and of_maps and own != of_maps):
             raise ValueError(
-                f"SENSE: encoding takes images {E.dims}, but maps are of images {S.dims}: for maps or an encoding of "
-                "each of several images, give dims, the shape of one"
+                f"SENSE: encoding takes images {E.dims}, but maps (coils, *dims) are of {S.coils} coils and images "
+                f"{S.dims}: for maps or an encoding of each of several images, give dims, the shape of one"
             )
         if E.real_model:
             raise TypeError(f"SENSE: encoding must take complex images, got {E}: build it with a complex dtype")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from torchlops.arrays import Array, to_numpy
 from torchlops.basicoperators._positions import constants
+from torchlops.medical._degrees import warn_of_degrees
 from torchlops.shapes import per_axis
 
 __all__ = ["cone_vectors", "parallel3d_vectors"]
@@ -118,6 +119,7 @@ class _Views:
         self.thetas = self._as_tensor(thetas, "thetas")
         if self.thetas.ndim != 1 or self.thetas.shape[0] == 0:
             raise ValueError(f"{what}: thetas must be a list of angles, got shape {tuple(self.thetas.shape)}")
+        warn_of_degrees(self.thetas, what)
 
     def _as_tensor(self, value: Any, name: str) -> Tensor:
         if not isinstance(value, Tensor):

@@ -256,6 +256,8 @@ class SincInterpolation(AccumulatingOperator):
         tensor([2.0000, 1.6977])
     """
 
+    _is_fast_without_autocast = True
+
     iava: Tensor
     matrix: Tensor
     rows: Tensor

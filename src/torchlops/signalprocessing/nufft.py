@@ -35,8 +35,9 @@ class NUFFT(NonUniformTransform):
 
     Args:
         dims: Shape of the grid, one to three axes.
-        points: The frequencies :math:`\omega` in radians per sample, ``(*samples, M, d)`` for ``d`` axes, in their
-            order. With axes ``samples``, each sample has a trajectory of its own: the model has the shape
+        points: The frequencies :math:`\omega` in radians per sample (cycles times :math:`2 \pi`), ``(*samples, M, d)``
+            for ``d`` axes, in their order. Spokes ``(spokes, n, d)`` of one trajectory are ``points.reshape(-1, d)``.
+            With axes ``samples``, each sample has a trajectory of its own: the model has the shape
             ``(*samples, *dims)`` and the data ``(*samples, M)``. A tensor carries gradients and affects the dtype of
             the result; an array is constant, in float64.
         tol: Relative error, from 1e-12 to 0.1. In float32 the rounding of the FFT adds about 2e-6.

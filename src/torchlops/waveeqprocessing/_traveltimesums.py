@@ -87,6 +87,8 @@ class TravelTimeSums(AccumulatingOperator):
         name: A name for error messages.
     """
 
+    _is_fast_without_autocast = True
+
     trav, trav_srcs, trav_recs, amp_srcs, amp_recs = Given(), Given(), Given(), Given(), Given()
     srcs, recs, vel = Given(), Given(), Given()
 
@@ -208,7 +210,7 @@ class TravelTimeSums(AccumulatingOperator):
         return stack(self.arrivals(), y, real_dtype(y.dtype)).reshape((*y.shape[:-2], *self.dims))
 
     def _is_fast_for(self, x: Tensor, adjoint: bool) -> bool:  # noqa: ARG002
-        return x.dtype in FAST_DTYPES and not torch.is_autocast_enabled("cpu")
+        return x.dtype in FAST_DTYPES
 
     def _fast_forward(self, x: Tensor) -> Tensor:
         return self._multiply(self._flat(in_result_dtype(self, x)), False)
