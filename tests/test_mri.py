@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.every_operator.case import Case, random
-from torchlops import testing
+from torchlops import Conj, Identity, Real, testing
 from torchlops.medical import MRI2D, SENSE, Sensitivity, espirit_maps, walsh_maps
 from torchlops.optimization import SolverWarning
 from torchlops.signalprocessing import FFT2D, FFTND, NUFFT
@@ -68,6 +68,15 @@ def test_regular_radial_lines_along_axes_and_diagonals_are_samples_of_the_grid()
     torch.testing.assert_close(y[1], kspace.diagonal(), rtol=0, atol=1e-11)
     torch.testing.assert_close(y[2], kspace[4], rtol=0, atol=1e-11)
     torch.testing.assert_close(y[3], kspace.flip(0).diagonal(), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("dims", [(1, 9), (2, 9), (2, 6)])
+def test_a_line_along_a_narrow_image_is_whole(dims):
+    A = MRI2D(dims, "radial-reg", nlines=2)
+    across = A.mask.reshape(2, *A.dimsd)[:, 1]
+    half = (dims[1] - 1) // 2
+    np.testing.assert_allclose(across[0], dims[0] // 2, atol=1e-12)
+    np.testing.assert_allclose(across[1], dims[1] // 2 + np.arange(-half, half + 1), atol=1e-12)
 
 
 @pytest.mark.parametrize("dims", [(6, 8), (7, 9), (32, 64), (33, 65)])
@@ -284,6 +293,28 @@ def dense_solution(maps, points, y, weights, noise, damp):
     A, y = A.reshape(coils * samples, -1), y.reshape(-1, coils * samples)
     N = A.mH @ A + damp**2 * torch.eye(A.shape[1])
     return torch.linalg.solve(N, (A.mH @ y.mT)).mT.reshape(-1, *DIMS)
+
+
+def test_normal_operators_of_real_linear_encodings_are_real_linear():
+    E = Conj((30,)) @ NUFFT(DIMS, POINTS.numpy(), 1e-10) @ Conj(DIMS) + NUFFT(DIMS, -POINTS.numpy(), 1e-10) @ Conj(DIMS)
+    A, x = SENSE(MAPS, E).Op, complex_random(*DIMS, seed=2)
+    assert not A.gram().clinear
+    turned = A.gram() @ (2j * Identity(DIMS))
+    torch.testing.assert_close(turned(x), A.H(A(2j * x)), rtol=0, atol=1e-8)
+
+
+def test_real_linear_encodings_take_real_noise():
+    """Whitening across the coils takes place before the encoding, with which complex factors do not commute."""
+    E = Real((30,)) @ NUFFT(DIMS, POINTS.numpy(), 1e-10)
+    factor = complex_random(3, 3, seed=5)
+    noise = factor @ factor.mH + torch.eye(3)
+    with pytest.raises(TypeError, match="noise must be real"):
+        SENSE(MAPS, E, noise=noise)
+    noise, y, damp = noise.real.clone(), complex_random(3, 30, seed=3).real.clone(), 0.1
+    x = SENSE(MAPS, E, noise=noise).solve(y, damp, rtol=1e-12)
+    A, inverse = SENSE(MAPS, E).Op, torch.linalg.inv(noise).to(C128)
+    residual = A.H(inverse @ (y - A(x)).to(C128)) - damp**2 * x
+    assert residual.abs().max() <= 1e-9 * A.H(inverse @ y.to(C128)).abs().max()
 
 
 def test_solutions_and_their_derivatives_are_those_of_a_dense_solve():
@@ -568,8 +599,18 @@ def test_no_data_have_no_sensitivities():
         assert not maps.any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sensitivities_of_16_bit_data_are_in_single_precision(dtype):
+    images = random(3, 10, 8).to(dtype)
+    for estimate in (walsh_maps, lambda y: espirit_maps(y, (12, 9), 3)[0]):
+        assert torch.equal(estimate(images), estimate(images.to(torch.float32)))
+
+
 def test_estimates_refuse_what_they_cannot_do():
     images = complex_random(3, 10, 8)
+    for estimate in (walsh_maps, lambda y: espirit_maps(y, (12, 9), 3)):
+        with pytest.raises(ValueError, match="must be finite"):
+            estimate(torch.full_like(images, math.nan))
     for estimate in (walsh_maps, lambda y: espirit_maps(y, (12, 9), 3)):
         with pytest.raises(TypeError, match="carries a derivative"):
             estimate(images.clone().requires_grad_())

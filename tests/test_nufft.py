@@ -458,6 +458,41 @@ def test_gram_of_composites():
     assert _error(B.gram()(x), B.H(B(x))) <= 1e-7
 
 
+def test_gram_of_stacks_of_real_and_complex_models_is_real():
+    points = _points(30, 2).numpy()
+    C, R = NUFFT((4, 5), points, tol=1e-10), NUFFT((4, 5), points, tol=1e-10, dtype="float64")
+    for A in (torchlops.VStack([C, R]), torchlops.VStack([R, C]), torchlops.BlockDiag([C, R])):
+        x = _complex(3, *A.dims).real.clone()
+        y = A.H(A(x))
+        assert y.dtype == F64
+        assert A.gram()(x).dtype == F64
+        assert _error(A.gram()(x), y) <= 1e-8
+        b = A(x)
+        found = optimization.leastsquares.normal_equations_inversion(A, b, None, epsI=0.1, niter=200, rtol=1e-12)[0]
+        assert _error(A.H(A(found)) + 0.01 * found, A.H(b)) <= 1e-8
+
+
+def test_gram_of_a_stack_has_its_dims():
+    C, flat = NUFFT((4, 5), _points(30, 2).numpy()), torchlops.Identity(20, dtype="complex128")
+    for parts in ([flat, C], [C, flat]):
+        A = torchlops.VStack(parts)
+        assert A.gram().dims == A.gram().dimsd == A.dims == (20,)
+
+
+def test_weights_of_a_diagonal_remain_a_parameter():
+    weights = torch.nn.Parameter(torch.linspace(0.5, 2, 40, dtype=F64))
+    A, x = NUFFT((4, 5), _points(40, 2).numpy()), _complex(4, 5)
+    G = A.gram(torchlops.Diagonal(weights))
+    assert [name for name, _ in G.named_parameters()] == ["weights"]
+    assert torch.equal(copy.deepcopy(G)(x), G(x))
+
+
+def test_gram_without_values():
+    for points in (_points(40, 2), _points(40, 2).numpy()):
+        A = NUFFT((4, 5), points).to("meta")
+        assert A.gram()(torch.empty(3, 4, 5, dtype=C128, device="meta")).shape == (3, 4, 5)
+
+
 def test_gram_of_others_is_the_product():
     A = torchlops.MatrixMult(_complex(4, 3))
     W = torchlops.Diagonal(_complex(4).real)
@@ -568,6 +603,19 @@ def test_density_is_differentiable_in_the_points():
 
         assert not weights(points).requires_grad
         torch.autograd.gradcheck(weights, points.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("method", ["pipe-menon", "ramp"])
+def test_density_is_differentiable_through_a_map_over_trajectories(method):
+    points = torch.stack([_points(12, 2), _points(12, 2, seed=1)])
+
+    def total(p):
+        return density_compensation(NUFFT((4, 5), p), method, niter=2)[..., 3:].sum()
+
+    found = torch.func.grad(lambda p: torch.func.vmap(total)(p).sum())(points)
+    wanted = torch.stack([torch.func.grad(total)(p) for p in points])
+    assert wanted.abs().max() > 0
+    assert _error(found, wanted) <= 1e-12
 
 
 def test_bad_arguments_of_density_compensation():

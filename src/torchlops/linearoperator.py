@@ -1097,7 +1097,12 @@ class Stack(CompositeOperator):
 
 
 def _grams(parts: Sequence[LinearOperator]) -> list[LinearOperator] | None:
-    """Return the normal operators of ``parts``; None if none of them has a shorter form."""
+    """Return the normal operators of ``parts``; None if none of them has a shorter form.
+
+    Nor is there one of parts with real and with complex models: that of their stack is the real part.
+    """
+    if len({part.real_model for part in parts}) > 1:
+        return None
     shorter = [part._gram(None) for part in parts]
     if not any(shorter):
         return None
@@ -1134,7 +1139,7 @@ class VerticalStack(Stack):
 
     def _gram(self, W: Weights) -> LinearOperator | None:
         parts = _grams(self.operators) if W is None else None
-        return None if parts is None or parts[0].dims != self.dims else added(*parts)
+        return None if parts is None or any(part.dims != self.dims for part in parts) else added(*parts)
 
     def _forward(self, x: Samples) -> Samples:
         return stack_data(self.operators, x, self.dims, adjoint=False)

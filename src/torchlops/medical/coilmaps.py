@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlops.arrays import Array, as_tensors, complex_dtype
+from torchlops.arrays import Array, as_tensors, complex_dtype, promote
 from torchlops.basicoperators._positions import carries_derivative
 from torchlops.shapes import Dims, as_dims, per_axis
 
@@ -40,7 +40,7 @@ def walsh_maps(images: Array, width: Dims = 5, *, ndim: int | None = None) -> An
         image, in which the coil with the largest weight has a positive one, is positive. Zero where all images are.
 
     Raises:
-        ValueError: If ``width`` is even, or ``images`` has no axis for the coils.
+        ValueError: If ``width`` is even, or ``images`` has no axis for the coils or is not finite.
         TypeError: If ``images`` carries a derivative: there is none to give.
 
     Source: D. O. Walsh, A. F. Gmitro and M. W. Marcellin, Adaptive reconstruction of phased array MR imagery, Magnetic
@@ -103,8 +103,8 @@ def espirit_maps(
         :func:`walsh_maps`, and the eigenvalues ``(*batch, *dims)``.
 
     Raises:
-        ValueError: If the calibration data have fewer samples than a window, or more than the image, or a threshold is
-            not between 0 and 1.
+        ValueError: If the calibration data have fewer samples than a window, or more than the image, or are not finite,
+            or a threshold is not between 0 and 1.
         TypeError: If ``kspace`` carries a derivative: there is none to give.
 
     Source: M. Uecker et al., ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI, Magnetic Resonance in
@@ -148,7 +148,9 @@ def _read(
         raise ValueError(f"{owner}: {what} must be of shape (*batch, coils, *dims), got {tuple(tensor.shape)}")
     if carries_derivative(tensor):
         raise TypeError(f"{owner}: {what} carries a derivative, which the estimate does not have: detach it")
-    return tensor.to(complex_dtype(tensor.dtype)), give, tuple(range(-count, 0))
+    if not bool(tensor.isfinite().all()):
+        raise ValueError(f"{owner}: {what} must be finite, got NaN or infinity")
+    return tensor.to(promote([complex_dtype(tensor.dtype), torch.complex64])), give, tuple(range(-count, 0))
 
 
 def _unit(y: Tensor, ndim: int) -> Tensor:

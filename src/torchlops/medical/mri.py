@@ -330,6 +330,7 @@ def _radial(dims: tuple[int, ...], angles: NDArray[np.float64]) -> NDArray[np.fl
     half = np.array([(n - 1) // 2 for n in dims])
     middle = np.array([n // 2 for n in dims]).reshape(2, 1, 1)
     direction = np.stack((np.cos(angles), np.sin(angles)))
+    direction[np.abs(direction) < 1e-15] = 0.0  # a line along an axis, which has no end in the other
     with np.errstate(divide="ignore", invalid="ignore"):
         longest = np.nanmin(half[:, None] / np.abs(direction), axis=0)
     steps = np.linspace(-1.0, 1.0, 2 * int(half.max()) + 1) if half.max() else np.zeros(1)

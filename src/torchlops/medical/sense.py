@@ -59,7 +59,8 @@ class SENSE:
 
     Raises:
         ValueError: If shapes do not agree, a weight is negative, or ``noise`` is not positive definite.
-        TypeError: If ``encoding`` is an array of samples, or takes only real images.
+        TypeError: If ``encoding`` is an array of samples, takes only real images, or is only real-linear with a complex
+            ``noise``, with which it does not commute.
 
     Source: K. P. Pruessmann et al., Advances in sensitivity encoding with arbitrary k-space trajectories, Magnetic
     Resonance in Medicine 46 (2001), 638-651.
@@ -93,6 +94,11 @@ class SENSE:
         self.Op = CoilEncoding(S, aslinearoperator(encoding))
         self.weights = None if weights is None else _as_weights(weights, self.Op.E)
         self.noise = None if noise is None else _as_covariance(noise, self.Op.S.coils)
+        if self.noise is not None and self.noise.is_complex() and not self.Op.E.clinear:
+            raise TypeError(
+                f"SENSE: noise must be real for an encoding that is only real-linear, got {self.noise.dtype} for "
+                f"{self.Op.E}"
+            )
 
     def solve(
         self,
@@ -251,7 +257,7 @@ class CoilGram(LinearOperator):
     """
 
     def __init__(self, A: CoilEncoding, weights: Tensor | None) -> None:
-        super().__init__(A.dims, dtype=A._torch_dtype(), name="normal equations")
+        super().__init__(A.dims, dtype=A._torch_dtype(), clinear=A.clinear, name="normal equations")
         self.A = A
         self.G = A.E.gram(None if weights is None else weights.expand(A.E.dimsd))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchlops.arrays import to_numpy
-from torchlops.basicoperators._positions import given_or_kept
+from torchlops.basicoperators._positions import carries_derivative, given_or_kept
 from torchlops.shapes import as_integer
 from torchlops.signalprocessing._nonuniformfft import NonUniformTransform
 from torchlops.signalprocessing.nufft import NUFFT
@@ -55,7 +55,7 @@ def density_compensation(A: NUFFT, method: str = "pipe-menon", niter: int = 20) 
     if method not in METHODS:
         raise ValueError(f"density_compensation: method must be 'pipe-menon' or 'ramp', got {method!r}")
     points = given_or_kept(A, "points").to(torch.float64)
-    with torch.set_grad_enabled(torch.is_grad_enabled() and points.requires_grad):
+    with torch.set_grad_enabled(torch.is_grad_enabled() and carries_derivative(points)):
         w = _ramp(points) if method == "ramp" else _smoothed(A, points, as_integer(niter, "niter", least=1))
         response = A.apply_nd(A.apply_nd(w.to(torch.complex128), True)).real
         w = w * ((1 / w).sum(-1, keepdim=True) / (response / w).sum(-1, keepdim=True))

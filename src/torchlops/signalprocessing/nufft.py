@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchlops.arrays import DType, real_dtype
+from torchlops.basicoperators._positions import given_or_kept
 from torchlops.basicoperators.diagonal import Diagonal
 from torchlops.linearoperator import LinearOperator, Weights
 from torchlops.shapes import Dims
@@ -80,9 +81,12 @@ class NUFFT(NonUniformTransform):
         super().__init__(dims, points, tol, norm, dtype, name, engine)
 
     def _gram(self, W: Weights) -> LinearOperator | None:
+        points = given_or_kept(self, "points")
         if isinstance(W, Diagonal) and W.dims == self.dimsd:
-            W = W.diag.reshape(W._broadcast).expand(self.dimsd)
-        if isinstance(W, LinearOperator) or (W is not None and W.is_complex()):
+            whole = tuple(W.diag.shape) == self.dimsd  # so that a parameter remains one
+            W = W.diag if whole else W.diag.reshape(W._broadcast).expand(self.dimsd)
+        if isinstance(W, LinearOperator) or (W is not None and W.is_complex()) or points.is_meta:
             return None
         dtype = real_dtype(self._torch_dtype()) if self.real_model else self._torch_dtype()
-        return NUFFTGram(self._axes, self.points, W, self.tol, self._norm, dtype, engine=self.engine)
+        G = NUFFTGram(self._axes, self.points, W, self.tol, self._norm, dtype, engine=self.engine)
+        return G if points.is_cpu else G.to(points.device)
