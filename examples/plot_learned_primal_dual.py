@@ -211,20 +211,21 @@ print(f"{sum(values.numel() for values in network.parameters())} parameters, {ST
 
 # %%
 # The network has never seen an abdomen, but what it learned about noise and streaks, which come from the scan, holds
-# for other bodies, too. It is better than total variation by about two decibels. Most of that is at the skin and at the
-# table, which is above the patient in this picture: edges and thin lines, as the skulls of the training have them.
-# Inside the body (the rectangle in the slice), where organs have a low contrast, the network gains two decibels over
-# filtered back-projection, but is only as good as total variation. (The known image has chosen the weight of total
-# variation, and also the sizes and rates of the network, so that neither number is one of a blind test.)
+# for other bodies, too. It is better than total variation by one to three decibels, with the seed and with rounding,
+# which differs with the number of threads. Most of that is at the skin and at the table, which is above the patient in
+# this picture: edges and thin lines, as the skulls of the training have them. Inside the body (the rectangle in the
+# slice), where organs have a low contrast, the network gains about two decibels over filtered back-projection, but is
+# not better than total variation. (The known image has chosen the weight of total variation, and also the sizes and
+# rates of the network, so that neither number is one of a blind test.)
 
 for name, x in found.items():
     print(f"{name}: {quality(x):.2f} dB, inside the body {quality(x, INSIDE):.2f} dB, SSIM {similarity(x):.3f}")
 analytic, sparse, learned = found.values()
-assert quality(learned) > quality(analytic) + 3.5
-assert quality(learned) > quality(sparse) + 0.7
+assert quality(learned) > quality(analytic) + 3
+assert quality(learned) > quality(sparse) + 0.5
 assert similarity(learned) > similarity(analytic) + 0.1
-assert quality(learned, INSIDE) > quality(analytic, INSIDE) + 1.5
-assert abs(quality(learned, INSIDE) - quality(sparse, INSIDE)) < 0.8
+assert quality(learned, INSIDE) > quality(analytic, INSIDE) + 1
+assert abs(quality(learned, INSIDE) - quality(sparse, INSIDE)) < 1.2
 
 figure, panels = plt.subplots(2, 4, figsize=(12, 5.6), layout="constrained")
 for axis, (name, x) in zip(panels[0], {"slice": truth, **found}.items(), strict=True):
