@@ -66,6 +66,7 @@ DERIVATIVES = {
     "compiled": ("compile", "export"),
     "exported": ("export", "export"),
     "an operator per sample": ("per_sample", "coils"),
+    "operators as layers": ("Module", "learned_primal_dual"),
     "foreign operators as layers": ("TorchOperator", "foreign"),
     "foreign operators": ("aslinearoperator", "foreign"),
 }

@@ -9,7 +9,7 @@ ORDER = (
     # seismic waves
     "impedance", "avo", "migration", "segy", "fwi", "updown", "deghosting", "deblending", "mdd", "marchenko",
     # medical imaging
-    "sparse_ct", "cone_beam", "espirit", "radial_mri",
+    "sparse_ct", "learned_primal_dual", "cone_beam", "espirit", "radial_mri",
     # gradients with respect to the tensors of an operator
     "convolution", "radon", "vsp", "slopes", "interpolation", "fft", "sliding", "ct_calibration",
     # second derivatives, and derivatives of solutions
