@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.waves import best
+from benchmarks.timing import best
 from torchlops.config import get_sparse_limit, set_sparse_limit
 from torchlops.signalprocessing import NUFFT
 

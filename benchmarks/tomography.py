@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,23 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.timing import best
 from torchlops.config import get_sparse_limit, set_sparse_limit
 from torchlops.medical import CT2D, CT3D, FDK, cone_vectors
 
 Run = Callable[[], Any]
-
-
-def best(functions: Mapping[str, Run], rounds: int = 5) -> dict[str, float]:
-    """Return the least processor time of each function, in turns, after one call each."""
-    for function in functions.values():
-        function()
-    times: dict[str, float] = dict.fromkeys(functions, math.inf)
-    for _ in range(rounds):
-        for name, function in functions.items():
-            begin = time.process_time()
-            function()
-            times[name] = min(times[name], time.process_time() - begin)
-    return times
 
 
 def astras(kernel: str, n: int, thetas: NDArray[np.float64], distances: tuple[float, float] | None) -> tuple[Run, Run]:
@@ -101,14 +88,15 @@ def measure(case: Case) -> None:
             continue
         for batch in batches:
             for side, product, rivals, kernels in zip(("A x", "A^H y"), ours(A, batch), theirs, own, strict=True):
-                taken = best({"ours": product, rival: rivals, f"its {kernel}": kernels}, 2 if n > 256 else 4)
+                theirs_by_kernel = {rival: rivals, kernel: kernels}
+                taken = best({"ours": product, **theirs_by_kernel}, 2 if n > 256 else 4)
                 mine = taken.pop("ours") / batch
                 targets = TARGETS[form]
                 target = targets[side != "A x"] if form == "none" else targets[batch > 1]
                 ratios = ", ".join(f"{mine / t:.2f} of ASTRA's {what} ({1e3 * t:.1f})" for what, t in taken.items())
                 print(
                     f"{name} {kernel} {n} x {n}, {views} views, {A.plan.kernel}, batch {batch}, {side}: "
-                    f"{1e3 * mine:.1f} ms, {ratios}; target {target} of linear",
+                    f"{1e3 * mine:.1f} ms, {ratios}; target {target} of {rival}",
                     flush=True,
                 )
         if form != "none":

@@ -5,7 +5,6 @@ One thread; processor times, best of several that take turns, in ms per step in 
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.timing import best
 from torchlops.waveeqprocessing import AcousticModelling
 from torchlops.waveeqprocessing._acoustic.compiled import can_compile
 
@@ -56,19 +56,6 @@ def gradient(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
     x = v.clone().requires_grad_()
     (result,) = torch.autograd.grad(function(x).square().sum(), x)
     return result
-
-
-def best(functions: dict[str, Callable[[], Any]], rounds: int = 4) -> dict[str, float]:
-    """Return the least processor time of each function, in turns, after one call each."""
-    for function in functions.values():
-        function()
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            begin = time.process_time()
-            function()
-            times[name].append(time.process_time() - begin)
-    return {name: min(taken) for name, taken in times.items()}
 
 
 def main() -> None:
