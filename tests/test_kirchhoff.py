@@ -765,7 +765,7 @@ def test_lsm_by_the_wave_equation():
 @pytest.mark.slow
 def test_lsm_by_the_wave_equation_is_solved():
     A, m = _lsm_by_waves().Demop, RNG.normal(size=(12, 10))
-    solved = _lsm_by_waves().solve(A @ m, iter_lim=300, atol=1e-12, btol=1e-12)
+    solved = _lsm_by_waves().solve(A @ m, iter_lim=150, atol=1e-12, btol=1e-12)
     assert np.linalg.norm(A @ solved - A @ m) < 1e-2 * np.linalg.norm(A @ m)
 
 

@@ -87,6 +87,7 @@ def _missing_extras() -> list[str]:
             [0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [[0.0], [0.0]], [[0.0], [0.0]], 1.0, [1.0], 0
         ),
         "deepwave": lambda: DeepwaveBorn("scalar", [torch.ones(4, 4)], 1.0, 0.1),
+        "finufft": lambda: torchlops.signalprocessing.NUFFT(4, [[0.0]], engine="finufft")(torch.ones(4)),
     }
     importlib.import_module("torchlops.utils.describe")
     declared = set(metadata("torchlops").get_all("Provides-Extra") or ())

@@ -74,10 +74,10 @@ CASES = [
     _case("AcousticBorn in 3-D", (3, 2, 3), [[1, 1, 1]], [[0, 1, 2]], random(4), nt=4, pml_width=1),
     _case("AcousticBorn in 1-D", (6,), [[1]], [[4]], random(5)),
     Case("AcousticWave2D", _twoway(tn=4.0), (_velocity(4, 5),), NO_DEVITO, BUILT),
-    Case("AcousticWave2D order 4", _twoway(space_order=4, nbl=3), (_velocity(4, 5),), NO_DEVITO, BUILT),
+    Case("AcousticWave2D order 4", _twoway(space_order=4, nbl=3, tn=6.0), (_velocity(4, 5),), NO_DEVITO, BUILT),
     Case(
         "AcousticWave2D Gabor, order 6",
-        _twoway(src_type="Gabor", space_order=6),
+        _twoway(src_type="Gabor", space_order=6, tn=6.0),
         (_velocity(4, 5),),
         NO_DEVITO,
         BUILT,
