@@ -50,7 +50,7 @@ class MRI2D(LinearOperator):
 
         at the frequencies :math:`k` that ``mask`` selects. Frequency zero is in the middle, at the index ``n // 2`` of
         each axis of k-space. The phase is that of an image whose origin is its first sample, for all kinds of masks.
-        (Measured data often have it in the middle: shift the image by :func:`torch.fft.fftshift`.)
+        (Measured data often have it in the middle: shift the image by ``torch.fft.fftshift``.)
         The weights :math:`w` are those of an array of weights, and 1 otherwise.
 
     Adjoint:
@@ -79,7 +79,7 @@ class MRI2D(LinearOperator):
         dtype: Nominal dtype of the operator. A real one is for real images.
         name: A name for error messages.
         generator: Generator of random masks, of torch or of NumPy. By default it is torch's own, which
-            :func:`torch.manual_seed` seeds.
+            ``torch.manual_seed`` seeds.
         tol: Relative accuracy of radial samples.
         **kwargs_fft: Options of the FFT engines in PyLops, such as ``workers``. They have no effect.
 

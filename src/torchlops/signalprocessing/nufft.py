@@ -32,7 +32,7 @@ class NUFFT(NonUniformTransform):
     right, and a uniform grid of them gives ``fftshift(fftn(ifftshift(x)))``.
 
     On the CPU, two sparse matrices hold the weights of the window, as long as they are smaller than
-    :func:`~torchlops.set_sparse_limit` says; :attr:`plan` shows it.
+    :func:`~torchlops.config.set_sparse_limit` says; :attr:`plan` shows it.
 
     Args:
         dims: Shape of the grid, one to three axes.
