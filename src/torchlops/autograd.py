@@ -80,6 +80,12 @@ def _run(operator: HasFastKernels, x: Tensor, adjoint: bool) -> Tensor:
     return kernel(x)
 
 
+def _gradient(ctx: Any, grad: Tensor) -> Tensor:
+    """Return the gradient with respect to the input of a fast kernel."""
+    result: Tensor = ctx.operator.apply_nd(grad, not ctx.adjoint)
+    return result.real if ctx.is_real and result.is_complex() else result
+
+
 class _FastKernel(torch.autograd.Function):
     """A fast kernel whose backward is the adjoint of the operator.
 
@@ -99,8 +105,7 @@ class _FastKernel(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         _ = ctx.saved_tensors  # raises if one of them was modified in place
-        result = ctx.operator.apply_nd(grad, not ctx.adjoint)
-        return (result.real if ctx.is_real and result.is_complex() else result), None, None
+        return _gradient(ctx, grad), None, None
 
 
 class _LearningKernel(torch.autograd.Function):
@@ -118,10 +123,8 @@ class _LearningKernel(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        x, operator, by_x = ctx.saved_tensors[0], ctx.operator, None
-        if ctx.needs_input_grad[2]:
-            by_x = operator.apply_nd(grad, not ctx.adjoint)
-            by_x = by_x.real if ctx.is_real and by_x.is_complex() else by_x
+        x, operator = ctx.saved_tensors[0], ctx.operator
+        by_x = _gradient(ctx, grad) if ctx.needs_input_grad[2] else None
         if not any(ctx.needs_input_grad[3:]):
             return None, None, by_x, *(None for _ in ctx.needs_input_grad[3:])
         return None, None, by_x, *operator._tensor_gradients(*((grad, x) if ctx.adjoint else (x, grad)))

@@ -68,9 +68,13 @@ class TapOperator(AccumulatingOperator):
     ) -> None:
         super().__init__(dims, dimsd, dtype=dtype, clinear=not real_model, real_model=real_model, name=name)
         self._grid = self.dims if grid is None else grid
-        self._width = taps
         self._products = SparseProducts()
-        self._work = max(1, math.prod(dimsd) * taps // math.prod(dims))
+        self._set_taps(taps)
+
+    def _set_taps(self, taps: int) -> None:
+        """Set the number of taps of a data sample."""
+        self._width = taps
+        self._work = max(1, math.prod(self.dimsd) * taps // math.prod(self.dims))
 
     @property
     def plan(self) -> Plan:

@@ -50,7 +50,7 @@ class Sweep:
         items = len(y)
         x = y.new_zeros((items, *self._dims))
         for is_steep in (True, False):
-            slices, samples = self._dims if is_steep else self._dims[::-1]
+            slices, samples = self._shape(is_steep)
             table = torch.zeros(slices * (samples + 2 * BORDER), items, 2, dtype=y.dtype)
             flat = torch.view_as_complex(table).reshape(-1)
             for rays, index, share, length in self._crossings(is_steep, items, y.dtype):
@@ -64,6 +64,11 @@ class Sweep:
             image = sums.reshape(slices, -1, items)[:, BORDER:-BORDER].movedim(-1, 0)
             x += image if is_steep else image.mT
         return x
+
+    def _shape(self, is_steep: bool) -> tuple[int, int]:
+        """Return the number of slices, and of samples of each."""
+        ny, nx = self._dims
+        return (ny, nx) if is_steep else (nx, ny)
 
     def _crossings(
         self, is_steep: bool, items: int, dtype: torch.dtype
@@ -79,7 +84,7 @@ class Sweep:
 
     def _positions(self, is_steep: bool, items: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield lines, where they cross slices, and their slopes."""
-        count = self._dims[not is_steep]
+        count, _ = self._shape(is_steep)
         slices = torch.arange(count, dtype=torch.float64)
         chosen = (self.lines.is_steep == is_steep).nonzero().reshape(-1)
         at_once = max(1, AT_ONCE // (count * items))
@@ -90,7 +95,7 @@ class Sweep:
 
     def _index(self, is_steep: bool, first: Tensor, items: int) -> Tensor:
         """Return the indices of samples of slices in the tables of all items; ``first`` is overwritten."""
-        count, samples = self._dims if is_steep else self._dims[::-1]
+        count, samples = self._shape(is_steep)
         length = samples + 2 * BORDER
         whole = torch.int32 if count * length * items < 2**31 else torch.int64
         offset = torch.arange(count, dtype=torch.float64) * length + BORDER
@@ -131,7 +136,7 @@ class EdgeSweep(Sweep):
         items = len(y)
         x = y.new_zeros((items, *self._dims))
         for is_steep in (True, False):
-            slices, samples = self._dims if is_steep else self._dims[::-1]
+            slices, samples = self._shape(is_steep)
             table = y.new_zeros((slices * (samples + 2 * BORDER), items, 2))
             flat, steps = torch.view_as_complex(table).reshape(-1), y.new_zeros(table.shape[:2])
             for some, index, inside, beyond in self._shares(is_steep, items):
@@ -154,7 +159,7 @@ class EdgeSweep(Sweep):
 
         The first share is that of the sample and the next one together, as if both were alike.
         """
-        samples = self._dims[is_steep]
+        _, samples = self._shape(is_steep)
         for some, p, slope in self._positions(is_steep, items):
             half = slope.abs() / 2
             p.clamp_(-1.5, samples + 0.5)  # nothing changes beyond

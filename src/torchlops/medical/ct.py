@@ -204,8 +204,7 @@ class CT2D(TapOperator):
         keep_numbers(self, "det_offset", det_offset, views)
         self._keep_distances(source_origin_dist, origin_detector_dist, views)
         if self._kernel == "strip":
-            self._width = max(dims) * min(math.ceil(self._widest_strip() - TIE) + 1, max(dims))
-            self._work = max(1, math.prod(self.dimsd) * self._width // math.prod(dims))
+            self._set_taps(max(dims) * min(math.ceil(self._widest_strip() - TIE) + 1, max(dims)))
         self._orbits = self._symmetry()
         self._counted: int | None = None
 

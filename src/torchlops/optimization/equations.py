@@ -70,24 +70,24 @@ class Data:
 
     def weighted(self, Weight: Any) -> tuple[LinearOperator, Tensor]:
         """Return ``W A`` and ``W y``, for an operator, or for one weight per sample of the data."""
-        A, y = self.layout.A, self.y
-        if Weight is None:
+        A, y, W = self.layout.A, self.y, self._as_weight(Weight)
+        if W is None:
             return A, y
-        if isinstance(Weight, Tensor | np.ndarray):
-            weights = self.array(Weight, A, "Weight must be an operator, or have")
-            return scaled(weights, A), y * weights
-        W = aslinearoperator(Weight)
+        if isinstance(W, Tensor):
+            return scaled(W, A), y * W
         return W @ A, W.apply_nd(y.reshape(*self.batch, *W.dims), False)
 
     def normal(self, weighted: LinearOperator, Weight: Any) -> LinearOperator:
         """Return ``A^H W A``, given ``W A``, in the shorter form that the operator may have."""
-        A, W = self.layout.A, Weight
-        if isinstance(W, Tensor | np.ndarray):
-            W = self.array(W, A, "Weight must be an operator, or have")
-        elif W is not None:
-            W = aslinearoperator(W)
+        A, W = self.layout.A, self._as_weight(Weight)
         is_of_each = isinstance(W, Tensor) and tuple(W.shape) != A.dimsd
         return (None if is_of_each else A._gram(W)) or A.H @ weighted
+
+    def _as_weight(self, Weight: Any) -> LinearOperator | Tensor | None:
+        """Return the operator or the weights that the user gave."""
+        if isinstance(Weight, Tensor | np.ndarray):
+            return self.array(Weight, self.layout.A, "Weight must be an operator, or have")
+        return None if Weight is None else aslinearoperator(Weight)
 
     def regularizers(
         self, Regs: Sequence[Any] | None, dataregs: Sequence[Any] | None, epsRs: Sequence[Any] | None
