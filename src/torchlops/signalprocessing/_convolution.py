@@ -161,13 +161,14 @@ def fast_length(n: int) -> int:
     """
     step = 16 if n > 64 else 2
     length = -(-n // step)
-    while not _is_smooth(length):
+    while not is_smooth(length):
         length += 1
     return step * length
 
 
-def _is_smooth(n: int) -> bool:
-    for prime in (2, 3, 5, 7):
+def is_smooth(n: int, primes: tuple[int, ...] = (2, 3, 5, 7)) -> bool:
+    """Return whether a number is a product of powers of some primes."""
+    for prime in primes:
         while n % prime == 0:
             n //= prime
     return n == 1

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from torchlops.signalprocessing._convolution import is_smooth
+
 FINEST, COARSEST = 1e-12, 1e-1
 """The tolerances that the windows reach in float64, and that of the narrowest one."""
 
@@ -24,20 +26,15 @@ def width_of(tol: float) -> int:
     return math.ceil(-math.log10(tol) - 1e-9) + 1
 
 
-def fast_length(n: int) -> int:
+def smooth_length(n: int) -> int:
     """Return the smallest number from ``n`` on that has no prime factor above 5.
 
-    >>> fast_length(7), fast_length(402)
+    >>> smooth_length(7), smooth_length(402)
     (8, 405)
     """
-    while True:
-        rest = n
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return n
+    while not is_smooth(n, (2, 3, 5)):
         n += 1
+    return n
 
 
 def shape_parameter(width: int, n: int, size: int) -> float:

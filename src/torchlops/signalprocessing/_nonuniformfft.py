@@ -36,11 +36,11 @@ from torchlops.signalprocessing._fourierradon import zeros_of
 from torchlops.signalprocessing._gridding import (
     COARSEST,
     FINEST,
-    fast_length,
     inverse_transform,
     polynomials,
     powers,
     shape_parameter,
+    smooth_length,
     width_of,
 )
 
@@ -145,7 +145,7 @@ class NonUniformTransform(TapOperator):
         _check(axes, shape, tol, norm)
         self.tol, self.width, self._norm = float(tol), width_of(tol), norm
         samples = shape[:-2]
-        grid = tuple(2 * fast_length(n) for n in axes)
+        grid = tuple(2 * smooth_length(n) for n in axes)
         label = torch_dtype(dtype)
         super().__init__(
             (*samples, *axes),

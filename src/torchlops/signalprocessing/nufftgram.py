@@ -24,7 +24,7 @@ from torchlops.basicoperators._wide import AccumulatingOperator
 from torchlops.memory import BLOCK
 from torchlops.shapes import Dims
 from torchlops.signalprocessing._fourierradon import zeros_of
-from torchlops.signalprocessing._gridding import fast_length
+from torchlops.signalprocessing._gridding import smooth_length
 from torchlops.signalprocessing._nonuniformfft import NonUniformTransform, axes_of, scale_of
 
 
@@ -94,7 +94,7 @@ class NUFFTGram(AccumulatingOperator):
         samples, real_model = transform.dimsd[:-1], not label.is_complex
         super().__init__((*samples, *axes), dtype=label, clinear=not real_model, real_model=real_model, name=name)
         self.tol, self._axes, self._norm = transform.tol, axes, norm
-        self._sizes = tuple(2 * fast_length(n) for n in axes)
+        self._sizes = tuple(2 * smooth_length(n) for n in axes)
         self._scale = scale_of(axes, norm)
         self.transform = transform
         self._is_weighted = weights is not None
